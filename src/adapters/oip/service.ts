@@ -1,0 +1,158 @@
+import type { Outcome } from '../../domain/outcome.js';
+import type { NetworkDelaySource } from '../../domain/request.js';
+import type { ModelSignature, Tensor } from '../../domain/tensor.js';
+
+/*
+ * What REST and gRPC share: one protocol-neutral call in, one reply out. The two front ends only translate.
+ */
+
+export type ParameterValue = string | number | boolean;
+
+/** When and how a call reached us, on the server's monotonic clock (`Clock.nowMs`). */
+export interface Arrival {
+  /** First byte of this call (request line, or gRPC metadata). */
+  readonly firstByteAtMs: number;
+  /** Last byte of its body. */
+  readonly receivedAtMs: number;
+  readonly bodyBytes: number;
+  /** Who sent it, for clock offset and bandwidth learning: address without port. */
+  readonly peer: string;
+}
+
+/** A decoded, shape-checked call: tensors are in the binary layout and match the model's declared inputs. */
+export interface InferCall {
+  readonly modelName: string;
+  /** Absent: the latest version. */
+  readonly modelVersion?: string;
+  /** The client's id, echoed. */
+  readonly id?: string;
+  readonly inputs: readonly Tensor[];
+  /** Output names in the order asked; empty for all. */
+  readonly outputNames: readonly string[];
+  /** Request-level parameters as sent, unknown ones included. */
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /**
+   * Total time budgets stated outside `parameters`, ms: `grpc-timeout`, `Request-Timeout-Ms`. Validated as numbers > 0.
+   * (`parameters.timeout`, µs, is read by the service.)
+   */
+  readonly statedBudgetsMs: readonly number[];
+  readonly arrival: Arrival;
+}
+
+/** Everything a client can be told about a served request; becomes response `parameters` named `sponge_*`. */
+export interface Explanation {
+  readonly budgetMs: number;
+  readonly networkDelayMs: number;
+  readonly networkDelaySource: NetworkDelaySource;
+  readonly isDeadlineDefaulted: boolean;
+}
+
+export type InferReply =
+  | {
+      readonly kind: 'ok';
+      readonly modelName: string;
+      readonly modelVersion: string;
+      readonly outputs: readonly Tensor[];
+      readonly outcome: Extract<Outcome, { kind: 'completed' }>;
+      readonly explanation: Explanation;
+    }
+  /** The system's answer was not a result: maps by `outcome.reason` through `status.ts`. */
+  | {
+      readonly kind: 'refused';
+      readonly outcome: Exclude<Outcome, { kind: 'completed' }>;
+      readonly explanation: Explanation;
+    }
+  /** Never reached the queue. */
+  | { readonly kind: 'error'; readonly error: OipError };
+
+/** Errors before admission; `status.ts` maps each to one HTTP status and one gRPC code. */
+export type OipErrorKind =
+  'invalid' | 'not_found' | 'too_large' | 'unsupported' | 'not_allowed' | 'unavailable' | 'internal';
+
+export interface OipError {
+  readonly kind: OipErrorKind;
+  /** One line: cause and remedy. */
+  readonly message: string;
+  readonly retryAfterMs?: number;
+}
+
+/** Thrown inside the edge by decoding and validation; front ends turn it into an answer. */
+export class OipFailure extends Error {
+  readonly error: OipError;
+  constructor(kind: OipErrorKind, message: string) {
+    super(message);
+    this.name = 'OipFailure';
+    this.error = { kind, message };
+  }
+}
+
+export type ModelState = 'READY' | 'UNAVAILABLE' | 'LOADING' | 'UNLOADING';
+
+export interface ModelEntry {
+  readonly name: string;
+  readonly version: string;
+  readonly versions: readonly string[];
+  readonly state: ModelState;
+  /** Why it is not ready; empty when it is. */
+  readonly stateReason: string;
+  /** Null until it has been loaded once. */
+  readonly signature: ModelSignature | null;
+  /** 0 where the model is not batchable (Triton's meaning). */
+  readonly maxBatchSize: number;
+  readonly platform: 'onnxruntime_onnx';
+}
+
+/** Cumulative; Triton's statistics extension. Durations in ns. */
+export interface DurationStat {
+  readonly count: number;
+  readonly ns: number;
+}
+
+export interface ModelStatistics {
+  readonly name: string;
+  readonly version: string;
+  /** Unix ms of the last inference; 0 before. */
+  readonly lastInference: number;
+  /** Requests' inferences (batch members that ran). */
+  readonly inferenceCount: number;
+  /** Model executions (batches). */
+  readonly executionCount: number;
+  readonly inferenceStats: Readonly<
+    Record<'success' | 'fail' | 'queue' | 'compute_input' | 'compute_infer' | 'compute_output', DurationStat>
+  >;
+  readonly batchStats: readonly {
+    readonly batchSize: number;
+    readonly computeInput: DurationStat;
+    readonly computeInfer: DurationStat;
+    readonly computeOutput: DurationStat;
+  }[];
+}
+
+/** What the front ends need from the rest of the server. Lookups throw `OipFailure('not_found')`. */
+export interface InferenceService {
+  readonly serverName: string;
+  readonly serverVersion: string;
+  isLive(): boolean;
+  /** Every model is ready and the server is not draining. */
+  isReady(): boolean;
+  models(): readonly ModelEntry[];
+  model(name: string, version?: string): ModelEntry;
+  statistics(name?: string, version?: string): readonly ModelStatistics[];
+  /**
+   * Resolves once, with whatever became of the call; never rejects. Aborting `signal` is the client leaving: the request
+   * leaves the queue at once, and the resolved value is ignored by the caller.
+   */
+  infer(call: InferCall, signal: AbortSignal): Promise<InferReply>;
+}
+
+/** Bounds on what a stranger can send; every one is a flag. */
+export interface EdgeLimits {
+  /** JSON bodies, after decompression. */
+  readonly maxJsonBytes: number;
+  /** Binary-extension bodies and gRPC messages, after decompression. */
+  readonly maxBinaryBytes: number;
+  /** A body must be complete this long after its first byte. */
+  readonly bodyTimeoutMs: number;
+  /** Calls in progress per server; more are refused with `queue_full`. */
+  readonly maxConcurrentCalls: number;
+}

@@ -1,0 +1,53 @@
+import type { AdmittedRequest } from '../domain/request.js';
+import type { Tensor } from '../domain/tensor.js';
+
+/** One batch on its way to a worker. */
+export interface BatchRun {
+  readonly batchId: number;
+  /** Members, EDF order; each is staged. */
+  readonly sequences: readonly number[];
+  /** ONNX Runtime intra-op threads to run with; the worker has a session for it. */
+  readonly threadCount: number;
+}
+
+export type BatchResult =
+  | {
+      readonly kind: 'completed';
+      /** In the order of `BatchRun.sequences`; null for a member that was dropped while it ran. */
+      readonly outputs: readonly (readonly Tensor[] | null)[];
+      /** Time inside the model, measured by the worker. */
+      readonly computeMs: number;
+    }
+  /** The model refused the batch; the worker lives on. */
+  | { readonly kind: 'backend-error'; readonly message: string }
+  /** The process died, hung or lost its connection while the batch ran. */
+  | { readonly kind: 'worker-lost'; readonly message: string };
+
+export type WorkerPoolEvent =
+  /** Staged inputs are gone; `restartEstimateMs` until it should be ready again. Reported after the running batch's result. */
+  | { readonly kind: 'lost'; readonly message: string; readonly restartEstimateMs: number }
+  /** Ready, with nothing staged. */
+  | { readonly kind: 'ready' };
+
+/**
+ * Runs batches of staged requests; live it has one worker process. Every callback comes once, never inside the call that
+ * caused it. Implementations: `adapters/workers/`, `sim/simulated-worker.ts`.
+ */
+export interface WorkerPool {
+  /** Batches that can run side by side. */
+  readonly instanceCount: number;
+  /** Thread counts that the worker keeps sessions for, ascending. */
+  readonly threadCounts: readonly number[];
+  /** The most requests that memory lets share a batch; 1 for a model that is not batchable. */
+  readonly maxBatchSize: number;
+  /** Called by the system, once, before anything else. */
+  listen(onEvent: (event: WorkerPoolEvent) => void): void;
+  /** Sends a request's inputs. No answer comes if the worker is lost first; the pool then reports `lost`. */
+  stage(request: AdmittedRequest, onStaged: () => void): void;
+  /** Forgets a staged request; during its run only its slot's result is dropped. Unknown sequences are ignored. */
+  unstage(sequence: number): void;
+  /** Starts one batch; at most `instanceCount` at a time. The members are forgotten by the worker afterwards. */
+  start(run: BatchRun, onDone: (result: BatchResult) => void): void;
+  /** Gives up on a hung worker: its batch ends as `worker-lost` and a new process is started. */
+  replace(message: string): void;
+}

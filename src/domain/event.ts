@@ -1,0 +1,72 @@
+import type { Outcome } from './outcome.js';
+import type { Plan } from './plan.js';
+import type { InferRequest } from './request.js';
+
+/**
+ * What happened, in order. The one stream that the estimator, metrics, logs, reports and the dashboard read; live and
+ * simulated runs look alike in it.
+ */
+export type Event =
+  | { readonly kind: 'request-received'; readonly atMs: number; readonly request: InferRequest }
+  | {
+      readonly kind: 'request-admitted';
+      readonly atMs: number;
+      readonly request: InferRequest;
+      readonly queueDepth: number;
+    }
+  | {
+      readonly kind: 'request-finished';
+      readonly atMs: number;
+      readonly request: InferRequest;
+      readonly outcome: Outcome;
+    }
+  | {
+      readonly kind: 'batch-started';
+      readonly atMs: number;
+      readonly batchId: number;
+      readonly sequences: readonly number[];
+      readonly batchSize: number;
+      readonly cpuMillicores: number;
+      readonly threadCount: number;
+      readonly predictedLatencyMs: number;
+      readonly plannedLatencyMs: number;
+      readonly shapeClassKey: string;
+    }
+  | {
+      readonly kind: 'batch-ended';
+      readonly atMs: number;
+      readonly batchId: number;
+      readonly batchSize: number;
+      readonly result: 'completed' | 'backend-error' | 'worker-lost';
+      readonly latencyMs: number;
+      readonly computeMs: number;
+      /** Actual over predicted, weighted over the allocations it ran at; null when it did not complete. */
+      readonly actualToPredicted: number | null;
+    }
+  | {
+      readonly kind: 'planned';
+      readonly atMs: number;
+      readonly plan: Plan;
+      readonly trigger: 'arrival' | 'batch-end' | 'tick' | 'worker' | 'start';
+    }
+  | {
+      readonly kind: 'resize-requested';
+      readonly atMs: number;
+      readonly fromMillicores: number;
+      readonly toMillicores: number;
+    }
+  | {
+      readonly kind: 'resized';
+      readonly atMs: number;
+      readonly cpuMillicores: number;
+      readonly isWritten: boolean;
+      readonly tookMs: number;
+    }
+  | { readonly kind: 'resize-refused'; readonly atMs: number; readonly message: string }
+  | {
+      readonly kind: 'worker-lost';
+      readonly atMs: number;
+      readonly message: string;
+      readonly restartEstimateMs: number;
+    }
+  | { readonly kind: 'worker-ready'; readonly atMs: number };

@@ -1,0 +1,72 @@
+/**
+ * Tensor element types of the Open Inference Protocol v2 that ONNX Runtime's Node binding can carry.
+ * BF16 exists in the protocol (raw gRPC only), but the binding refuses it.
+ */
+export const DATATYPES = [
+  'BOOL',
+  'UINT8',
+  'UINT16',
+  'UINT32',
+  'UINT64',
+  'INT8',
+  'INT16',
+  'INT32',
+  'INT64',
+  'FP16',
+  'FP32',
+  'FP64',
+  'BYTES',
+] as const;
+
+export type Datatype = (typeof DATATYPES)[number];
+
+/** Bytes per element; 0 for BYTES, whose elements carry their own length. */
+export const ELEMENT_BYTES: Readonly<Record<Datatype, number>> = {
+  BOOL: 1,
+  UINT8: 1,
+  UINT16: 2,
+  UINT32: 4,
+  UINT64: 8,
+  INT8: 1,
+  INT16: 2,
+  INT32: 4,
+  INT64: 8,
+  FP16: 2,
+  FP32: 4,
+  FP64: 8,
+  BYTES: 0,
+};
+
+/** An input or output that a model declares. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly datatype: Datatype;
+  /** One entry an axis, outermost first; −1 where the model leaves the size open. */
+  readonly shape: readonly number[];
+}
+
+/** A tensor with its data. */
+export interface Tensor {
+  readonly name: string;
+  readonly datatype: Datatype;
+  /** Concrete sizes ≥ 0, outermost axis first. */
+  readonly shape: readonly number[];
+  /**
+   * The protocol's binary layout: row-major little-endian elements; for BYTES each element is a 4-byte little-endian
+   * length and that many bytes. Need not be aligned to the element size.
+   */
+  readonly data: Uint8Array;
+}
+
+/** What a loaded model takes and gives. */
+export interface ModelSignature {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+/** Product of the sizes; 1 for a scalar. */
+export function elementCount(shape: readonly number[]): number {
+  let count = 1;
+  for (const size of shape) count *= size;
+  return count;
+}

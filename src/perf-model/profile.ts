@@ -1,0 +1,38 @@
+/** Measured latencies of one (batch size, allocation) point. */
+export interface ProfileCell {
+  readonly batchSize: number;
+  readonly cpuMillicores: number;
+  readonly threadCount: number;
+  /** Dispatch → reply of each run, ms, in the order measured. Empty where only quantiles were published. */
+  readonly samplesMs: readonly number[];
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+}
+
+/** What a profile was taken of and on. A profile is stale when any of it differs from what `serve` is about to use. */
+export interface ProfileFingerprint {
+  readonly modelSha256: string;
+  readonly cpuModel: string;
+  readonly cpuCount: number;
+  readonly scaler: string;
+  readonly quotaPeriodUs: number;
+  readonly threadCounts: readonly number[];
+  readonly onnxRuntimeVersion: string;
+  /** Shape class that was measured, and its input elements per request. */
+  readonly shapeClassKey: string;
+}
+
+export interface Profile {
+  readonly schemaVersion: 1;
+  /** Where it comes from: a measured model's name, or a publication. */
+  readonly name: string;
+  readonly fingerprint: ProfileFingerprint | null;
+  /** Input elements of one request of the measured class. */
+  readonly elementCount: number;
+  /** `quick` profiles have few runs a cell and are planned with a wider margin. */
+  readonly quality: 'quick' | 'full' | 'published';
+  /** ISO 8601; empty for published tables. */
+  readonly measuredAt: string;
+  readonly cells: readonly ProfileCell[];
+}
