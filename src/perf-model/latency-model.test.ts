@@ -1,0 +1,349 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { LatencyModel } from '../domain/latency.js';
+import type { ShapeClass } from '../domain/request.js';
+import { Prng } from '../random/prng.js';
+import { baseModel } from './base-model.js';
+import { fittedLatencyMs } from './fit.js';
+import { OnlineLatencyModels } from './latency-model.js';
+import { profileCell } from './profile-cell.js';
+import type { Profile } from './profile.js';
+import { publishedProfile } from './published.js';
+
+const TRUTH = { gamma: 40, epsilon: 10, delta: 2, eta: 5 };
+const PROFILED: ShapeClass = { key: 'x:FP32[3,48,320]', elementCount: 46_080 };
+const OTHER: ShapeClass = { key: 'x:FP32[3,48,640]', elementCount: 92_160 };
+
+/** A batch's noise: uniform within ±`spread`, relative. */
+const noise = (prng: Prng, spread: number): number => 1 - spread + 2 * spread * prng.uniform();
+
+/** Runs that take `latencyMs` give or take 10 %. */
+function measuredProfile(
+  options: { quality?: 'quick' | 'full'; latencyMs?: (b: number, c: number) => number; shapeClass?: ShapeClass } = {},
+): Profile {
+  const {
+    quality = 'full',
+    latencyMs = (b: number, c: number) => fittedLatencyMs(TRUTH, b, c),
+    shapeClass = PROFILED,
+  } = options;
+  const prng = new Prng(1);
+  return {
+    schemaVersion: 1,
+    name: 'test',
+    fingerprint: {
+      modelSha256: '',
+      cpuModel: '',
+      cpuCount: 4,
+      scaler: 'simulated',
+      quotaPeriodUs: 10_000,
+      threadCounts: [1, 2, 4],
+      onnxRuntimeVersion: '',
+      shapeClassKey: shapeClass.key,
+    },
+    elementCount: shapeClass.elementCount,
+    quality,
+    measuredAt: '',
+    cells: [1, 2, 4, 8].flatMap((batchSize) =>
+      [250, 500, 1000, 2000, 4000].map((cpuMillicores) => {
+        const samplesMs = Array.from({ length: 20 }, () => latencyMs(batchSize, cpuMillicores) * noise(prng, 0.1));
+        return profileCell({ batchSize, cpuMillicores, threadCount: 1 }, samplesMs);
+      }),
+    ),
+  };
+}
+
+/** Runs one batch that takes `latencyMs` and lets the models learn from it. */
+function run(
+  models: OnlineLatencyModels,
+  shapeClass: ShapeClass,
+  batchSize: number,
+  cpuMillicores: number,
+  latencyMs: number,
+) {
+  const predictedMs = models.forClass(shapeClass).predictedLatencyMs(batchSize, cpuMillicores);
+  models.observe({ shapeClass, batchSize, cpuMillicores, actualToPredicted: latencyMs / predictedMs });
+}
+
+/** Runs `count` random batches that take `slowdown` times the truth, ± 10 %; returns how many exceeded their plan. */
+function runMany(
+  models: OnlineLatencyModels,
+  shapeClass: ShapeClass,
+  count: number,
+  prng: Prng,
+  slowdown: (i: number) => number,
+): number {
+  let exceeded = 0;
+  for (let i = 0; i < count; i++) {
+    const b = 1 + prng.int(8);
+    const c = 250 * (1 + prng.int(16));
+    const latencyMs = fittedLatencyMs(TRUTH, b, c) * slowdown(i) * noise(prng, 0.1);
+    if (latencyMs > models.forClass(shapeClass).plannedLatencyMs(b, c)) exceeded++;
+    run(models, shapeClass, b, c, latencyMs);
+  }
+  return exceeded;
+}
+
+/** How many times the truth is predicted; the same at every point where the base is the fit. */
+function scaleOf(model: LatencyModel): number {
+  return model.predictedLatencyMs(2, 1000) / fittedLatencyMs(TRUTH, 2, 1000);
+}
+
+describe('the base model', () => {
+  it('is the fit where latency follows the formula, and the table where it does not', () => {
+    const asFormula = baseModel(measuredProfile());
+    expect(asFormula.kind).toBe('fit');
+    expect(asFormula.heldOut!.fit).toBeLessThan(0.05);
+
+    // A second core brings nothing, and from b = 4 on a cache overflows.
+    const broken = baseModel(
+      measuredProfile({ latencyMs: (b, c) => (c < 2000 ? 80_000 / c : 80) * (b >= 4 ? 3 * b : 1 + 0.1 * b) }),
+    );
+    expect(broken.kind).toBe('table');
+    expect(broken.heldOut!.table).toBeLessThan(broken.heldOut!.fit);
+  });
+
+  it('does not hold out cells of a profile that has too few of them', () => {
+    const profile = measuredProfile();
+    const { kind, heldOut } = baseModel({ ...profile, cells: profile.cells.slice(0, 5) });
+    expect({ kind, heldOut }).toEqual({ kind: 'fit', heldOut: null });
+  });
+
+  it('takes residuals from quantiles where a profile has no samples', () => {
+    const { logResiduals, curve } = baseModel(publishedProfile('yolov5s'));
+    expect(logResiduals).toHaveLength(20 * 100);
+    // The slowest cell against its prediction is among them: P99 of 1275.413 ms at b = 8 on one core.
+    expect(logResiduals.some((each) => Math.abs(each - Math.log(1275.413 / curve.latencyMs(8, 1000))) < 1e-9)).toBe(
+      true,
+    );
+  });
+});
+
+describe('a latency model', () => {
+  it('starts at the profile: the typical latency, and a p99 of what its runs scattered', () => {
+    const model = new OnlineLatencyModels(measuredProfile()).forClass(PROFILED);
+    expect(scaleOf(model)).toBeGreaterThan(0.97);
+    expect(scaleOf(model)).toBeLessThan(1.03);
+    // Runs are uniform within ±10 %, so their p99 is 0.9 + 0.99·0.2 = 1.098 of the middle.
+    const factor = model.plannedLatencyMs(2, 1000) / model.predictedLatencyMs(2, 1000);
+    expect(factor).toBeGreaterThan(1.07);
+    expect(factor).toBeLessThan(1.13);
+  });
+
+  it('plans a quick profile 25 % wider, until batches have shown how they scatter', () => {
+    const full = new OnlineLatencyModels(measuredProfile()).forClass(PROFILED);
+    const models = new OnlineLatencyModels(measuredProfile({ quality: 'quick' }));
+    const quick = models.forClass(PROFILED);
+    expect(quick.predictedLatencyMs(2, 1000)).toBe(full.predictedLatencyMs(2, 1000));
+    expect(quick.plannedLatencyMs(2, 1000) / full.plannedLatencyMs(2, 1000)).toBeCloseTo(1.25, 9);
+
+    runMany(models, PROFILED, 250, new Prng(3), () => 1);
+    expect(quick.plannedLatencyMs(2, 1000) / full.plannedLatencyMs(2, 1000)).toBeLessThan(1.1);
+  });
+
+  it('is exceeded by about 1 % of batches, however they scatter', () => {
+    for (const spread of [0.05, 0.5]) {
+      const models = new OnlineLatencyModels(measuredProfile());
+      const prng = new Prng(8);
+      runMany(models, PROFILED, 500, prng, () => noise(prng, spread));
+      const exceeded = runMany(models, PROFILED, 10_000, prng, () => noise(prng, spread));
+      // 100 expected; consecutive plans share their window, so twice the 10 of independent trials is one deviation.
+      expect(exceeded).toBeGreaterThan(50);
+      expect(exceeded).toBeLessThan(150);
+    }
+  });
+
+  it('follows a machine that slows down by half within 30 batches, and back', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const model = models.forClass(PROFILED);
+    const prng = new Prng(5);
+    runMany(models, PROFILED, 100, prng, () => 1);
+    runMany(models, PROFILED, 30, prng, () => 1.5);
+    expect(Math.abs(scaleOf(model) / 1.5 - 1)).toBeLessThan(0.05);
+    runMany(models, PROFILED, 30, prng, () => 1);
+    expect(Math.abs(scaleOf(model) - 1)).toBeLessThan(0.05);
+  });
+
+  it('lags a slow drift to 1.5× over 100 batches by no more than ten of them', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const model = models.forClass(PROFILED);
+    runMany(models, PROFILED, 100, new Prng(6), (i) => 1 + 0.005 * i);
+    // After 100 batches 1.5; ten batches before, 1.45; 3 % for noise.
+    expect(scaleOf(model)).toBeGreaterThan(1.45 * 0.97);
+    expect(scaleOf(model)).toBeLessThan(1.5 * 1.03);
+  });
+
+  it('does not move its plan by more than 3 % for one batch that took 20 times as long', () => {
+    for (const before of [0, 5, 100, 300]) {
+      const models = new OnlineLatencyModels(measuredProfile());
+      const model = models.forClass(PROFILED);
+      runMany(models, PROFILED, before, new Prng(9), () => 1);
+      const plannedMs = model.plannedLatencyMs(2, 1000);
+      const predictedMs = model.predictedLatencyMs(2, 1000);
+      run(models, PROFILED, 2, 1000, 20 * predictedMs);
+      expect(Math.abs(model.plannedLatencyMs(2, 1000) / plannedMs - 1)).toBeLessThan(0.03);
+      expect(Math.abs(model.predictedLatencyMs(2, 1000) / predictedMs - 1)).toBeLessThan(0.03);
+    }
+  });
+
+  it('plans at most three times the typical latency after many stalls', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const model = models.forClass(PROFILED);
+    const prng = new Prng(10);
+    runMany(models, PROFILED, 300, prng, (i) => (i % 20 === 0 ? 50 : 1));
+    expect(model.plannedLatencyMs(2, 1000) / model.predictedLatencyMs(2, 1000)).toBeCloseTo(3, 9);
+  });
+
+  it('returns to the profile while it is relaxed, so that refusing everything is not for ever, and forgets nothing by it', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const model = models.forClass(PROFILED);
+    const atFirstMs = model.plannedLatencyMs(2, 1000);
+    runMany(models, PROFILED, 50, new Prng(12), (i) => (i % 4 === 0 ? 60 : 20));
+    const learntMs = model.plannedLatencyMs(2, 1000);
+    expect(learntMs).toBeGreaterThan(20 * atFirstMs);
+    // ln(learnt/at first) shrinks by a tenth each time: less than half of it is left after 7, since 0.9⁷ = 0.478.
+    for (let i = 0; i < 7; i++) models.relax(PROFILED);
+    expect(model.plannedLatencyMs(2, 1000) / atFirstMs).toBeCloseTo((learntMs / atFirstMs) ** 0.4782969, 6);
+    for (let i = 0; i < 100; i++) models.relax(PROFILED);
+    expect(model.plannedLatencyMs(2, 1000) / atFirstMs).toBeCloseTo(1, 2);
+    expect(model.plannedLatencyMs(2, 1000)).toBeGreaterThanOrEqual(atFirstMs);
+
+    // One batch at the speed that was learnt, and all of it is believed again.
+    run(models, PROFILED, 2, 1000, 20 * fittedLatencyMs(TRUTH, 2, 1000));
+    expect(model.plannedLatencyMs(2, 1000) / learntMs).toBeCloseTo(1, 1);
+  });
+
+  it('never falls with b, never rises with c, and never plans less than it predicts, whatever it has seen', () => {
+    const profiles = [measuredProfile(), measuredProfile({ quality: 'quick' }), publishedProfile('resnet18')];
+    const ratios = fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), { maxLength: 60 });
+    const point = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 100, max: 40_000 }));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...profiles),
+        fc.constantFrom(PROFILED, OTHER),
+        ratios,
+        point,
+        point,
+        (profile, shapeClass, seen, [b, c], [moreB, moreC]) => {
+          const models = new OnlineLatencyModels(profile);
+          const model = models.forClass(shapeClass);
+          for (const actualToPredicted of seen)
+            models.observe({ shapeClass, batchSize: b, cpuMillicores: c, actualToPredicted });
+          for (const quantile of ['predictedLatencyMs', 'plannedLatencyMs'] as const) {
+            expect(model[quantile](b + moreB, c)).toBeGreaterThanOrEqual(model[quantile](b, c) * (1 - 1e-12));
+            expect(model[quantile](b, c + moreC)).toBeLessThanOrEqual(model[quantile](b, c) * (1 + 1e-12));
+          }
+          expect(model.plannedLatencyMs(b, c)).toBeGreaterThanOrEqual(model.predictedLatencyMs(b, c));
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it('ignores observations that say nothing', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const before = models.forClass(PROFILED).plannedLatencyMs(2, 1000);
+    for (const actualToPredicted of [0, -1, NaN, Infinity]) {
+      for (let i = 0; i < 40; i++)
+        models.observe({ shapeClass: PROFILED, batchSize: 1, cpuMillicores: 1000, actualToPredicted });
+    }
+    expect(models.forClass(PROFILED).plannedLatencyMs(2, 1000)).toBe(before);
+  });
+});
+
+describe('a shape class that was not profiled', () => {
+  it('starts as the profiled one, by element count and as slow as the machine is now, planned 25 % wider', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    runMany(models, PROFILED, 60, new Prng(2), () => 1.5);
+    const profiled = models.forClass(PROFILED);
+    const other = models.forClass(OTHER);
+    // Twice the elements.
+    expect(other.predictedLatencyMs(2, 1000) / profiled.predictedLatencyMs(2, 1000)).toBeCloseTo(2, 9);
+    const fresh = new OnlineLatencyModels(measuredProfile()).forClass(PROFILED);
+    const factor = (model: LatencyModel): number => model.plannedLatencyMs(2, 1000) / model.predictedLatencyMs(2, 1000);
+    expect(factor(other) / factor(fresh)).toBeCloseTo(1.25, 9);
+  });
+
+  it('is overruled by three batches of its own, but not by a first cold one', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const model = models.forClass(OTHER);
+    const startMs = model.predictedLatencyMs(2, 1000);
+    run(models, OTHER, 2, 1000, 5 * startMs);
+    expect(model.predictedLatencyMs(2, 1000)).toBeCloseTo(startMs, 9);
+    // It really takes 3 times as long. Of the ratios 1 1 5 3 3 the median is 3.
+    run(models, OTHER, 2, 1000, 3 * startMs);
+    run(models, OTHER, 2, 1000, 3 * startMs);
+    expect(model.predictedLatencyMs(2, 1000)).toBeCloseTo(3 * startMs, 9);
+    // How wrong the element count was is not how much its batches scatter.
+    expect(model.plannedLatencyMs(2, 1000)).toBeLessThan(1.5 * 3 * startMs);
+  });
+
+  it('may turn out as fast as the profiled one when it is relaxed, however many elements it has', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const huge = { key: 'x:FP32[3,480,3200]', elementCount: 100 * PROFILED.elementCount };
+    const model = models.forClass(huge);
+    const profiledMs = models.forClass(PROFILED).predictedLatencyMs(2, 1000);
+    expect(model.predictedLatencyMs(2, 1000) / profiledMs).toBeCloseTo(100, 6);
+    for (let i = 0; i < 150; i++) models.relax(huge);
+    expect(model.predictedLatencyMs(2, 1000) / profiledMs).toBeCloseTo(1, 3);
+  });
+
+  it('does not move the others', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const before = models.forClass(PROFILED).plannedLatencyMs(2, 1000);
+    runMany(models, OTHER, 50, new Prng(2), () => 7);
+    expect(models.forClass(PROFILED).plannedLatencyMs(2, 1000)).toBe(before);
+  });
+
+  it('is forgotten when 64 others were used since', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const first = models.forClass(OTHER);
+    const used = models.forClass(PROFILED);
+    for (let i = 0; i < 62; i++) models.forClass({ key: `class ${i}`, elementCount: 1000 });
+    expect(models.forClass(PROFILED)).toBe(used);
+    models.forClass({ key: 'one too many', elementCount: 1000 });
+    expect(models.forClass(PROFILED)).toBe(used);
+    expect(models.forClass(OTHER)).not.toBe(first);
+  });
+});
+
+describe('another profile', () => {
+  it('replaces the base of models already handed out, and what was learnt about the machine', () => {
+    const models = new OnlineLatencyModels(measuredProfile({ quality: 'quick' }));
+    const profiled = models.forClass(PROFILED);
+    const other = models.forClass(OTHER);
+    // The machine runs at half speed, and the other class takes 3 times the profiled one instead of 2.
+    runMany(models, PROFILED, 40, new Prng(4), () => 2);
+    runMany(models, OTHER, 40, new Prng(4), () => 6);
+    expect(scaleOf(profiled)).toBeCloseTo(2, 0);
+
+    models.replaceProfile(measuredProfile({ latencyMs: (b, c) => 2 * fittedLatencyMs(TRUTH, b, c) }));
+    expect(models.forClass(PROFILED)).toBe(profiled);
+    expect(Math.abs(scaleOf(profiled) / 2 - 1)).toBeLessThan(0.03);
+    expect(Math.abs(scaleOf(other) / 6 - 1)).toBeLessThan(0.06);
+  });
+
+  it('of another shape class starts all classes anew', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const profiled = models.forClass(PROFILED);
+    runMany(models, PROFILED, 40, new Prng(4), () => 9);
+    models.replaceProfile(measuredProfile({ shapeClass: OTHER }));
+    // Half the elements of the class now profiled.
+    expect(Math.abs(scaleOf(profiled) / 0.5 - 1)).toBeLessThan(0.03);
+  });
+
+  it('ends the provisional start, at which everything is let through', () => {
+    const models = new OnlineLatencyModels(null);
+    const model = models.forClass(PROFILED);
+    expect(models.isProvisional).toBe(true);
+    expect(models.baseModel).toBeNull();
+    expect([model.predictedLatencyMs(8, 100), model.plannedLatencyMs(8, 100)]).toEqual([0, 0]);
+    models.observe({ shapeClass: PROFILED, batchSize: 8, cpuMillicores: 100, actualToPredicted: 2 });
+    models.relax(PROFILED);
+    expect(model.plannedLatencyMs(8, 100)).toBe(0);
+
+    models.replaceProfile(measuredProfile());
+    expect(models.isProvisional).toBe(false);
+    expect(models.baseModel?.kind).toBe('fit');
+    expect(Math.abs(scaleOf(model) - 1)).toBeLessThan(0.03);
+  });
+});

@@ -1,0 +1,21 @@
+import type { LatencyModel } from '../domain/latency.js';
+import type { ShapeClass } from '../domain/request.js';
+
+/** One finished batch, for correcting the model. */
+export interface LatencyObservation {
+  readonly shapeClass: ShapeClass;
+  readonly batchSize: number;
+  readonly cpuMillicores: number;
+  /** Measured over predicted, weighted over the allocations it ran at. */
+  readonly actualToPredicted: number;
+}
+
+/** Where both planes get latency models from: one a shape class, corrected online. */
+export interface LatencyModels {
+  /** True until anything has been measured: predictions are then placeholders, and planning uses the largest allocation. */
+  readonly isProvisional: boolean;
+  forClass(shapeClass: ShapeClass): LatencyModel;
+  observe(observation: LatencyObservation): void;
+  /** Leads a class whose requests are all refused a little back to the profile. */
+  relax(shapeClass: ShapeClass): void;
+}
