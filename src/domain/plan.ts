@@ -8,13 +8,16 @@ export interface FeasiblePlan {
   readonly boundBy: string;
 }
 
-/** Not everything that can still be saved can be saved together: the largest allocation, and some are shed. */
+/**
+ * The largest allocation does not suffice. `deadlines`: not everything that can still be saved can be saved together, so
+ * the data plane sheds. `arrival-rate`: what is queued can be met, but more keeps coming than can be kept up with.
+ */
 export interface InfeasiblePlan {
   readonly kind: 'infeasible';
   readonly instances: number;
   readonly cpuMillicores: number;
   readonly batchSize: number;
-  readonly reason: string;
+  readonly reason: 'deadlines' | 'arrival-rate';
 }
 
 export type Plan = FeasiblePlan | InfeasiblePlan;

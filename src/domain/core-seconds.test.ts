@@ -1,0 +1,115 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CoreSeconds, WINDOW_MS } from './core-seconds.js';
+import type { Event } from './event.js';
+
+function requested(atMs: number, toMillicores: number): Event {
+  return { kind: 'resize-requested', atMs, fromMillicores: 0, toMillicores };
+}
+
+function resized(atMs: number, cpuMillicores: number): Event {
+  return { kind: 'resized', atMs, cpuMillicores, isWritten: true, tookMs: 1 };
+}
+
+describe('CoreSeconds', () => {
+  it('charges the idle floor: 100 millicores for 10 s are 1 core-second', () => {
+    const ledger = new CoreSeconds(5000, 100);
+    expect(ledger.totalSeconds(15_000)).toBeCloseTo(1, 12);
+  });
+
+  it('charges growth from the request for it', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.observe(requested(1000, 3000));
+    ledger.observe(resized(1500, 3000));
+    // 1 s × 1 core + (2 − 1) s × 3 cores = 4
+    expect(ledger.totalSeconds(2000)).toBeCloseTo(4, 12);
+  });
+
+  it('charges a shrink only from its read-back', () => {
+    const ledger = new CoreSeconds(0, 3000);
+    ledger.observe(requested(1000, 1000));
+    expect(ledger.chargedMillicores).toBe(3000);
+    ledger.observe(resized(1500, 1000));
+    // 1.5 s × 3 cores + 0.5 s × 1 core = 5
+    expect(ledger.totalSeconds(2000)).toBeCloseTo(5, 12);
+  });
+
+  it('takes a refused growth back from the refusal on', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.observe(requested(0, 2000));
+    ledger.observe({ kind: 'resize-refused', atMs: 1000, message: 'no rights' });
+    // 1 s × 2 cores + 1 s × 1 core = 3
+    expect(ledger.totalSeconds(2000)).toBeCloseTo(3, 12);
+  });
+
+  it('keeps charging what is in force when a newer, smaller request replaces an unanswered growth', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.observe(requested(0, 4000));
+    ledger.observe(requested(1000, 500));
+    ledger.observe(resized(2000, 500));
+    // 1 s × 4 cores + 1 s × 1 core (still in force) + 1 s × 0.5 cores = 5.5
+    expect(ledger.totalSeconds(3000)).toBeCloseTo(5.5, 12);
+  });
+
+  it('counts used CPU in the windows where it exceeds what was granted, and only there', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.closeWindow(0, 7); // The counter need not begin at zero.
+    ledger.closeWindow(100, 7.15); // granted 0.1, used 0.15 → 0.15
+    ledger.closeWindow(200, 7.17); // granted 0.1, used 0.02 → 0.10
+    expect(ledger.totalSeconds(200)).toBeCloseTo(0.25, 12);
+    expect(ledger.totalSeconds(250)).toBeCloseTo(0.25 + 0.05, 12);
+  });
+
+  it('goes on when the counter begins anew with a new group, and where there is none', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.closeWindow(0, 50);
+    ledger.closeWindow(100, 0.3); // began anew: 0.3 used since
+    ledger.closeWindow(200, null); // granted 0.1
+    ledger.closeWindow(300, 90); // no reading to compare with: granted 0.1
+    expect(ledger.totalSeconds(300)).toBeCloseTo(0.3 + 0.1 + 0.1, 12);
+  });
+
+  it('adds nothing for an event stamped before the last reading', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.closeWindow(1000, null);
+    ledger.observe(requested(999.5, 2000));
+    // 1 s × 1 core + 1 s × 2 cores
+    expect(ledger.totalSeconds(2000)).toBeCloseTo(3, 12);
+  });
+
+  it('ignores events that are no resizes', () => {
+    const ledger = new CoreSeconds(0, 1000);
+    ledger.observe({ kind: 'worker-ready', atMs: 500 });
+    expect(ledger.totalSeconds(1000)).toBeCloseTo(1, 12);
+  });
+
+  it('never decreases, and is at least the CPU used, whatever happens', () => {
+    const step = fc.record({
+      kind: fc.constantFrom('requested', 'resized', 'refused', 'none'),
+      millicores: fc.integer({ min: 100, max: 4000 }),
+      usedMs: fc.integer({ min: 0, max: 1000 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const ledger = new CoreSeconds(0, 1000);
+        ledger.closeWindow(0, 0);
+        let usedSeconds = 0;
+        let lastTotal = 0;
+        steps.forEach(({ kind, millicores, usedMs }, index) => {
+          const atMs = (index + 1) * WINDOW_MS;
+          if (kind === 'requested') ledger.observe(requested(atMs - 50, millicores));
+          if (kind === 'resized') ledger.observe(resized(atMs - 50, millicores));
+          if (kind === 'refused') ledger.observe({ kind: 'resize-refused', atMs: atMs - 50, message: '' });
+          usedSeconds += usedMs / 1000;
+          const open = ledger.totalSeconds(atMs);
+          ledger.closeWindow(atMs, usedSeconds);
+          const closed = ledger.totalSeconds(atMs);
+          expect(open).toBeGreaterThanOrEqual(lastTotal);
+          expect(closed).toBeGreaterThanOrEqual(open - 1e-9);
+          expect(closed).toBeGreaterThanOrEqual(usedSeconds - 1e-9);
+          lastTotal = closed;
+        });
+      }),
+    );
+  });
+});

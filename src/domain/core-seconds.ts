@@ -1,0 +1,95 @@
+import type { Event } from './event.js';
+
+/*
+ * The ledger of CPU: core-seconds = ∫ max(granted allocation, CPU used) dt over windows of 100 ms, idle floor included.
+ * One instance's; the server's metric and the simulator's reports come from this class alone, so they cannot differ.
+ *
+ * - Growth is charged from the request for it, a shrink only from its read-back: what could have been used by someone
+ *   else is free only once it was really given up.
+ * - Used CPU counts where it exceeds what was granted: a quota write refills the kernel's bucket, so a group that is
+ *   resized often can run for longer than its quota says, and granted alone would undercount.
+ * - The maximum is taken per window, not per instant, because the kernel's usage counter is a sum; a longer window would
+ *   let idle time hide such overruns, a shorter one would count the bursts that a quota period allows by design.
+ *
+ * Invariants: the total never decreases, is at least the granted integral, and at least the CPU used.
+ */
+
+/** Length of a window; the caller closes one each time this much has passed. */
+export const WINDOW_MS = 100;
+
+export class CoreSeconds {
+  /** Read back, in force. */
+  private inForceMillicores: number;
+  /** Asked for and not yet answered; equal to what is in force otherwise. */
+  private requestedMillicores: number;
+  private lastAtMs: number;
+  /** Closed windows, core-seconds. */
+  private settledSeconds = 0;
+  /** Granted in the open window, core-seconds. */
+  private windowGrantedSeconds = 0;
+  /** The kernel's counter at the start of the open window; null before the first reading. */
+  private usedSecondsAtWindowStart: number | null = null;
+
+  /** @param cpuMillicores allocation in force at `startAtMs` */
+  constructor(startAtMs: number, cpuMillicores: number) {
+    this.lastAtMs = startAtMs;
+    this.inForceMillicores = cpuMillicores;
+    this.requestedMillicores = cpuMillicores;
+  }
+
+  /** The allocation that is charged now. */
+  get chargedMillicores(): number {
+    return Math.max(this.inForceMillicores, this.requestedMillicores);
+  }
+
+  /** Follows the resizes in the event stream; other events change nothing. A newer request replaces an unanswered one. */
+  observe(event: Event): void {
+    switch (event.kind) {
+      case 'resize-requested':
+        this.accrue(event.atMs);
+        this.requestedMillicores = event.toMillicores;
+        return;
+      case 'resized':
+        this.accrue(event.atMs);
+        this.inForceMillicores = event.cpuMillicores;
+        this.requestedMillicores = event.cpuMillicores;
+        return;
+      case 'resize-refused':
+        this.accrue(event.atMs);
+        this.requestedMillicores = this.inForceMillicores;
+        return;
+      default:
+        return;
+    }
+  }
+
+  /**
+   * Ends a window. Windows that could not be closed in time (a late timer) are simply longer.
+   * @param usedSeconds the instance's cumulative CPU counter at `atMs`; a value below the last one means that the counter
+   *   began anew; null where the platform has none, then granted alone counts
+   */
+  closeWindow(atMs: number, usedSeconds: number | null): void {
+    this.accrue(atMs);
+    let usedInWindow = 0;
+    if (usedSeconds !== null && this.usedSecondsAtWindowStart !== null) {
+      const hasRestarted = usedSeconds < this.usedSecondsAtWindowStart;
+      usedInWindow = hasRestarted ? usedSeconds : usedSeconds - this.usedSecondsAtWindowStart;
+    }
+    this.settledSeconds += Math.max(this.windowGrantedSeconds, usedInWindow);
+    this.windowGrantedSeconds = 0;
+    this.usedSecondsAtWindowStart = usedSeconds;
+  }
+
+  /** Core-seconds from the start until `atMs`; of the open window what is granted so far. */
+  totalSeconds(atMs: number): number {
+    this.accrue(atMs);
+    return this.settledSeconds + this.windowGrantedSeconds;
+  }
+
+  /** Instants from before the last one add nothing: an event can be stamped just before the reading that overtook it. */
+  private accrue(atMs: number): void {
+    if (atMs <= this.lastAtMs) return;
+    this.windowGrantedSeconds += (this.chargedMillicores / 1000) * ((atMs - this.lastAtMs) / 1000);
+    this.lastAtMs = atMs;
+  }
+}

@@ -1,0 +1,31 @@
+import type { ShapeClass } from './request.js';
+
+/** One queued request as a planner sees it. */
+export interface QueuedWork {
+  readonly dueAtMs: number;
+  /** Index into the snapshot's `classes`; equal indices may share a batch. */
+  readonly classIndex: number;
+}
+
+/** The batch that the worker is running. */
+export interface BatchInFlight {
+  readonly shapeClass: ShapeClass;
+  readonly batchSize: number;
+  readonly threadCount: number;
+  /** Share of its predicted work done so far, ≥ 0; above 1 when it takes longer than predicted. */
+  readonly progress: number;
+}
+
+/** What the data plane tells the control plane before each plan. */
+export interface QueueSnapshot {
+  /** Requests whose deadlines the plan must meet, in queue order. Set-aside requests are not among them. */
+  readonly work: readonly QueuedWork[];
+  /** `work[i]` is the request with this sequence. */
+  readonly sequences: readonly number[];
+  readonly classes: readonly ShapeClass[];
+  readonly inFlight: BatchInFlight | null;
+  /** The most requests that may share a batch: memory, or 1 for a model that is not batchable. */
+  readonly maxBatchSize: number;
+  /** Requests waiting behind all others: best effort, overdue without a stated deadline, or beyond saving. */
+  readonly setAsideCount: number;
+}
