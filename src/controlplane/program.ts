@@ -1,12 +1,8 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits } from '../domain/plan.js';
+import type { QueuedWork } from '../domain/queue-snapshot.js';
 
-/** One queued request as the solver sees it. */
-export interface QueuedWork {
-  readonly dueAtMs: number;
-  /** Requests with the same class index may share a batch. */
-  readonly classIndex: number;
-}
+export type { QueuedWork };
 
 /**
  * The integer program of one planning decision.

@@ -1,0 +1,153 @@
+import { solve } from '../src/controlplane/solver.js';
+import type { PlanningProblem } from '../src/controlplane/program.js';
+import { EXACT_LIMIT, serveMost } from '../src/dataplane/queue-dp.js';
+import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
+import { publishedProfile } from '../src/perf-model/published.js';
+
+/*
+ * What one planning decision costs with n requests queued, beside plain enumeration: every c, every b, a replay of the
+ * queue each, until the first that fits. Budget: 100 µs p50 and 500 µs p99 with a queue of 64, 1–16 cores in 0.1 steps, b ≤ 32.
+ *
+ *   npx tsx bench/solver.bench.ts [--tiny]
+ *
+ * The latency model is the one that serving uses, on the published YOLOv5s table. Every decision is about another queue,
+ * drawn so that the plan mostly lies between the floor and the largest allocation. `steady`: deadlines spread out, an
+ * early one binds, so that a plan that is too small fails after a few batches. `burst`: all due at once, the last one
+ * binds, and only a whole replay tells. `mixed`: steady, three shape classes.
+ */
+
+const LIMITS = { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 };
+const MAX_BATCH_SIZE = 32;
+const IN_FLIGHT_MS = 30;
+const ARRIVAL_RATE_PER_SEC = 5;
+
+const profile = publishedProfile('yolov5s');
+const classOf = (scale: number) => ({ key: `x${scale}`, elementCount: profile.elementCount * scale });
+const source = new OnlineLatencyModels(profile);
+const models = [source.forClass(classOf(1)), source.forClass(classOf(0.5)), source.forClass(classOf(2))];
+
+/** Linear congruential sequence (Numerical Recipes), in [0, 1). */
+let lcgState = 1;
+function nextRandom(): number {
+  lcgState = (Math.imul(lcgState, 1_664_525) + 1_013_904_223) >>> 0;
+  return lcgState / 2 ** 32;
+}
+
+type Load = 'steady' | 'burst' | 'mixed';
+
+function randomProblem(load: Load, queueSize: number): PlanningProblem {
+  // In large batches a request takes 170 ms on one core, 59 on four and 31 on sixteen.
+  const spacingMs = 35 + 40 * nextRandom();
+  let dueAtMs = 150 + 300 * nextRandom() + (load === 'burst' ? spacingMs * queueSize : 0);
+  const classCount = load === 'mixed' ? models.length : 1;
+  const queue = Array.from({ length: queueSize }, () => {
+    if (load !== 'burst') dueAtMs += 2 * spacingMs * nextRandom();
+    return { dueAtMs, classIndex: Math.floor(classCount * nextRandom()) };
+  });
+  return {
+    nowMs: 0,
+    queue,
+    models,
+    inFlightRemainingMs: () => IN_FLIGHT_MS,
+    arrivalRatePerSec: ARRIVAL_RATE_PER_SEC,
+    arrivalModel: models[0]!,
+    limits: LIMITS,
+    maxBatchSize: MAX_BATCH_SIZE,
+  };
+}
+
+/** The plain way, one class: the same answer as `solve` for queues without hopeless requests, as all of these are. */
+function enumerate(problem: PlanningProblem): string {
+  const { queue, limits, arrivalRatePerSec } = problem;
+  const model = problem.models[0]!;
+  for (let cpu = limits.minMillicores; cpu <= limits.maxMillicores; cpu += limits.stepMillicores) {
+    for (let batchSize = 1; batchSize <= problem.maxBatchSize; batchSize++) {
+      if (arrivalRatePerSec * model.plannedLatencyMs(batchSize, cpu) > 1000 * batchSize) continue;
+      let finishAtMs = problem.nowMs + problem.inFlightRemainingMs(cpu);
+      let head = 0;
+      for (; head < queue.length; head += batchSize) {
+        finishAtMs += model.plannedLatencyMs(Math.min(batchSize, queue.length - head), cpu);
+        if (finishAtMs > queue[head]!.dueAtMs) break;
+      }
+      if (head >= queue.length) return `${cpu} ${batchSize}`;
+    }
+  }
+  return 'infeasible';
+}
+
+function assertSame(problem: PlanningProblem): void {
+  const solution = solve(problem);
+  const ours = solution.kind === 'feasible' ? `${solution.cpuMillicores} ${solution.batchSize}` : solution.kind;
+  const plain = enumerate(problem);
+  if (ours !== plain) throw new Error(`solve says ${ours}, enumeration ${plain}`);
+}
+
+interface Timing {
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+function timed<Input>(inputs: readonly Input[], run: (input: Input) => unknown): Timing {
+  const tookUs = inputs.map((input) => {
+    const startMs = performance.now();
+    run(input);
+    return (performance.now() - startMs) * 1000;
+  });
+  tookUs.sort((a, b) => a - b);
+  return { p50Us: tookUs[tookUs.length >> 1]!, p99Us: tookUs[Math.floor(0.99 * (tookUs.length - 1))]! };
+}
+
+function cells(...values: readonly (number | string)[]): string {
+  return values.map((value) => (typeof value === 'number' ? value.toFixed(1) : value).padStart(11)).join('');
+}
+
+/** One # per doubling of the median above 1 µs. */
+function bar(us: number): string {
+  return '#'.repeat(Math.max(1, Math.round(Math.log2(us))));
+}
+
+const isTiny = process.argv.includes('--tiny');
+const queueSizes = isTiny ? [1, 16, 64] : [1, 4, 16, 64, 256, 1000, 4000, 16_000, 64_000, 100_000];
+const decisionsAt = (queueSize: number): number => (isTiny ? 20 : Math.min(2000, Math.max(30, 2_000_000 / queueSize)));
+
+console.log(
+  `One planning decision, µs; c ${LIMITS.minMillicores}–${LIMITS.maxMillicores} millicores, b ≤ ${MAX_BATCH_SIZE}`,
+);
+console.log(`node ${process.version}; budget at 64: p50 ≤ 100, p99 ≤ 500`);
+for (const load of ['steady', 'burst', 'mixed'] as const) {
+  const warmUp = Array.from({ length: isTiny ? 50 : 2000 }, () => randomProblem(load, 32));
+  for (const problem of warmUp) solve(problem);
+  console.log(`\n${load.padEnd(6)}${cells('p50', 'p99', 'enumerated', '× faster')}  p50, log scale`);
+  for (const queueSize of queueSizes) {
+    const problems = Array.from({ length: Math.round(decisionsAt(queueSize)) }, () => randomProblem(load, queueSize));
+    const { p50Us, p99Us } = timed(problems, solve);
+    console.log(
+      `${String(queueSize).padStart(6)}${cells(p50Us, p99Us, ...baselineCells(load, problems, p50Us))}  ${bar(p50Us)}`,
+    );
+  }
+}
+
+/** Enumeration is written for one class and ends within seconds for all but the largest bursts. */
+function baselineCells(load: Load, problems: readonly PlanningProblem[], p50Us: number): readonly (number | string)[] {
+  const isLong = load === 'burst' && problems[0]!.queue.length > 16_000;
+  if (load === 'mixed' || isLong) return ['-', '-'];
+  const some = problems.slice(0, isTiny ? 5 : 50);
+  some.forEach(assertSame);
+  const enumeratedUs = timed(some, enumerate).p50Us;
+  return [enumeratedUs, enumeratedUs / p50Us];
+}
+
+console.log('\nWhom to serve when not all can be (exact up to 64), µs');
+console.log(cells('queued', 'p50', 'p99'));
+for (const queueSize of isTiny ? [EXACT_LIMIT] : [8, 16, 32, EXACT_LIMIT, 1000, 100_000]) {
+  const overloads = Array.from({ length: Math.round(decisionsAt(queueSize)) }, () => ({
+    freeAtMs: 0,
+    // About half of what arrives can be served.
+    dueAtMs: Array.from({ length: queueSize }, () => 20 * queueSize * nextRandom()).sort((a, b) => a - b),
+    latencyMs: (batchSize: number) => models[0]!.plannedLatencyMs(batchSize, LIMITS.maxMillicores),
+    maxBatchSize: MAX_BATCH_SIZE,
+  }));
+  for (const overload of overloads.slice(0, 200)) serveMost(overload);
+  const { p50Us, p99Us } = timed(overloads, serveMost);
+  console.log(cells(String(queueSize), p50Us, p99Us));
+}

@@ -1,0 +1,328 @@
+/*
+ * The controller is the control loop: monitor → estimator → planner → scaler. It listens to the data plane's events,
+ * plans at each tick and (event-driven planners) when an arrival breaks the plan or a batch ends, publishes the plan and
+ * resizes the worker in place.
+ *
+ * When it resizes: growth at once. A shrink only to 90 % or less of what is granted, and not sooner than `SHRINK_DWELL_MS`
+ * after the last resize (every quota write refills the kernel's bucket, so frequent writes would undo the quota), and
+ * never below the threads of the running batch: it keeps its threads, and more threads than CPU stall each other. So
+ * growth is quota first, then threads (with the next batch); a shrink is threads first, then quota.
+ *
+ * A refused resize: the allocation stays what it is, the event says why, the next plan tries again. Unlike the paper,
+ * which retries three times and does not verify.
+ */
+import type { Clock, Timer } from '../clock/clock.js';
+import type { Event } from '../domain/event.js';
+import type { LatencyModel } from '../domain/latency.js';
+import type { AllocationLimits, Plan } from '../domain/plan.js';
+import type { QueueSnapshot } from '../domain/queue-snapshot.js';
+import type { ShapeClass } from '../domain/request.js';
+import type { LatencyModels } from '../perf-model/model-source.js';
+import { Estimator } from './estimator.js';
+import type { Planner, PlannerView } from './planner.js';
+import type { ResizeResult, Scaler } from './scaler.js';
+
+/** Ten quota periods of 10 ms. */
+const SHRINK_DWELL_MS = 100;
+const SHRINK_FRACTION = 0.9;
+/** Actuators slower than this are not waited for before a batch is started. */
+const MAX_AWAITED_RESIZE_MS = 5;
+/** On this much, at least, requests run that nobody waits for by a deadline. */
+const SET_ASIDE_MILLICORES = 1000;
+
+/** What the controller needs of the data plane. */
+export interface ControlledPlane {
+  /** Threads of the batch that is running now, 0 when none is. */
+  readonly runningThreads: number;
+  /** Nothing is queued and nothing runs. */
+  readonly isIdle: boolean;
+  snapshot(): QueueSnapshot;
+  setPlan(plan: Plan, isGrowthPending: boolean): void;
+  setAllocation(cpuMillicores: number): void;
+  giveUp(sequences: readonly number[]): void;
+}
+
+export interface ControllerConfig {
+  /** Allocations on which batches may run. */
+  readonly limits: AllocationLimits;
+  /** Kept while idle; nothing runs on it. */
+  readonly idleMillicores: number;
+  /** Release CPU this long after the last work; null never. */
+  readonly idleReleaseMs: number | null;
+}
+
+export interface ControllerOptions {
+  readonly clock: Clock;
+  readonly scaler: Scaler;
+  readonly models: LatencyModels;
+  readonly planner: Planner;
+  readonly config: ControllerConfig;
+  /** In force when the controller starts: start-up and model loading run at the largest allocation. */
+  readonly initialPlan: Plan;
+  readonly emit: (event: Event) => void;
+}
+
+type Trigger = Extract<Event, { kind: 'planned' }>['trigger'];
+
+export class Controller {
+  readonly #clock: Clock;
+  readonly #scaler: Scaler;
+  readonly #models: LatencyModels;
+  readonly #planner: Planner;
+  readonly #config: ControllerConfig;
+  readonly #emit: (event: Event) => void;
+  readonly #estimator = new Estimator();
+
+  #plane: ControlledPlane | null = null;
+  #plan: Plan;
+  /** Read back. */
+  #grantedMillicores: number;
+  /** Asked for last; equals granted when no resize is under way. */
+  #requestedMillicores: number;
+  #lastResizeAtMs = -Infinity;
+  #arrivalClass: ShapeClass | null = null;
+  /** Refused as infeasible since the last batch or tick. */
+  #refusedClass: ShapeClass | null = null;
+  #tickTimer: Timer | null = null;
+  #shrinkTimer: Timer | null = null;
+  #idleSinceMs: number | null = null;
+  #isPaused = false;
+  #isPlanning = false;
+
+  constructor(options: ControllerOptions) {
+    this.#clock = options.clock;
+    this.#scaler = options.scaler;
+    this.#models = options.models;
+    this.#planner = options.planner;
+    this.#config = options.config;
+    this.#emit = options.emit;
+    this.#plan = options.initialPlan;
+    this.#grantedMillicores = options.initialPlan.cpuMillicores;
+    this.#requestedMillicores = this.#grantedMillicores;
+  }
+
+  get plan(): Plan {
+    return this.#plan;
+  }
+
+  get grantedMillicores(): number {
+    return this.#grantedMillicores;
+  }
+
+  start(plane: ControlledPlane): void {
+    this.#plane = plane;
+    this.#replan('start');
+    this.#scheduleTick();
+  }
+
+  stop(): void {
+    this.#tickTimer?.cancel();
+    this.#shrinkTimer?.cancel();
+    this.#plane = null;
+  }
+
+  /** Reads the data plane's events; its own, and unknown ones, are ignored. */
+  observe(event: Event): void {
+    switch (event.kind) {
+      case 'request-admitted':
+        this.#estimator.observeArrival(event.atMs);
+        this.#arrivalClass = event.request.shapeClass;
+        this.#idleSinceMs = null;
+        if (this.#planner.isEventDriven) this.#replanIfBroken();
+        else this.#resize();
+        return;
+      case 'batch-ended':
+        this.#refusedClass = null;
+        if (this.#planner.isEventDriven) this.#replan('batch-end');
+        else this.#resize();
+        return;
+      case 'request-finished':
+        if (event.outcome.kind === 'rejected-infeasible') this.#refusedClass = event.request.shapeClass;
+        // The queue may have become empty without a batch: expiry, cancellation.
+        this.#noteIdle();
+        return;
+      case 'worker-ready':
+        this.#replan('worker');
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** While paused the allocation belongs to somebody else (profiling) and no plan is made. */
+  setPaused(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    if (!isPaused) this.#replan('worker');
+  }
+
+  /** A resize on somebody else's behalf, seen by everyone like any other. */
+  resizeTo(cpuMillicores: number, onApplied: (result: ResizeResult) => void = () => undefined): void {
+    const nowMs = this.#clock.nowMs();
+    this.#emit({
+      kind: 'resize-requested',
+      atMs: nowMs,
+      fromMillicores: this.#grantedMillicores,
+      toMillicores: cpuMillicores,
+    });
+    this.#requestedMillicores = cpuMillicores;
+    this.#lastResizeAtMs = nowMs;
+    this.#scaler.resize(cpuMillicores, (result) => {
+      this.#onApplied(cpuMillicores, result);
+      onApplied(result);
+    });
+  }
+
+  // ---- planning ----------------------------------------------------------------------------------------------------
+
+  #scheduleTick(): void {
+    this.#tickTimer = this.#clock.schedule(this.#clock.nowMs() + this.#planner.tickMs, () => {
+      this.#relaxRefusedClass();
+      this.#replan('tick');
+      if (this.#plane !== null) this.#scheduleTick();
+    });
+  }
+
+  /**
+   * A model that has come to think that nothing can be on time refuses everything and never sees the batch that would
+   * correct it: while a class is only refused, its model is led back to the profile, a little each tick.
+   */
+  #relaxRefusedClass(): void {
+    if (this.#refusedClass !== null) this.#models.relax(this.#refusedClass);
+    this.#refusedClass = null;
+  }
+
+  #replanIfBroken(): void {
+    const view = this.#view();
+    if (view === null) return;
+    if (this.#isRunnable() && this.#planner.holds(view)) return;
+    this.#replan('arrival');
+  }
+
+  /** The CPU was released: the plan in force may hold, but nothing runs on the idle allocation. */
+  #isRunnable(): boolean {
+    return this.#requestedMillicores >= this.#plan.cpuMillicores;
+  }
+
+  #replan(trigger: Trigger): void {
+    const view = this.#view();
+    // Giving requests up emits events that lead back here; the plan that is being made covers them.
+    if (view === null || this.#isPlanning) return;
+    this.#isPlanning = true;
+    const { plan, hopeless } = this.#models.isProvisional ? this.#provisionalPlan() : this.#planner.plan(view);
+    this.#plan = this.#withSetAside(plan, view.snapshot);
+    if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => view.snapshot.sequences[index]!));
+    this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
+    this.#isPlanning = false;
+    this.#noteIdle();
+    this.#resize();
+  }
+
+  /** Until anything was measured: the largest allocation, one at a time. */
+  #provisionalPlan(): { plan: Plan; hopeless: readonly number[] } {
+    const cpuMillicores = this.#config.limits.maxMillicores;
+    return {
+      plan: { kind: 'feasible', instances: 1, cpuMillicores, batchSize: 1, boundBy: 'no profile yet' },
+      hopeless: [],
+    };
+  }
+
+  #withSetAside(plan: Plan, snapshot: QueueSnapshot): Plan {
+    if (snapshot.setAsideCount === 0 || snapshot.work.length > 0) return plan;
+    const cpuMillicores = Math.min(this.#config.limits.maxMillicores, SET_ASIDE_MILLICORES);
+    return plan.cpuMillicores >= cpuMillicores ? plan : { ...plan, cpuMillicores };
+  }
+
+  #view(): PlannerView | null {
+    if (this.#plane === null || this.#isPaused) return null;
+    const snapshot = this.#plane.snapshot();
+    const models = snapshot.classes.map((shapeClass) => this.#models.forClass(shapeClass));
+    const inFlightModel = snapshot.inFlight === null ? null : this.#models.forClass(snapshot.inFlight.shapeClass);
+    const nowMs = this.#clock.nowMs();
+    return {
+      nowMs,
+      snapshot,
+      models,
+      inFlightModel,
+      arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
+      forecast: this.#estimator.forecast(nowMs),
+      limits: this.#config.limits,
+      current: this.#plan,
+    };
+  }
+
+  // ---- resizing ----------------------------------------------------------------------------------------------------
+
+  #noteIdle(): void {
+    if (this.#plane === null || this.#isPaused) return;
+    if (!this.#plane.isIdle) this.#idleSinceMs = null;
+    else if (this.#idleSinceMs === null) {
+      this.#idleSinceMs = this.#clock.nowMs();
+      this.#resize();
+    }
+  }
+
+  /** What should be granted now: the plan, or the idle allocation once there was nothing to do for a while. */
+  #targetMillicores(nowMs: number): number {
+    const { idleReleaseMs, idleMillicores } = this.#config;
+    const isReleased =
+      this.#idleSinceMs !== null && idleReleaseMs !== null && nowMs - this.#idleSinceMs >= idleReleaseMs;
+    return isReleased ? idleMillicores : this.#plan.cpuMillicores;
+  }
+
+  #resize(): void {
+    if (this.#plane === null || this.#isPaused) return;
+    const nowMs = this.#clock.nowMs();
+    const target = this.#targetMillicores(nowMs);
+    this.#shrinkTimer?.cancel();
+    this.#shrinkTimer = null;
+    const isGrowth = target > this.#requestedMillicores;
+    if (isGrowth) this.resizeTo(target);
+    else if (target < this.#requestedMillicores) this.#shrink(nowMs, target);
+    else this.#scheduleIdleRelease(nowMs);
+    this.#plane.setPlan(this.#plan, this.#isGrowthAwaited());
+  }
+
+  #shrink(nowMs: number, target: number): void {
+    const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
+    // The running batch keeps its threads; its end comes back here.
+    const isHeldByThreads = Math.ceil(target / 1000) < this.#plane!.runningThreads;
+    if (target > this.#requestedMillicores * SHRINK_FRACTION || isHeldByThreads)
+      return this.#scheduleIdleRelease(nowMs);
+    if (nowMs < mayShrinkAtMs) this.#shrinkTimer = this.#clock.schedule(mayShrinkAtMs, () => this.#resize());
+    else {
+      this.resizeTo(target);
+      this.#scheduleIdleRelease(nowMs);
+    }
+  }
+
+  #scheduleIdleRelease(nowMs: number): void {
+    const { idleReleaseMs } = this.#config;
+    if (this.#idleSinceMs === null || idleReleaseMs === null) return;
+    const atMs = this.#idleSinceMs + idleReleaseMs;
+    if (atMs > nowMs) this.#shrinkTimer = this.#clock.schedule(atMs, () => this.#resize());
+  }
+
+  #isGrowthAwaited(): boolean {
+    const isPending = this.#requestedMillicores > this.#grantedMillicores;
+    return isPending && this.#scaler.expectedDelayMs <= MAX_AWAITED_RESIZE_MS;
+  }
+
+  #onApplied(requestedMillicores: number, result: ResizeResult): void {
+    const atMs = this.#clock.nowMs();
+    // Superseded by a newer request: its own answer follows.
+    const isCurrent = requestedMillicores === this.#requestedMillicores;
+    if (result.kind === 'refused') {
+      if (isCurrent) this.#requestedMillicores = this.#grantedMillicores;
+      this.#emit({ kind: 'resize-refused', atMs, message: result.message });
+    } else {
+      this.#grantedMillicores = result.cpuMillicores;
+      if (isCurrent) this.#requestedMillicores = result.cpuMillicores;
+      const { cpuMillicores, isWritten, tookMs } = result;
+      this.#emit({ kind: 'resized', atMs, cpuMillicores, isWritten, tookMs });
+    }
+    this.#plane?.setAllocation(this.#grantedMillicores);
+  }
+}
+
+/** No request was seen yet: any allocation keeps up with none. */
+const ZERO_LATENCY: LatencyModel = { predictedLatencyMs: () => 0, plannedLatencyMs: () => 0 };

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { Estimator } from './estimator.js';
+
+describe('the arrival rate', () => {
+  it('is zero before any arrival', () => {
+    expect(new Estimator().forecast(5000).arrivalRatePerSec).toBe(0);
+  });
+
+  it('is the mean over the last two seconds of a steady stream', () => {
+    const estimator = new Estimator();
+    for (let atMs = 0; atMs < 10_000; atMs += 50) estimator.observeArrival(atMs);
+    // 20 an s; the window starts on a bucket edge: 1.9 s + the part of the current bucket.
+    expect(estimator.forecast(9999).arrivalRatePerSec).toBeCloseTo(20, 1);
+  });
+
+  it('forgets arrivals that left the window', () => {
+    const estimator = new Estimator();
+    for (let atMs = 0; atMs < 1000; atMs += 10) estimator.observeArrival(atMs);
+    expect(estimator.forecast(1000).arrivalRatePerSec).toBeCloseTo(100, 0);
+    expect(estimator.forecast(4000).arrivalRatePerSec).toBe(0);
+  });
+
+  it('does not take the first arrivals for a flood', () => {
+    const estimator = new Estimator();
+    estimator.observeArrival(0);
+    estimator.observeArrival(1);
+    expect(estimator.forecast(2).arrivalRatePerSec).toBe(2 / 0.5);
+  });
+});

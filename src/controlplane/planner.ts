@@ -1,0 +1,38 @@
+import type { LatencyModel } from '../domain/latency.js';
+import type { AllocationLimits, Plan } from '../domain/plan.js';
+import type { QueueSnapshot } from '../domain/queue-snapshot.js';
+import type { Forecast } from './estimator.js';
+
+/** Everything that a plan may depend on. */
+export interface PlannerView {
+  readonly nowMs: number;
+  readonly snapshot: QueueSnapshot;
+  /** By the snapshot's class index. */
+  readonly models: readonly LatencyModel[];
+  /** Of the batch in flight; null when none is. */
+  readonly inFlightModel: LatencyModel | null;
+  /** Of the class that arrivals were of lately. */
+  readonly arrivalModel: LatencyModel;
+  readonly forecast: Forecast;
+  /** Allocations on which batches may run. */
+  readonly limits: AllocationLimits;
+  readonly current: Plan;
+}
+
+export interface PlanDecision {
+  readonly plan: Plan;
+  /** Snapshot indices of requests that no allocation can save: they wait behind the others from now on. */
+  readonly hopeless: readonly number[];
+}
+
+/** The control plane's half of a policy. Pure: same view, same decision. */
+export interface Planner {
+  readonly name: string;
+  /** A run of the control loop at least this often. */
+  readonly tickMs: number;
+  /** Also plans on an arrival that breaks the plan in force, and at each batch's end. */
+  readonly isEventDriven: boolean;
+  plan(view: PlannerView): PlanDecision;
+  /** Does the plan in force still meet every deadline of the snapshot? Asked on arrivals. */
+  holds(view: PlannerView): boolean;
+}

@@ -1,0 +1,124 @@
+/*
+ * The planner that asks the integer program: once a tick as the paper does, or whenever something happens.
+ *
+ * A plan is first sought with a safety margin on every deadline. When that has none, the deadlines themselves decide:
+ * a margin is a wish and must never cost a request. When those have none either, the plan is infeasible: the largest
+ * allocation, and the data plane sheds. A stale plan is never kept (unlike the released code of the paper).
+ */
+import type { LatencyModel } from '../domain/latency.js';
+import type { FeasiblePlan, InfeasiblePlan } from '../domain/plan.js';
+import type { BatchInFlight } from '../domain/queue-snapshot.js';
+import type { PlanDecision, Planner, PlannerView } from './planner.js';
+import type { PlanningProblem, QueuedWork, Solution } from './program.js';
+import { isScheduleFeasible, solve } from './solver.js';
+
+/** What is traded: `cpu` uses budgets up, `latency` plans to finish in about half of what is left. */
+export type Preference = 'cpu' | 'latency';
+
+/** 5 ms: Clockwork (OSDI '20); covers timer lateness, the link and the phase of the quota period. */
+const MARGIN_MS = 5;
+const MARGIN_FRACTION = 0.03;
+const LATENCY_PREFERENCE_FRACTION = 0.5;
+
+/** An overdue batch is expected to need this share of its prediction still: it may end at any moment. */
+const OVERDUE_FRACTION = 0.05;
+
+export interface ProgramPlannerOptions {
+  readonly name: string;
+  readonly tickMs: number;
+  readonly isEventDriven: boolean;
+  readonly prefer: Preference;
+}
+
+/** The paper's planner: the program, once a second (EuroMLSys '24 §3). */
+export function paperPlanner(prefer: Preference): Planner {
+  return programPlanner({ name: 'paper', tickMs: 1000, isEventDriven: false, prefer });
+}
+
+/** The same program whenever something happens. The tick follows the arrival rate when nothing breaks the plan. */
+export function eventPlanner(prefer: Preference): Planner {
+  return programPlanner({ name: 'sponge', tickMs: 500, isEventDriven: true, prefer });
+}
+
+export function programPlanner(options: ProgramPlannerOptions): Planner {
+  const marginFraction = options.prefer === 'latency' ? LATENCY_PREFERENCE_FRACTION : MARGIN_FRACTION;
+  return {
+    name: options.name,
+    tickMs: options.tickMs,
+    isEventDriven: options.isEventDriven,
+    plan: (view) => planBySolving(view, marginFraction),
+    holds: (view) =>
+      view.current.kind === 'feasible' &&
+      isScheduleFeasible(problemOf(view, view.snapshot.work), view.current.cpuMillicores, view.current.batchSize),
+  };
+}
+
+function planBySolving(view: PlannerView, marginFraction: number): PlanDecision {
+  const { nowMs, snapshot } = view;
+  const cautious = snapshot.work.map(({ dueAtMs, classIndex }) => ({
+    dueAtMs: dueAtMs - MARGIN_MS - marginFraction * Math.max(0, dueAtMs - nowMs),
+    classIndex,
+  }));
+  const wished = solve(problemOf(view, cautious));
+  if (wished.kind === 'feasible' && wished.hopeless.length === 0) return feasible(view, wished);
+  const needed = solve(problemOf(view, snapshot.work));
+  return needed.kind === 'feasible' ? feasible(view, needed) : infeasible(view, needed);
+}
+
+function problemOf(view: PlannerView, queue: readonly QueuedWork[]): PlanningProblem {
+  const { inFlight } = view.snapshot;
+  return {
+    nowMs: view.nowMs,
+    queue,
+    models: view.models,
+    inFlightRemainingMs: (cpuMillicores) =>
+      inFlight === null ? 0 : remainingMs(inFlight, view.inFlightModel!, cpuMillicores),
+    arrivalRatePerSec: view.forecast.arrivalRatePerSec,
+    arrivalModel: view.arrivalModel,
+    limits: view.limits,
+    maxBatchSize: view.snapshot.maxBatchSize,
+  };
+}
+
+/** Planned time that a running batch still needs at an allocation; its threads are fixed, so more CPU than them is wasted. */
+export function remainingMs(batch: BatchInFlight, model: LatencyModel, cpuMillicores: number): number {
+  const usableMillicores = Math.min(cpuMillicores, batch.threadCount * 1000);
+  const remainingFraction = Math.max(OVERDUE_FRACTION, 1 - batch.progress);
+  return remainingFraction * model.plannedLatencyMs(batch.batchSize, usableMillicores);
+}
+
+function feasible(view: PlannerView, solution: Extract<Solution, { kind: 'feasible' }>): PlanDecision {
+  const { cpuMillicores, batchSize, boundBy, hopeless } = solution;
+  const plan: FeasiblePlan = {
+    kind: 'feasible',
+    instances: 1,
+    cpuMillicores,
+    batchSize,
+    boundBy: explain(view, boundBy),
+  };
+  return { plan, hopeless };
+}
+
+function explain(view: PlannerView, boundBy: Extract<Solution, { kind: 'feasible' }>['boundBy']): string {
+  switch (boundBy.kind) {
+    case 'floor':
+      return 'least allocation';
+    case 'arrival-rate':
+      return `arrival rate ${view.forecast.arrivalRatePerSec.toFixed(1)}/s`;
+    case 'deadline': {
+      const leftMs = view.snapshot.work[boundBy.queueIndex]!.dueAtMs - view.nowMs;
+      return `deadline of request ${view.snapshot.sequences[boundBy.queueIndex]!} in ${leftMs.toFixed(0)} ms`;
+    }
+  }
+}
+
+function infeasible(view: PlannerView, solution: Extract<Solution, { kind: 'infeasible' }>): PlanDecision {
+  const plan: InfeasiblePlan = {
+    kind: 'infeasible',
+    instances: 1,
+    cpuMillicores: view.limits.maxMillicores,
+    batchSize: view.snapshot.maxBatchSize,
+    reason: solution.reason,
+  };
+  return { plan, hopeless: solution.hopeless };
+}

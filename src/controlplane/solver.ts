@@ -1,0 +1,118 @@
+/*
+ * The solver decides the plan: the least allocation, then the least batch size, at which every queued request that can
+ * still be saved meets its own deadline and predicted arrivals are kept up with. Third stage of the control plane,
+ * between the estimator and the scaler.
+ *
+ * Invariants: exact and deterministic; one hopeless request never drives the allocation up; a larger queue or rate of one
+ * class never gets fewer cores.
+ *
+ * How: for a fixed b both constraints are monotone in c, so the least c is found by bisection; a batch size that fails
+ * one step below the best allocation so far cannot improve on it and costs a single replay. In b neither is monotone (a
+ * larger batch delays its head and hurries the rest), so every b is looked at. Rejected: stepping through all (c, b),
+ * which replays the queue thousands of times when a late deadline binds, and closed forms per b, which need a latency
+ * model of known shape.
+ *
+ * Unlike the paper (§3), which bounds every request by the longest network delay of all, each has its own deadline here
+ * and the batch in flight counts.
+ */
+import type { AllocationLimits } from '../domain/plan.js';
+import type { QueuedWork } from '../domain/queue-snapshot.js';
+import { EdfSchedule } from './edf-schedule.js';
+import type { PlanningProblem, Solution } from './program.js';
+
+export function solve(problem: PlanningProblem): Solution {
+  const { limits, maxBatchSize } = problem;
+  const { work, queueIndices, hopeless } = setHopelessAside(problem);
+  const schedule = new EdfSchedule(work, problem.models);
+
+  const firstLate = (step: number, batchSize: number): number => {
+    const cpuMillicores = allocationAt(limits, step);
+    const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(cpuMillicores);
+    return schedule.firstLate(freeAtMs, cpuMillicores, batchSize);
+  };
+  const isFeasible = (step: number, batchSize: number): boolean =>
+    keepsUp(problem, allocationAt(limits, step), batchSize) && firstLate(step, batchSize) === -1;
+
+  // Large batches first: their replays are short, and then most smaller ones fail at once.
+  const topStep = stepCount(limits) - 1;
+  let bestStep = topStep + 1;
+  for (let batchSize = maxBatchSize; batchSize >= 1 && bestStep > 0; batchSize--) {
+    if (!isFeasible(bestStep - 1, batchSize)) continue;
+    let low = 0;
+    let high = bestStep - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (isFeasible(middle, batchSize)) high = middle;
+      else low = middle + 1;
+    }
+    bestStep = low;
+  }
+
+  if (bestStep > topStep) {
+    const meetsDeadlines = leastBatchSize(maxBatchSize, (batchSize) => firstLate(topStep, batchSize) === -1) !== null;
+    return { kind: 'infeasible', reason: meetsDeadlines ? 'arrival-rate' : 'deadlines', hopeless };
+  }
+  const batchSize = leastBatchSize(maxBatchSize, (size) => isFeasible(bestStep, size))!;
+  const cpuMillicores = allocationAt(limits, bestStep);
+  if (bestStep === 0) {
+    return { kind: 'feasible', cpuMillicores, batchSize, boundBy: { kind: 'floor' }, hopeless };
+  }
+  const late = firstLate(bestStep - 1, batchSize);
+  const boundBy =
+    late === -1
+      ? { kind: 'arrival-rate' as const }
+      : { kind: 'deadline' as const, queueIndex: queueIndices?.[late] ?? late };
+  return { kind: 'feasible', cpuMillicores, batchSize, boundBy, hopeless };
+}
+
+/**
+ * Would every request of the problem's queue be met at this (c, b)? Nothing is set aside and arrivals do not count. To
+ * ask it of a worker that is busy until an instant, give the problem an `inFlightRemainingMs` that lasts until then.
+ */
+export function isScheduleFeasible(problem: PlanningProblem, cpuMillicores: number, batchSize: number): boolean {
+  const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(cpuMillicores);
+  return new EdfSchedule(problem.queue, problem.models).firstLate(freeAtMs, cpuMillicores, batchSize) === -1;
+}
+
+/** Allocations in {min, min + step, …} ∪ {max}. */
+export function stepCount(limits: AllocationLimits): number {
+  return Math.ceil((limits.maxMillicores - limits.minMillicores) / limits.stepMillicores) + 1;
+}
+
+/** The allocation of a step, 0 for the least; the last one is the maximum, on the grid or not. */
+export function allocationAt(limits: AllocationLimits, step: number): number {
+  return Math.min(limits.minMillicores + step * limits.stepMillicores, limits.maxMillicores);
+}
+
+/** h(b, c) ≥ λ, written without the division so that whole numbers compare exactly. */
+function keepsUp(problem: PlanningProblem, cpuMillicores: number, batchSize: number): boolean {
+  const latencyMs = problem.arrivalModel.plannedLatencyMs(batchSize, cpuMillicores);
+  return problem.arrivalRatePerSec * latencyMs <= 1000 * batchSize;
+}
+
+interface Salvageable {
+  /** What can still be saved, EDF order. */
+  readonly work: readonly QueuedWork[];
+  /** Queue index of each of them; null where that is its own position. */
+  readonly queueIndices: readonly number[] | null;
+  readonly hopeless: readonly number[];
+}
+
+/** Sets aside what would be late even alone, next, and at the largest allocation. */
+function setHopelessAside(problem: PlanningProblem): Salvageable {
+  const { queue, models, limits } = problem;
+  const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(limits.maxMillicores);
+  const earliestFinishAtMs = models.map((model) => freeAtMs + model.plannedLatencyMs(1, limits.maxMillicores));
+  const isHopeless = (request: QueuedWork): boolean => earliestFinishAtMs[request.classIndex]! > request.dueAtMs;
+
+  if (!queue.some(isHopeless)) return { work: queue, queueIndices: null, hopeless: [] };
+  const queueIndices: number[] = [];
+  const hopeless: number[] = [];
+  for (let index = 0; index < queue.length; index++) (isHopeless(queue[index]!) ? hopeless : queueIndices).push(index);
+  return { work: queueIndices.map((index) => queue[index]!), queueIndices, hopeless };
+}
+
+function leastBatchSize(maxBatchSize: number, holds: (batchSize: number) => boolean): number | null {
+  for (let batchSize = 1; batchSize <= maxBatchSize; batchSize++) if (holds(batchSize)) return batchSize;
+  return null;
+}

@@ -1,0 +1,76 @@
+/*
+ * Admission decides, once per request and at once, whether it may enter the queue. First stage of the data plane.
+ *
+ * It refuses only what is certain: no budget left, not to be met even alone at the largest allocation, no room, no worker
+ * in time. What this load makes impossible is found by the planner, which sheds what costs most (not whoever came last).
+ * Rejected alternative: an admission test on the whole queue here; it would plan twice and could disagree with the plan.
+ */
+import type { LatencyModel } from '../domain/latency.js';
+import type { Outcome } from '../domain/outcome.js';
+import type { AdmittedRequest, InferRequest } from '../domain/request.js';
+import { mayBeLate } from './queue-entry.js';
+
+export interface QueueLimits {
+  /** Requests held at a time: queued and running. */
+  readonly maxRequests: number;
+  /** Input bytes held at a time. */
+  readonly maxBytes: number;
+}
+
+/** What admission may look at. */
+export interface AdmissionView {
+  readonly isDraining: boolean;
+  /** When the worker can take work: now or earlier when it is up, the expected end of its restart otherwise. */
+  readonly workerReadyAtMs: number;
+  /** Of the request's shape class. */
+  readonly model: LatencyModel;
+  readonly maxMillicores: number;
+  readonly heldRequests: number;
+  readonly heldBytes: number;
+  readonly limits: QueueLimits;
+  /** Time from now until what is queued would be done at the largest allocation. */
+  readonly backlogMs: () => number;
+}
+
+export type AdmissionDecision =
+  | {
+      readonly kind: 'admit';
+      readonly request: AdmittedRequest;
+      /** To wait behind all others: best effort whose deadline is out of reach. */
+      readonly isSetAside: boolean;
+    }
+  | { readonly kind: 'refuse'; readonly outcome: Exclude<Outcome, { kind: 'completed' }> };
+
+export function admit(nowMs: number, request: InferRequest, view: AdmissionView): AdmissionDecision {
+  if (view.isDraining) {
+    return refuse({ kind: 'failed', reason: 'draining', message: 'the server is shutting down; send to another one' });
+  }
+  const bestCaseMs = view.model.plannedLatencyMs(1, view.maxMillicores);
+  const remainingBudgetMs = request.dueAtMs - nowMs;
+
+  if (!mayBeLate(request) && bestCaseMs > remainingBudgetMs) {
+    const reason = remainingBudgetMs <= 0 ? 'budget_spent_in_network' : 'infeasible_at_max_cores';
+    return refuse({ kind: 'rejected-infeasible', reason, bestCaseMs, remainingBudgetMs });
+  }
+  if (view.heldRequests >= view.limits.maxRequests || view.heldBytes + request.byteCount > view.limits.maxBytes) {
+    const backlogMs = view.backlogMs();
+    return refuse({
+      kind: 'rejected-overload',
+      reason: 'queue_full',
+      bestCaseMs,
+      remainingBudgetMs,
+      earliestFinishMs: backlogMs + bestCaseMs,
+      retryAfterMs: backlogMs,
+    });
+  }
+  if (!mayBeLate(request) && Math.max(nowMs, view.workerReadyAtMs) + bestCaseMs > request.dueAtMs) {
+    const retryAfterMs = view.workerReadyAtMs - nowMs;
+    return refuse({ kind: 'failed', reason: 'model_unavailable', message: 'the model is restarting', retryAfterMs });
+  }
+  const isSetAside = request.isBestEffort && bestCaseMs > remainingBudgetMs;
+  return { kind: 'admit', request: request as AdmittedRequest, isSetAside };
+}
+
+function refuse(outcome: Exclude<Outcome, { kind: 'completed' }>): AdmissionDecision {
+  return { kind: 'refuse', outcome };
+}

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { resolveBudget, type BudgetInputs } from './budget.js';
+
+const inputs = (overrides: Partial<BudgetInputs> = {}): BudgetInputs => ({
+  firstByteAtMs: 100,
+  receivedAtMs: 100,
+  statedBudgetsMs: [],
+  defaultSloMs: 1000,
+  expectedReplyMs: 0,
+  ...overrides,
+});
+
+describe('the budget of a request', () => {
+  it('takes the transfer that was measured from the stated SLO', () => {
+    const budget = resolveBudget(inputs({ receivedAtMs: 180, statedBudgetsMs: [250] }));
+    expect(budget).toMatchObject({
+      sloMs: 250,
+      networkDelayMs: 80,
+      networkDelaySource: 'transfer',
+      isDeadlineDefaulted: false,
+    });
+    expect(budget.dueAtMs).toBe(180 + 250 - 80);
+  });
+
+  it('counts the tightest of several stated budgets', () => {
+    expect(resolveBudget(inputs({ statedBudgetsMs: [300, 120, 500] })).sloMs).toBe(120);
+  });
+
+  it('falls back to the default SLO only when none is stated', () => {
+    expect(resolveBudget(inputs())).toMatchObject({ sloMs: 1000, isDeadlineDefaulted: true });
+    expect(resolveBudget(inputs({ statedBudgetsMs: [5000] }))).toMatchObject({
+      sloMs: 5000,
+      isDeadlineDefaulted: false,
+    });
+  });
+
+  it('charges the largest credible delay and names its source', () => {
+    const budget = resolveBudget(
+      inputs({ receivedAtMs: 130, statedBudgetsMs: [400], declaredUploadMs: 90, sendStampDelayMs: 60 }),
+    );
+    expect(budget).toMatchObject({ networkDelayMs: 90, networkDelaySource: 'declared_upload' });
+  });
+
+  it('never charges more than the SLO nor less than nothing', () => {
+    const spent = resolveBudget(inputs({ statedBudgetsMs: [50], declaredUploadMs: 9000, expectedReplyMs: 20 }));
+    expect(spent).toMatchObject({ networkDelayMs: 50, replyReserveMs: 0, dueAtMs: 100 });
+    const skewed = resolveBudget(inputs({ statedBudgetsMs: [50], declaredUploadMs: -5, sendStampDelayMs: -70 }));
+    expect(skewed).toMatchObject({ networkDelayMs: 0, networkDelaySource: 'none', dueAtMs: 150 });
+  });
+
+  it('keeps the reply reserve out of the deadline', () => {
+    expect(resolveBudget(inputs({ statedBudgetsMs: [50], expectedReplyMs: 8 })).dueAtMs).toBe(100 + 50 - 8);
+  });
+});

@@ -1,0 +1,346 @@
+/*
+ * The dispatcher gives a free worker its next batch and every batch its result. Between the queue and the worker; what to
+ * run is the policy's decision.
+ *
+ * Invariants:
+ * - at most `workers.instanceCount` batches run;
+ * - nothing is dispatched that is not staged, and nothing is staged in a worker that is lost;
+ * - of a batch that broke, each member is tried once more, alone, so that a poisonous one fails only itself.
+ */
+import type { Clock, Timer } from '../clock/clock.js';
+import type { Event } from '../domain/event.js';
+import type { LatencyModel } from '../domain/latency.js';
+import type { Plan } from '../domain/plan.js';
+import type { BatchInFlight } from '../domain/queue-snapshot.js';
+import type { LatencyModels } from '../perf-model/model-source.js';
+import { CANDIDATE_LIMIT, type Candidate } from './batcher.js';
+import { ClassTable } from './class-table.js';
+import { HangWatch } from './hang-watch.js';
+import type { HeldRequests, QueueView } from './held-requests.js';
+import type { DispatchPolicy } from './policy.js';
+import { mayBeLate, type QueueEntry } from './queue-entry.js';
+import { RunningBatch } from './running-batch.js';
+import type { BatchResult, WorkerPool, WorkerPoolEvent } from './worker-pool.js';
+
+export interface DispatcherConfig {
+  readonly maxMillicores: number;
+  /** Input bytes that may share a batch; a single larger request still runs. */
+  readonly maxBatchBytes: number;
+  /** The allocation cannot follow the plan closely (fixed, or slow to change). */
+  readonly isAllocationFixed: boolean;
+  /** A batch is given up when it ran this long and far beyond its prediction. */
+  readonly hangTimeoutMs: number;
+}
+
+export interface DispatcherOptions {
+  readonly clock: Clock;
+  readonly workers: WorkerPool;
+  readonly models: LatencyModels;
+  readonly policy: DispatchPolicy;
+  readonly config: DispatcherConfig;
+  readonly initialPlan: Plan;
+  readonly held: HeldRequests;
+  readonly emit: (event: Event) => void;
+}
+
+export class Dispatcher {
+  readonly #clock: Clock;
+  readonly #workers: WorkerPool;
+  readonly #models: LatencyModels;
+  readonly #policy: DispatchPolicy;
+  readonly #config: DispatcherConfig;
+  readonly #held: HeldRequests;
+  readonly #emit: (event: Event) => void;
+  readonly #hangWatch: HangWatch;
+  readonly #running = new Map<number, RunningBatch>();
+  /** Members of a batch that broke with its worker, until it is known when the worker is back. */
+  #broken: QueueEntry[] = [];
+
+  #nextBatchId = 1;
+  #plan: Plan;
+  #cpuMillicores: number;
+  #isGrowthPending = false;
+  #isWorkerReady = true;
+  #workerReadyAtMs = 0;
+  #isLeased = false;
+  #wakeTimer: Timer | null = null;
+
+  constructor(options: DispatcherOptions) {
+    this.#clock = options.clock;
+    this.#workers = options.workers;
+    this.#models = options.models;
+    this.#policy = options.policy;
+    this.#config = options.config;
+    this.#held = options.held;
+    this.#emit = options.emit;
+    this.#plan = options.initialPlan;
+    this.#cpuMillicores = options.initialPlan.cpuMillicores;
+    this.#hangWatch = new HangWatch(options.clock, options.config.hangTimeoutMs, (message) =>
+      this.#workers.replace(message),
+    );
+    this.#workers.listen((event) => this.#onWorkerEvent(event));
+  }
+
+  get isWorkerReady(): boolean {
+    return this.#isWorkerReady;
+  }
+
+  get isRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  /** Threads of the batch that is running now, 0 when none is. */
+  get runningThreads(): number {
+    let threads = 0;
+    for (const batch of this.#running.values()) threads = Math.max(threads, batch.threadCount);
+    return threads;
+  }
+
+  /** When the worker can take work: now when it is up, the expected end of its restart otherwise. */
+  readyAtMs(nowMs: number): number {
+    return this.#isWorkerReady ? nowMs : this.#workerReadyAtMs;
+  }
+
+  inFlight(nowMs: number): BatchInFlight | null {
+    const [batch] = this.#running.values();
+    return batch?.snapshot(nowMs) ?? null;
+  }
+
+  /** Time that running batches still need at the largest allocation. */
+  inFlightRemainingMs(nowMs: number, quantile: keyof LatencyModel): number {
+    let remainingMs = 0;
+    for (const batch of this.#running.values()) {
+      const totalMs = batch.members[0]!.model[quantile](batch.size, this.#config.maxMillicores);
+      remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.progress(nowMs)) * totalMs);
+    }
+    return remainingMs;
+  }
+
+  /** Sends a queued request's inputs; while the worker is away they are sent once it is back. */
+  stage(entry: QueueEntry): void {
+    if (!this.#isWorkerReady) return;
+    this.#workers.stage(entry.request, () => {
+      if (entry.state !== 'queued') return;
+      entry.isStaged = true;
+      this.#dispatch();
+    });
+  }
+
+  /** `isGrowthPending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
+  setPlan(plan: Plan, isGrowthPending: boolean): void {
+    this.#plan = plan;
+    this.#isGrowthPending = isGrowthPending;
+  }
+
+  /** The allocation now in force. */
+  setAllocation(cpuMillicores: number): void {
+    const nowMs = this.#clock.nowMs();
+    this.#cpuMillicores = cpuMillicores;
+    this.#isGrowthPending = false;
+    for (const batch of this.#running.values()) batch.resize(nowMs, cpuMillicores);
+    this.#dispatch();
+  }
+
+  /** While leased, nothing is dispatched. */
+  setLeased(isLeased: boolean): void {
+    this.#isLeased = isLeased;
+    if (!isLeased) this.#dispatch();
+  }
+
+  // ---- starting ----------------------------------------------------------------------------------------------------
+
+  #dispatch(): void {
+    this.#wakeTimer?.cancel();
+    this.#wakeTimer = null;
+    while (this.#canStart()) {
+      const nowMs = this.#clock.nowMs();
+      const table = new ClassTable();
+      const candidates = stagedHead(this.#held.queue, table, () => true);
+      const decision = this.#policy.batch(nowMs, {
+        candidates,
+        setAside:
+          candidates.length === 0
+            ? stagedHead(this.#held.setAside, table, (entry) => this.#isWorthTrying(nowMs, entry))
+            : [],
+        models: table.models,
+        plan: this.#plan,
+        cpuMillicores: this.#cpuMillicores,
+        maxBatchSize: this.#workers.maxBatchSize,
+        maxBatchBytes: this.#config.maxBatchBytes,
+        isAllocationFixed: this.#config.isAllocationFixed,
+      });
+      if (decision.kind === 'idle') return;
+      if (decision.kind === 'wait') {
+        this.#wakeTimer = this.#clock.schedule(decision.untilMs, () => this.#dispatch());
+        return;
+      }
+      this.#start(nowMs, decision.sequences);
+    }
+  }
+
+  #canStart(): boolean {
+    const isFree = this.#running.size < this.#workers.instanceCount;
+    const isAllowed = this.#isWorkerReady && !this.#isGrowthPending && !this.#isLeased;
+    return isFree && isAllowed && this.#held.queueDepth > 0;
+  }
+
+  /** Work that cannot be on time is not begun for a request that must be. */
+  #isWorthTrying(nowMs: number, entry: QueueEntry): boolean {
+    const finishAtMs = nowMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+    return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
+  }
+
+  #start(nowMs: number, sequences: readonly number[]): void {
+    const members = sequences.map((sequence) => this.#held.take(sequence));
+    const cpuMillicores = this.#cpuMillicores;
+    const threadCount = this.#threadsFor(cpuMillicores);
+    const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
+    this.#running.set(batch.batchId, batch);
+    this.#hangWatch.watch(batch);
+    this.#emit({
+      kind: 'batch-started',
+      atMs: nowMs,
+      batchId: batch.batchId,
+      sequences,
+      batchSize: batch.size,
+      cpuMillicores,
+      threadCount,
+      predictedLatencyMs: batch.predictedLatencyMs,
+      plannedLatencyMs: batch.plannedLatencyMs,
+      shapeClassKey: batch.shapeClass.key,
+    });
+    this.#workers.start({ batchId: batch.batchId, sequences, threadCount }, (result) => this.#onDone(batch, result));
+  }
+
+  /** The largest session within the allocation: more threads than CPU only stall each other (kernel throttling). */
+  #threadsFor(cpuMillicores: number): number {
+    const [smallest = 1] = this.#workers.threadCounts;
+    const allowed = Math.ceil(cpuMillicores / 1000);
+    return this.#workers.threadCounts.reduce((best, count) => (count <= allowed ? count : best), smallest);
+  }
+
+  // ---- results -----------------------------------------------------------------------------------------------------
+
+  #onDone(batch: RunningBatch, result: BatchResult): void {
+    const nowMs = this.#clock.nowMs();
+    this.#running.delete(batch.batchId);
+    this.#hangWatch.forget(batch);
+    const isMeasured = result.kind === 'completed' && !this.#models.isProvisional;
+    const actualToPredicted = isMeasured ? batch.progress(nowMs) : null;
+    if (actualToPredicted !== null) {
+      this.#models.observe({
+        shapeClass: batch.shapeClass,
+        batchSize: batch.size,
+        cpuMillicores: batch.startMillicores,
+        actualToPredicted,
+      });
+    }
+
+    if (result.kind === 'completed') this.#complete(nowMs, batch, result);
+    else if (result.kind === 'backend-error') this.#retryRefused(nowMs, batch, result.message);
+    else {
+      this.#isWorkerReady = false; // The pool's `lost` event, which says for how long, follows.
+      this.#broken.push(...batch.members);
+    }
+
+    this.#emit({
+      kind: 'batch-ended',
+      atMs: nowMs,
+      batchId: batch.batchId,
+      batchSize: batch.size,
+      result: result.kind,
+      latencyMs: nowMs - batch.startedAtMs,
+      computeMs: result.kind === 'completed' ? result.computeMs : 0,
+      actualToPredicted,
+    });
+    this.#dispatch();
+  }
+
+  #complete(nowMs: number, batch: RunningBatch, result: Extract<BatchResult, { kind: 'completed' }>): void {
+    batch.members.forEach((entry, index) => {
+      if (entry.state === 'finished') return; // The client left while it ran.
+      this.#held.finish(nowMs, entry, {
+        kind: 'completed',
+        isLate: nowMs > entry.request.dueAtMs,
+        outputs: result.outputs[index] ?? [],
+        service: batch.serviceRecord(nowMs, entry),
+      });
+    });
+  }
+
+  /** The model refused a batch; the worker lives on. */
+  #retryRefused(nowMs: number, batch: RunningBatch, message: string): void {
+    for (const entry of batch.members) {
+      if (entry.state === 'finished') continue;
+      const isAtFault = batch.size === 1 || entry.isRetry;
+      if (isAtFault) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
+      else this.#requeueAlone(entry);
+    }
+  }
+
+  #requeueAlone(entry: QueueEntry): void {
+    entry.isRetry = true;
+    entry.isStaged = false;
+    this.#held.enqueue(entry);
+    this.stage(entry);
+  }
+
+  // ---- worker lost and found ---------------------------------------------------------------------------------------
+
+  #onWorkerEvent(event: WorkerPoolEvent): void {
+    if (event.kind === 'ready') this.#onReady();
+    else this.#onLost(event.message, event.restartEstimateMs);
+  }
+
+  #onReady(): void {
+    this.#isWorkerReady = true;
+    this.#emit({ kind: 'worker-ready', atMs: this.#clock.nowMs() });
+    for (const entry of this.#held.waiting()) this.stage(entry);
+  }
+
+  #onLost(message: string, restartEstimateMs: number): void {
+    const nowMs = this.#clock.nowMs();
+    this.#isWorkerReady = false;
+    this.#workerReadyAtMs = nowMs + restartEstimateMs;
+    this.#emit({ kind: 'worker-lost', atMs: nowMs, message, restartEstimateMs });
+    const broken = this.#broken;
+    this.#broken = [];
+    for (const entry of broken) {
+      if (entry.state === 'finished') continue;
+      if (entry.isRetry) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
+      else this.#requeueAlone(entry);
+    }
+    for (const entry of this.#held.waiting()) {
+      entry.isStaged = false;
+      if (this.#outlastsRestart(entry)) continue;
+      const outcome = { kind: 'failed', reason: 'model_unavailable', message, retryAfterMs: restartEstimateMs } as const;
+      this.#held.finish(nowMs, entry, outcome);
+    }
+  }
+
+  #outlastsRestart(entry: QueueEntry): boolean {
+    const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
+  }
+}
+
+/** The first staged entries in queue order. Entries still being staged are few; twice the limit looks past them. */
+function stagedHead(
+  queue: QueueView,
+  table: ClassTable,
+  isEligible: (entry: QueueEntry) => boolean,
+): Candidate[] {
+  const candidates: Candidate[] = [];
+  for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
+    if (!entry.isStaged || !isEligible(entry)) continue;
+    candidates.push({
+      sequence: entry.sequence,
+      dueAtMs: entry.request.dueAtMs,
+      classIndex: table.indexOf(entry),
+      byteCount: entry.byteCount,
+      mustRunAlone: entry.isRetry,
+    });
+    if (candidates.length === CANDIDATE_LIMIT) break;
+  }
+  return candidates;
+}

@@ -1,0 +1,84 @@
+/*
+ * The load shedder carries out what the plan gives up: a request that cannot be met at the largest allocation waits behind
+ * all others where it may be late or may yet be lucky, and is refused with a time to come back otherwise. `overload.ts`
+ * decides whom.
+ */
+import { ClassTable } from './class-table.js';
+import type { Dispatcher } from './dispatcher.js';
+import type { HeldRequests } from './held-requests.js';
+import { decideShedding } from './overload.js';
+import { mayBeLate, type QueueEntry } from './queue-entry.js';
+
+export interface ShedderConfig {
+  readonly maxMillicores: number;
+  /** The most requests that memory lets share a batch. */
+  readonly maxBatchSize: number;
+}
+
+export class LoadShedder {
+  readonly #held: HeldRequests;
+  readonly #dispatcher: Dispatcher;
+  readonly #config: ShedderConfig;
+
+  constructor(held: HeldRequests, dispatcher: Dispatcher, config: ShedderConfig) {
+    this.#held = held;
+    this.#dispatcher = dispatcher;
+    this.#config = config;
+  }
+
+  /**
+   * Takes note of queued requests that no allocation can save by the planned (pessimistic) latency: they wait behind all
+   * others, in case the running batch ends early, or are refused now where even the typical latency is too long.
+   */
+  giveUp(nowMs: number, sequences: readonly number[]): void {
+    for (const sequence of sequences) {
+      const entry = this.#held.get(sequence);
+      if (entry?.state !== 'queued' || entry.isSetAside) continue;
+      const startAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
+      const finishAtMs = startAtMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+      if (mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs) this.#held.moveAside(entry);
+      else this.#reject(nowMs, entry);
+    }
+  }
+
+  /** Gives up the fewest queued requests such that the largest allocation meets all others. */
+  shed(nowMs: number): void {
+    const { maxMillicores, maxBatchSize } = this.#config;
+    const table = new ClassTable();
+    const work = this.#held.queue.toSortedArray().map((entry) => ({
+      sequence: entry.sequence,
+      dueAtMs: entry.request.dueAtMs,
+      classIndex: table.indexOf(entry),
+    }));
+    const freeAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs');
+    for (const sequence of decideShedding({ work, models: table.models, freeAtMs, maxMillicores, maxBatchSize })) {
+      const entry = this.#held.get(sequence)!;
+      if (mayBeLate(entry.request)) this.#held.moveAside(entry);
+      else this.#reject(nowMs, entry);
+    }
+  }
+
+  /** Time from now until all that is queued would be done at the largest allocation; an estimate for people and Retry-After. */
+  backlogMs(nowMs: number): number {
+    const { maxMillicores, maxBatchSize } = this.#config;
+    const head = this.#held.queue.peek() ?? this.#held.setAside.peek();
+    const restartMs = Math.max(0, this.#dispatcher.readyAtMs(nowMs) - nowMs);
+    const startMs = this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs') + restartMs;
+    if (head === undefined) return startMs;
+    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, maxMillicores);
+    return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
+  }
+
+  #reject(nowMs: number, entry: QueueEntry): void {
+    const bestCaseMs = entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    const backlogMs = this.backlogMs(nowMs);
+    this.#held.withdraw(nowMs, entry, {
+      kind: 'rejected-overload',
+      reason: 'queue_overload',
+      bestCaseMs,
+      remainingBudgetMs: entry.request.dueAtMs - nowMs,
+      earliestFinishMs: backlogMs + bestCaseMs,
+      retryAfterMs: backlogMs,
+    });
+  }
+}

@@ -1,0 +1,180 @@
+/*
+ * The data plane: admission → EDF queue → batcher → dispatcher → worker. This file joins the stages; what they share is
+ * the requests that are held (`held-requests.ts`), each of which ends with exactly one outcome.
+ */
+import type { Clock } from '../clock/clock.js';
+import type { Event } from '../domain/event.js';
+import type { Plan } from '../domain/plan.js';
+import type { QueueSnapshot } from '../domain/queue-snapshot.js';
+import type { InferRequest } from '../domain/request.js';
+import type { LatencyModels } from '../perf-model/model-source.js';
+import type { QueueLimits } from './admission.js';
+import { ClassTable } from './class-table.js';
+import { Dispatcher, type DispatcherConfig } from './dispatcher.js';
+import { HeldRequests } from './held-requests.js';
+import { LoadShedder } from './load-shedder.js';
+import type { DispatchPolicy } from './policy.js';
+import type { OnOutcome, QueueEntry } from './queue-entry.js';
+import type { WorkerPool } from './worker-pool.js';
+
+export interface PipelineConfig extends DispatcherConfig {
+  readonly queueLimits: QueueLimits;
+}
+
+export interface PipelineOptions {
+  readonly clock: Clock;
+  readonly workers: WorkerPool;
+  readonly models: LatencyModels;
+  readonly policy: DispatchPolicy;
+  readonly config: PipelineConfig;
+  readonly initialPlan: Plan;
+  readonly emit: (event: Event) => void;
+}
+
+export class Pipeline {
+  readonly #clock: Clock;
+  readonly #workers: WorkerPool;
+  readonly #models: LatencyModels;
+  readonly #policy: DispatchPolicy;
+  readonly #config: PipelineConfig;
+  readonly #emit: (event: Event) => void;
+  readonly #held: HeldRequests;
+  readonly #dispatcher: Dispatcher;
+  readonly #shedder: LoadShedder;
+  #isDraining = false;
+
+  constructor(options: PipelineOptions) {
+    const { clock, workers, config, emit } = options;
+    this.#clock = clock;
+    this.#workers = workers;
+    this.#models = options.models;
+    this.#policy = options.policy;
+    this.#config = config;
+    this.#emit = emit;
+    this.#held = new HeldRequests(clock, workers, emit);
+    this.#dispatcher = new Dispatcher({ ...options, held: this.#held });
+    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, {
+      maxMillicores: config.maxMillicores,
+      maxBatchSize: workers.maxBatchSize,
+    });
+  }
+
+  get queueDepth(): number {
+    return this.#held.queueDepth;
+  }
+
+  get heldRequests(): number {
+    return this.#held.count;
+  }
+
+  get isWorkerReady(): boolean {
+    return this.#dispatcher.isWorkerReady;
+  }
+
+  get isIdle(): boolean {
+    return this.#held.count === 0 && !this.#dispatcher.isRunning;
+  }
+
+  /** Threads of the batch that is running now, 0 when none is. */
+  get runningThreads(): number {
+    return this.#dispatcher.runningThreads;
+  }
+
+  /** `onOutcome` is called exactly once; before this returns when the request is refused at once. */
+  submit(request: InferRequest, onOutcome: OnOutcome): void {
+    const nowMs = this.#clock.nowMs();
+    this.#emit({ kind: 'request-received', atMs: nowMs, request });
+    const model = this.#models.forClass(request.shapeClass);
+    const decision = this.#policy.admit(nowMs, request, {
+      isDraining: this.#isDraining,
+      workerReadyAtMs: this.#dispatcher.readyAtMs(nowMs),
+      model,
+      maxMillicores: this.#config.maxMillicores,
+      heldRequests: this.#held.count,
+      heldBytes: this.#held.byteCount,
+      limits: this.#config.queueLimits,
+      backlogMs: () => this.#shedder.backlogMs(nowMs),
+    });
+    if (decision.kind === 'refuse') {
+      this.#held.report(nowMs, request, decision.outcome, onOutcome);
+      return;
+    }
+    const entry: QueueEntry = {
+      request: decision.request,
+      sequence: request.sequence,
+      dueAtMs: this.#policy.orderKeyMs(request),
+      priority: request.priority,
+      byteCount: request.byteCount,
+      admittedAtMs: nowMs,
+      model,
+      onOutcome,
+      isStaged: false,
+      isSetAside: decision.isSetAside,
+      isRetry: false,
+      state: 'queued',
+    };
+    this.#held.hold(entry);
+    this.#emit({ kind: 'request-admitted', atMs: nowMs, request, queueDepth: this.queueDepth });
+    // The plan that this arrival caused may have shed it.
+    if (entry.state === 'queued') this.#dispatcher.stage(entry);
+  }
+
+  /** The client left. Unknown or finished sequences are ignored. */
+  cancel(sequence: number): void {
+    const entry = this.#held.get(sequence);
+    if (entry === undefined) return;
+    const nowMs = this.#clock.nowMs();
+    const lateByMs = nowMs - entry.request.dueAtMs;
+    this.#held.withdraw(
+      nowMs,
+      entry,
+      lateByMs >= 0 ? { kind: 'expired', reason: 'expired', lateByMs } : { kind: 'cancelled', reason: 'cancelled' },
+    );
+  }
+
+  /** Queued requests that no allocation can save by the planned latency: they wait behind all others, or are refused. */
+  giveUp(sequences: readonly number[]): void {
+    this.#shedder.giveUp(this.#clock.nowMs(), sequences);
+  }
+
+  /** Publishes a plan. `isGrowthPending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
+  setPlan(plan: Plan, isGrowthPending: boolean): void {
+    this.#dispatcher.setPlan(plan, isGrowthPending);
+    if (plan.kind === 'infeasible' && plan.reason === 'deadlines') this.#shedder.shed(this.#clock.nowMs());
+  }
+
+  /** The allocation now in force. */
+  setAllocation(cpuMillicores: number): void {
+    this.#dispatcher.setAllocation(cpuMillicores);
+  }
+
+  /** What a plan depends on; O(n log n) in the queue, so it is taken only to plan. */
+  snapshot(): QueueSnapshot {
+    const table = new ClassTable();
+    const entries = this.#held.queue.toSortedArray();
+    return {
+      work: entries.map((entry) => ({ dueAtMs: entry.request.dueAtMs, classIndex: table.indexOf(entry) })),
+      sequences: entries.map((entry) => entry.sequence),
+      classes: table.classes,
+      inFlight: this.#dispatcher.inFlight(this.#clock.nowMs()),
+      maxBatchSize: this.#workers.maxBatchSize,
+      setAsideCount: this.#held.setAside.size,
+    };
+  }
+
+  /** Refuses new work and calls back once nothing is held any more. */
+  drain(onDrained: () => void): void {
+    this.#isDraining = true;
+    this.#held.whenEmpty(onDrained);
+  }
+
+  /** Ends every held request with `failed/draining`: the bounded end of a drain. */
+  abandon(): void {
+    this.#held.abandon(this.#clock.nowMs());
+  }
+
+  /** While leased, nothing is dispatched: the worker runs profiling batches. Only possible when no batch runs. */
+  setLeased(isLeased: boolean): void {
+    this.#dispatcher.setLeased(isLeased);
+  }
+}

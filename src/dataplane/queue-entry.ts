@@ -1,0 +1,32 @@
+import type { LatencyModel } from '../domain/latency.js';
+import type { Outcome } from '../domain/outcome.js';
+import type { AdmittedRequest, InferRequest } from '../domain/request.js';
+
+export type OnOutcome = (outcome: Outcome) => void;
+
+/** An admitted request while the data plane holds it. */
+export interface QueueEntry {
+  readonly request: AdmittedRequest;
+  readonly sequence: number;
+  /** The queue's key: the deadline under EDF. */
+  readonly dueAtMs: number;
+  readonly priority: number;
+  readonly byteCount: number;
+  readonly admittedAtMs: number;
+  /** Of its shape class. */
+  readonly model: LatencyModel;
+  readonly onOutcome: OnOutcome;
+  /** Its inputs are in the worker. */
+  isStaged: boolean;
+  /** Waits behind all others. */
+  isSetAside: boolean;
+  /** Was in a batch that broke: runs alone, and is not tried a third time. */
+  isRetry: boolean;
+  /** Where it is; `finished` once its outcome is out. */
+  state: 'queued' | 'running' | 'finished';
+}
+
+/** No deadline was stated, or none counts: it is served late rather than refused or expired. */
+export function mayBeLate(request: InferRequest): boolean {
+  return request.isDeadlineDefaulted || request.isBestEffort;
+}

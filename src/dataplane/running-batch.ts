@@ -1,0 +1,93 @@
+import type { LatencyModel } from '../domain/latency.js';
+import type { ServiceRecord } from '../domain/outcome.js';
+import type { BatchInFlight } from '../domain/queue-snapshot.js';
+import type { ShapeClass } from '../domain/request.js';
+import type { QueueEntry } from './queue-entry.js';
+
+/**
+ * A batch that a worker is running, and how far it should be. Progress is predicted work done: the sum of
+ * (time at an allocation) / (predicted latency at it), so a batch that was resized on its way is still comparable.
+ * CPU beyond the threads that it started with speeds nothing up.
+ */
+export class RunningBatch {
+  readonly batchId: number;
+  /** EDF order, one shape class. */
+  readonly members: readonly QueueEntry[];
+  readonly threadCount: number;
+  readonly startedAtMs: number;
+  readonly startMillicores: number;
+  /** Dispatch to reply, at the allocation of the dispatch. */
+  readonly predictedLatencyMs: number;
+  readonly plannedLatencyMs: number;
+  readonly #model: LatencyModel;
+  #cpuMillicores: number;
+  #progress = 0;
+  #progressAtMs: number;
+
+  constructor(
+    batchId: number,
+    members: readonly QueueEntry[],
+    threadCount: number,
+    cpuMillicores: number,
+    nowMs: number,
+  ) {
+    this.batchId = batchId;
+    this.members = members;
+    this.threadCount = threadCount;
+    this.startedAtMs = nowMs;
+    this.startMillicores = cpuMillicores;
+    this.#model = members[0]!.model;
+    this.predictedLatencyMs = this.#model.predictedLatencyMs(members.length, cpuMillicores);
+    this.plannedLatencyMs = this.#model.plannedLatencyMs(members.length, cpuMillicores);
+    this.#cpuMillicores = cpuMillicores;
+    this.#progressAtMs = nowMs;
+  }
+
+  get size(): number {
+    return this.members.length;
+  }
+
+  get shapeClass(): ShapeClass {
+    return this.members[0]!.request.shapeClass;
+  }
+
+  resize(nowMs: number, cpuMillicores: number): void {
+    this.#progress = this.progress(nowMs);
+    this.#progressAtMs = nowMs;
+    this.#cpuMillicores = cpuMillicores;
+  }
+
+  /** 1 when it takes exactly as long as predicted, more when longer. */
+  progress(nowMs: number): number {
+    const elapsedMs = nowMs - this.#progressAtMs;
+    const predictedMs = this.#model.predictedLatencyMs(this.size, this.#effectiveMillicores());
+    return predictedMs > 0 ? this.#progress + elapsedMs / predictedMs : this.#progress;
+  }
+
+  snapshot(nowMs: number): BatchInFlight {
+    return {
+      shapeClass: this.shapeClass,
+      batchSize: this.size,
+      threadCount: this.threadCount,
+      progress: this.progress(nowMs),
+    };
+  }
+
+  /** What a member's client can be told when the batch has ended. */
+  serviceRecord(nowMs: number, member: QueueEntry): ServiceRecord {
+    return {
+      queuedMs: this.startedAtMs - member.admittedAtMs,
+      slackAtDispatchMs: member.request.dueAtMs - this.startedAtMs - this.plannedLatencyMs,
+      batchId: this.batchId,
+      batchSize: this.size,
+      cpuMillicores: this.startMillicores,
+      threadCount: this.threadCount,
+      plannedLatencyMs: this.plannedLatencyMs,
+      latencyMs: nowMs - this.startedAtMs,
+    };
+  }
+
+  #effectiveMillicores(): number {
+    return Math.min(this.#cpuMillicores, this.threadCount * 1000);
+  }
+}

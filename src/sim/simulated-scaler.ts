@@ -1,0 +1,62 @@
+import type { Clock } from '../clock/clock.js';
+import type { CpuCounters, ResizeResult, Scaler } from '../controlplane/scaler.js';
+import type { AllocationLimits } from '../domain/plan.js';
+
+export interface SimulatedScalerOptions {
+  readonly clock: Clock;
+  readonly limits: AllocationLimits;
+  readonly cpuMillicores: number;
+  /** Decision → in force, of each resize. */
+  readonly delayMs: () => number;
+  readonly expectedDelayMs: number;
+  /** True for a resize that is refused. */
+  readonly isRefused: () => boolean;
+  /** Takes the new allocation to the simulated worker. */
+  readonly apply: (cpuMillicores: number) => void;
+}
+
+/** A scaler whose resizes take and fail as told. */
+export class SimulatedScaler implements Scaler {
+  readonly kind = 'simulated';
+  readonly isActuating = true;
+  readonly limits: AllocationLimits;
+  readonly expectedDelayMs: number;
+  readonly #options: SimulatedScalerOptions;
+  #cpuMillicores: number;
+
+  constructor(options: SimulatedScalerOptions) {
+    this.#options = options;
+    this.limits = options.limits;
+    this.expectedDelayMs = options.expectedDelayMs;
+    this.#cpuMillicores = options.cpuMillicores;
+  }
+
+  resize(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void {
+    const { clock, limits } = this.#options;
+    if (
+      !Number.isInteger(cpuMillicores) ||
+      cpuMillicores < limits.minMillicores ||
+      cpuMillicores > limits.maxMillicores
+    ) {
+      throw new RangeError(
+        `allocation ${cpuMillicores} is outside ${limits.minMillicores}…${limits.maxMillicores} millicores`,
+      );
+    }
+    const delayMs = this.#options.delayMs();
+    const isRefused = this.#options.isRefused();
+    clock.schedule(clock.nowMs() + delayMs, () => {
+      if (isRefused) {
+        onApplied({ kind: 'refused', message: 'simulated refusal' });
+        return;
+      }
+      const isWritten = cpuMillicores !== this.#cpuMillicores;
+      this.#cpuMillicores = cpuMillicores;
+      this.#options.apply(cpuMillicores);
+      onApplied({ kind: 'applied', cpuMillicores, isWritten, tookMs: delayMs });
+    });
+  }
+
+  readCounters(): CpuCounters | null {
+    return null;
+  }
+}

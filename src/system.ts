@@ -1,0 +1,158 @@
+/*
+ * The one way a Sponge exists: `serve` makes it with real adapters, the simulator with simulated ones. It joins the two
+ * planes: the data plane emits events, the control plane publishes plans.
+ */
+import type { Clock } from './clock/clock.js';
+import { Controller, type ControllerConfig } from './controlplane/controller.js';
+import type { Planner } from './controlplane/planner.js';
+import type { ResizeResult, Scaler } from './controlplane/scaler.js';
+import { Pipeline, type PipelineConfig } from './dataplane/pipeline.js';
+import type { DispatchPolicy } from './dataplane/policy.js';
+import type { OnOutcome } from './dataplane/queue-entry.js';
+import type { WorkerPool } from './dataplane/worker-pool.js';
+import type { Event } from './domain/event.js';
+import type { AllocationLimits, Plan } from './domain/plan.js';
+import type { InferRequest } from './domain/request.js';
+import type { LatencyModels } from './perf-model/model-source.js';
+
+/** In which order, who enters, what runs next, and on how much CPU. Baselines are policies, not forks. */
+export interface Policy {
+  readonly name: string;
+  readonly dispatch: DispatchPolicy;
+  readonly planner: Planner;
+  /** The allocation never follows the queue: waiting for batch-mates is then what saves CPU. */
+  readonly isAllocationFixed: boolean;
+}
+
+export interface SystemConfig {
+  readonly queueLimits: PipelineConfig['queueLimits'];
+  readonly maxBatchBytes: PipelineConfig['maxBatchBytes'];
+  readonly hangTimeoutMs: number;
+  /** Allocations on which batches may run; within the scaler's own limits. */
+  readonly limits: AllocationLimits;
+  readonly idleMillicores: number;
+  readonly idleReleaseMs: ControllerConfig['idleReleaseMs'];
+}
+
+export interface SystemOptions {
+  readonly clock: Clock;
+  readonly workers: WorkerPool;
+  readonly scaler: Scaler;
+  readonly policy: Policy;
+  readonly models: LatencyModels;
+  readonly config: SystemConfig;
+  readonly onEvent: (event: Event) => void;
+}
+
+export interface SystemStatus {
+  readonly queueDepth: number;
+  readonly heldRequests: number;
+  readonly isWorkerReady: boolean;
+  readonly plan: Plan;
+  readonly grantedMillicores: number;
+}
+
+/** The worker and its allocation, lent while there is nothing else to do: for refining the profile in the background. */
+export interface Lease {
+  resize(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void;
+  release(): void;
+}
+
+export interface System {
+  /** `onOutcome` is called exactly once; before this returns when the request is refused at once. */
+  submit(request: InferRequest, onOutcome: OnOutcome): void;
+  /** The client left. */
+  cancel(sequence: number): void;
+  status(): SystemStatus;
+  /**
+   * Lends the worker. `when: 'idle'`: null unless nothing is held; `'free'`: null while a batch runs, and queued requests
+   * wait. `onWanted` is called, once, when a request arrives meanwhile: finish soon (growing the allocation helps), release.
+   */
+  lease(when: 'idle' | 'free', onWanted: () => void): Lease | null;
+  /** Refuses new requests; calls back when every held one has its outcome. */
+  drain(onDrained: () => void): void;
+  /** Ends whatever is still held as failed, and stops all timers. */
+  stop(): void;
+}
+
+export function createSystem(options: SystemOptions): System {
+  const { clock, workers, scaler, policy, models, config } = options;
+  const { maxMillicores } = config.limits;
+  const initialPlan: Plan = {
+    kind: 'feasible',
+    instances: workers.instanceCount,
+    cpuMillicores: maxMillicores,
+    batchSize: 1,
+    boundBy: 'start',
+  };
+  let onWanted: (() => void) | null = null;
+  const emit = (event: Event): void => {
+    controller.observe(event);
+    options.onEvent(event);
+    if (event.kind === 'request-admitted' && onWanted !== null) {
+      const wanted = onWanted;
+      onWanted = null;
+      wanted();
+    }
+  };
+  const controller = new Controller({
+    clock,
+    scaler,
+    models,
+    planner: policy.planner,
+    config,
+    initialPlan,
+    emit,
+  });
+  const pipeline = new Pipeline({
+    clock,
+    workers,
+    models,
+    policy: policy.dispatch,
+    config: {
+      queueLimits: config.queueLimits,
+      maxMillicores,
+      maxBatchBytes: config.maxBatchBytes,
+      isAllocationFixed: policy.isAllocationFixed,
+      hangTimeoutMs: config.hangTimeoutMs,
+    },
+    initialPlan,
+    emit,
+  });
+  controller.start(pipeline);
+  let isLeased = false;
+
+  return {
+    submit: (request, onOutcome) => pipeline.submit(request, onOutcome),
+    cancel: (sequence) => pipeline.cancel(sequence),
+    status: () => ({
+      queueDepth: pipeline.queueDepth,
+      heldRequests: pipeline.heldRequests,
+      isWorkerReady: pipeline.isWorkerReady,
+      plan: controller.plan,
+      grantedMillicores: controller.grantedMillicores,
+    }),
+    lease: (when, wanted) => {
+      const isAvailable = when === 'idle' ? pipeline.isIdle : pipeline.runningThreads === 0;
+      if (isLeased || !isAvailable || !pipeline.isWorkerReady) return null;
+      isLeased = true;
+      onWanted = wanted;
+      pipeline.setLeased(true);
+      controller.setPaused(true);
+      return {
+        resize: (cpuMillicores, onApplied) => controller.resizeTo(cpuMillicores, onApplied),
+        release: () => {
+          isLeased = false;
+          onWanted = null;
+          controller.setPaused(false);
+          pipeline.setLeased(false);
+        },
+      };
+    },
+    drain: (onDrained) => pipeline.drain(onDrained),
+    stop: () => {
+      pipeline.abandon();
+      controller.stop();
+    },
+  };
+}
