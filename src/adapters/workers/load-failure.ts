@@ -1,0 +1,37 @@
+/** Why a model did not load: one line, cause and remedy, for the person who runs the server. */
+
+const MAX_MESSAGE_CHARACTERS = 400;
+
+/** A message of ONNX Runtime or the system as one line of bounded length. */
+export function oneLine(error: unknown): string {
+  const text = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
+  return text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS)}…`;
+}
+
+/** A model, or its file, is at fault; the message says all of it. */
+export class UnsupportedModelError extends Error {
+  override readonly name = 'UnsupportedModelError';
+}
+
+export function describeLoadFailure(modelPath: string, error: unknown): string {
+  return `cannot load ${modelPath}: ${explain(error)}`;
+}
+
+function explain(error: unknown): string {
+  const message = oneLine(error);
+  if (error instanceof UnsupportedModelError) return message;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT') return 'no such file; check the path';
+  if (code === 'EACCES' || code === 'EPERM') return 'permission denied; make the file readable for this user';
+  if (message.includes('Protobuf parsing failed') || message.includes('ModelProto does not have a graph')) {
+    return 'not an ONNX model, or damaged; export or download it again';
+  }
+  if (message.includes('is a directory')) return 'a directory, not a model file; name the .onnx file in it';
+  // The binding names the type by its number in ONNX's TensorProto.DataType; 16 is BFLOAT16.
+  const unsupported = /Unsupported data type: (\d+)/.exec(message);
+  if (unsupported !== null) {
+    const type = unsupported[1] === '16' ? 'bfloat16' : `number ${unsupported[1] ?? ''}`;
+    return `an input or output has the ONNX element type ${type}, which cannot be served; cast it to float32 in the model`;
+  }
+  return `${message}; check that the model and its opset suit this ONNX Runtime`;
+}

@@ -1,0 +1,80 @@
+import type { ModelSignature } from '../../domain/tensor.js';
+import type { JoinInstruction } from '../scalers/join.js';
+import type { TensorLayout } from './frames.js';
+
+/*
+ * What router and worker say to each other, as frame headers. Both ends come from the same build, so a header is trusted
+ * to be what its `kind` says. Control carries small frames only: a `run` never waits behind tensor bytes.
+ */
+
+/** Where a worker process finds its connections: inherited socket pairs, after stdin, stdout and stderr. */
+export const CONTROL_FD = 3;
+export const DATA_FD = 4;
+
+/** What a worker process is to load, and how. */
+export interface LoadInstruction {
+  readonly modelPath: string;
+  /** Intra-op thread counts to keep a session for, ascending. */
+  readonly threadCounts: readonly number[];
+  readonly join: JoinInstruction;
+}
+
+/** Resident memory that one session added when it was made, bytes; includes what ONNX Runtime needed only while loading. */
+export interface SessionMemory {
+  readonly threadCount: number;
+  readonly residentBytes: number;
+}
+
+/** What the worker knows about itself once its sessions stand. */
+export interface WorkerFacts {
+  readonly signature: ModelSignature;
+  /** By tensor name: the model's own name of each open axis, '' where it has none, null where the size is fixed. */
+  readonly symbolicDimensions: Readonly<Record<string, readonly (string | null)[]>>;
+  readonly onnxRuntimeVersion: string;
+  /** Importing ONNX Runtime and making the sessions. */
+  readonly loadMs: number;
+  /** Whole process, when ready. */
+  readonly residentBytes: number;
+  readonly sessionMemory: readonly SessionMemory[];
+}
+
+/** Router → worker, control connection. */
+export type ControlToWorker =
+  | ({ readonly kind: 'load' } & LoadInstruction)
+  | {
+      readonly kind: 'run';
+      readonly batchId: number;
+      readonly sequences: readonly number[];
+      readonly threadCount: number;
+      /** The members stay staged afterwards (synthetic load); otherwise they are forgotten. */
+      readonly isKept: boolean;
+    }
+  | { readonly kind: 'unstage'; readonly sequence: number };
+
+/** Worker → router, control connection. */
+export type ControlToRouter =
+  /** The inner thread is in its CPU group; sessions are about to be made. */
+  | { readonly kind: 'joined'; readonly inferenceTid: number }
+  | { readonly kind: 'ready'; readonly facts: WorkerFacts }
+  /** One line: cause and remedy. The process exits after it. */
+  | { readonly kind: 'load-failed'; readonly message: string }
+  | { readonly kind: 'staged'; readonly sequence: number }
+  /** The model is finished; the outputs of these slots (places in `run.sequences`) follow on the data connection. */
+  | { readonly kind: 'done'; readonly batchId: number; readonly slots: readonly number[]; readonly computeMs: number }
+  | { readonly kind: 'failed'; readonly batchId: number; readonly message: string };
+
+/** Router → worker, data connection: one request's inputs. */
+export interface StageHeader {
+  readonly sequence: number;
+  /** Empty for all. */
+  readonly outputNames: readonly string[];
+}
+
+/** Worker → router, data connection: one batch member's outputs. */
+export interface OutputHeader {
+  readonly batchId: number;
+  readonly slot: number;
+}
+
+/** As received: `encodeFrame` added the layouts, except to a frame without tensors. */
+export type WithTensors<Header> = Header & { readonly tensors?: readonly TensorLayout[] };

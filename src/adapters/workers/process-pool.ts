@@ -1,0 +1,382 @@
+import type { AdmittedRequest } from '../../domain/request.js';
+import type { ModelSignature, Tensor } from '../../domain/tensor.js';
+import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../dataplane/worker-pool.js';
+import { FrameError, MAX_PAYLOAD_BYTES, payloadBytes } from './frames.js';
+import type { ControlToRouter, WorkerFacts } from './messages.js';
+import {
+  SyntheticLoad,
+  type Batchability,
+  type InputShapes,
+  type SyntheticRun,
+  type SyntheticTiming,
+} from './synthetic-load.js';
+import { WorkerSupervisor, type SupervisorOptions } from './worker-supervisor.js';
+
+/*
+ * The worker pool of a live server: one process. This file keeps what was staged and what runs, and turns the worker's
+ * messages into each caller's one callback; `worker-supervisor.ts` keeps the process alive.
+ *
+ * Invariants: every batch ends exactly once; nothing staged or running outlives its process; `#stagedBytes` is the sum
+ * over the requests whose inputs were sent and not forgotten since.
+ */
+
+export interface ProcessPoolOptions extends SupervisorOptions {
+  /** The most requests that memory lets share a batch, should the model prove batchable. */
+  readonly maxBatchSize: number;
+  /** Input bytes that may lie in the worker; requests beyond them wait in the router, first come first staged. */
+  readonly maxStagedBytes?: number;
+}
+
+export interface ProcessPool extends WorkerPool {
+  /** Of the current process; 0 while there is none. */
+  readonly pid: number;
+  readonly inferenceTid: number;
+  readonly signature: ModelSignature;
+  /** What the first process said of itself: versions, load time, memory. */
+  readonly facts: WorkerFacts;
+  /** Launch → ready, of the latest start. */
+  readonly startMs: number;
+  /** 1 until `probe` has found the model batchable. */
+  readonly maxBatchSize: number;
+  /** Runs synthetic inputs of these shapes alone and together, and sets `maxBatchSize` by the answer. */
+  probe(shapes: InputShapes): Promise<Batchability>;
+  /** One batch of synthetic requests, timed like a client's; for the profiler, while nothing else runs. */
+  runSynthetic(run: SyntheticRun): Promise<SyntheticTiming>;
+  /** Frees the synthetic inputs that the worker keeps between runs. */
+  releaseSynthetic(): void;
+  /** Ends the process; resolves when it is gone. A running batch ends as `worker-lost`; no event follows. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
+
+/** Starts a worker; resolves when its sessions stand. @throws ModelLoadError */
+export async function startProcessPool(options: ProcessPoolOptions): Promise<ProcessPool> {
+  const supervisor = new WorkerSupervisor(options);
+  const facts = await supervisor.start();
+  return new LiveProcessPool(options, supervisor, facts);
+}
+
+interface StagedRequest {
+  readonly sequence: number;
+  readonly inputs: readonly Tensor[];
+  readonly outputNames: readonly string[];
+  readonly byteCount: number;
+  /** waiting (for room) → sent → staged; `dropped`: unstaged before the worker had confirmed it. */
+  state: 'waiting' | 'sent' | 'staged' | 'dropped';
+  readonly onStaged: () => void;
+  readonly onLost: (message: string) => void;
+}
+
+interface RunningBatch {
+  readonly sequences: readonly number[];
+  /** Bytes that the worker forgets with this batch. */
+  readonly byteCount: number;
+  /** By slot; null until it has come, and for good once dropped. */
+  readonly outputs: (readonly Tensor[] | null)[];
+  readonly droppedSlots: Set<number>;
+  receivedCount: number;
+  /** Null until the model is finished. */
+  finished: { readonly outputCount: number; readonly computeMs: number } | null;
+  readonly onDone: (result: BatchResult) => void;
+}
+
+class LiveProcessPool implements ProcessPool {
+  readonly instanceCount = 1;
+  readonly threadCounts: readonly number[];
+  readonly facts: WorkerFacts;
+  readonly #supervisor: WorkerSupervisor;
+  readonly #nowMs: () => number;
+  readonly #memoryMaxBatchSize: number;
+  readonly #maxStagedBytes: number;
+  readonly #synthetic: SyntheticLoad;
+  #isBatchable = false;
+  #onEvent: ((event: WorkerPoolEvent) => void) | null = null;
+  /** While there is no worker: why, and when it should be back. */
+  #loss: { readonly message: string; readonly readyAtMs: number } | null = null;
+
+  readonly #staged = new Map<number, StagedRequest>();
+  /** Those of `#staged` that wait for room, in order. */
+  readonly #waiting = new Set<StagedRequest>();
+  readonly #batches = new Map<number, RunningBatch>();
+  #stagedBytes = 0;
+
+  constructor(options: ProcessPoolOptions, supervisor: WorkerSupervisor, facts: WorkerFacts) {
+    this.threadCounts = options.threadCounts;
+    this.facts = facts;
+    this.#supervisor = supervisor;
+    this.#nowMs = options.nowMs;
+    this.#memoryMaxBatchSize = options.maxBatchSize;
+    this.#maxStagedBytes = options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES;
+    this.#synthetic = new SyntheticLoad(facts.signature, {
+      stage: (sequence, inputs) => this.#stageSynthetic(sequence, inputs),
+      unstage: (sequence) => this.unstage(sequence),
+      run: (run) => this.#runSynthetic(run),
+    });
+    supervisor.listen({
+      onMessage: (message) => this.#onMessage(message),
+      onOutput: (batchId, slot, tensors) => this.#onOutput(batchId, slot, tensors),
+      onLost: (message, restartEstimateMs) => this.#onLost(message, restartEstimateMs),
+      onReady: () => this.#onReady(),
+    });
+  }
+
+  get pid(): number {
+    return this.#supervisor.readyLink?.pid ?? 0;
+  }
+
+  get inferenceTid(): number {
+    return this.#supervisor.inferenceTid;
+  }
+
+  get startMs(): number {
+    return this.#supervisor.startMs;
+  }
+
+  get signature(): ModelSignature {
+    return this.facts.signature;
+  }
+
+  get maxBatchSize(): number {
+    return this.#isBatchable ? this.#memoryMaxBatchSize : 1;
+  }
+
+  // ---- WorkerPool --------------------------------------------------------------------------------------------------
+
+  listen(onEvent: (event: WorkerPoolEvent) => void): void {
+    this.#onEvent = onEvent;
+    const loss = this.#loss;
+    if (loss === null) return;
+    // Lost before anybody listened.
+    setImmediate(() => {
+      if (this.#loss !== loss) return;
+      onEvent({ kind: 'lost', message: loss.message, restartEstimateMs: Math.max(0, loss.readyAtMs - this.#nowMs()) });
+    });
+  }
+
+  stage({ sequence, inputs, outputNames }: AdmittedRequest, onStaged: () => void): void {
+    this.#stage(sequence, inputs, outputNames, onStaged, () => undefined);
+  }
+
+  unstage(sequence: number): void {
+    const request = this.#staged.get(sequence);
+    if (request === undefined) {
+      this.#dropRunning(sequence);
+      return;
+    }
+    switch (request.state) {
+      case 'waiting':
+        this.#waiting.delete(request);
+        this.#staged.delete(sequence);
+        return;
+      case 'sent':
+        // On the control connection this could overtake the inputs; it follows once the worker has them.
+        request.state = 'dropped';
+        return;
+      case 'staged':
+        this.#forget(request);
+        return;
+      case 'dropped':
+        return;
+    }
+  }
+
+  start(run: BatchRun, onDone: (result: BatchResult) => void): void {
+    this.#start(run, false, onDone);
+  }
+
+  replace(message: string): void {
+    this.#supervisor.replace(message);
+  }
+
+  // ---- ProcessPool -------------------------------------------------------------------------------------------------
+
+  async probe(shapes: InputShapes): Promise<Batchability> {
+    const answer = await this.#synthetic.probe(shapes, this.threadCounts[0]!);
+    this.#isBatchable = answer.batchable;
+    return answer;
+  }
+
+  runSynthetic(run: SyntheticRun): Promise<SyntheticTiming> {
+    return this.#synthetic.run(run);
+  }
+
+  releaseSynthetic(): void {
+    this.#synthetic.release();
+  }
+
+  close(): Promise<void> {
+    return this.#supervisor.close();
+  }
+
+  // ---- staging -----------------------------------------------------------------------------------------------------
+
+  #stage(
+    sequence: number,
+    inputs: readonly Tensor[],
+    outputNames: readonly string[],
+    onStaged: () => void,
+    onLost: (message: string) => void,
+  ): void {
+    const byteCount = payloadBytes(inputs);
+    if (byteCount > MAX_PAYLOAD_BYTES) throw new RangeError(`inputs of ${byteCount} bytes exceed ${MAX_PAYLOAD_BYTES}`);
+    if (this.#supervisor.readyLink === null) {
+      setImmediate(onLost, this.#loss?.message ?? 'the worker is gone');
+      return;
+    }
+    const request: StagedRequest = { sequence, inputs, outputNames, byteCount, state: 'waiting', onStaged, onLost };
+    this.#staged.set(sequence, request);
+    this.#waiting.add(request);
+    this.#sendWaiting();
+  }
+
+  /** Sends in order while there is room. A request larger than all the room there is goes when it is alone. */
+  #sendWaiting(): void {
+    for (const request of this.#waiting) {
+      const { sequence, inputs, outputNames, byteCount } = request;
+      if (this.#stagedBytes > 0 && this.#stagedBytes + byteCount > this.#maxStagedBytes) return;
+      this.#waiting.delete(request);
+      this.#stagedBytes += byteCount;
+      request.state = 'sent';
+      this.#supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs);
+    }
+  }
+
+  #onStaged(sequence: number): void {
+    const request = this.#staged.get(sequence);
+    if (request === undefined) return;
+    if (request.state === 'dropped') {
+      this.#forget(request);
+      return;
+    }
+    request.state = 'staged';
+    request.onStaged();
+  }
+
+  #forget({ sequence, byteCount }: StagedRequest): void {
+    this.#staged.delete(sequence);
+    this.#supervisor.readyLink?.sendControl({ kind: 'unstage', sequence });
+    this.#free(byteCount);
+  }
+
+  #free(byteCount: number): void {
+    this.#stagedBytes -= byteCount;
+    this.#sendWaiting();
+  }
+
+  // ---- batches -----------------------------------------------------------------------------------------------------
+
+  #start(run: BatchRun, isKept: boolean, onDone: (result: BatchResult) => void): void {
+    const { batchId, sequences, threadCount } = run;
+    const link = this.#supervisor.readyLink;
+    if (link === null) {
+      setImmediate(onDone, { kind: 'worker-lost', message: this.#loss?.message ?? 'the worker is gone' });
+      return;
+    }
+    if (!this.threadCounts.includes(threadCount)) throw new Error(`there is no session for ${threadCount} threads`);
+    let byteCount = 0;
+    for (const sequence of sequences) {
+      const request = this.#staged.get(sequence);
+      if (request?.state !== 'staged') throw new Error(`batch ${batchId}: request ${sequence} is not staged`);
+      if (isKept) continue;
+      this.#staged.delete(sequence);
+      byteCount += request.byteCount;
+    }
+    this.#batches.set(batchId, {
+      sequences,
+      byteCount,
+      outputs: sequences.map(() => null),
+      droppedSlots: new Set(),
+      receivedCount: 0,
+      finished: null,
+      onDone,
+    });
+    link.sendControl({ kind: 'run', batchId, sequences, threadCount, isKept });
+  }
+
+  #dropRunning(sequence: number): void {
+    for (const batch of this.#batches.values()) {
+      const slot = batch.sequences.indexOf(sequence);
+      if (slot < 0) continue;
+      batch.droppedSlots.add(slot);
+      // Saves sending its outputs, if it comes in time.
+      this.#supervisor.readyLink?.sendControl({ kind: 'unstage', sequence });
+    }
+  }
+
+  #onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' }>): void {
+    if (message.kind === 'staged') {
+      this.#onStaged(message.sequence);
+      return;
+    }
+    const { batchId } = message;
+    const batch = this.#batches.get(batchId);
+    if (batch === undefined) throw new FrameError(`the worker answered for batch ${batchId}, which is not running`);
+    if (message.kind === 'failed') {
+      this.#finish(batchId, batch, { kind: 'backend-error', message: message.message });
+      return;
+    }
+    batch.finished = { outputCount: message.slots.length, computeMs: message.computeMs };
+    this.#finishWhenComplete(batchId, batch);
+  }
+
+  #onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void {
+    const batch = this.#batches.get(batchId);
+    if (batch === undefined) throw new FrameError(`the worker sent outputs of batch ${batchId}, which is not running`);
+    batch.outputs[slot] = tensors;
+    batch.receivedCount++;
+    this.#finishWhenComplete(batchId, batch);
+  }
+
+  /** `done` and the outputs come on separate connections, in any order. */
+  #finishWhenComplete(batchId: number, batch: RunningBatch): void {
+    const { finished, receivedCount, droppedSlots } = batch;
+    if (finished === null || receivedCount < finished.outputCount) return;
+    const outputs = batch.outputs.map((tensors, slot) => (droppedSlots.has(slot) ? null : tensors));
+    this.#finish(batchId, batch, { kind: 'completed', outputs, computeMs: finished.computeMs });
+  }
+
+  #finish(batchId: number, batch: RunningBatch, result: BatchResult): void {
+    this.#batches.delete(batchId);
+    this.#free(batch.byteCount);
+    batch.onDone(result);
+  }
+
+  // ---- the process -------------------------------------------------------------------------------------------------
+
+  #onLost(message: string, restartEstimateMs: number | null): void {
+    const lost = [...this.#staged.values()];
+    const batches = [...this.#batches.values()];
+    this.#staged.clear();
+    this.#waiting.clear();
+    this.#batches.clear();
+    this.#stagedBytes = 0;
+    this.#synthetic.forget();
+    this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
+    for (const batch of batches) batch.onDone({ kind: 'worker-lost', message });
+    for (const request of lost) request.onLost(message);
+    if (restartEstimateMs !== null) this.#onEvent?.({ kind: 'lost', message, restartEstimateMs });
+  }
+
+  #onReady(): void {
+    this.#loss = null;
+    this.#onEvent?.({ kind: 'ready' });
+  }
+
+  // ---- synthetic load ----------------------------------------------------------------------------------------------
+
+  #stageSynthetic(sequence: number, inputs: readonly Tensor[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#stage(sequence, inputs, [], resolve, (message) => reject(new Error(message)));
+    });
+  }
+
+  #runSynthetic(run: BatchRun): Promise<{ result: BatchResult; latencyMs: number }> {
+    return new Promise((resolve) => {
+      if (this.#batches.size > 0)
+        throw new Error('a batch is running: its time would count as that of the synthetic one');
+      const startedAtMs = this.#nowMs();
+      this.#start(run, true, (result) => resolve({ result, latencyMs: this.#nowMs() - startedAtMs }));
+    });
+  }
+}

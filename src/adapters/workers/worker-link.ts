@@ -1,0 +1,122 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+import type { Tensor } from '../../domain/tensor.js';
+import { existing, FramedConnection } from './framed-connection.js';
+import { readTensors } from './frames.js';
+import type {
+  ControlToRouter,
+  ControlToWorker,
+  LoadInstruction,
+  OutputHeader,
+  StageHeader,
+  WithTensors,
+} from './messages.js';
+import { CONTROL_FD, DATA_FD } from './messages.js';
+
+/*
+ * The router's end of one worker process, from spawn to death. The connections are socket pairs that the child
+ * inherits: nobody else can reach them, and the kernel closes them when either end dies, so that nothing is left to
+ * clean up. Rejected: socket paths in a private directory, which a router that is killed would leave behind.
+ */
+
+/**
+ * All of the router's environment that a worker gets. Options for Node or ONNX Runtime (a debugger port, thread counts)
+ * are meant for the router or would contradict the load instruction.
+ */
+const INHERITED_VARIABLES = ['PATH', 'LD_LIBRARY_PATH', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'] as const;
+
+export interface WorkerCallbacks {
+  /** `load-failed` becomes the reason of `onGone`. */
+  onMessage(message: Exclude<ControlToRouter, { kind: 'load-failed' }>): void;
+  onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void;
+  /** One line of the process's stderr. */
+  onLog(line: string): void;
+  /** Once, when the process has ended and all it sent was delivered. */
+  onGone(reason: string): void;
+}
+
+export class WorkerLink {
+  readonly #child: ChildProcess;
+  readonly #control: FramedConnection;
+  readonly #data: FramedConnection;
+  #endReason: string | null = null;
+
+  /**
+   * Starts a process and tells it what to load; callbacks come later, never from inside this call.
+   * @throws Error when there are not even descriptors for the connections
+   */
+  constructor(entryUrl: URL, instruction: LoadInstruction, callbacks: WorkerCallbacks) {
+    // `detached` makes it the leader of its own session: the terminal's Ctrl-C goes to the router alone, which drains.
+    this.#child = spawn(process.execPath, [fileURLToPath(entryUrl)], {
+      detached: true,
+      env: Object.fromEntries(INHERITED_VARIABLES.map((name) => [name, process.env[name]])),
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+    });
+    let spawnError: Error | null = null;
+    this.#child.on('error', (error) => (spawnError = error));
+    const onClosed = (problem: string | null): void => {
+      // Without a problem it closed because the process is ending, which 'close' below will tell.
+      if (problem !== null) this.kill(`the connection to the worker broke: ${problem}`);
+    };
+    this.#control = new FramedConnection(
+      existing(socketAt(this.#child, CONTROL_FD)),
+      ({ header }) => {
+        const message = header as ControlToRouter;
+        if (message.kind === 'load-failed') this.#endReason = message.message;
+        else callbacks.onMessage(message);
+      },
+      onClosed,
+    );
+    this.#data = new FramedConnection(
+      existing(socketAt(this.#child, DATA_FD)),
+      ({ header, payload }) => {
+        const { batchId, slot, tensors = [] } = header as WithTensors<OutputHeader>;
+        callbacks.onOutput(batchId, slot, readTensors(tensors, payload));
+      },
+      onClosed,
+    );
+    if (this.#child.stderr !== null) {
+      createInterface({ input: this.#child.stderr }).on('line', (line) => {
+        // ONNX Runtime colours its warnings.
+        callbacks.onLog(stripVTControlCharacters(line));
+      });
+    }
+    // 'close' rather than 'exit': by then everything the process wrote has been read.
+    this.#child.on('close', (code, signal) => {
+      const ending = signal === null ? `exited with code ${String(code)}` : `was killed by ${signal}`;
+      callbacks.onGone(this.#endReason ?? `the worker process ${spawnError?.message ?? ending}`);
+    });
+    this.sendControl({ kind: 'load', ...instruction });
+  }
+
+  /** 0 when the process could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  sendControl(message: ControlToWorker): void {
+    this.#control.send(message);
+  }
+
+  sendInputs(header: StageHeader, inputs: readonly Tensor[]): void {
+    this.#data.send(header, inputs);
+  }
+
+  /** Ends the process at once, even inside the model. @param reason what `onGone` will say, unless it died by itself */
+  kill(reason: string): void {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#endReason ??= reason;
+    this.#child.kill('SIGKILL');
+  }
+}
+
+function socketAt(child: ChildProcess, fd: typeof CONTROL_FD | typeof DATA_FD): Socket {
+  // Node leaves `stdio` undefined when the process could not be started for want of descriptors.
+  const socket = (child.stdio as ChildProcess['stdio'] | undefined)?.[fd];
+  if (!(socket instanceof Socket))
+    throw new Error('the worker process could not be started; raise the limit of open files');
+  return socket;
+}

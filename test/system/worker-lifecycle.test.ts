@@ -1,0 +1,202 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, rmSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
+import { ModelLoadError } from '../../src/adapters/workers/worker-supervisor.js';
+import {
+  eventsOf,
+  float32,
+  isAlive,
+  requestOf,
+  run,
+  stage,
+  start,
+  WORKER_ENTRY,
+  WorkerBench,
+} from './worker-fixture.js';
+
+const bench = new WorkerBench();
+afterAll(() => bench.close());
+
+const x = float32('x', [1, 4], [1, 2, 3, 4]);
+const wide = float32('x', [1, SLOW_WIDTH], new Float32Array(SLOW_WIDTH));
+/** Some 20 s of computing: a batch of it is still running whenever a test looks. */
+const endless = slow(100_000);
+
+describe('a worker process', () => {
+  it('killed in the middle of a batch: the batch ends, the loss is reported, then a new process is ready', async () => {
+    const spawned: number[] = [];
+    const pool = await bench.pool(bench.modelFile(endless), { onSpawn: (pid) => spawned.push(pid) });
+    const { events, next } = eventsOf(pool);
+    await stage(pool, requestOf(1, [wide]));
+    const order: string[] = [];
+    const lost = next('lost').then(() => order.push('lost'));
+    const result = start(pool, [1]).finally(() => order.push('result'));
+    const ready = next('ready');
+    process.kill(pool.pid, 'SIGKILL');
+    expect(await result).toEqual({ kind: 'worker-lost', message: 'the worker process was killed by SIGKILL' });
+    await lost;
+    expect(order).toEqual(['result', 'lost']);
+    await ready;
+    expect(events.map(({ kind }) => kind)).toEqual(['lost', 'ready']);
+    expect(events[0]).toMatchObject({ restartEstimateMs: expect.any(Number) as unknown });
+    expect(spawned).toEqual([expect.any(Number), pool.pid]);
+    // Nothing is staged any more, and staging works again.
+    await stage(pool, requestOf(1, [wide]));
+    await pool.close();
+  });
+
+  it('that hangs is replaced', async () => {
+    const pool = await bench.pool(bench.modelFile(identity('FP32')));
+    const { events, next } = eventsOf(pool);
+    const { pid } = pool;
+    await stage(pool, requestOf(1, [x]));
+    process.kill(pid, 'SIGSTOP');
+    const result = start(pool, [1]);
+    let isInsideCall = true;
+    void result.then(() => expect(isInsideCall).toBe(false));
+    const ready = next('ready');
+    pool.replace('no answer for 5 s');
+    isInsideCall = false;
+    expect(await result).toEqual({ kind: 'worker-lost', message: 'no answer for 5 s' });
+    await ready;
+    expect(events.map(({ kind }) => kind)).toEqual(['lost', 'ready']);
+    expect(isAlive(pid)).toBe(false);
+    expect(await run(pool, [[x]])).toHaveLength(1);
+    await pool.close();
+  });
+
+  it('is started again and again, with growing delays, while its model file is missing', async () => {
+    const modelPath = bench.modelFile(identity('FP32'), 'moving.onnx');
+    const log: string[] = [];
+    const pool = await bench.pool(modelPath, { onLog: (line) => log.push(line) });
+    const { events, next } = eventsOf(pool);
+    rmSync(modelPath);
+    const ready = next('ready');
+    process.kill(pool.pid, 'SIGKILL');
+    await next('lost');
+    await next('lost');
+    bench.modelFile(identity('FP32'), 'moving.onnx');
+    await ready;
+    expect(events.at(-1)).toEqual({ kind: 'ready' });
+    expect(log[0]).toBe('worker lost: the worker process was killed by SIGKILL; starting it again in 0 ms');
+    expect(log[1]).toBe(
+      `worker lost: cannot load ${modelPath}: no such file; check the path; starting it again in 100 ms`,
+    );
+    await pool.close();
+  });
+
+  it('ignores the signals that are meant for its router', async () => {
+    const pool = await bench.pool(bench.modelFile(identity('FP32')));
+    const { events } = eventsOf(pool);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pool.pid, signal);
+    expect(await run(pool, [[x]])).toHaveLength(1);
+    expect(events).toEqual([]);
+    await pool.close();
+  });
+
+  it('gets only the variables it needs of the environment', async () => {
+    const pool = await bench.pool(bench.modelFile(identity('FP32')));
+    const names = readFileSync(`/proc/${pool.pid}/environ`, 'utf8')
+      .split('\0')
+      .filter(Boolean)
+      .map((entry) => entry.split('=')[0]);
+    expect(Object.keys(process.env)).toContain('VITEST');
+    expect(
+      names.filter((name) => !['PATH', 'LD_LIBRARY_PATH', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'].includes(name!)),
+    ).toEqual([]);
+    await pool.close();
+  });
+
+  it('is gone when its pool is closed, even in the middle of a batch', async () => {
+    const pool = await bench.pool(bench.modelFile(endless));
+    const { events } = eventsOf(pool);
+    const { pid } = pool;
+    await stage(pool, requestOf(1, [wide]));
+    const result = start(pool, [1]);
+    await pool.close();
+    expect(await result).toEqual({ kind: 'worker-lost', message: 'the worker was stopped' });
+    expect(isAlive(pid)).toBe(false);
+    expect(events).toEqual([]);
+  });
+
+  it('is gone within 1 s of its router, killed in the middle of a batch', async () => {
+    const modulePath = new URL('./process-pool.js', WORKER_ENTRY).href;
+    const router = spawn(process.execPath, ['--input-type=module', '--eval', routerScript(modulePath)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, MODEL_PATH: bench.modelFile(endless) },
+    });
+    const [line] = (await once(createInterface({ input: router.stdout }), 'line')) as [string];
+    const workerPid = Number(line);
+    expect(isAlive(workerPid)).toBe(true);
+    // Time for the batch to get into the model.
+    await delay(200);
+    router.kill('SIGKILL');
+    const killedAtMs = performance.now();
+    while (isAlive(workerPid) && performance.now() - killedAtMs < 1000) await delay(10);
+    expect(isAlive(workerPid)).toBe(false);
+  });
+});
+
+describe('a worker process that cannot be relied on', () => {
+  it.each([
+    ['dies while it starts', 'process.exit(3)', 'the worker process exited with code 3'],
+    [
+      'sends nonsense',
+      'fs.writeSync(3, Buffer.alloc(16, 0xff)); setInterval(() => {}, 1000)',
+      'the connection to the worker broke: frame of 4294967295 bytes exceeds 1073741824',
+    ],
+  ])('because it %s is ended, and says why', async (_, script, message) => {
+    const entry = bench.file(`import fs from 'node:fs'; ${script};`, 'worker.mjs');
+    const starting = bench.pool(bench.modelFile(identity('FP32')), { entryUrl: pathToFileURL(entry) });
+    await expect(starting).rejects.toThrow(new ModelLoadError(message));
+  });
+});
+
+/** Starts a pool and a batch, then prints the worker's pid. */
+function routerScript(modulePath: string): string {
+  return `
+    import { startProcessPool } from '${modulePath}';
+    const pool = await startProcessPool({
+      modelPath: process.env.MODEL_PATH, threadCounts: [1], join: { kind: 'none' }, maxBatchSize: 1,
+      nowMs: () => performance.now(), onLog: () => undefined,
+    });
+    const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, ${SLOW_WIDTH}], data: new Uint8Array(${SLOW_WIDTH * 4}) }];
+    pool.stage({ sequence: 1, inputs, outputNames: [] }, () => {
+      pool.start({ batchId: 1, sequences: [1], threadCount: 1 }, () => undefined);
+      console.log(pool.pid);
+    });`;
+}
+
+describe('a model that does not load', () => {
+  it.each([
+    ['is missing', '/nowhere/model.onnx', 'cannot load /nowhere/model.onnx: no such file; check the path'],
+    ['is a folder', '/tmp', 'cannot load /tmp: a directory, not a model file; name the .onnx file in it'],
+  ])('because it %s fails in one line', async (_, modelPath, message) => {
+    await expect(bench.pool(modelPath)).rejects.toThrow(new ModelLoadError(message));
+  });
+
+  it('because it is damaged fails in one line, and is not tried again', async () => {
+    const modelPath = bench.file('not a model', 'damaged.onnx');
+    const log: string[] = [];
+    const problem = `cannot load ${modelPath}: not an ONNX model, or damaged; export or download it again`;
+    const starting = bench.pool(modelPath, { onLog: (line) => log.push(line) });
+    await expect(starting).rejects.toThrow(new ModelLoadError(problem));
+    expect(log).toEqual([]);
+  });
+
+  it('because its CPU group is gone fails in one line', async () => {
+    const join = { kind: 'cgroup-v1', taskFiles: ['/nowhere/tasks'] } as const;
+    const starting = bench.pool(bench.modelFile(identity('FP32')), { join });
+    await expect(starting).rejects.toThrow(/^cannot join the CPU group through \/nowhere\/tasks: ENOENT/);
+  });
+
+  it('in time counts as failed', async () => {
+    const starting = bench.pool(bench.modelFile(identity('FP32')), { startTimeoutMs: 1 });
+    await expect(starting).rejects.toThrow(/not ready after 1 ms/);
+  });
+});
