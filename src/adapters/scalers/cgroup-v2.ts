@@ -1,0 +1,110 @@
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { claimGroup } from './cgroup-group.js';
+import { findCgroupPlaces } from './cgroup-paths.js';
+import { readFlatKeyed } from './flat-keyed.js';
+import type { QuotaFiles } from './quota-scaler.js';
+import { createQuotaScaler } from './quota-scaler.js';
+import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
+import { ScalerUnavailable, quotaLimits } from './scaler-handle.js';
+
+/**
+ * Quota by cgroup v2 (Documentation/admin-guide/cgroup-v2.rst, "Threads"): a *threaded* group directly below the cgroup
+ * that this process runs in, for the inference threads alone. Our own cgroup becomes the threaded domain: it keeps its
+ * processes, because `cpu` is a threaded controller, to which the rule "no processes in inner nodes" does not apply.
+ * Workers are started in our own cgroup, so a thread only moves down one level, which a delegated cgroup allows.
+ *
+ * A domain group of our own for the worker was rejected: it needs a parent without processes, so this process, and
+ * whatever started it, would have to be moved first.
+ */
+export async function openCgroupV2(options: AdapterOptions): Promise<ScalerHandle> {
+  const own = findOwnCgroup();
+  const name = `sponge-${options.groupName}`;
+  const dir = join(own, name);
+  const limits = quotaLimits(options);
+  const group = await claimGroup([own], name, 'cgroup.threads');
+  const files = quotaFilesV2(dir);
+  let isEnabledByUs = false;
+  async function remove(): Promise<void> {
+    await group.remove();
+    if (isEnabledByUs && !hasChildren(own)) writeFileSync(join(own, 'cgroup.subtree_control'), '-cpu');
+    isEnabledByUs = false;
+  }
+  try {
+    writeFileSync(join(dir, 'cgroup.type'), 'threaded');
+    isEnabledByUs = enableCpu(own);
+    // Start-up and model loading run at the largest allocation.
+    files.write({ quotaUs: Math.round((limits.maxMillicores * options.periodUs) / 1000), periodUs: options.periodUs });
+  } catch (error) {
+    await remove();
+    throw new ScalerUnavailable(
+      `${own} cannot hold a threaded group with a quota (${(error as Error).message}): ` +
+        'run as root, or as a systemd service with Delegate=cpu',
+      { cause: error },
+    );
+  }
+  return {
+    scaler: createQuotaScaler('cgroup-v2', limits, options.periodUs, files),
+    join: { kind: 'cgroup-v2', threadsFile: join(dir, 'cgroup.threads') },
+    description: `cgroup v2 group ${dir}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${options.periodUs / 1000} ms`,
+    attachProcess(pid, inferenceTid) {
+      if (!group.hasThread(inferenceTid)) options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
+    },
+    close: remove,
+  };
+}
+
+/** On a hybrid host the v2 tree exists without the cpu controller: that belongs to v1 there. */
+function findOwnCgroup(): string {
+  const own = findCgroupPlaces().v2?.own;
+  if (own === undefined) throw new ScalerUnavailable('no cgroup v2 hierarchy is mounted');
+  const controllers = readWords(join(own, 'cgroup.controllers'));
+  if (!controllers.includes('cpu')) {
+    throw new ScalerUnavailable(
+      `the cpu controller is not available in ${own}: where systemd runs cgroup v2, start with ` +
+        '`systemd-run --user --scope -p Delegate=cpu`, or as a service with Delegate=cpu',
+    );
+  }
+  return own;
+}
+
+/** @returns true when it was off before */
+function enableCpu(own: string): boolean {
+  const file = join(own, 'cgroup.subtree_control');
+  if (readWords(file).includes('cpu')) return false;
+  writeFileSync(file, '+cpu');
+  return true;
+}
+
+function hasChildren(dir: string): boolean {
+  return readdirSync(dir, { withFileTypes: true }).some((entry) => entry.isDirectory());
+}
+
+function readWords(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8').trim().split(' ');
+  } catch {
+    return []; // not visible from here, so not available
+  }
+}
+
+function quotaFilesV2(dir: string): QuotaFiles {
+  const maxFile = join(dir, 'cpu.max');
+  return {
+    read() {
+      const [quota, period] = readFileSync(maxFile, 'utf8').trim().split(' ');
+      return { quotaUs: quota === 'max' ? null : Number(quota), periodUs: Number(period) };
+    },
+    // One write for both fields: two would refill the budget twice.
+    write: ({ quotaUs, periodUs }) => writeFileSync(maxFile, `${quotaUs} ${periodUs}`),
+    readCounters() {
+      const stat = readFlatKeyed(join(dir, 'cpu.stat'));
+      return {
+        usedSeconds: stat('usage_usec') / 1e6,
+        periods: stat('nr_periods'),
+        throttledPeriods: stat('nr_throttled'),
+        throttledSeconds: stat('throttled_usec') / 1e6,
+      };
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { readlinkSync, writeFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
+
+/*
+ * The worker's half of in-place scaling. Runs in the worker process, inside the inner inference thread, before it makes
+ * any ONNX Runtime session: the kernel gives a new thread the group, the affinity mask and the name of the thread that
+ * makes it, so everything ONNX Runtime starts afterwards is limited too, and nothing else of the process is. For the
+ * same reason the inference thread must not be the first to use Node's asynchronous file calls: their pool would follow.
+ * Synchronous, and imports nothing but two built-in modules, so that it costs the worker nothing.
+ */
+
+/** How a worker enters its resized group. Plain data: it travels to the worker process as JSON. */
+export type JoinInstruction =
+  /** `tasks` of the group in each controller tree; all are needed. */
+  | { readonly kind: 'cgroup-v1'; readonly taskFiles: readonly string[] }
+  /** `cgroup.threads` of a threaded group below the cgroup that the worker process was started in. */
+  | { readonly kind: 'cgroup-v2'; readonly threadsFile: string }
+  | { readonly kind: 'affinity' }
+  | { readonly kind: 'none' };
+
+export interface Joined {
+  /** Kernel thread id of the calling thread; 0 where the platform does not tell. */
+  readonly tid: number;
+  /** What was joined, for logs. */
+  readonly joined: string;
+}
+
+/** Name (`comm`) of the inference thread and, inherited, of ONNX Runtime's threads; at most 15 bytes. */
+export const INFERENCE_THREAD_NAME = 'sponge-infer';
+
+/** Pinned cores are shared with the router: weight 335 against its 1024 (kernel/sched/core.c, sched_prio_to_weight). */
+const AFFINITY_NICENESS = 5;
+
+/**
+ * Moves the calling thread into its group and names it.
+ * @throws Error, in one line, when the kernel refuses: the group is gone, or the process may not write to it
+ */
+export function joinGroup(instruction: JoinInstruction): Joined {
+  const tid = callingThreadId();
+  if (tid !== 0) writeFileSync(`/proc/self/task/${tid}/comm`, INFERENCE_THREAD_NAME);
+  if (tid !== 0 && instruction.kind === 'affinity') setPriority(tid, AFFINITY_NICENESS);
+  const files = filesToJoin(instruction);
+  for (const file of files) {
+    try {
+      writeFileSync(file, String(tid));
+    } catch (error) {
+      throw new Error(`cannot join the CPU group through ${file}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  return { tid, joined: [instruction.kind, ...files].join(' ') };
+}
+
+function filesToJoin(instruction: JoinInstruction): readonly string[] {
+  switch (instruction.kind) {
+    case 'cgroup-v1':
+      return instruction.taskFiles;
+    case 'cgroup-v2':
+      return [instruction.threadsFile];
+    case 'affinity':
+    case 'none':
+      return [];
+  }
+}
+
+/** `/proc/thread-self` reads `<pid>/task/<tid>` (proc(5)); a synchronous call runs on the thread that asks. */
+function callingThreadId(): number {
+  if (process.platform !== 'linux') return 0;
+  return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+}

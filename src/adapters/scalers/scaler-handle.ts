@@ -1,0 +1,68 @@
+import type { AllocationLimits } from '../../domain/plan.js';
+import type { Scaler } from '../../controlplane/scaler.js';
+import type { CpuCeiling } from './cpu-ceiling.js';
+import type { JoinInstruction } from './join.js';
+
+export type ScalerKind = 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'none';
+
+/** What every adapter is made from. */
+export interface AdapterOptions {
+  /** The group is called `sponge-<groupName>`; one server at a time may own a name. Letters, digits, `.`, `_`, `-`. */
+  readonly groupName: string;
+  /** Quota period: 1000 µs to 1 s. */
+  readonly periodUs: number;
+  readonly ceiling: CpuCeiling;
+  /** Narrower limits than the machine's; the largest allocation never exceeds the ceiling. */
+  readonly limits: Partial<AllocationLimits>;
+  /** Told, in one line, what went wrong without stopping anything. */
+  readonly onWarning: (message: string) => void;
+}
+
+/** A scaler with its life around it. The group outlives worker processes: a restarted worker joins it again. */
+export interface ScalerHandle {
+  readonly scaler: Scaler;
+  /** For every worker process, before it makes sessions. */
+  readonly join: JoinInstruction;
+  /** One line for the banner. */
+  readonly description: string;
+  /** Tells which process and thread joined; after the join and before the first batch. */
+  attachProcess(pid: number, inferenceTid: number): void;
+  /** Ends leftovers in the group and removes it. Stop the workers first. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** The machine does not allow this adapter; another may do. The message is one line: cause and remedy. */
+export class ScalerUnavailable extends Error {
+  override readonly name = 'ScalerUnavailable';
+}
+
+/** Kept for the router's own threads, which are outside the group: about what parsing and sockets need beside one model. */
+const ROUTER_MILLICORES = 250;
+
+/** Allocation steps: finer ones gain nothing, and Kubernetes' systemd driver rounds quotas to 10 ms of 100 ms. */
+const STEP_MILLICORES = 100;
+
+/** The kernel refuses quotas below 1 ms (`min_cfs_quota_period`, kernel/sched/core.c). */
+const LEAST_QUOTA_US = 1000;
+
+/**
+ * Limits of a quota adapter. The floor is one step or the least quota, whichever is more: 100 millicores at 10 ms. On a
+ * machine too small for the router's share the floor is also the most.
+ */
+export function quotaLimits({ ceiling, limits, periodUs }: AdapterOptions): AllocationLimits {
+  const stepMillicores = limits.stepMillicores ?? STEP_MILLICORES;
+  const leastMillicores = Math.ceil((LEAST_QUOTA_US * 1000) / periodUs / stepMillicores) * stepMillicores;
+  const minMillicores = Math.max(limits.minMillicores ?? 0, leastMillicores);
+  const mostMillicores = Math.min(limits.maxMillicores ?? Infinity, ceiling.millicores - ROUTER_MILLICORES);
+  return { minMillicores, maxMillicores: Math.max(minMillicores, mostMillicores), stepMillicores };
+}
+
+/** Broken by the caller, never by the machine. */
+export function assertWithinLimits(cpuMillicores: number, limits: AllocationLimits): void {
+  const isWithin = cpuMillicores >= limits.minMillicores && cpuMillicores <= limits.maxMillicores;
+  if (!Number.isInteger(cpuMillicores) || !isWithin) {
+    throw new RangeError(
+      `allocation ${cpuMillicores} millicores is not an integer in [${limits.minMillicores}, ${limits.maxMillicores}]`,
+    );
+  }
+}
