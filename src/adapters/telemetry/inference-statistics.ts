@@ -1,0 +1,106 @@
+import type { Event } from '../../domain/event.js';
+import type { DurationStat, ModelStatistics } from '../oip/service.js';
+
+/*
+ * The cumulative statistics of one model in the shape of Triton's statistics extension, summed from the event stream.
+ *
+ * Where a duration is taken from, since our path is not Triton's:
+ * - success, queue: completed requests; received → outcome, and admission → dispatch.
+ * - fail: all other requests, cancelled ones included; received → outcome.
+ * - compute_infer: inside the model, measured by the worker. compute_output: the rest of dispatch → reply, which is the
+ *   link both ways and the splitting of outputs. Of completed batches, once per member, as Triton counts them; once per
+ *   execution in `batch_stats`.
+ * - compute_input: 0. Inputs are staged in the worker while their request is queued, so that time is in `queue` already.
+ */
+
+const NS_PER_MS = 1_000_000;
+
+class DurationSum {
+  count = 0;
+  totalMs = 0;
+
+  add(durationMs: number, count = 1): void {
+    this.count += count;
+    this.totalMs += durationMs * count;
+  }
+
+  toStat(): DurationStat {
+    return { count: this.count, ns: Math.round(this.totalMs * NS_PER_MS) };
+  }
+}
+
+interface BatchSums {
+  readonly infer: DurationSum;
+  readonly output: DurationSum;
+}
+
+export class InferenceStatistics {
+  readonly success = new DurationSum();
+  readonly fail = new DurationSum();
+  readonly queue = new DurationSum();
+  readonly computeInfer = new DurationSum();
+  readonly computeOutput = new DurationSum();
+  executionCount = 0;
+  private readonly byBatchSize = new Map<number, BatchSums>();
+  private lastInferenceUnixMs = 0;
+  private readonly readUnixMs: () => number;
+
+  /** @param readUnixMs wall time, for `last_inference` only */
+  constructor(readUnixMs: () => number) {
+    this.readUnixMs = readUnixMs;
+  }
+
+  observe(event: Event): void {
+    if (event.kind === 'request-finished') {
+      const totalMs = event.atMs - event.request.receivedAtMs;
+      if (event.outcome.kind === 'completed') {
+        this.success.add(totalMs);
+        this.queue.add(event.outcome.service.queuedMs);
+      } else {
+        this.fail.add(totalMs);
+      }
+    } else if (event.kind === 'batch-ended' && event.result === 'completed') {
+      this.addExecution(event.batchSize, event.computeMs, Math.max(0, event.latencyMs - event.computeMs));
+    }
+  }
+
+  toModelStatistics(name: string, version: string): ModelStatistics {
+    return {
+      name,
+      version,
+      lastInference: this.lastInferenceUnixMs,
+      inferenceCount: this.computeInfer.count,
+      executionCount: this.executionCount,
+      inferenceStats: {
+        success: this.success.toStat(),
+        fail: this.fail.toStat(),
+        queue: this.queue.toStat(),
+        compute_input: { count: this.computeInfer.count, ns: 0 },
+        compute_infer: this.computeInfer.toStat(),
+        compute_output: this.computeOutput.toStat(),
+      },
+      batchStats: [...this.byBatchSize]
+        .sort(([a], [b]) => a - b)
+        .map(([batchSize, { infer, output }]) => ({
+          batchSize,
+          computeInput: { count: infer.count, ns: 0 },
+          computeInfer: infer.toStat(),
+          computeOutput: output.toStat(),
+        })),
+    };
+  }
+
+  private addExecution(batchSize: number, computeMs: number, outputMs: number): void {
+    this.executionCount += 1;
+    this.computeInfer.add(computeMs, batchSize);
+    this.computeOutput.add(outputMs, batchSize);
+    let sums = this.byBatchSize.get(batchSize);
+    if (sums === undefined) {
+      sums = { infer: new DurationSum(), output: new DurationSum() };
+      this.byBatchSize.set(batchSize, sums);
+    }
+    sums.infer.add(computeMs);
+    sums.output.add(outputMs);
+    this.lastInferenceUnixMs = Math.floor(this.readUnixMs());
+  }
+}

@@ -1,0 +1,161 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/*
+ * Every metric that Sponge exposes: name, help, labels, buckets. Values come from `model-meter.ts` (per model) and
+ * `metrics.ts` (the process). Units are base units (seconds, bytes), as Prometheus advises, with two exceptions: CPU is in
+ * millicores everywhere in Sponge, and `nv_*` keeps the names, units and meanings of Triton Inference Server, because
+ * dashboards and autoscalers are keyed to them.
+ *
+ * Buckets are fixed, so that series of two versions of the server can be compared.
+ */
+
+/** 1-2-5 steps from half a millisecond (a tiny graph) to 10 s (the slowest model a request would wait for). */
+const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+
+/**
+ * The same steps on both sides of zero, coarser below. Without −1: prom-client 1.15 marks "above every bucket" with −1
+ * and would count those observations in a bucket of that bound.
+ */
+const SLACK_BUCKETS_S = [-5, -2, -0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+
+const BATCH_SIZE_BUCKETS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128];
+
+/** Dense around 1, where a good latency model has all of its mass. */
+const RATIO_BUCKETS = [0.5, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.2, 1.3, 1.5, 2, 3, 5];
+
+/** A cgroup write takes tens of microseconds; a resize through a cluster's control plane takes seconds. */
+const RESIZE_BUCKETS_S = [0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5];
+
+const MODEL = ['model', 'version'] as const;
+
+function withLabels<T extends string>(...names: readonly T[]): ('model' | 'version' | T)[] {
+  return [...MODEL, ...names];
+}
+
+export function createMetricSet(registry: Registry) {
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, ...labels: readonly T[]) =>
+    new Counter({ name, help, registers, labelNames: withLabels(...labels) });
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers, labelNames: withLabels() });
+  const histogram = <T extends string>(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    ...labels: readonly T[]
+  ) => new Histogram({ name, help, registers, labelNames: withLabels(...labels), buckets: [...buckets] });
+  const processCounter = (name: string, help: string) => new Counter({ name, help, registers });
+  const processGauge = (name: string, help: string) => new Gauge({ name, help, registers });
+
+  return {
+    // Requests
+    outcomes: counter(
+      'sponge_outcomes_total',
+      'Requests by what became of them; exactly one outcome each. reason is empty where a result was sent.',
+      'outcome',
+      'reason',
+    ),
+    deadlineMisses: counter(
+      'sponge_deadline_misses_total',
+      'Requests that were not completed on time, those cancelled before their deadline excepted. deadline: stated by the client, or the default of the model.',
+      'deadline',
+    ),
+    budget: histogram(
+      'sponge_budget_seconds',
+      'SLO minus network delay: what was left to queue and compute when the request was there. deadline: stated or default.',
+      LATENCY_BUCKETS_S,
+      'deadline',
+    ),
+    networkDelay: histogram(
+      'sponge_network_delay_seconds',
+      'Network delay charged to a request, by what it was learned from.',
+      LATENCY_BUCKETS_S,
+      'source',
+    ),
+    slack: histogram(
+      'sponge_slack_seconds',
+      'Deadline minus predicted finish, at dispatch, of completed requests; negative where lateness was foreseen.',
+      SLACK_BUCKETS_S,
+    ),
+    latency: histogram(
+      'sponge_latency_seconds',
+      'stage queue: admission to dispatch; worker: dispatch to reply; total: received to outcome (these three per completed request); compute: inside the model, per completed batch.',
+      LATENCY_BUCKETS_S,
+      'stage',
+    ),
+    queueDepth: gauge('sponge_queue_depth', 'Requests waiting in the queue.'),
+
+    // Batches
+    batchSize: histogram('sponge_batch_size', 'Requests per started batch.', BATCH_SIZE_BUCKETS),
+    batches: counter('sponge_batches_total', 'Batches by how they ended.', 'result'),
+    latencyRatio: histogram(
+      'sponge_actual_to_predicted_latency_ratio',
+      'Measured over predicted (median) latency of completed batches; 1 is a perfect prediction.',
+      RATIO_BUCKETS,
+    ),
+    workerLosses: counter('sponge_worker_losses_total', 'Times the worker process died, hung or was replaced.'),
+
+    // Plan and allocation
+    plans: counter('sponge_plans_total', 'Planning decisions, by what asked for them.', 'trigger'),
+    planMillicores: gauge('sponge_plan_millicores', 'CPU that the plan in force wants.'),
+    planBatchSize: gauge('sponge_plan_batch_size', 'Batch size of the plan in force.'),
+    planInfeasible: gauge('sponge_plan_infeasible', '1 while not everything queued can be saved, 0 otherwise.'),
+    allocation: gauge('sponge_allocation_millicores', 'CPU granted to the worker, as read back.'),
+    resizes: counter(
+      'sponge_resizes_total',
+      'Resizes by result: written, unchanged (in force already, nothing written), refused.',
+      'result',
+    ),
+    resizeSeconds: histogram('sponge_resize_seconds', 'Decision to read-back of written resizes.', RESIZE_BUCKETS_S),
+    allocatedCpuSeconds: counter(
+      'sponge_allocated_cpu_seconds_total',
+      'Core-seconds: the integral of the larger of granted and used CPU, over windows of 100 ms, idle floor included.',
+    ),
+    cpuSeconds: counter('sponge_cpu_seconds_total', "CPU used by the worker's resized group, by the kernel's count."),
+    cpuPeriods: counter('sponge_cpu_periods_total', 'Quota periods in which the group wanted to run.'),
+    cpuThrottledPeriods: counter(
+      'sponge_cpu_throttled_periods_total',
+      'Quota periods in which the group was throttled.',
+    ),
+    cpuThrottledSeconds: counter('sponge_cpu_throttled_seconds_total', 'Time for which the group was throttled.'),
+
+    // The router itself
+    routerCpuSeconds: processCounter(
+      'sponge_router_cpu_seconds_total',
+      "CPU used outside the resized groups: the router and its workers' socket threads.",
+    ),
+    routerMemory: processGauge('sponge_router_resident_memory_bytes', 'Resident memory of the router process.'),
+
+    // Triton's names
+    nvRequestSuccess: counter('nv_inference_request_success', 'Requests answered with a result.'),
+    nvRequestFailure: counter(
+      'nv_inference_request_failure',
+      'Requests not answered with a result. REJECTED: infeasible, overload or expired in the queue.',
+      'reason',
+    ),
+    nvInferenceCount: counter('nv_inference_count', 'Inferences performed: members of completed batches.'),
+    nvExecutionCount: counter('nv_inference_exec_count', 'Model executions: completed batches.'),
+    nvPending: gauge('nv_inference_pending_request_count', 'Requests waiting in the queue.'),
+    nvRequestDuration: counter(
+      'nv_inference_request_duration_us',
+      'Cumulative time of successful requests, received to outcome.',
+    ),
+    nvQueueDuration: counter('nv_inference_queue_duration_us', 'Cumulative time that successful requests were queued.'),
+    nvComputeInputDuration: counter(
+      'nv_inference_compute_input_duration_us',
+      'Always 0: inputs are sent to the worker while the request is queued and are counted there.',
+    ),
+    nvComputeInferDuration: counter(
+      'nv_inference_compute_infer_duration_us',
+      'Cumulative time inside the model; a batch of n counts n times.',
+    ),
+    nvComputeOutputDuration: counter(
+      'nv_inference_compute_output_duration_us',
+      'Cumulative time from dispatch to reply outside the model (link, splitting of outputs); a batch of n counts n times.',
+    ),
+    nvCpuUtilization: processGauge('nv_cpu_utilization', 'CPU use of the whole machine since the last scrape, 0 to 1.'),
+    nvCpuMemoryTotal: processGauge('nv_cpu_memory_total_bytes', 'Memory of the whole machine.'),
+    nvCpuMemoryUsed: processGauge('nv_cpu_memory_used_bytes', 'Memory in use on the whole machine, caches excluded.'),
+  };
+}
+
+export type MetricSet = ReturnType<typeof createMetricSet>;

@@ -1,0 +1,256 @@
+import { describe, expect, it } from 'vitest';
+import {
+  aRequest,
+  batchEnded,
+  batchStarted,
+  completed,
+  finished,
+  infeasible,
+  overloaded,
+  received,
+} from '../../../test/fixtures/events.js';
+import { VirtualClock } from '../../clock/virtual-clock.js';
+import type { CpuCounters } from '../../controlplane/scaler.js';
+import { REASONS, type Outcome } from '../../domain/outcome.js';
+import { Telemetry } from './metrics.js';
+
+function setUp() {
+  const clock = new VirtualClock();
+  const telemetry = new Telemetry({ clock, readRouterCpuSeconds: () => 12.5, readUnixMs: () => 1_700_000_000_000.9 });
+  const worker = { usedSeconds: 0, queueDepth: 0, hasCounters: true };
+  const readCounters = (): CpuCounters | null =>
+    worker.hasCounters
+      ? { usedSeconds: worker.usedSeconds, periods: 50, throttledPeriods: 5, throttledSeconds: 0.25 }
+      : null;
+  const observe = telemetry.attachModel({
+    model: 'ocr',
+    version: '1',
+    cpuMillicores: 1000,
+    readCounters,
+    queueDepth: () => worker.queueDepth,
+  });
+  return { clock, telemetry, worker, observe };
+}
+
+/** Samples by series, labels in the order they are exposed: `name{a="b"}` → value. */
+async function scrape(telemetry: Telemetry): Promise<Map<string, number>> {
+  const samples = new Map<string, number>();
+  for (const line of (await telemetry.render()).split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const split = line.lastIndexOf(' ');
+    samples.set(line.slice(0, split), Number(line.slice(split + 1)));
+  }
+  return samples;
+}
+
+const MODEL = 'model="ocr",version="1"';
+
+describe('Telemetry', () => {
+  it('counts each outcome once under its reason, and misses without what was cancelled in time', async () => {
+    const { telemetry, observe } = setUp();
+    const outcomes: Outcome[] = [
+      completed(),
+      completed(),
+      completed(true),
+      overloaded(),
+      infeasible(),
+      { kind: 'expired', reason: 'expired', lateByMs: 1 },
+      { kind: 'cancelled', reason: 'cancelled' },
+      { kind: 'failed', reason: 'backend', message: 'Non-zero status code' },
+    ];
+    for (const outcome of outcomes) observe(finished(50, outcome));
+    observe(finished(50, completed(true), aRequest({ isDeadlineDefaulted: true })));
+
+    const samples = await scrape(telemetry);
+    const outcomeCount = (outcome: string, reason: string) =>
+      samples.get(`sponge_outcomes_total{${MODEL},outcome="${outcome}",reason="${reason}"}`);
+    expect(outcomeCount('completed_on_time', '')).toBe(2);
+    expect(outcomeCount('completed_late', '')).toBe(2);
+    expect(outcomeCount('rejected_overload', 'queue_overload')).toBe(1);
+    expect(outcomeCount('rejected_infeasible', 'infeasible_at_max_cores')).toBe(1);
+    expect(outcomeCount('expired', 'expired')).toBe(1);
+    expect(outcomeCount('cancelled', 'cancelled')).toBe(1);
+    expect(outcomeCount('failed', 'backend')).toBe(1);
+    expect(outcomeCount('failed', 'draining')).toBe(0);
+    // late, overload, infeasible, expired, failed
+    expect(samples.get(`sponge_deadline_misses_total{${MODEL},deadline="stated"}`)).toBe(5);
+    expect(samples.get(`sponge_deadline_misses_total{${MODEL},deadline="default"}`)).toBe(1);
+
+    const failures = (reason: string) => samples.get(`nv_inference_request_failure{${MODEL},reason="${reason}"}`);
+    expect([failures('REJECTED'), failures('CANCELED'), failures('BACKEND'), failures('OTHER')]).toEqual([3, 1, 1, 0]);
+    expect(samples.get(`nv_inference_request_success{${MODEL}}`)).toBe(4);
+  });
+
+  it('has a series for every reason from the first scrape on', async () => {
+    const { telemetry } = setUp();
+    const text = await telemetry.render();
+    for (const reason of REASONS) expect(text).toMatch(new RegExp(`sponge_outcomes_total\\{.*reason="${reason}"\\} 0`));
+    expect(text).toContain(`sponge_slack_seconds_count{${MODEL}} 0`);
+  });
+
+  it('measures where the time of a request went, in seconds', async () => {
+    const { telemetry, observe } = setUp();
+    observe(received());
+    observe(received(aRequest({ networkDelaySource: 'send_stamp', networkDelayMs: 40, isDeadlineDefaulted: true })));
+    observe(batchStarted());
+    observe(batchEnded());
+    observe(finished(41, completed()));
+
+    const samples = await scrape(telemetry);
+    const latencySum = (stage: string) => samples.get(`sponge_latency_seconds_sum{${MODEL},stage="${stage}"}`);
+    expect(latencySum('queue')).toBeCloseTo(0.01, 9);
+    expect(latencySum('worker')).toBeCloseTo(0.03, 9);
+    expect(latencySum('compute')).toBeCloseTo(0.028, 9);
+    expect(latencySum('total')).toBeCloseTo(0.041, 9);
+    expect(samples.get(`sponge_budget_seconds_sum{${MODEL},deadline="stated"}`)).toBeCloseTo(0.08, 9); // 100 − 20
+    expect(samples.get(`sponge_budget_seconds_sum{${MODEL},deadline="default"}`)).toBeCloseTo(0.06, 9); // 100 − 40
+    expect(samples.get(`sponge_network_delay_seconds_sum{${MODEL},source="transfer"}`)).toBeCloseTo(0.02, 9);
+    expect(samples.get(`sponge_network_delay_seconds_sum{${MODEL},source="send_stamp"}`)).toBeCloseTo(0.04, 9);
+    expect(samples.get(`sponge_batch_size_sum{${MODEL}}`)).toBe(2);
+    expect(samples.get(`sponge_actual_to_predicted_latency_ratio_sum{${MODEL}}`)).toBe(1.2);
+    expect(samples.get(`sponge_batches_total{${MODEL},result="completed"}`)).toBe(1);
+  });
+
+  it('puts slack into buckets on both sides of zero, and what is above them all only into +Inf', async () => {
+    const { telemetry, observe } = setUp();
+    for (const slackAtDispatchMs of [-700, -3, 3, 60_000])
+      observe(finished(50, completed(false, { slackAtDispatchMs })));
+    const samples = await scrape(telemetry);
+    const upTo = (bound: string) => samples.get(`sponge_slack_seconds_bucket{le="${bound}",${MODEL}}`);
+    expect(['-2', '-0.5', '-0.01', '0', '0.01', '5', '+Inf'].map(upTo)).toEqual([0, 1, 1, 2, 3, 3, 4]);
+  });
+
+  it('counts a batch of two as two inferences and one execution, in Triton’s names and microseconds', async () => {
+    const { telemetry, observe } = setUp();
+    observe(batchEnded());
+    observe(batchEnded({ result: 'worker-lost', actualToPredicted: null }));
+    observe(finished(41, completed()));
+    observe(finished(43, completed()));
+    const samples = await scrape(telemetry);
+    const nv = (name: string) => samples.get(`nv_inference_${name}{${MODEL}}`);
+    expect(nv('count')).toBe(2);
+    expect(nv('exec_count')).toBe(1);
+    expect(nv('request_duration_us')).toBe(84_000); // 41 + 43 ms
+    expect(nv('queue_duration_us')).toBe(20_000); // 2 × 10 ms
+    expect(nv('compute_input_duration_us')).toBe(0);
+    expect(nv('compute_infer_duration_us')).toBe(56_000); // 2 × 28 ms
+    expect(nv('compute_output_duration_us')).toBe(4_000); // 2 × (30 − 28) ms
+  });
+
+  it('reads queue depth, kernel counters and router CPU at the scrape', async () => {
+    const { telemetry, worker } = setUp();
+    await telemetry.render();
+    worker.queueDepth = 3;
+    worker.usedSeconds = 4.5;
+    const samples = await scrape(telemetry);
+    expect(samples.get(`sponge_queue_depth{${MODEL}}`)).toBe(3);
+    expect(samples.get(`nv_inference_pending_request_count{${MODEL}}`)).toBe(3);
+    expect(samples.get(`sponge_cpu_seconds_total{${MODEL}}`)).toBe(4.5);
+    expect(samples.get(`sponge_cpu_periods_total{${MODEL}}`)).toBe(50);
+    expect(samples.get(`sponge_cpu_throttled_periods_total{${MODEL}}`)).toBe(5);
+    expect(samples.get(`sponge_cpu_throttled_seconds_total{${MODEL}}`)).toBe(0.25);
+    expect(samples.get('sponge_router_cpu_seconds_total')).toBe(12.5);
+    expect(samples.get('nv_cpu_memory_total_bytes')).toBeGreaterThan(0);
+  });
+
+  it('exposes no kernel counters where there are none', async () => {
+    const { telemetry, worker } = setUp();
+    worker.hasCounters = false;
+    const samples = await scrape(telemetry);
+    expect(samples.has(`sponge_cpu_seconds_total{${MODEL}}`)).toBe(false);
+    expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBe(0);
+  });
+
+  it('charges granted or used CPU, whichever is more, in windows of 100 ms', async () => {
+    const { clock, telemetry, worker, observe } = setUp();
+    clock.advanceTo(50);
+    worker.usedSeconds = 0.18;
+    clock.advanceTo(100); // granted 0.1 core-seconds, used 0.18
+    observe({ kind: 'resize-requested', atMs: 100, fromMillicores: 1000, toMillicores: 2000 });
+    clock.advanceTo(200); // granted 0.2, used nothing
+    observe({ kind: 'resized', atMs: 200, cpuMillicores: 2000, isWritten: true, tookMs: 0.3 });
+    clock.advanceTo(250); // 0.1 granted in the open window
+    const samples = await scrape(telemetry);
+    expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(0.18 + 0.2 + 0.1, 9);
+    expect(samples.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(2000);
+    expect(samples.get(`sponge_resizes_total{${MODEL},result="written"}`)).toBe(1);
+    expect(samples.get(`sponge_resize_seconds_sum{${MODEL}}`)).toBeCloseTo(0.0003, 9);
+  });
+
+  it('shows the plan in force, refused and needless resizes, and lost workers', async () => {
+    const { telemetry, observe } = setUp();
+    const plan = { instances: 1, cpuMillicores: 1700, batchSize: 4 };
+    observe({
+      kind: 'planned',
+      atMs: 1,
+      trigger: 'arrival',
+      plan: { kind: 'infeasible', reason: 'deadlines', ...plan },
+    });
+    observe({ kind: 'resized', atMs: 2, cpuMillicores: 1700, isWritten: false, tookMs: 0 });
+    observe({ kind: 'resize-refused', atMs: 3, message: 'read-only' });
+    observe({ kind: 'worker-lost', atMs: 4, message: 'exit code 1', restartEstimateMs: 500 });
+    observe({ kind: 'worker-ready', atMs: 5 });
+    const samples = await scrape(telemetry);
+    expect(samples.get(`sponge_plan_millicores{${MODEL}}`)).toBe(1700);
+    expect(samples.get(`sponge_plan_batch_size{${MODEL}}`)).toBe(4);
+    expect(samples.get(`sponge_plan_infeasible{${MODEL}}`)).toBe(1);
+    expect(samples.get(`sponge_plans_total{${MODEL},trigger="arrival"}`)).toBe(1);
+    expect(samples.get(`sponge_resizes_total{${MODEL},result="unchanged"}`)).toBe(1);
+    expect(samples.get(`sponge_resizes_total{${MODEL},result="refused"}`)).toBe(1);
+    expect(samples.get(`sponge_resize_seconds_count{${MODEL}}`)).toBe(0);
+    expect(samples.get(`sponge_worker_losses_total{${MODEL}}`)).toBe(1);
+  });
+
+  it('keeps models apart, refuses one twice, and leaves no timer behind when closed', async () => {
+    const { clock, telemetry, observe } = setUp();
+    const source = { model: 'mlp', version: '2', cpuMillicores: 500, readCounters: () => null, queueDepth: () => 0 };
+    telemetry.attachModel(source);
+    expect(() => telemetry.attachModel(source)).toThrow('mlp version 2 is measured already');
+    observe(finished(50, completed()));
+    const samples = await scrape(telemetry);
+    expect(samples.get('nv_inference_request_success{model="mlp",version="2"}')).toBe(0);
+    expect(clock.pendingCount).toBe(1);
+    telemetry.close();
+    expect(clock.pendingCount).toBe(0);
+  });
+
+  it('gives Triton’s statistics: per request once a member, per batch size once an execution', () => {
+    const { telemetry, observe } = setUp();
+    observe(batchEnded({ batchSize: 2, latencyMs: 30, computeMs: 28 }));
+    observe(batchEnded({ batchSize: 1, latencyMs: 20, computeMs: 19 }));
+    observe(finished(41, completed()));
+    observe(finished(55, overloaded()));
+    expect(telemetry.statistics('ocr', '2')).toEqual([]);
+    expect(telemetry.statistics()).toEqual([
+      {
+        name: 'ocr',
+        version: '1',
+        lastInference: 1_700_000_000_000,
+        inferenceCount: 3,
+        executionCount: 2,
+        inferenceStats: {
+          success: { count: 1, ns: 41e6 },
+          fail: { count: 1, ns: 55e6 },
+          queue: { count: 1, ns: 10e6 },
+          compute_input: { count: 3, ns: 0 },
+          compute_infer: { count: 3, ns: 75e6 }, // 2 × 28 + 19
+          compute_output: { count: 3, ns: 5e6 }, // 2 × 2 + 1
+        },
+        batchStats: [
+          {
+            batchSize: 1,
+            computeInput: { count: 1, ns: 0 },
+            computeInfer: { count: 1, ns: 19e6 },
+            computeOutput: { count: 1, ns: 1e6 },
+          },
+          {
+            batchSize: 2,
+            computeInput: { count: 1, ns: 0 },
+            computeInfer: { count: 1, ns: 28e6 },
+            computeOutput: { count: 1, ns: 2e6 },
+          },
+        ],
+      },
+    ]);
+  });
+});

@@ -1,0 +1,127 @@
+import os from 'node:os';
+import { Registry } from 'prom-client';
+import type { Clock, Timer } from '../../clock/clock.js';
+import { WINDOW_MS } from '../../domain/core-seconds.js';
+import type { Event } from '../../domain/event.js';
+import type { ModelStatistics } from '../oip/service.js';
+import { createMetricSet, type MetricSet } from './metric-set.js';
+import { ModelMeter, type ModelSource } from './model-meter.js';
+
+/*
+ * The server's metrics: one registry, one meter per model, one timer that closes the core-seconds windows of all of them.
+ * The series are listed in `metric-set.ts`.
+ */
+
+export interface TelemetryOptions {
+  /** For the 100 ms windows of the core-seconds ledger. Its instants are those of the events. */
+  readonly clock: Clock;
+  /**
+   * Cumulative CPU used outside the resized groups, seconds. By default this process's own; a server that has workers
+   * adds their socket threads.
+   */
+  readonly readRouterCpuSeconds?: () => number;
+  /** Wall time, Unix ms; only reported, never reckoned with. */
+  readonly readUnixMs?: () => number;
+}
+
+export class Telemetry {
+  private readonly clock: Clock;
+  private readonly readRouterCpuSeconds: () => number;
+  private readonly readUnixMs: () => number;
+  private readonly registry = new Registry();
+  private readonly metrics: MetricSet = createMetricSet(this.registry);
+  private readonly meters: ModelMeter[] = [];
+  private readonly machine = new MachineCpu();
+  private windowTimer: Timer | null = null;
+
+  constructor(options: TelemetryOptions) {
+    this.clock = options.clock;
+    this.readRouterCpuSeconds = options.readRouterCpuSeconds ?? ownCpuSeconds;
+    this.readUnixMs = options.readUnixMs ?? Date.now;
+  }
+
+  /** Begins to measure a model; returns what its system calls with every event. A model and version attach once. */
+  attachModel(source: ModelSource): (event: Event) => void {
+    if (this.statistics(source.model, source.version).length > 0) {
+      throw new Error(`${source.model} version ${source.version} is measured already`);
+    }
+    const meter = new ModelMeter(this.metrics, source, this.clock.nowMs(), this.readUnixMs);
+    this.meters.push(meter);
+    if (this.windowTimer === null) this.scheduleWindow(this.clock.nowMs() + WINDOW_MS);
+    return (event) => meter.observe(event);
+  }
+
+  /** Of all models, of one, or of one version; empty where nothing matches. */
+  statistics(model?: string, version?: string): readonly ModelStatistics[] {
+    return this.meters
+      .filter(
+        ({ source }) => (model ?? source.model) === source.model && (version ?? source.version) === source.version,
+      )
+      .map(({ source, statistics }) => statistics.toModelStatistics(source.model, source.version));
+  }
+
+  /** Content-Type of what `render` gives. */
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  /** The Prometheus text exposition, as of now. */
+  render(): Promise<string> {
+    const nowMs = this.clock.nowMs();
+    for (const meter of this.meters) meter.publish(nowMs);
+    this.metrics.routerCpuSeconds.reset();
+    this.metrics.routerCpuSeconds.inc(this.readRouterCpuSeconds());
+    this.metrics.routerMemory.set(process.memoryUsage.rss());
+    this.metrics.nvCpuUtilization.set(this.machine.utilizationSinceLast());
+    this.metrics.nvCpuMemoryTotal.set(os.totalmem());
+    this.metrics.nvCpuMemoryUsed.set(os.totalmem() - os.freemem());
+    return this.registry.metrics();
+  }
+
+  /** Stops the window timer; what was counted can still be rendered. */
+  close(): void {
+    this.windowTimer?.cancel();
+    this.windowTimer = null;
+  }
+
+  /** Windows keep their rhythm when a timer is late; those missed altogether become one long one. */
+  private scheduleWindow(atMs: number): void {
+    this.windowTimer = this.clock.schedule(atMs, () => {
+      const nowMs = this.clock.nowMs();
+      for (const meter of this.meters) meter.closeWindow(nowMs);
+      const isOnTime = atMs + WINDOW_MS > nowMs;
+      this.scheduleWindow((isOnTime ? atMs : nowMs) + WINDOW_MS);
+    });
+  }
+}
+
+function ownCpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** CPU use of the whole machine between two looks. */
+class MachineCpu {
+  private busyMs = 0;
+  private totalMs = 0;
+
+  constructor() {
+    this.utilizationSinceLast();
+  }
+
+  /** In [0, 1]; 0 where no time was counted since the last look. */
+  utilizationSinceLast(): number {
+    let busyMs = 0;
+    let totalMs = 0;
+    for (const { times } of os.cpus()) {
+      const cpuBusyMs = times.user + times.nice + times.sys + times.irq;
+      busyMs += cpuBusyMs;
+      totalMs += cpuBusyMs + times.idle;
+    }
+    const passedMs = totalMs - this.totalMs;
+    const utilization = passedMs > 0 ? (busyMs - this.busyMs) / passedMs : 0;
+    this.busyMs = busyMs;
+    this.totalMs = totalMs;
+    return Math.min(1, Math.max(0, utilization));
+  }
+}
