@@ -1,0 +1,89 @@
+/*
+ * How a handler answers: a result, or an error as gRPC status, one-line message and trailers. Everything a handler throws
+ * becomes an answer here; nothing of an unexpected error reaches the client.
+ */
+import { Metadata, status } from '@grpc/grpc-js';
+import type { handleUnaryCall, StatusObject } from '@grpc/grpc-js';
+import { OipFailure } from '../service.js';
+import { describeError, errorTrailers, GRPC_CODE } from '../status.js';
+import type { Compat, ErrorReply, GrpcCode } from '../status.js';
+
+/**
+ * Characters of a message sent. It travels percent-encoded in a trailer, nine bytes at most a character, and clients
+ * built on gRPC's C core refuse more than 8 KiB of trailers by default (GRPC_ARG_MAX_METADATA_SIZE).
+ */
+const MAX_MESSAGE_CHARACTERS = 512;
+
+/** A complete encoded message as it came, after decompression, and when that was. */
+export interface Frame {
+  readonly bytes: Buffer;
+  readonly receivedAtMs: number;
+}
+
+interface Decoder<Request> {
+  decode(bytes: Uint8Array): Request;
+}
+
+export interface GrpcLogger {
+  /** An answer that should not have been necessary: what a client is only told as "internal error". */
+  error(details: object, message: string): void;
+}
+
+/** What handlers of calls without tensors share. */
+export interface AnswerContext {
+  readonly compat: Compat;
+  readonly logger?: GrpcLogger;
+}
+
+/** A unary method that is answered at once from what the service knows. */
+export function unary<Request, Response>(
+  context: AnswerContext,
+  requestType: Decoder<Request>,
+  answer: (request: Request) => Response,
+): handleUnaryCall<Frame, Response> {
+  return (call, callback) => {
+    try {
+      callback(null, answer(decodeMessage(requestType, call.request.bytes)));
+    } catch (error) {
+      callback(statusOf(replyToError(error, context)));
+    }
+  };
+}
+
+/** @throws OipFailure `invalid` when `bytes` are not an encoded message of that type */
+export function decodeMessage<Request>(requestType: Decoder<Request>, bytes: Buffer): Request {
+  try {
+    return requestType.decode(bytes);
+  } catch {
+    throw new OipFailure('invalid', 'malformed message: not an encoded request of this method');
+  }
+}
+
+/** The answer to whatever a handler threw. */
+export function replyToError(error: unknown, context: AnswerContext): ErrorReply {
+  if (error instanceof OipFailure) return describeError(error.error, context.compat);
+  context.logger?.error({ err: error }, 'call failed');
+  return describeError({ kind: 'internal', message: 'internal error' }, context.compat);
+}
+
+/** Status, message and trailers as grpc-js takes them. */
+export function statusOf(reply: ErrorReply): StatusObject {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(errorTrailers(reply))) metadata.set(name, value);
+  return {
+    code: STATUS_OF_CODE.get(reply.status.grpc) ?? status.UNKNOWN,
+    details: messageText(reply.message),
+    metadata,
+  };
+}
+
+const CODE_NAMES = Object.keys(GRPC_CODE) as (keyof typeof GRPC_CODE)[];
+
+const STATUS_OF_CODE: ReadonlyMap<GrpcCode, status> = new Map(
+  CODE_NAMES.map((name) => [GRPC_CODE[name], status[name]]),
+);
+
+/** A lone surrogate, such as clipping can leave behind, cannot be percent-encoded: grpc-js would throw. */
+function messageText(message: string): string {
+  return message.slice(0, MAX_MESSAGE_CHARACTERS).replace(/\p{Surrogate}/gu, '�');
+}

@@ -1,0 +1,91 @@
+/*
+ * Live and ready, asked through the Open Inference Protocol and through grpc.health.v1. The latter knows the server as
+ * a whole (the empty name and the inference service's) and every model by name.
+ */
+import type { handleServerStreamingCall, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { OipFailure } from '../service.js';
+import type { InferenceService } from '../service.js';
+import { decodeMessage, replyToError, statusOf, unary } from './answers.js';
+import type { AnswerContext, Frame } from './answers.js';
+import { HealthCheckRequest, HealthCheckResponse_ServingStatus as ServingStatus } from './generated/health.js';
+import type { HealthCheckResponse } from './generated/health.js';
+import { ModelReadyRequest, ServerLiveRequest, ServerReadyRequest } from './generated/open_inference.js';
+import type { ModelReadyResponse, ServerLiveResponse, ServerReadyResponse } from './generated/open_inference.js';
+import { versionOf } from './versions.js';
+
+/** How soon a watcher is told of a change. Only watched services are looked at. */
+const WATCH_PERIOD_MS = 200;
+
+const SERVER_NAMES: ReadonlySet<string> = new Set(['', 'inference.GRPCInferenceService']);
+
+export function readinessHandlers(service: InferenceService, context: AnswerContext): UntypedServiceImplementation {
+  return {
+    serverLive: unary(context, ServerLiveRequest, (): ServerLiveResponse => ({ live: service.isLive() })),
+    serverReady: unary(context, ServerReadyRequest, (): ServerReadyResponse => ({ ready: service.isReady() })),
+    modelReady: unary(context, ModelReadyRequest, ({ name, version }): ModelReadyResponse => ({
+      ready: service.model(name, versionOf(version)).state === 'READY',
+    })),
+  };
+}
+
+/** @param closing aborted when the server begins to close: watchers are told NOT_SERVING and let go */
+export function healthHandlers(
+  service: InferenceService,
+  context: AnswerContext,
+  closing: AbortSignal,
+): UntypedServiceImplementation {
+  const watch: handleServerStreamingCall<Frame, HealthCheckResponse> = (stream) => {
+    let watched: string;
+    try {
+      watched = decodeMessage(HealthCheckRequest, stream.request.bytes).service;
+    } catch (error) {
+      stream.emit('error', statusOf(replyToError(error, context)));
+      return;
+    }
+    let told: ServingStatus | null = null;
+    const tell = (status: ServingStatus): void => {
+      if (status === told) return;
+      told = status;
+      stream.write({ status });
+    };
+    const look = (): void => tell(servingStatus(service, watched));
+    const letGo = (): void => {
+      clearInterval(timer);
+      tell(ServingStatus.NOT_SERVING);
+      stream.end();
+    };
+    const timer = setInterval(look, WATCH_PERIOD_MS);
+    closing.addEventListener('abort', letGo);
+    stream.on('cancelled', () => {
+      clearInterval(timer);
+      closing.removeEventListener('abort', letGo);
+    });
+    look();
+  };
+  return {
+    check: unary(context, HealthCheckRequest, (request): HealthCheckResponse => {
+      const status = servingStatus(service, request.service);
+      if (status === ServingStatus.SERVICE_UNKNOWN) {
+        throw new OipFailure('not_found', `'${request.service}' is neither a model nor a service of this server`);
+      }
+      return { status };
+    }),
+    watch,
+  };
+}
+
+function servingStatus(service: InferenceService, name: string): ServingStatus {
+  const isServing = SERVER_NAMES.has(name) ? service.isReady() : isModelServing(service, name);
+  if (isServing === null) return ServingStatus.SERVICE_UNKNOWN;
+  return isServing ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+}
+
+/** Null where there is no such model. */
+function isModelServing(service: InferenceService, name: string, version?: string): boolean | null {
+  try {
+    return service.model(name, version).state === 'READY';
+  } catch (error) {
+    if (error instanceof OipFailure && error.error.kind === 'not_found') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,268 @@
+/*
+ * One encoded `ModelInferRequest` → what it says, in the core's words. Fields are those of proto/open_inference.proto.
+ *
+ * Read by hand where the generated codec would let a stranger's message grow: tensor contents (see typed-contents.ts)
+ * and every repeated field, whose entries are counted. Raw tensors are views of the message, not copies.
+ */
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import type { Tensor } from '../../../domain/tensor.js';
+import { OipFailure } from '../service.js';
+import type { ParameterValue } from '../service.js';
+import { checkDatatype, checkLayout, checkShape } from '../tensor-layout.js';
+import { decodeTypedContents } from './typed-contents.js';
+
+/** Inputs, outputs, parameters or raw tensors in one request. The largest public models have some tens. */
+const MAX_ENTRIES = 1024;
+
+/** Sizes kept of a shape: more than `checkShape` takes, so that it is the one that refuses. */
+const MAX_SHAPE_SIZES = 64;
+
+/** Parameters of an input or output that ask for an extension we do not have; ignoring them would answer something else. */
+const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region', 'classification']);
+
+export interface DecodedInferRequest {
+  readonly modelName: string;
+  /** Empty: the latest. */
+  readonly modelVersion: string;
+  /** Empty: none. */
+  readonly id: string;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /** Each with data that fits its datatype and shape. */
+  readonly inputs: readonly Tensor[];
+  readonly outputNames: readonly string[];
+}
+
+/**
+ * @param maxTensorBytes of one typed tensor once it is in the binary layout, which may take more than its message
+ * @throws OipFailure `invalid` for a malformed message or tensor, `too_large`, `unsupported`
+ */
+export function decodeInferRequest(message: Uint8Array, maxTensorBytes: number): DecodedInferRequest {
+  // Views of a Buffer would be Buffers, whose `slice` does not copy as that of a Uint8Array does.
+  const fields = readMessage(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
+  return {
+    modelName: fields.modelName,
+    modelVersion: fields.modelVersion,
+    id: fields.id,
+    parameters: fields.parameters,
+    inputs: tensorsOf(fields, maxTensorBytes),
+    outputNames: fields.outputs.map((output) => {
+      checkParameterNames(`output '${output.name}'`, output.parameterNames);
+      return output.name;
+    }),
+  };
+}
+
+interface InputFields {
+  name: string;
+  datatype: string;
+  shape: number[];
+  contents: Uint8Array[];
+  parameterNames: string[];
+}
+
+interface OutputFields {
+  name: string;
+  parameterNames: string[];
+}
+
+interface RequestFields {
+  modelName: string;
+  modelVersion: string;
+  id: string;
+  parameters: Record<string, ParameterValue>;
+  inputs: InputFields[];
+  outputs: OutputFields[];
+  rawContents: Uint8Array[];
+}
+
+function tensorsOf({ inputs, rawContents }: RequestFields, maxTensorBytes: number): readonly Tensor[] {
+  if (rawContents.length > 0 && rawContents.length !== inputs.length) {
+    throw invalid(`raw_input_contents has ${rawContents.length} entries for ${inputs.length} inputs`);
+  }
+  return inputs.map((input, index) => {
+    const { name, contents } = input;
+    checkParameterNames(`input '${name}'`, input.parameterNames);
+    const raw = rawContents[index];
+    if (raw !== undefined && contents.length > 0) {
+      throw invalid(`input '${name}': contents and raw_input_contents exclude each other`);
+    }
+    const datatype = checkDatatype(name, input.datatype);
+    const shape = checkShape(name, input.shape);
+    const data = raw ?? wellFormed(() => decodeTypedContents(name, datatype, contents, maxTensorBytes));
+    const tensor: Tensor = { name, datatype, shape, data };
+    checkLayout(tensor);
+    return tensor;
+  });
+}
+
+function checkParameterNames(owner: string, names: readonly string[]): void {
+  const unsupported = names.find((name) => UNSUPPORTED_PARAMETERS.has(name));
+  if (unsupported === undefined) return;
+  throw new OipFailure('unsupported', `${owner}: parameter '${unsupported}' is not supported`);
+}
+
+function readMessage(message: Uint8Array): RequestFields {
+  const parameters = new Map<string, ParameterValue>();
+  const fields: RequestFields = {
+    modelName: '',
+    modelVersion: '',
+    id: '',
+    parameters: {},
+    inputs: [],
+    outputs: [],
+    rawContents: [],
+  };
+  wellFormed(() =>
+    forEachField(message, {
+      onDelimited(fieldNumber, payload) {
+        if (fieldNumber === 1) fields.modelName = text(payload);
+        else if (fieldNumber === 2) fields.modelVersion = text(payload);
+        else if (fieldNumber === 3) fields.id = text(payload);
+        else if (fieldNumber === 4) readParameter(payload, parameters);
+        else if (fieldNumber === 5) pushEntry('inputs', fields.inputs, readInput(payload));
+        else if (fieldNumber === 6) pushEntry('outputs', fields.outputs, readOutput(payload));
+        else if (fieldNumber === 7) pushEntry('raw_input_contents', fields.rawContents, payload);
+      },
+    }),
+  );
+  // Defines each as its own property, whatever its name.
+  fields.parameters = Object.fromEntries(parameters);
+  return fields;
+}
+
+function readInput(message: Uint8Array): InputFields {
+  const input: InputFields = { name: '', datatype: '', shape: [], contents: [], parameterNames: [] };
+  forEachField(message, {
+    onDelimited(fieldNumber, payload) {
+      if (fieldNumber === 1) input.name = text(payload);
+      else if (fieldNumber === 2) input.datatype = text(payload);
+      else if (fieldNumber === 3) readPackedSizes(payload, input.shape);
+      else if (fieldNumber === 4) pushEntry('parameters', input.parameterNames, readName(payload));
+      else if (fieldNumber === 5) pushEntry('contents', input.contents, payload);
+    },
+    onVarint(fieldNumber, value) {
+      if (fieldNumber === 3) pushSize(input.shape, value);
+    },
+  });
+  return input;
+}
+
+function readOutput(message: Uint8Array): OutputFields {
+  const output: OutputFields = { name: '', parameterNames: [] };
+  forEachField(message, {
+    onDelimited(fieldNumber, payload) {
+      if (fieldNumber === 1) output.name = text(payload);
+      else if (fieldNumber === 2) pushEntry('parameters', output.parameterNames, readName(payload));
+    },
+  });
+  return output;
+}
+
+/** The key of a parameter. */
+function readName(message: Uint8Array): string {
+  let name = '';
+  forEachField(message, {
+    onDelimited(fieldNumber, payload) {
+      if (fieldNumber === 1) name = text(payload);
+    },
+  });
+  return name;
+}
+
+/** An entry of `map<string, InferParameter>`: a message with the key as field 1 and the value as field 2. */
+function readParameter(entry: Uint8Array, parameters: Map<string, ParameterValue>): void {
+  let key = '';
+  let value: ParameterValue | undefined;
+  forEachField(entry, {
+    onDelimited(fieldNumber, payload) {
+      if (fieldNumber === 1) key = text(payload);
+      else if (fieldNumber === 2) value = readParameterValue(payload);
+    },
+  });
+  if (value === undefined) return;
+  if (parameters.size >= MAX_ENTRIES) throw tooMany('parameters');
+  parameters.set(key, value);
+}
+
+/** The value of an `InferParameter`; undefined when it carries none. Integers beyond ±(2^53 − 1) become their digits. */
+function readParameterValue(message: Uint8Array): ParameterValue | undefined {
+  let value: ParameterValue | undefined;
+  forEachField(message, {
+    onDelimited(fieldNumber, payload) {
+      if (fieldNumber === 3) value = text(payload);
+    },
+    onVarint(fieldNumber, varint) {
+      if (fieldNumber === 1) value = varint !== 0n;
+      else if (fieldNumber === 2) value = exactNumber(varint);
+      else if (fieldNumber === 5) value = exactNumber(BigInt.asUintN(64, varint));
+    },
+    onDouble(fieldNumber, double) {
+      if (fieldNumber === 4) value = double;
+    },
+  });
+  return value;
+}
+
+function exactNumber(integer: bigint): number | string {
+  const number = Number(integer);
+  return Number.isSafeInteger(number) ? number : integer.toString();
+}
+
+function readPackedSizes(payload: Uint8Array, shape: number[]): void {
+  const reader = new BinaryReader(payload);
+  while (reader.pos < reader.len) pushSize(shape, BigInt(reader.int64()));
+}
+
+/** A size that no safe integer can hold stays one that `checkShape` refuses. */
+function pushSize(shape: number[], size: bigint): void {
+  if (shape.length < MAX_SHAPE_SIZES) shape.push(Number(size));
+}
+
+interface FieldVisitor {
+  /** A length-delimited field: text, bytes, a message or packed numbers. */
+  onDelimited(fieldNumber: number, payload: Uint8Array): void;
+  /** As int64. */
+  onVarint?(fieldNumber: number, value: bigint): void;
+  onDouble?(fieldNumber: number, value: number): void;
+}
+
+/** Visits the fields of an encoded message in order; those of other wire types are skipped. */
+function forEachField(message: Uint8Array, visitor: FieldVisitor): void {
+  const reader = new BinaryReader(message);
+  while (reader.pos < reader.len) {
+    const [fieldNumber, wireType] = reader.tag();
+    if (wireType === WireType.LengthDelimited) visitor.onDelimited(fieldNumber, reader.bytes());
+    else if (wireType === WireType.Varint && visitor.onVarint !== undefined)
+      visitor.onVarint(fieldNumber, BigInt(reader.int64()));
+    else if (wireType === WireType.Bit64 && visitor.onDouble !== undefined)
+      visitor.onDouble(fieldNumber, reader.double());
+    else reader.skip(wireType, fieldNumber);
+  }
+}
+
+function text(payload: Uint8Array): string {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
+}
+
+function pushEntry<Entry>(field: string, entries: Entry[], entry: Entry): void {
+  if (entries.length >= MAX_ENTRIES) throw tooMany(field);
+  entries.push(entry);
+}
+
+function tooMany(field: string): OipFailure {
+  return invalid(`${field}: more than ${MAX_ENTRIES} entries`);
+}
+
+/** Whatever goes wrong in reading the wire format is the message's fault. */
+function wellFormed<Result>(read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof OipFailure) throw error;
+    throw invalid('malformed message: not an encoded inference.ModelInferRequest');
+  }
+}
+
+function invalid(message: string): OipFailure {
+  return new OipFailure('invalid', message);
+}

@@ -1,0 +1,77 @@
+/* ServerMetadata, ModelMetadata and ModelConfig: what is served. */
+import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { TensorSpec } from '../../../domain/tensor.js';
+import { EXTENSIONS, modelConfig } from '../model-description.js';
+import type { ConfigTensor } from '../model-description.js';
+import type { InferenceService } from '../service.js';
+import { unary } from './answers.js';
+import type { AnswerContext } from './answers.js';
+import {
+  DataType,
+  ModelConfigRequest,
+  ModelMetadataRequest,
+  ServerMetadataRequest,
+} from './generated/open_inference.js';
+import type {
+  ModelConfigResponse,
+  ModelMetadataResponse,
+  ModelMetadataResponse_TensorMetadata,
+  ServerMetadataResponse,
+} from './generated/open_inference.js';
+import { versionOf } from './versions.js';
+
+export function metadataHandlers(service: InferenceService, context: AnswerContext): UntypedServiceImplementation {
+  return {
+    serverMetadata: unary(context, ServerMetadataRequest, (): ServerMetadataResponse => ({
+      name: service.serverName,
+      version: service.serverVersion,
+      extensions: [...EXTENSIONS],
+    })),
+
+    modelMetadata: unary(context, ModelMetadataRequest, ({ name, version }): ModelMetadataResponse => {
+      const model = service.model(name, versionOf(version));
+      return {
+        name: model.name,
+        versions: [...model.versions],
+        platform: model.platform,
+        inputs: model.signature?.inputs.map(tensorMetadata) ?? [],
+        outputs: model.signature?.outputs.map(tensorMetadata) ?? [],
+      };
+    }),
+
+    modelConfig: unary(context, ModelConfigRequest, ({ name, version }): ModelConfigResponse => {
+      const model = service.model(name, versionOf(version));
+      const config = modelConfig(model);
+      return {
+        config: {
+          name: config.name,
+          platform: config.platform,
+          backend: config.backend,
+          versionPolicy: {
+            policyChoice: { $case: 'specific', value: { versions: model.versions.map(Number) } },
+          },
+          maxBatchSize: config.maxBatchSize,
+          input: config.input.map(configTensor),
+          output: config.output.map(configTensor),
+          schedulingChoice: config.hasDynamicBatching
+            ? {
+                $case: 'dynamicBatching',
+                // Batches form by deadlines: there are no preferred sizes, and results come in deadline order.
+                value: { preferredBatchSize: [], maxQueueDelayMicroseconds: 0, preserveOrdering: false },
+              }
+            : undefined,
+        },
+      };
+    }),
+  };
+}
+
+function tensorMetadata({ name, datatype, shape }: TensorSpec): ModelMetadataResponse_TensorMetadata {
+  return { name, datatype, shape: [...shape] };
+}
+
+function configTensor({ name, dataType, dims }: ConfigTensor): { name: string; dataType: DataType; dims: number[] } {
+  return { name, dataType: DATA_TYPE_BY_NAME.get(dataType) ?? DataType.TYPE_INVALID, dims: [...dims] };
+}
+
+const DATA_TYPE_BY_NAME: ReadonlyMap<string, DataType> = new Map(Object.entries(DataType));

@@ -1,0 +1,36 @@
+/* ModelStatistics: Triton's statistics extension. */
+import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { InferenceService, ModelStatistics } from '../service.js';
+import { unary } from './answers.js';
+import type { AnswerContext } from './answers.js';
+import { ModelStatisticsRequest } from './generated/open_inference.js';
+import type { ModelStatistics as ModelStatisticsMessage, ModelStatisticsResponse } from './generated/open_inference.js';
+import { versionOf } from './versions.js';
+
+export function statisticsHandlers(service: InferenceService, context: AnswerContext): UntypedServiceImplementation {
+  return {
+    modelStatistics: unary(context, ModelStatisticsRequest, ({ name, version }): ModelStatisticsResponse => ({
+      modelStats: service.statistics(name === '' ? undefined : name, versionOf(version)).map(statisticsMessage),
+    })),
+  };
+}
+
+function statisticsMessage(statistics: ModelStatistics): ModelStatisticsMessage {
+  const { success, fail, queue, compute_input, compute_infer, compute_output } = statistics.inferenceStats;
+  return {
+    name: statistics.name,
+    version: statistics.version,
+    lastInference: statistics.lastInference,
+    inferenceCount: statistics.inferenceCount,
+    executionCount: statistics.executionCount,
+    inferenceStats: {
+      success,
+      fail,
+      queue,
+      computeInput: compute_input,
+      computeInfer: compute_infer,
+      computeOutput: compute_output,
+    },
+    batchStats: statistics.batchStats.map((batch) => ({ ...batch })),
+  };
+}

@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+import {
+  parseGrpcTimeout,
+  parseRequestTimeoutMs,
+  readDeadlineInputs,
+  responseParameters,
+  withHeaderParameters,
+} from './parameters.js';
+import type { InferCall, ParameterValue } from './service.js';
+
+function callWith(parameters: Record<string, ParameterValue>, statedBudgetsMs: readonly number[] = []): InferCall {
+  return {
+    modelName: 'm',
+    inputs: [],
+    outputNames: [],
+    parameters,
+    statedBudgetsMs,
+    arrival: { firstByteAtMs: 0, receivedAtMs: 0, bodyBytes: 0, peer: '' },
+  };
+}
+
+describe('deadline inputs', () => {
+  it('adds the timeout parameter, microseconds, to the budgets stated elsewhere', () => {
+    expect(readDeadlineInputs(callWith({ timeout: 250_000 }, [300]))).toEqual({
+      statedBudgetsMs: [300, 250],
+      isBestEffort: false,
+    });
+  });
+
+  it('takes 0 as absent', () => {
+    expect(readDeadlineInputs(callWith({ timeout: 0, priority: 0, sponge_sent_unix_us: 0 }))).toEqual({
+      statedBudgetsMs: [],
+      isBestEffort: false,
+    });
+  });
+
+  it('reads upload time, send stamp, priority and best effort', () => {
+    const parameters = {
+      sponge_upload_us: 1500,
+      sponge_sent_unix_us: 1_700_000_000_000_500,
+      priority: 2,
+      best_effort: true,
+    };
+    expect(readDeadlineInputs(callWith(parameters))).toEqual({
+      statedBudgetsMs: [],
+      declaredUploadMs: 1.5,
+      sentAtUnixMs: 1_700_000_000_000.5,
+      priority: 2,
+      isBestEffort: true,
+    });
+  });
+
+  it.each<[string, ParameterValue]>([
+    ['timeout', -1],
+    ['timeout', 1.5],
+    ['timeout', '100'],
+    ['timeout', true],
+    ['timeout', Number.NaN],
+    ['timeout', 2 ** 53],
+    ['priority', -1],
+    ['priority', 'high'],
+    ['sponge_upload_us', -5],
+    ['sponge_sent_unix_us', '2026'],
+    ['best_effort', 1],
+    ['best_effort', 'true'],
+  ])('refuses %s = %j', (name, value) => {
+    expect(() => readDeadlineInputs(callWith({ [name]: value }))).toThrow(`parameter '${name}': expected`);
+  });
+
+  it('reads nothing from Object.prototype', () => {
+    expect(readDeadlineInputs(callWith({ toString: 'x', constructor: 1 })).statedBudgetsMs).toEqual([]);
+  });
+});
+
+describe('Request-Timeout-Ms', () => {
+  it('is a decimal number of milliseconds > 0', () => {
+    expect(parseRequestTimeoutMs('250')).toBe(250);
+    expect(parseRequestTimeoutMs(' 0.5 ')).toBe(0.5);
+  });
+
+  it.each(['0', '-1', '', 'soon', '1e3', 'Infinity', 'NaN', '0x10', '1,2', '9'.repeat(400)])('refuses %j', (text) => {
+    expect(() => parseRequestTimeoutMs(text)).toThrow(/Request-Timeout-Ms/);
+  });
+});
+
+describe('grpc-timeout', () => {
+  it.each([
+    ['1H', 3_600_000],
+    ['2M', 120_000],
+    ['3S', 3000],
+    ['250m', 250],
+    ['1500u', 1.5],
+    ['99999999n', 99.999_999],
+  ])('%s is %d ms', (text, expectedMs) => expect(parseGrpcTimeout(text)).toBeCloseTo(expectedMs, 9));
+
+  it.each(['', '10', '0m', '-1m', '1.5S', '123456789m', '1s', 'm'])('refuses %j', (text) => {
+    expect(() => parseGrpcTimeout(text)).toThrow(/grpc-timeout/);
+  });
+});
+
+describe('header parameters', () => {
+  it('are added unless the parameter was sent too', () => {
+    const headers: Record<string, string> = { 'sponge-upload-us': '10', 'sponge-sent-unix-us': '20' };
+    expect(withHeaderParameters({ sponge_upload_us: 1 }, (name) => headers[name])).toEqual({
+      sponge_upload_us: 1,
+      sponge_sent_unix_us: 20,
+    });
+  });
+
+  it('are refused when they are no microseconds', () => {
+    expect(() => withHeaderParameters({}, () => '-1')).toThrow(/header sponge-upload-us/);
+  });
+});
+
+describe('response parameters', () => {
+  const service = {
+    queuedMs: 1.25,
+    slackAtDispatchMs: -3.5,
+    batchId: 1,
+    batchSize: 4,
+    cpuMillicores: 1500,
+    threadCount: 2,
+    plannedLatencyMs: 30.0006,
+    latencyMs: 28,
+  };
+  const explanation = {
+    budgetMs: 500,
+    networkDelayMs: 20,
+    networkDelaySource: 'send_stamp',
+    isDeadlineDefaulted: false,
+  } as const;
+
+  it('tell in whole microseconds how the request was served, and that it was late only when it was', () => {
+    const onTime = {
+      sponge_budget_us: 500_000,
+      sponge_network_delay_us: 20_000,
+      sponge_network_delay_source: 'send_stamp',
+      sponge_queue_us: 1250,
+      sponge_slack_us: -3500,
+      sponge_batch: 4,
+      sponge_allocation_millicores: 1500,
+      sponge_predicted_us: 30_001, // 30 000.6 rounded
+      sponge_actual_us: 28_000,
+    };
+    const completed = { kind: 'completed', outputs: [], service } as const;
+    expect(responseParameters({ ...completed, isLate: false }, explanation)).toEqual(onTime);
+    expect(responseParameters({ ...completed, isLate: true }, explanation)).toEqual({ ...onTime, sponge_late: true });
+  });
+});

@@ -1,0 +1,47 @@
+/* What every REST handler is given. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { EdgeLimits, InferenceService } from '../service.js';
+import { errorBody, errorHeaders } from '../status.js';
+import type { Compat, ErrorReply } from '../status.js';
+import type { JsonOffload } from './json-offload.js';
+
+export interface RestContext {
+  readonly service: InferenceService;
+  readonly limits: EdgeLimits;
+  readonly compat: Compat;
+  readonly offload: JsonOffload;
+}
+
+/** A body as received, before any decompression. */
+export interface ReceivedBody {
+  readonly bytes: Buffer;
+  /** The head of the request had been parsed; for all but the slowest senders that is its first packet. */
+  readonly firstByteAtMs: number;
+  readonly receivedAtMs: number;
+}
+
+export interface ModelParams {
+  readonly model: string;
+  readonly version?: string;
+}
+
+type ModelHandler = (
+  request: FastifyRequest<{ Params: ModelParams }>,
+  reply: FastifyReply,
+) => FastifyReply | Promise<FastifyReply>;
+
+/** Registers a call on a model under `/v2/models/{m}` and `/v2/models/{m}/versions/{v}`. */
+export function onModelPaths(
+  app: FastifyInstance,
+  method: 'GET' | 'POST',
+  suffix: string,
+  handler: ModelHandler,
+): void {
+  for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
+    app.route<{ Params: ModelParams }>({ method, url: `${path}${suffix}`, handler });
+  }
+}
+
+export function sendError(reply: FastifyReply, error: ErrorReply): FastifyReply {
+  return reply.code(error.status.http).headers(errorHeaders(error)).send(errorBody(error));
+}

@@ -1,0 +1,189 @@
+/*
+ * The bytes of an inference request → tensors and parameters. Pure, so that large JSON can be decoded on another thread
+ * (`json-worker.ts`). What depends on the model is checked afterwards (`validate.ts`), but for a raw body, whose shape
+ * only the model tells.
+ */
+import { isUtf8 } from 'node:buffer';
+import { ELEMENT_BYTES } from '../../../domain/tensor.js';
+import type { Tensor } from '../../../domain/tensor.js';
+import { OipFailure } from '../service.js';
+import type { ModelEntry, ParameterValue } from '../service.js';
+import { encodeJsonData } from '../tensor-codec.js';
+import { checkDatatype, checkLayout, checkShape, packBytes } from '../tensor-layout.js';
+
+export interface RequestedOutput {
+  readonly name: string;
+  /** Absent: as `DecodedInfer.isBinaryByDefault` says. */
+  readonly isBinary?: boolean;
+}
+
+export interface DecodedInfer {
+  readonly id?: string;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  /** In the order sent; their data may be views of the body. */
+  readonly inputs: readonly Tensor[];
+  /** In the order asked; empty for all. */
+  readonly outputs: readonly RequestedOutput[];
+  readonly isBinaryByDefault: boolean;
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * A JSON body, or a JSON header and the binary tensors behind it (Triton's binary tensor data extension).
+ * @param headerBytes length of the JSON part; null when the body is all JSON
+ * @throws OipFailure `invalid`, `unsupported`
+ */
+export function decodeInferBody(body: Uint8Array, headerBytes: number | null): DecodedInfer {
+  if (headerBytes !== null && headerBytes > body.length) {
+    throw invalid(`Inference-Header-Content-Length is ${headerBytes}, the body has ${body.length} bytes`);
+  }
+  const json = parseJson(headerBytes === null ? body : body.subarray(0, headerBytes));
+  if (!isObject(json)) throw invalid('request body must be a JSON object');
+  const { id } = json;
+  if (id !== undefined && typeof id !== 'string') throw invalid('id must be a string');
+  const parameters = readParameters('request', json['parameters']);
+  return {
+    ...(id === undefined ? {} : { id }),
+    parameters,
+    inputs: readInputs(json['inputs'], body.subarray(headerBytes ?? body.length)),
+    outputs: readOutputs(json['outputs']),
+    isBinaryByDefault: readFlag('request', parameters, 'binary_data_output') ?? false,
+  };
+}
+
+/**
+ * A body that is nothing but the only input's data (header length 0), as in Triton: one item where the model is
+ * batchable, and at most one other axis open, which the byte count tells. For BYTES the body is the one element.
+ * Results come back binary.
+ * @throws OipFailure `invalid`
+ */
+export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer {
+  const inputs = model.signature?.inputs ?? [];
+  const spec = inputs[0];
+  if (spec === undefined || inputs.length > 1) {
+    throw invalid(
+      `Inference-Header-Content-Length 0 needs a model with one input, '${model.name}' has ${inputs.length}`,
+    );
+  }
+  const shape = model.maxBatchSize > 0 ? [1, ...spec.shape.slice(1)] : [...spec.shape];
+  const openAxes = shape.flatMap((size, axis) => (size === -1 ? [axis] : []));
+  const knownCount = shape.reduce((count, size) => (size === -1 ? count : count * size), 1);
+  const isBytes = spec.datatype === 'BYTES';
+  if (openAxes.length > 1 || (isBytes && (openAxes.length > 0 || knownCount !== 1))) {
+    throw invalid(`input '${spec.name}': its shape [${spec.shape.join(', ')}] cannot be told from a raw body`);
+  }
+  const openAxis = openAxes[0];
+  if (openAxis !== undefined) {
+    shape[openAxis] = Math.floor(body.length / (knownCount * ELEMENT_BYTES[spec.datatype]));
+  }
+  const tensor: Tensor = {
+    name: spec.name,
+    datatype: spec.datatype,
+    shape: checkShape(spec.name, shape),
+    data: isBytes ? packBytes([body]) : body,
+  };
+  checkLayout(tensor);
+  return { parameters: {}, inputs: [tensor], outputs: [], isBinaryByDefault: true };
+}
+
+/** @throws OipFailure `invalid`; says nothing of where, since the place would quote the body */
+export function parseJson(bytes: Uint8Array): unknown {
+  if (!isUtf8(bytes)) throw invalid('request body is not valid JSON: it is not UTF-8');
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as unknown;
+  } catch {
+    throw invalid('request body is not valid JSON');
+  }
+}
+
+function readInputs(inputs: unknown, tail: Uint8Array): readonly Tensor[] {
+  if (!Array.isArray(inputs)) throw invalid('inputs must be an array');
+  let offset = 0;
+  const tensors = inputs.map((input: unknown): Tensor => {
+    if (!isObject(input)) throw invalid('every input must be an object');
+    const name = readName('input', input);
+    const datatype = checkDatatype(name, input['datatype']);
+    const shape = checkShape(name, input['shape']);
+    const byteCount = readBinarySize(name, input);
+    if (byteCount === null) {
+      return { name, datatype, shape, data: encodeJsonData(name, datatype, shape, input['data']) };
+    }
+    if (input['data'] !== undefined) throw invalid(`input '${name}': has both data and binary_data_size`);
+    if (byteCount > tail.length - offset) {
+      throw invalid(`input '${name}': binary_data_size is ${byteCount}, ${tail.length - offset} bytes are left`);
+    }
+    const tensor: Tensor = { name, datatype, shape, data: tail.subarray(offset, offset + byteCount) };
+    offset += byteCount;
+    checkLayout(tensor);
+    return tensor;
+  });
+  if (offset < tail.length) {
+    throw invalid(`${tail.length - offset} bytes behind the JSON header belong to no input's binary_data_size`);
+  }
+  return tensors;
+}
+
+function readBinarySize(name: string, input: JsonObject): number | null {
+  const parameters = readParameters(`input '${name}'`, input['parameters']);
+  const size = parameters['binary_data_size'];
+  if (size === undefined) return null;
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw invalid(`input '${name}': binary_data_size must be an integer ≥ 0`);
+  }
+  return size;
+}
+
+function readOutputs(outputs: unknown): readonly RequestedOutput[] {
+  if (outputs === undefined) return [];
+  if (!Array.isArray(outputs)) throw invalid('outputs must be an array');
+  return outputs.map((output: unknown): RequestedOutput => {
+    if (!isObject(output)) throw invalid('every output must be an object');
+    const name = readName('output', output);
+    const owner = `output '${name}'`;
+    const parameters = readParameters(owner, output['parameters']);
+    const isBinary = readFlag(owner, parameters, 'binary_data');
+    return isBinary === undefined ? { name } : { name, isBinary };
+  });
+}
+
+/** Parameters that ask for an extension we do not have; ignoring them would answer something else than was asked. */
+const UNSUPPORTED_PARAMETERS = ['shared_memory_region', 'classification'];
+
+function readParameters(owner: string, parameters: unknown): Readonly<Record<string, ParameterValue>> {
+  if (parameters === undefined) return {};
+  if (!isObject(parameters)) throw invalid(`${owner}: parameters must be an object`);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (UNSUPPORTED_PARAMETERS.includes(name)) {
+      throw new OipFailure('unsupported', `${owner}: parameter '${name}' is not supported`);
+    }
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
+      throw invalid(`${owner}: parameter '${name.slice(0, 64)}' must be a string, a number or a boolean`);
+    }
+  }
+  return parameters as Record<string, ParameterValue>;
+}
+
+function readFlag(
+  owner: string,
+  parameters: Readonly<Record<string, ParameterValue>>,
+  name: string,
+): boolean | undefined {
+  const value = parameters[name];
+  if (value !== undefined && typeof value !== 'boolean') throw invalid(`${owner}: ${name} must be true or false`);
+  return value;
+}
+
+function readName(owner: 'input' | 'output', object: JsonObject): string {
+  const { name } = object;
+  if (typeof name !== 'string') throw invalid(`every ${owner} needs a name, a string`);
+  return name;
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function invalid(message: string): OipFailure {
+  return new OipFailure('invalid', message);
+}

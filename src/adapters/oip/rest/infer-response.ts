@@ -1,0 +1,49 @@
+/*
+ * A result → the bytes of its HTTP body: JSON, or a JSON header and the binary outputs behind it, in order. Pure, so
+ * that large JSON can be written on another thread (`json-worker.ts`).
+ */
+import type { Tensor } from '../../../domain/tensor.js';
+import type { ParameterValue } from '../service.js';
+import { jsonDataText } from '../tensor-codec.js';
+
+export interface OutputPart {
+  readonly tensor: Tensor;
+  readonly isBinary: boolean;
+}
+
+export interface InferResponse {
+  readonly modelName: string;
+  readonly modelVersion: string;
+  readonly id?: string;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+  readonly outputs: readonly OutputPart[];
+}
+
+export interface EncodedResponse {
+  readonly json: Uint8Array;
+  /** The binary outputs, which follow the JSON; without any the body is all JSON. */
+  readonly tails: readonly Uint8Array[];
+}
+
+/** @throws OipFailure `invalid` where an output was to be JSON and cannot be */
+export function encodeInferResponse(response: InferResponse): EncodedResponse {
+  const head = JSON.stringify({
+    model_name: response.modelName,
+    model_version: response.modelVersion,
+    ...(response.id === undefined ? {} : { id: response.id }),
+    parameters: response.parameters,
+  });
+  const outputs = response.outputs.map(outputText).join(',');
+  const json = Buffer.from(`${head.slice(0, -1)},"outputs":[${outputs}]}`);
+  const tails = response.outputs.filter((output) => output.isBinary).map((output) => output.tensor.data);
+  return { json, tails };
+}
+
+function outputText({ tensor, isBinary }: OutputPart): string {
+  const { name, datatype, shape, data } = tensor;
+  if (isBinary) {
+    return JSON.stringify({ name, datatype, shape, parameters: { binary_data_size: data.length } });
+  }
+  const head = JSON.stringify({ name, datatype, shape });
+  return `${head.slice(0, -1)},"data":${jsonDataText(tensor)}}`;
+}

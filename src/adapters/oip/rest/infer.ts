@@ -1,0 +1,219 @@
+/*
+ * One inference call over HTTP: decompress → decode → check against the model → the service → encode → compress. The
+ * client may leave at any point; its signal is then aborted and nothing is sent.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { Tensor } from '../../../domain/tensor.js';
+import { elementCount } from '../../../domain/tensor.js';
+import { parseRequestTimeoutMs, responseParameters, withHeaderParameters } from '../parameters.js';
+import { OipFailure } from '../service.js';
+import type { InferCall, InferReply, ModelEntry } from '../service.js';
+import { describeError, describeRefusal } from '../status.js';
+import { checkInputs, checkOutputNames } from '../validate.js';
+import { acceptedCoding, compress, decompress } from './body.js';
+import { onModelPaths, sendError } from './context.js';
+import type { ModelParams, ReceivedBody, RestContext } from './context.js';
+import { decodeInferBody, decodeRawBody } from './infer-request.js';
+import type { DecodedInfer } from './infer-request.js';
+import { encodeInferResponse } from './infer-response.js';
+import type { EncodedResponse, InferResponse } from './infer-response.js';
+
+/** Header and body of Triton's binary tensor data extension. */
+const HEADER_LENGTH = 'inference-header-content-length';
+
+/** JSON from here on is parsed on another thread: it blocks for about 10 ms a megabyte. */
+const OFFLOAD_JSON_BYTES = 1 << 20;
+
+/** Results with more JSON elements are written on another thread: about 150 ns a float, so again 10 ms. */
+const OFFLOAD_JSON_ELEMENTS = 1 << 16;
+
+/** Below this a reply fits into one packet and compressing it saves nothing. */
+const MIN_COMPRESSED_BYTES = 1024;
+
+type InferRoute = FastifyRequest<{ Params: ModelParams }>;
+
+export function registerInfer(app: FastifyInstance, context: RestContext): void {
+  onModelPaths(app, 'POST', '/infer', async (request, reply) => {
+    const departure = new AbortController();
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) departure.abort();
+    });
+    try {
+      return await infer(context, request, reply, departure.signal);
+    } catch (error) {
+      if (!departure.signal.aborted) throw error;
+      return reply.hijack();
+    }
+  });
+}
+
+async function infer(
+  context: RestContext,
+  request: InferRoute,
+  reply: FastifyReply,
+  signal: AbortSignal,
+): Promise<FastifyReply> {
+  const requestId = header(request, 'x-request-id');
+  if (requestId !== undefined) reply.header('x-request-id', requestId);
+
+  const { model: modelName, version } = request.params;
+  const model = context.service.model(modelName, version);
+  const received = request.body as ReceivedBody | undefined;
+  if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
+  const decoded = await decode(context, request, received.bytes, model, signal);
+  checkInputs(model, decoded.inputs);
+  const outputNames = decoded.outputs.map((output) => output.name);
+  checkOutputNames(model, outputNames);
+  checkJsonOutputs(model, decoded);
+
+  const id = decoded.id ?? requestId;
+  const call: InferCall = {
+    modelName,
+    ...(version === undefined ? {} : { modelVersion: version }),
+    ...(id === undefined ? {} : { id }),
+    inputs: decoded.inputs,
+    outputNames,
+    parameters: withHeaderParameters(decoded.parameters, (name) => header(request, name)),
+    statedBudgetsMs: statedBudgetsMs(request),
+    arrival: {
+      firstByteAtMs: received.firstByteAtMs,
+      receivedAtMs: received.receivedAtMs,
+      bodyBytes: received.bytes.length,
+      peer: request.raw.socket.remoteAddress ?? '',
+    },
+  };
+  signal.throwIfAborted();
+  const result = await context.service.infer(call, signal);
+  signal.throwIfAborted();
+  switch (result.kind) {
+    case 'error':
+      return sendError(reply, describeError(result.error, context.compat));
+    case 'refused':
+      return sendError(reply, describeRefusal(result.outcome, result.explanation, context.compat));
+    case 'ok':
+      return sendResult(context, request, reply, toResponse(result, id, decoded), signal);
+  }
+}
+
+async function decode(
+  context: RestContext,
+  request: InferRoute,
+  bytes: Buffer,
+  model: ModelEntry,
+  signal: AbortSignal,
+): Promise<DecodedInfer> {
+  const headerBytes = headerLength(request);
+  const { maxJsonBytes, maxBinaryBytes } = context.limits;
+  const coding = header(request, 'content-encoding');
+  const body =
+    coding === undefined
+      ? bytes
+      : await decompress(bytes, coding, headerBytes === null ? maxJsonBytes : maxBinaryBytes);
+  if (headerBytes === 0) return decodeRawBody(model, body);
+  const jsonBytes = headerBytes ?? body.length;
+  if (jsonBytes > maxJsonBytes) {
+    throw new OipFailure('too_large', `JSON header is larger than ${maxJsonBytes} bytes, which is the limit`);
+  }
+  return jsonBytes < OFFLOAD_JSON_BYTES
+    ? decodeInferBody(body, headerBytes)
+    : context.offload.decode(body, headerBytes, signal);
+}
+
+/** Null without the header: the body is all JSON. */
+export function headerLength(request: FastifyRequest): number | null {
+  const text = header(request, HEADER_LENGTH);
+  if (text === undefined) return null;
+  if (!/^\d{1,10}$/.test(text)) {
+    throw new OipFailure('invalid', 'header Inference-Header-Content-Length: expected an integer ≥ 0');
+  }
+  return Number(text);
+}
+
+/** Refuses before it runs what could not be sent after. */
+function checkJsonOutputs(model: ModelEntry, decoded: DecodedInfer): void {
+  for (const spec of model.signature?.outputs ?? []) {
+    if (spec.datatype !== 'FP16' || isBinaryOutput(decoded, spec.name)) continue;
+    if (decoded.outputs.length > 0 && decoded.outputs.every((output) => output.name !== spec.name)) continue;
+    throw new OipFailure('invalid', `output '${spec.name}' is FP16, which JSON cannot carry: ask for binary data`);
+  }
+}
+
+function isBinaryOutput(decoded: DecodedInfer, name: string): boolean {
+  return decoded.outputs.find((output) => output.name === name)?.isBinary ?? decoded.isBinaryByDefault;
+}
+
+function statedBudgetsMs(request: InferRoute): readonly number[] {
+  const timeout = header(request, 'request-timeout-ms');
+  return timeout === undefined ? [] : [parseRequestTimeoutMs(timeout)];
+}
+
+function toResponse(
+  result: Extract<InferReply, { kind: 'ok' }>,
+  id: string | undefined,
+  decoded: DecodedInfer,
+): InferResponse {
+  return {
+    modelName: result.modelName,
+    modelVersion: result.modelVersion,
+    ...(id === undefined ? {} : { id }),
+    parameters: responseParameters(result.outcome, result.explanation),
+    outputs: result.outputs.map((tensor) => ({ tensor, isBinary: isBinaryOutput(decoded, tensor.name) })),
+  };
+}
+
+async function sendResult(
+  context: RestContext,
+  request: InferRoute,
+  reply: FastifyReply,
+  response: InferResponse,
+  signal: AbortSignal,
+): Promise<FastifyReply> {
+  const { json, tails } = await encode(context, response, signal);
+  const byteCount = tails.reduce((sum, tail) => sum + tail.length, json.length);
+  const coding = byteCount < MIN_COMPRESSED_BYTES ? null : acceptedCoding(header(request, 'accept-encoding'));
+  const compressed = coding === null ? null : await compress(Buffer.concat([json, ...tails], byteCount), coding);
+  signal.throwIfAborted();
+
+  // A client that stops reading would keep its answer in memory, and its call in progress, for ever.
+  reply.raw.setTimeout(context.limits.bodyTimeoutMs);
+  reply.header('content-type', tails.length === 0 ? 'application/json' : 'application/octet-stream');
+  if (tails.length > 0) reply.header(HEADER_LENGTH, json.length);
+  if (compressed !== null) {
+    return reply.header('content-encoding', coding).header('vary', 'accept-encoding').send(compressed);
+  }
+  return tails.length === 0 ? reply.send(json) : sendParts(reply, [json, ...tails], byteCount);
+}
+
+/** Writes a body that lies in several places without making one of it first. */
+function sendParts(reply: FastifyReply, parts: readonly Uint8Array[], byteCount: number): FastifyReply {
+  reply.header('content-length', byteCount);
+  const { raw } = reply.hijack();
+  raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders);
+  raw.cork();
+  for (const part of parts) raw.write(part);
+  raw.end();
+  return reply;
+}
+
+function encode(
+  context: RestContext,
+  response: InferResponse,
+  signal: AbortSignal,
+): EncodedResponse | Promise<EncodedResponse> {
+  let jsonElements = 0;
+  for (const { tensor, isBinary } of response.outputs) if (!isBinary) jsonElements += jsonCost(tensor);
+  return jsonElements <= OFFLOAD_JSON_ELEMENTS
+    ? encodeInferResponse(response)
+    : context.offload.encode(response, signal);
+}
+
+/** Elements to write; a BYTES element counts by its length, some ten bytes being written in the time of a number. */
+function jsonCost(tensor: Tensor): number {
+  return tensor.datatype === 'BYTES' ? tensor.data.length / 10 : elementCount(tensor.shape);
+}
+
+function header(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}

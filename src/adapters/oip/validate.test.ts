@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { ELEMENT_BYTES, elementCount } from '../../domain/tensor.js';
+import type { Datatype, Tensor } from '../../domain/tensor.js';
+import type { ModelEntry } from './service.js';
+import { checkInputs, checkOutputNames } from './validate.js';
+
+const MODEL: ModelEntry = {
+  name: 'm',
+  version: '1',
+  versions: ['1'],
+  state: 'READY',
+  stateReason: '',
+  platform: 'onnxruntime_onnx',
+  maxBatchSize: 4,
+  signature: {
+    inputs: [
+      { name: 'a', datatype: 'FP32', shape: [-1, 3] },
+      { name: 'b', datatype: 'INT8', shape: [-1] },
+    ],
+    outputs: [{ name: 'y', datatype: 'FP32', shape: [-1] }],
+  },
+};
+
+function tensor(name: string, datatype: Datatype, shape: readonly number[]): Tensor {
+  return { name, datatype, shape, data: new Uint8Array(elementCount(shape) * ELEMENT_BYTES[datatype]) };
+}
+
+describe('checkInputs', () => {
+  it('takes the declared inputs in any order', () => {
+    checkInputs(MODEL, [tensor('b', 'INT8', [2]), tensor('a', 'FP32', [2, 3])]);
+  });
+
+  it.each<[string, readonly Tensor[], string]>([
+    ['an unknown input', [tensor('c', 'FP32', [1])], "unknown input 'c'; model 'm' has 'a', 'b'"],
+    ['a missing input', [tensor('a', 'FP32', [1, 3])], "missing input 'b'"],
+    ['no input', [], "missing input 'a', 'b'"],
+    ['an input sent twice', [tensor('b', 'INT8', [1]), tensor('b', 'INT8', [1])], "input 'b' was sent twice"],
+    ['a wrong datatype', [tensor('a', 'FP64', [1, 3])], "input 'a': expected FP32 [-1, 3], got FP64 [1, 3]"],
+    ['a wrong rank', [tensor('a', 'FP32', [3])], "input 'a': expected FP32 [-1, 3], got FP32 [3]"],
+    ['a wrong size', [tensor('a', 'FP32', [1, 4])], "input 'a': expected FP32 [-1, 3], got FP32 [1, 4]"],
+    [
+      'too large a batch',
+      [tensor('a', 'FP32', [5, 3]), tensor('b', 'INT8', [5])],
+      "input 'a': batch axis is 5, model 'm' takes 1 to 4",
+    ],
+    [
+      'an empty batch',
+      [tensor('a', 'FP32', [0, 3]), tensor('b', 'INT8', [0])],
+      "input 'a': batch axis is 0, model 'm' takes 1 to 4",
+    ],
+    [
+      'inputs of different batch sizes',
+      [tensor('a', 'FP32', [2, 3]), tensor('b', 'INT8', [3])],
+      "input 'b': batch axis is 3, that of input 'a' is 2",
+    ],
+  ])('refuses %s', (_, tensors, message) => {
+    expect(() => checkInputs(MODEL, tensors)).toThrow(message);
+  });
+
+  it('leaves the first axis of a model that is not batchable to its signature', () => {
+    checkInputs({ ...MODEL, maxBatchSize: 0 }, [tensor('a', 'FP32', [9, 3]), tensor('b', 'INT8', [0])]);
+  });
+
+  it('says why a model that was never loaded cannot be asked', () => {
+    const loading: ModelEntry = { ...MODEL, signature: null, state: 'LOADING', stateReason: 'reading' };
+    expect(() => checkInputs(loading, [])).toThrow("model 'm' is LOADING: reading");
+  });
+});
+
+describe('checkOutputNames', () => {
+  it('refuses unknown and repeated ones', () => {
+    checkOutputNames(MODEL, ['y']);
+    checkOutputNames(MODEL, []);
+    expect(() => checkOutputNames(MODEL, ['z'])).toThrow("unknown output 'z'; model 'm' has 'y'");
+    expect(() => checkOutputNames(MODEL, ['y', 'y'])).toThrow("output 'y' was requested twice");
+  });
+});

@@ -1,0 +1,85 @@
+/*
+ * A call against the model's declared inputs and outputs. After `checkInputs` the tensors are the model's inputs, each
+ * once, with the declared datatype and a shape that the model takes.
+ */
+import type { Tensor, TensorSpec } from '../../domain/tensor.js';
+import { OipFailure } from './service.js';
+import type { ModelEntry } from './service.js';
+
+/**
+ * @throws OipFailure `invalid` naming the first input that is wrong, what was expected and what came; `unavailable`
+ * while the model has never been loaded
+ */
+export function checkInputs(model: ModelEntry, tensors: readonly Tensor[]): void {
+  const declared = signatureOf(model).inputs;
+  for (const [index, tensor] of tensors.entries()) {
+    const spec = declared.find((candidate) => candidate.name === tensor.name);
+    if (spec === undefined) {
+      throw invalid(`unknown input '${tensor.name}'; model '${model.name}' has ${listNames(declared)}`);
+    }
+    if (tensors.findIndex((candidate) => candidate.name === tensor.name) !== index) {
+      throw invalid(`input '${tensor.name}' was sent twice`);
+    }
+    checkAgainstSpec(spec, tensor);
+  }
+  if (tensors.length < declared.length) {
+    const missing = declared.filter((spec) => tensors.every((tensor) => tensor.name !== spec.name));
+    throw invalid(`missing input ${listNames(missing)}`);
+  }
+  if (model.maxBatchSize > 0) checkBatchAxis(model, tensors);
+}
+
+/** @throws OipFailure `invalid` when a requested output is unknown or named twice */
+export function checkOutputNames(model: ModelEntry, outputNames: readonly string[]): void {
+  const declared = signatureOf(model).outputs;
+  for (const [index, name] of outputNames.entries()) {
+    if (declared.every((spec) => spec.name !== name)) {
+      throw invalid(`unknown output '${name}'; model '${model.name}' has ${listNames(declared)}`);
+    }
+    if (outputNames.indexOf(name) !== index) throw invalid(`output '${name}' was requested twice`);
+  }
+}
+
+function signatureOf(model: ModelEntry): NonNullable<ModelEntry['signature']> {
+  if (model.signature === null) {
+    const cause = model.stateReason === '' ? '' : `: ${model.stateReason}`;
+    throw new OipFailure('unavailable', `model '${model.name}' is ${model.state}${cause}`);
+  }
+  return model.signature;
+}
+
+function checkAgainstSpec(spec: TensorSpec, tensor: Tensor): void {
+  const isShapeTaken =
+    spec.shape.length === tensor.shape.length &&
+    spec.shape.every((size, axis) => size === -1 || size === tensor.shape[axis]);
+  if (spec.datatype === tensor.datatype && isShapeTaken) return;
+  throw invalid(
+    `input '${tensor.name}': expected ${spec.datatype} [${spec.shape.join(', ')}], got ${tensor.datatype} [${tensor.shape.join(', ')}]`,
+  );
+}
+
+/** The first axis of every input of a batchable model counts the same items: 1 … maxBatchSize of them. */
+function checkBatchAxis(model: ModelEntry, tensors: readonly Tensor[]): void {
+  const first = tensors[0];
+  const itemCount = first?.shape[0];
+  if (first === undefined || itemCount === undefined) return;
+  if (itemCount < 1 || itemCount > model.maxBatchSize) {
+    throw invalid(
+      `input '${first.name}': batch axis is ${itemCount}, model '${model.name}' takes 1 to ${model.maxBatchSize}`,
+    );
+  }
+  const odd = tensors.find((tensor) => tensor.shape[0] !== itemCount);
+  if (odd !== undefined) {
+    throw invalid(
+      `input '${odd.name}': batch axis is ${odd.shape[0] ?? 0}, that of input '${first.name}' is ${itemCount}`,
+    );
+  }
+}
+
+function listNames(specs: readonly TensorSpec[]): string {
+  return specs.map((spec) => `'${spec.name}'`).join(', ');
+}
+
+function invalid(message: string): OipFailure {
+  return new OipFailure('invalid', message);
+}

@@ -1,0 +1,193 @@
+import { connect } from 'node:http2';
+import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2';
+import { credentials, Metadata } from '@grpc/grpc-js';
+import type { CallOptions, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import { GRPCInferenceServiceClient } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import type { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
+import type { GrpcServer } from '../../src/adapters/oip/grpc/server.js';
+import type { EdgeLimits } from '../../src/adapters/oip/service.js';
+import type { Compat } from '../../src/adapters/oip/status.js';
+import { createFakeService } from './fake-service.js';
+import type { FakeService } from './fake-service.js';
+
+export const LIMITS: EdgeLimits = {
+  maxJsonBytes: 1 << 20,
+  maxBinaryBytes: 64 << 20,
+  bodyTimeoutMs: 10_000,
+  maxConcurrentCalls: 64,
+};
+
+export interface Harness {
+  readonly service: FakeService;
+  readonly server: GrpcServer;
+  readonly target: string;
+  readonly client: GRPCInferenceServiceClient;
+  /** Errors of our own code: must stay empty. */
+  readonly logged: object[];
+  close(): Promise<void>;
+}
+
+export async function startHarness(limits: Partial<EdgeLimits> = {}, compat: Compat = 'none'): Promise<Harness> {
+  const service = createFakeService();
+  const logged: object[] = [];
+  const server = await startGrpcServer({
+    service,
+    host: '127.0.0.1',
+    port: 0,
+    limits: { ...LIMITS, ...limits },
+    nowMs: () => performance.now(),
+    compat,
+    logger: { error: (details) => logged.push(details) },
+  });
+  const target = `127.0.0.1:${server.address.port}`;
+  const client = createClient(target);
+  return {
+    service,
+    server,
+    target,
+    client,
+    logged,
+    async close() {
+      client.close();
+      await server.close(0);
+    },
+  };
+}
+
+/** A client with a connection of its own: grpc-js shares connections between clients else. */
+export function createClient(target: string, options: object = {}): GRPCInferenceServiceClient {
+  return new GRPCInferenceServiceClient(target, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.max_receive_message_length': -1,
+    ...options,
+  });
+}
+
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: Response) => void,
+) => ClientUnaryCall;
+
+export interface Outcome<Response> {
+  readonly error: ServiceError | null;
+  readonly response: Response;
+}
+
+/** Calls a unary method; never rejects. */
+export function call<Request, Response>(
+  client: GRPCInferenceServiceClient,
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  options: { metadata?: Record<string, string>; deadlineMs?: number; onStarted?: (call: ClientUnaryCall) => void } = {},
+): Promise<Outcome<Response>> {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(options.metadata ?? {})) metadata.set(name, value);
+  const callOptions = options.deadlineMs === undefined ? {} : { deadline: Date.now() + options.deadlineMs };
+  return new Promise((resolve) => {
+    const started = method.call(client, request, metadata, callOptions, (error, response) =>
+      resolve({ error, response }),
+    );
+    options.onStarted?.(started);
+  });
+}
+
+/** A request of one raw input 'x'. */
+export function rawRequest(
+  modelName: string,
+  datatype: string,
+  shape: number[],
+  data: Uint8Array,
+  more: Partial<ModelInferRequest> = {},
+): ModelInferRequest {
+  return {
+    modelName,
+    modelVersion: '',
+    id: '',
+    parameters: {},
+    inputs: [{ name: 'x', datatype, shape, parameters: {}, contents: undefined }],
+    outputs: [],
+    rawInputContents: [Buffer.from(data.buffer, data.byteOffset, data.byteLength)],
+    ...more,
+  };
+}
+
+/** A valid request to model `raw`: x FP32 [1, 4]. */
+export function smallRequest(more: Partial<ModelInferRequest> = {}): ModelInferRequest {
+  return rawRequest('raw', 'FP32', [1, 4], new Uint8Array(new Float32Array([1, 2, 3, 4]).buffer), more);
+}
+
+/** The trailers of an error, as a plain object. */
+export function trailersOf(error: ServiceError | null): Record<string, unknown> {
+  return error?.metadata.getMap() ?? {};
+}
+
+export interface RawAnswer {
+  /** Response headers and trailers together. */
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly rstCode: number;
+}
+
+/** A gRPC call written as HTTP/2, to send what no gRPC client would. Null `body`: the body is left open. */
+export function rawCall(
+  session: ClientHttp2Session,
+  path: string,
+  headers: OutgoingHttpHeaders,
+  body: Uint8Array | null,
+): Promise<RawAnswer> {
+  return new Promise((resolve) => {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...headers,
+    });
+    const received: Record<string, unknown> = {};
+    stream.on('response', (response) => Object.assign(received, response));
+    stream.on('trailers', (trailers) => Object.assign(received, trailers));
+    // A reset is part of the answer.
+    stream.on('error', () => undefined);
+    stream.on('close', () => resolve({ headers: received, rstCode: stream.rstCode ?? 0 }));
+    stream.on('end', () => stream.close());
+    stream.resume();
+    if (body !== null) stream.end(body);
+  });
+}
+
+export async function withSession<Result>(
+  target: string,
+  use: (session: ClientHttp2Session) => Promise<Result>,
+): Promise<Result> {
+  const session = connect(`http://${target}`);
+  session.on('error', () => undefined);
+  try {
+    return await use(session);
+  } finally {
+    session.destroy();
+  }
+}
+
+/** A message in gRPC's length-prefixed framing (grpc/doc/PROTOCOL-HTTP2.md). */
+export function framedMessage(message: Uint8Array, isCompressed = false): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt8(isCompressed ? 1 : 0, 0);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** A promise and the function that settles it. */
+export function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+/** Resolves at the next time the condition holds, asked each turn of the event loop; the test's timeout bounds it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
