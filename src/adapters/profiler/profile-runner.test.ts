@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { cellKey, ProfileRun, type ProfilingPlan, type ProfilingTarget } from './profile-runner.js';
+
+const PLAN: ProfilingPlan = {
+  quality: 'full',
+  maxBatchSize: 4,
+  limits: { minMillicores: 100, maxMillicores: 2000, stepMillicores: 100 },
+  threadCounts: [1, 2],
+  budgetMs: 1e9,
+  maxRunMs: Infinity,
+  seed: 1,
+};
+
+/** l(b, c) = 20·b / c ms; records what was asked. */
+function fakeTarget(): ProfilingTarget & { readonly runs: string[] } {
+  let cpuMillicores = 0;
+  const runs: string[] = [];
+  return {
+    runs,
+    resize: (millicores) => {
+      cpuMillicores = millicores;
+      return Promise.resolve();
+    },
+    run: (batchSize, threadCount) => {
+      runs.push(`${cellKey({ batchSize, cpuMillicores })} × ${threadCount}`);
+      return Promise.resolve({ latencyMs: (20_000 * batchSize) / cpuMillicores });
+    },
+  };
+}
+
+async function finish(run: ProfileRun): Promise<void> {
+  for (let steps = 0; !run.isDone; steps++) {
+    expect(steps).toBeLessThan(10_000);
+    await run.step();
+  }
+}
+
+describe('a profile run', () => {
+  it('measures every cell twenty times, with the threads that serving would use', async () => {
+    const target = fakeTarget();
+    const run = new ProfileRun(target, PLAN);
+    await finish(run);
+    const cells = run.cells();
+    expect(cells.map((cell) => cell.batchSize)).toEqual(expect.arrayContaining([1, 2, 4]));
+    for (const cell of cells) {
+      expect(cell.samplesMs).toHaveLength(20);
+      expect(cell.p50Ms).toBeCloseTo((20_000 * cell.batchSize) / cell.cpuMillicores);
+      expect(cell.threadCount).toBe(cell.cpuMillicores > 1000 ? 2 : 1);
+    }
+    expect(run.progress.done).toBe(run.progress.total);
+  });
+
+  it('interleaves: no cell is finished before every cell was begun', async () => {
+    const target = fakeTarget();
+    const run = new ProfileRun(target, PLAN);
+    const firstFull = (): boolean => run.cells().some((cell) => cell.samplesMs.length >= 20);
+    while (!firstFull()) await run.step();
+    const sizes = new Set(run.cells().map((cell) => cellKey(cell)));
+    await finish(run);
+    expect(new Set(run.cells().map((cell) => cellKey(cell)))).toEqual(sizes);
+  });
+
+  it('goes on from what an earlier run measured', async () => {
+    const first = new ProfileRun(fakeTarget(), PLAN);
+    for (let step = 0; step < 40; step++) await first.step();
+    const target = fakeTarget();
+    const second = new ProfileRun(target, PLAN, first.cells());
+    await finish(second);
+    const whole = fakeTarget();
+    await finish(new ProfileRun(whole, PLAN));
+    expect(target.runs.length).toBeLessThan(whole.runs.length - 60);
+    for (const cell of second.cells()) expect(cell.samplesMs.length).toBeGreaterThanOrEqual(20);
+  });
+
+  it('leaves out what would keep a request waiting too long, but keeps what was measured of it before', async () => {
+    const first = new ProfileRun(fakeTarget(), { ...PLAN, quality: 'quick' });
+    await finish(first);
+    const target = fakeTarget();
+    // l(2, 2 cores) = 20 ms, l(4, 2 cores) = 40 ms.
+    const run = new ProfileRun(target, { ...PLAN, maxRunMs: 25 }, first.cells());
+    await finish(run);
+    expect(target.runs.some((line) => line.startsWith('4@'))).toBe(false);
+    expect(target.runs.some((line) => line.startsWith('2@'))).toBe(true);
+    expect(
+      run.cells().find((cell) => cell.batchSize === 4 && cell.cpuMillicores === 2000)?.samplesMs.length,
+    ).toBeGreaterThan(0);
+  });
+
+  it('drops the dearest cells when the budget is short', async () => {
+    const target = fakeTarget();
+    const run = new ProfileRun(target, { ...PLAN, quality: 'quick', budgetMs: 1500 });
+    await finish(run);
+    const keys = run.cells().map((cell) => cellKey(cell));
+    expect(keys).toContain('1@2000');
+    expect(keys).toContain('4@2000');
+    expect(keys).not.toContain('4@300');
+  });
+});

@@ -1,0 +1,155 @@
+import type { AllocationLimits } from '../../domain/plan.js';
+import { interleaved, profileGrid, RUNS_PER_CELL, withinBudget, type GridQuality } from '../../perf-model/grid.js';
+import { profileCell, type GridCell } from '../../perf-model/profile-cell.js';
+import type { ProfileCell } from '../../perf-model/profile.js';
+import { Prng } from '../../random/prng.js';
+
+/*
+ * Measures the grid of a profile in the worker's real group and threads. One step is one visit to one cell; whoever owns
+ * the worker decides when a step may run, so the same code profiles before serving, from the command line and in the
+ * background.
+ */
+
+/** The worker and its allocation, for one visit. */
+export interface ProfilingTarget {
+  /** Resolves when it is in force. @throws when the machine refuses */
+  resize(cpuMillicores: number): Promise<void>;
+  /** One batch, dispatch → reply. @throws when the worker is lost or refuses the batch */
+  run(batchSize: number, threadCount: number): Promise<{ readonly latencyMs: number }>;
+}
+
+export interface ProfilingPlan {
+  readonly quality: GridQuality;
+  readonly maxBatchSize: number;
+  readonly limits: AllocationLimits;
+  readonly threadCounts: readonly number[];
+  /** Roughly how long it may take; the grid is thinned to fit. */
+  readonly budgetMs: number;
+  /** Leaves out cells whose run takes longer than this at the largest allocation: a request may be waiting for its end. */
+  readonly maxRunMs: number;
+  readonly seed: number;
+}
+
+export function cellKey({ batchSize, cpuMillicores }: { batchSize: number; cpuMillicores: number }): string {
+  return `${batchSize}@${cpuMillicores}`;
+}
+
+/**
+ * A quota write refills the kernel's bucket, so what runs right after it is faster than serving under load by up to one
+ * period's quota. Runs shorter than this are preceded by one that is not counted; for longer ones it does not matter.
+ */
+const WARM_UP_BELOW_MS = 150;
+/** Runs counted a visit: two share one resize and one warm-up. */
+const RUNS_PER_VISIT = 2;
+/** Warm-up before anything: the first runs allocate arenas and fault pages in. */
+const COLD_RUNS = 3;
+
+export class ProfileRun {
+  readonly #target: ProfilingTarget;
+  readonly #plan: ProfilingPlan;
+  readonly #samples = new Map<string, number[]>();
+  readonly #earlier: readonly GridCell[];
+  readonly #runMs = new Map<string, number>();
+  #cells: readonly GridCell[] = [];
+  #visits: GridCell[] = [];
+  #isProbed = false;
+  #visitCount = 0;
+
+  /** @param earlier cells of an unfinished or quicker run with the same fingerprint, to go on from */
+  constructor(target: ProfilingTarget, plan: ProfilingPlan, earlier: readonly ProfileCell[] = []) {
+    this.#target = target;
+    this.#plan = plan;
+    this.#earlier = earlier;
+    for (const cell of earlier) this.#samples.set(cellKey(cell), [...cell.samplesMs]);
+  }
+
+  get isDone(): boolean {
+    return this.#isProbed && this.#visits.length === 0;
+  }
+
+  /** Visits done and all visits; 0 of 0 before the first step. */
+  get progress(): { readonly done: number; readonly total: number } {
+    return { done: this.#visitCount - this.#visits.length, total: this.#visitCount };
+  }
+
+  /** Cells with at least one sample, the earlier ones included. */
+  cells(): ProfileCell[] {
+    const byKey = new Map([...this.#earlier, ...this.#cells].map((cell) => [cellKey(cell), cell]));
+    return [...byKey].flatMap(([key, { batchSize, cpuMillicores, threadCount }]) => {
+      const samples = this.#samples.get(key) ?? [];
+      return samples.length > 0 ? [profileCell({ batchSize, cpuMillicores, threadCount }, samples)] : [];
+    });
+  }
+
+  /** The first step warms up and decides what can be afforded; each further one visits a cell. */
+  async step(): Promise<void> {
+    if (!this.#isProbed) return this.#probe();
+    const cell = this.#visits.pop();
+    if (cell === undefined) return;
+    await this.#target.resize(cell.cpuMillicores);
+    if (this.#expectedMs(cell) < WARM_UP_BELOW_MS) await this.#target.run(cell.batchSize, cell.threadCount);
+    const samples = this.#samples.get(cellKey(cell)) ?? [];
+    this.#samples.set(cellKey(cell), samples);
+    for (let run = 0; run < this.#runsPerVisit(cell); run++) {
+      const { latencyMs } = await this.#target.run(cell.batchSize, cell.threadCount);
+      samples.push(latencyMs);
+      this.#runMs.set(cellKey(cell), latencyMs);
+    }
+  }
+
+  async #probe(): Promise<void> {
+    const { quality, limits, threadCounts, maxBatchSize, budgetMs, maxRunMs, seed } = this.#plan;
+    const grid = profileGrid({ maxBatchSize, limits, threadCounts, quality });
+    const largest = grid.filter((cell) => cell.cpuMillicores === limits.maxMillicores);
+    const smallest = largest[0]!;
+    await this.#target.resize(limits.maxMillicores);
+    let singleMs = 0;
+    for (let run = 0; run < COLD_RUNS; run++) {
+      singleMs = (await this.#target.run(smallest.batchSize, smallest.threadCount)).latencyMs;
+    }
+    // The largest batch that may be run tells whether batching pays; linear in between and beyond.
+    const top = largest.findLast((cell) => cell.batchSize * singleMs <= maxRunMs) ?? smallest;
+    const topMs = top === smallest ? singleMs : (await this.#target.run(top.batchSize, top.threadCount)).latencyMs;
+    const perItemMs = top === smallest ? singleMs : Math.max(0, (topMs - singleMs) / (top.batchSize - 1));
+    const leastMs = (cell: GridCell): number => singleMs + perItemMs * (cell.batchSize - 1);
+    const estimateMs = (cell: GridCell): number => (leastMs(cell) * limits.maxMillicores) / cell.cpuMillicores;
+    for (const cell of grid) this.#runMs.set(cellKey(cell), estimateMs(cell));
+
+    const affordable = grid.filter((cell) => cell.batchSize === 1 || leastMs(cell) <= maxRunMs);
+    const runs = RUNS_PER_CELL[quality];
+    const perRunMs = (cell: GridCell): number => this.#visitMs(cell) / this.#runsPerVisit(cell);
+    const { cells, rounds } = withinBudget(affordable, runs, perRunMs, budgetMs);
+    this.#cells = cells;
+    this.#visits = this.#missingVisits(cells, rounds, new Prng(seed)).reverse();
+    this.#visitCount = this.#visits.length;
+    this.#isProbed = true;
+  }
+
+  /** Interleaved rounds; a cell that has samples already leaves out as many visits. */
+  #missingVisits(cells: readonly GridCell[], rounds: number, prng: Prng): GridCell[] {
+    const missing = new Map(
+      cells.map((cell) => {
+        const have = this.#samples.get(cellKey(cell))?.length ?? 0;
+        return [cell, Math.ceil(Math.max(0, rounds - have) / this.#runsPerVisit(cell))];
+      }),
+    );
+    return interleaved(cells, rounds, prng).filter((cell) => {
+      const left = missing.get(cell)!;
+      missing.set(cell, left - 1);
+      return left > 0;
+    });
+  }
+
+  #expectedMs(cell: GridCell): number {
+    return this.#runMs.get(cellKey(cell)) ?? 0;
+  }
+
+  #runsPerVisit(cell: GridCell): number {
+    return this.#expectedMs(cell) < WARM_UP_BELOW_MS ? RUNS_PER_VISIT : 1;
+  }
+
+  #visitMs(cell: GridCell): number {
+    const warmUps = this.#expectedMs(cell) < WARM_UP_BELOW_MS ? 1 : 0;
+    return (warmUps + this.#runsPerVisit(cell)) * this.#expectedMs(cell);
+  }
+}

@@ -1,0 +1,92 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { profileCell } from '../../perf-model/profile-cell.js';
+import type { Profile } from '../../perf-model/profile.js';
+import { fingerprintOf, readStoredProfile, writeProfile, type ProfiledSetting } from './profile-store.js';
+
+const SETTING: ProfiledSetting = {
+  scaler: 'cgroup-v1',
+  quotaPeriodUs: 10_000,
+  threadCounts: [1, 2],
+  onnxRuntimeVersion: '1.30.0',
+  shapeClassKey: 'x:FP32[3,4]',
+};
+
+let folder: string;
+let modelPath: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sponge-profile-'));
+  modelPath = join(folder, 'm.onnx');
+  await writeFile(modelPath, 'a model');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function profileOf(setting: ProfiledSetting): Promise<Profile> {
+  return {
+    schemaVersion: 1,
+    name: 'm',
+    fingerprint: await fingerprintOf(modelPath, setting),
+    elementCount: 12,
+    quality: 'quick',
+    measuredAt: '2026-01-01T00:00:00.000Z',
+    cells: [profileCell({ batchSize: 1, cpuMillicores: 1000, threadCount: 1 }, [20, 21, 22])],
+  };
+}
+
+describe('the stored profile', () => {
+  it('is read back as it was written, and leaves no draft behind', async () => {
+    const path = join(folder, 'm.profile.json');
+    const profile = await profileOf(SETTING);
+    await writeProfile(path, profile);
+    expect(await readStoredProfile(path, profile.fingerprint!)).toEqual({ kind: 'fresh', profile });
+    expect((await readdir(folder)).sort()).toEqual(['m.onnx', 'm.profile.json']);
+  });
+
+  it('is missing where there is no file', async () => {
+    const { fingerprint } = await profileOf(SETTING);
+    expect(await readStoredProfile(join(folder, 'none.json'), fingerprint!)).toEqual({ kind: 'missing' });
+  });
+
+  it.each([
+    [{ scaler: 'none' }, 'scaler'],
+    [{ quotaPeriodUs: 20_000 }, 'quota period'],
+    [{ threadCounts: [1] }, 'set of thread counts'],
+    [{ shapeClassKey: 'x:FP32[3,5]' }, 'input shape'],
+  ])('is stale under another setting %j', async (change, name) => {
+    const path = join(folder, 'm.profile.json');
+    await writeProfile(path, await profileOf({ ...SETTING, ...change }));
+    const wanted = await fingerprintOf(modelPath, SETTING);
+    expect(await readStoredProfile(path, wanted)).toMatchObject({
+      kind: 'stale',
+      reason: expect.stringContaining(name) as string,
+    });
+  });
+
+  it('is stale once the model file changed', async () => {
+    const path = join(folder, 'm.profile.json');
+    await writeProfile(path, await profileOf(SETTING));
+    await writeFile(modelPath, 'another model');
+    const wanted = await fingerprintOf(modelPath, SETTING);
+    expect(await readStoredProfile(path, wanted)).toMatchObject({
+      kind: 'stale',
+      reason: expect.stringContaining('model file') as string,
+    });
+  });
+
+  it('is stale, not fatal, when it is damaged', async () => {
+    const path = join(folder, 'm.profile.json');
+    const wanted = await fingerprintOf(modelPath, SETTING);
+    for (const text of ['', '{"schemaVersion": 1', '[]', '{"schemaVersion": 2}']) {
+      await writeFile(path, text);
+      expect(await readStoredProfile(path, wanted)).toMatchObject({ kind: 'stale' });
+    }
+  });
+
+  it('reports a place that cannot be written to, and leaves nothing there', async () => {
+    await expect(writeProfile(join(folder, 'no', 'such', 'x.json'), await profileOf(SETTING))).rejects.toThrow(
+      'ENOENT',
+    );
+  });
+});

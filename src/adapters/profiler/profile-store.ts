@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { parseProfile } from '../../perf-model/profile-schema.js';
+import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
+import { oneLine } from '../workers/load-failure.js';
+
+/** What a profile is valid for, less the machine, which is read here. */
+export type ProfiledSetting = Omit<ProfileFingerprint, 'modelSha256' | 'cpuModel' | 'cpuCount'>;
+
+export type StoredProfile =
+  | { readonly kind: 'fresh'; readonly profile: Profile }
+  | { readonly kind: 'missing' }
+  /** Of another model, machine or setting; or unreadable. One line saying which. */
+  | { readonly kind: 'stale'; readonly reason: string };
+
+const MAX_PROFILE_BYTES = 64 * 1024 * 1024;
+
+export async function fingerprintOf(modelPath: string, setting: ProfiledSetting): Promise<ProfileFingerprint> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(modelPath)) hash.update(chunk as Buffer);
+  const processors = cpus();
+  return {
+    modelSha256: hash.digest('hex'),
+    cpuModel: processors[0]?.model ?? 'unknown',
+    cpuCount: processors.length,
+    ...setting,
+  };
+}
+
+export async function readStoredProfile(path: string, fingerprint: ProfileFingerprint): Promise<StoredProfile> {
+  const info = await stat(path).catch(() => null);
+  if (info === null) return { kind: 'missing' };
+  if (info.size > MAX_PROFILE_BYTES) return { kind: 'stale', reason: `profile ${path} is larger than 64 MiB` };
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    return { kind: 'stale', reason: `profile ${path}: ${oneLine(error)}` };
+  }
+  const parsed = parseProfile(value, path);
+  if (parsed.kind === 'invalid') return { kind: 'stale', reason: parsed.message };
+  const difference = firstDifference(parsed.profile.fingerprint, fingerprint);
+  if (difference !== null) return { kind: 'stale', reason: `profile ${path} is for another ${difference}` };
+  return { kind: 'fresh', profile: parsed.profile };
+}
+
+/** Complete or not at all: readers never see half a profile. @throws the file system's error: no space, no rights */
+export async function writeProfile(path: string, profile: Profile): Promise<void> {
+  const draft = `${path}.${process.pid}.tmp`;
+  try {
+    await writeFile(draft, `${JSON.stringify(profile)}\n`);
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+const FIELD_NAMES: Readonly<Record<keyof ProfileFingerprint, string>> = {
+  modelSha256: 'model file',
+  cpuModel: 'processor',
+  cpuCount: 'number of processors',
+  scaler: 'scaler',
+  quotaPeriodUs: 'quota period',
+  threadCounts: 'set of thread counts',
+  onnxRuntimeVersion: 'ONNX Runtime version',
+  shapeClassKey: 'input shape',
+};
+
+/** Null when they agree. */
+function firstDifference(stored: ProfileFingerprint | null, wanted: ProfileFingerprint): string | null {
+  for (const key of Object.keys(FIELD_NAMES) as (keyof ProfileFingerprint)[]) {
+    if (JSON.stringify(stored?.[key]) !== JSON.stringify(wanted[key])) return FIELD_NAMES[key];
+  }
+  return null;
+}
