@@ -1,0 +1,213 @@
+import { PeerNetwork } from '../../dataplane/peer-network.js';
+import { resolveBudget } from '../../dataplane/budget.js';
+import type { Clock } from '../../clock/clock.js';
+import type { Outcome } from '../../domain/outcome.js';
+import type { InferRequest } from '../../domain/request.js';
+import type { Tensor } from '../../domain/tensor.js';
+import { readDeadlineInputs } from '../oip/parameters.js';
+import {
+  OipFailure,
+  type Explanation,
+  type InferCall,
+  type InferenceService,
+  type InferReply,
+  type ModelEntry,
+  type ModelStatistics,
+} from '../oip/service.js';
+import type { Telemetry } from '../telemetry/metrics.js';
+import type { ServedModel } from './served-model.js';
+import { shapeClassOf } from './shape-class.js';
+
+/*
+ * What REST and gRPC call: turns a protocol call into a request with a deadline, hands it to its model's system, and the
+ * outcome back. The only place where wall time meets the monotonic clock, for clients that stamp what they send.
+ */
+
+/** Weight of the newest reply in the mean reply size that the reply reserve is reckoned from. */
+const REPLY_SIZE_GAIN = 0.2;
+
+export interface InferenceServiceOptions {
+  readonly serverName: string;
+  readonly serverVersion: string;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Unix ms. */
+  readonly readUnixMs: () => number;
+}
+
+interface Registered {
+  readonly served: ServedModel;
+  replyBytes: number;
+}
+
+export class Inference implements InferenceService {
+  readonly serverName: string;
+  readonly serverVersion: string;
+  readonly #options: InferenceServiceOptions;
+  readonly #models = new Map<string, Registered>();
+  readonly #network = new PeerNetwork();
+  /** The ids that clients gave their requests, by sequence, while they are held. */
+  readonly #clientIds = new Map<number, string>();
+  #nextSequence = 1;
+  #isDraining = false;
+
+  constructor(options: InferenceServiceOptions) {
+    this.serverName = options.serverName;
+    this.serverVersion = options.serverVersion;
+    this.#options = options;
+  }
+
+  add(served: ServedModel): void {
+    this.#models.set(served.source.name, { served, replyBytes: 0 });
+  }
+
+  /** Not ready from now on; calls in progress go on. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
+  clientIdOf(sequence: number): string | undefined {
+    return this.#clientIds.get(sequence);
+  }
+
+  // ---- InferenceService --------------------------------------------------------------------------------------------
+
+  isLive(): boolean {
+    return true;
+  }
+
+  isReady(): boolean {
+    return !this.#isDraining && [...this.#models.values()].every(({ served }) => served.state === 'READY');
+  }
+
+  models(): readonly ModelEntry[] {
+    return [...this.#models.values()].map(({ served }) => this.#entryOf(served));
+  }
+
+  model(name: string, version?: string): ModelEntry {
+    return this.#entryOf(this.#find(name, version).served);
+  }
+
+  statistics(name?: string, version?: string): readonly ModelStatistics[] {
+    if (name !== undefined) this.#find(name, version);
+    return this.#options.telemetry.statistics(name, version);
+  }
+
+  async infer(call: InferCall, signal: AbortSignal): Promise<InferReply> {
+    try {
+      const registered = this.#find(call.modelName, call.modelVersion);
+      const { request, explanation } = this.#toRequest(call, registered);
+      if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
+      const outcome = await submit(registered.served, request, signal);
+      this.#clientIds.delete(request.sequence);
+      return this.#toReply(registered, outcome, explanation);
+    } catch (error) {
+      if (error instanceof OipFailure) return { kind: 'error', error: error.error };
+      throw error;
+    }
+  }
+
+  // ---- translation -------------------------------------------------------------------------------------------------
+
+  #find(name: string, version?: string): Registered {
+    const registered = this.#models.get(name);
+    if (registered === undefined) {
+      const known = [...this.#models.keys()].join(', ');
+      throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here; models: ${known}`);
+    }
+    const served = registered.served.source.version;
+    if (version !== undefined && version !== '' && version !== served) {
+      throw new OipFailure(
+        'not_found',
+        `Request for unknown model: '${name}' has no version ${version} here, only ${served}`,
+      );
+    }
+    return registered;
+  }
+
+  #entryOf(served: ServedModel): ModelEntry {
+    const { name, version } = served.source;
+    const state = this.#isDraining ? 'UNLOADING' : served.state;
+    return {
+      name,
+      version,
+      versions: [version],
+      state,
+      stateReason:
+        state === 'READY' ? '' : this.#isDraining ? 'the server is shutting down' : 'the worker is restarting',
+      signature: served.signature,
+      maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
+      platform: 'onnxruntime_onnx',
+    };
+  }
+
+  #toRequest(call: InferCall, { served, replyBytes }: Registered): { request: InferRequest; explanation: Explanation } {
+    const { arrival } = call;
+    const inputs = readDeadlineInputs(call);
+    const transferMs = arrival.receivedAtMs - arrival.firstByteAtMs;
+    this.#network.observeTransfer(arrival.peer, arrival.bodyBytes, transferMs);
+    const sendStampDelayMs =
+      inputs.sentAtUnixMs === undefined
+        ? undefined
+        : this.#network.sendStampDelayMs(arrival.peer, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
+    const budget = resolveBudget({
+      firstByteAtMs: arrival.firstByteAtMs,
+      receivedAtMs: arrival.receivedAtMs,
+      statedBudgetsMs: inputs.statedBudgetsMs,
+      defaultSloMs: served.defaultSloMs,
+      ...(inputs.declaredUploadMs === undefined ? {} : { declaredUploadMs: inputs.declaredUploadMs }),
+      ...(sendStampDelayMs === undefined ? {} : { sendStampDelayMs }),
+      expectedReplyMs: this.#network.expectedReplyMs(arrival.peer, replyBytes),
+    });
+    if (served.needsShapes) {
+      served.learnShapes(Object.fromEntries(call.inputs.map(({ name, shape }) => [name, shape])));
+    }
+    const request: InferRequest = {
+      ...budget,
+      sequence: this.#nextSequence++,
+      receivedAtMs: arrival.receivedAtMs,
+      isBestEffort: inputs.isBestEffort,
+      priority: inputs.priority ?? 0,
+      shapeClass: shapeClassOf(call.inputs, served.isBatchable),
+      byteCount: byteCountOf(call.inputs),
+      inputs: call.inputs,
+      outputNames: call.outputNames,
+    };
+    const explanation: Explanation = {
+      budgetMs: budget.dueAtMs - arrival.receivedAtMs,
+      networkDelayMs: budget.networkDelayMs,
+      networkDelaySource: budget.networkDelaySource,
+      isDeadlineDefaulted: budget.isDeadlineDefaulted,
+    };
+    return { request, explanation };
+  }
+
+  #toReply(registered: Registered, outcome: Outcome, explanation: Explanation): InferReply {
+    if (outcome.kind !== 'completed') return { kind: 'refused', outcome, explanation };
+    const replyBytes = byteCountOf(outcome.outputs);
+    registered.replyBytes += REPLY_SIZE_GAIN * (replyBytes - registered.replyBytes);
+    const { name, version } = registered.served.source;
+    return { kind: 'ok', modelName: name, modelVersion: version, outputs: outcome.outputs, outcome, explanation };
+  }
+
+  #unixMsAt(atMs: number): number {
+    return this.#options.readUnixMs() - (this.#options.clock.nowMs() - atMs);
+  }
+}
+
+function submit(served: ServedModel, request: InferRequest, signal: AbortSignal): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const cancel = (): void => served.system.cancel(request.sequence);
+    served.system.submit(request, (outcome) => {
+      signal.removeEventListener('abort', cancel);
+      resolve(outcome);
+    });
+    // A client that left before now is cancelled all the same; a finished request is not known any more.
+    if (signal.aborted) cancel();
+    else signal.addEventListener('abort', cancel, { once: true });
+  });
+}
+
+function byteCountOf(tensors: readonly Tensor[]): number {
+  return tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+}

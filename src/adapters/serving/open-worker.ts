@@ -1,0 +1,152 @@
+import type { ShapeClass } from '../../domain/request.js';
+import { createScaler, type DetectedScaler } from '../scalers/detect.js';
+import type { ScalerKind } from '../scalers/scaler-handle.js';
+import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
+import type { InputShapes, SyntheticTiming } from '../workers/synthetic-load.js';
+import type { ModelSource } from './model-repository.js';
+import { checkShapes, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
+
+export interface WorkerOptions {
+  readonly scaler: 'auto' | ScalerKind;
+  readonly groupName: string;
+  /** Largest allocation, millicores; null: what the machine allows, less the router's share. */
+  readonly maxMillicores: number | null;
+  readonly quotaPeriodUs: number;
+  readonly maxBatchSize: number;
+  /** Shape of one request by input name; null: from YAML, the model or the first request. */
+  readonly shapes: InputShapes | null;
+  /** ONNX Runtime threads to keep sessions for; null: what the largest allocation makes useful. */
+  readonly threadCounts: readonly number[] | null;
+  readonly nowMs: () => number;
+  readonly onLog: (line: string) => void;
+}
+
+/** A loaded model in its CPU group, at the largest allocation, probed for batching where its shapes are known. */
+export interface OpenWorker {
+  readonly pool: ProcessPool;
+  readonly scaling: DetectedScaler;
+  readonly quotaPeriodUs: number;
+  /** Of one request; null until the first request tells. */
+  readonly shapes: InputShapes | null;
+  /** Of `shapes`. @throws while they are not known */
+  readonly shapeClass: ShapeClass;
+  readonly notBatchableReason: string;
+  setShapes(shapes: InputShapes): void;
+  /** Finds out whether the model is batchable; the worker must be free. */
+  probe(): Promise<void>;
+  /** Resolves when in force. @throws Error when refused */
+  resize(cpuMillicores: number): Promise<void>;
+  runSynthetic(batchSize: number, threadCount: number): Promise<SyntheticTiming>;
+  close(): Promise<void>;
+}
+
+/**
+ * Thread counts worth a session (50–80 MB for a model like ResNet-18): every one up to four, then where another thread
+ * still adds a sixth or more.
+ */
+export function usefulThreadCounts(maxMillicores: number): readonly number[] {
+  const most = Math.max(1, Math.ceil(maxMillicores / 1000));
+  const counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter((count) => count < most);
+  return [...counts, Math.min(most, 64)];
+}
+
+/** @throws Error, in one line: model not loadable, scaler not possible, shapes that do not fit */
+export async function openWorker(source: ModelSource, options: WorkerOptions): Promise<OpenWorker> {
+  const scaling = await createScaler({
+    kind: options.scaler,
+    groupName: options.groupName,
+    limits: options.maxMillicores === null ? {} : { maxMillicores: options.maxMillicores },
+    periodUs: options.quotaPeriodUs,
+    onWarning: options.onLog,
+  });
+  try {
+    await resize(scaling, scaling.scaler.limits.maxMillicores);
+    const pool = await startProcessPool({
+      modelPath: source.modelPath,
+      threadCounts: options.threadCounts ?? usefulThreadCounts(scaling.scaler.limits.maxMillicores),
+      join: scaling.join,
+      maxBatchSize: Math.min(options.maxBatchSize, source.settings.maxBatchSize ?? Infinity),
+      nowMs: options.nowMs,
+      onLog: options.onLog,
+      onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
+    });
+    const worker = new LiveWorker(pool, scaling, options.quotaPeriodUs);
+    try {
+      const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(pool.signature);
+      if (shapes !== null) {
+        checkShapes(pool.signature, shapes);
+        worker.setShapes(shapes);
+        await worker.probe();
+      }
+      return worker;
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  } catch (error) {
+    await scaling.close();
+    throw error;
+  }
+}
+
+class LiveWorker implements OpenWorker {
+  readonly pool: ProcessPool;
+  readonly scaling: DetectedScaler;
+  readonly quotaPeriodUs: number;
+  #shapes: InputShapes | null = null;
+  #notBatchableReason = 'its shapes are not known before the first request';
+
+  constructor(pool: ProcessPool, scaling: DetectedScaler, quotaPeriodUs: number) {
+    this.pool = pool;
+    this.scaling = scaling;
+    this.quotaPeriodUs = quotaPeriodUs;
+  }
+
+  get shapes(): InputShapes | null {
+    return this.#shapes;
+  }
+
+  get shapeClass(): ShapeClass {
+    return shapeClassOfShapes(this.pool.signature, this.#knownShapes(), this.pool.maxBatchSize > 1);
+  }
+
+  get notBatchableReason(): string {
+    return this.#notBatchableReason;
+  }
+
+  setShapes(shapes: InputShapes): void {
+    this.#shapes = shapes;
+  }
+
+  async probe(): Promise<void> {
+    const { reason } = await this.pool.probe(this.#knownShapes());
+    this.#notBatchableReason = reason;
+  }
+
+  resize(cpuMillicores: number): Promise<void> {
+    return resize(this.scaling, cpuMillicores);
+  }
+
+  runSynthetic(batchSize: number, threadCount: number): Promise<SyntheticTiming> {
+    return this.pool.runSynthetic({ shapes: this.#knownShapes(), batchSize, threadCount });
+  }
+
+  async close(): Promise<void> {
+    await this.pool.close();
+    await this.scaling.close();
+  }
+
+  #knownShapes(): InputShapes {
+    if (this.#shapes === null) throw new Error('the shapes of a request are not known yet');
+    return this.#shapes;
+  }
+}
+
+function resize(scaling: DetectedScaler, cpuMillicores: number): Promise<void> {
+  return new Promise((fulfil, reject) => {
+    scaling.scaler.resize(cpuMillicores, (result) => {
+      if (result.kind === 'applied') fulfil();
+      else reject(new Error(result.message));
+    });
+  });
+}

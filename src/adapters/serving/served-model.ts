@@ -1,0 +1,307 @@
+import { stat } from 'node:fs/promises';
+import type { Clock } from '../../clock/clock.js';
+import type { Event } from '../../domain/event.js';
+import type { AllocationLimits } from '../../domain/plan.js';
+import type { ModelSignature } from '../../domain/tensor.js';
+import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
+import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
+import { createSystem, type Policy, type System } from '../../system.js';
+import { LeasedTarget } from '../profiler/leased-profiler.js';
+import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
+import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
+import type { DetectedScaler } from '../scalers/detect.js';
+import type { ModelState } from '../oip/service.js';
+import { oneLine } from '../workers/load-failure.js';
+import type { ProcessPool } from '../workers/process-pool.js';
+import type { InputShapes } from '../workers/synthetic-load.js';
+import type { ModelSource } from './model-repository.js';
+import { openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
+import { shapeClassOfShapes } from './shape-class.js';
+
+/*
+ * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
+ * the largest allocation. Without a stored profile a quick one is taken first (or, where the shape is not known, from the
+ * first request), and refined in the background while nothing else is to do.
+ */
+
+export interface ServedModelOptions extends WorkerOptions {
+  readonly clock: Clock;
+  readonly policyFor: (limits: AllocationLimits) => Policy;
+  readonly minMillicores: number;
+  readonly idleReleaseMs: number | null;
+  readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
+  readonly maxBatchBytes: number;
+  readonly hangTimeoutMs: number;
+  /** Null: from the profile, max(1 s, 10 × l(1, 1 core)). */
+  readonly defaultSloMs: number | null;
+  readonly quickBudgetMs: number;
+  readonly fullBudgetMs: number;
+  /** Whether a quick profile is refined in the background. */
+  readonly isRefining: boolean;
+  readonly onEvent: (event: Event) => void;
+  /** What start-up is at; each message replaces the one before. */
+  readonly onProgress: (message: string) => void;
+}
+
+/** A profiling run may keep a request waiting for at most this share of the default budget. */
+const BLOCKING_FRACTION = 0.1;
+
+/** Of a request whose model has no profile yet. */
+const PROVISIONAL_SLO_MS = 1000;
+
+export class ServedModel {
+  readonly source: ModelSource;
+  readonly system: System;
+  readonly models: OnlineLatencyModels;
+  readonly limits: AllocationLimits;
+  readonly #options: ServedModelOptions;
+  readonly #worker: OpenWorker;
+  readonly #background = new AbortController();
+  #profile: Profile | null;
+  #defaultSloMs: number;
+  #refinement: Promise<void> = Promise.resolve();
+
+  private constructor(source: ModelSource, options: ServedModelOptions, worker: OpenWorker, profile: Profile | null) {
+    this.source = source;
+    this.#options = options;
+    this.#worker = worker;
+    this.#profile = profile;
+    this.models = new OnlineLatencyModels(profile);
+    this.limits = runnableLimits(worker, options.minMillicores);
+    this.#defaultSloMs = this.#chooseDefaultSloMs();
+    this.system = createSystem({
+      clock: options.clock,
+      workers: worker.pool,
+      scaler: worker.scaling.scaler,
+      policy: options.policyFor(this.limits),
+      models: this.models,
+      config: {
+        queueLimits: options.queueLimits,
+        maxBatchBytes: options.maxBatchBytes,
+        hangTimeoutMs: options.hangTimeoutMs,
+        limits: this.limits,
+        idleMillicores: worker.scaling.scaler.limits.minMillicores,
+        idleReleaseMs: options.idleReleaseMs,
+      },
+      onEvent: options.onEvent,
+    });
+  }
+
+  /**
+   * Resolves when the model can be served.
+   * @throws Error, in one line, when it cannot: not loadable, no rights for the scaler, a shape that does not fit
+   */
+  static async start(source: ModelSource, options: ServedModelOptions): Promise<ServedModel> {
+    const worker = await openWorker(source, options);
+    try {
+      const profile = await initialProfile(source, worker, options);
+      const served = new ServedModel(source, options, worker, profile);
+      if (profile?.quality === 'quick' && options.isRefining) served.#refine();
+      return served;
+    } catch (error) {
+      await worker.close();
+      throw error;
+    }
+  }
+
+  get pool(): ProcessPool {
+    return this.#worker.pool;
+  }
+
+  get scaling(): DetectedScaler {
+    return this.#worker.scaling;
+  }
+
+  get signature(): ModelSignature {
+    return this.#worker.pool.signature;
+  }
+
+  get isBatchable(): boolean {
+    return this.#worker.pool.maxBatchSize > 1;
+  }
+
+  /** Why requests are not batched; empty when they are. */
+  get notBatchableReason(): string {
+    return this.#worker.notBatchableReason;
+  }
+
+  get profile(): Profile | null {
+    return this.#profile;
+  }
+
+  get state(): ModelState {
+    return this.system.status().isWorkerReady ? 'READY' : 'UNAVAILABLE';
+  }
+
+  /** The budget of requests that state none, ms. */
+  get defaultSloMs(): number {
+    return this.#defaultSloMs;
+  }
+
+  #chooseDefaultSloMs(): number {
+    const stated = this.#options.defaultSloMs ?? this.source.settings.defaultSloMs;
+    if (stated !== null) return stated;
+    if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
+    const model = this.models.forClass(shapeClassOfShapes(this.signature, this.#worker.shapes, this.isBatchable));
+    return Math.max(1000, 10 * model.predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores)));
+  }
+
+  /** Nobody said so far what a request of this model looks like. */
+  get needsShapes(): boolean {
+    return this.#worker.shapes === null;
+  }
+
+  /**
+   * The first request of a model whose shapes were not known tells them: the model is probed and profiled with them as
+   * soon as that request is answered. Other requests wait for it, a few seconds at most.
+   */
+  learnShapes(shapes: InputShapes): void {
+    this.#worker.setShapes(shapes);
+    this.#refinement = this.#profileFirst().catch((error: unknown) => {
+      this.#options.onLog(`profiling failed, every batch runs alone on all CPU: ${oneLine(error)}`);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#background.abort();
+    this.system.stop();
+    await this.#refinement;
+    await this.#worker.close();
+  }
+
+  #refine(): void {
+    this.#refinement = this.#profileInBackground('full', 'idle', this.#options.fullBudgetMs).catch((error: unknown) => {
+      this.#options.onLog(`refining the profile stopped, the quick one stays: ${oneLine(error)}`);
+    });
+  }
+
+  async #profileFirst(): Promise<void> {
+    const lease = await this.#leaseSoon();
+    if (lease === null) return;
+    await this.#worker.probe().finally(() => lease.release());
+    await this.#profileInBackground('quick', 'free', this.#options.quickBudgetMs);
+    if (this.#options.isRefining) await this.#profileInBackground('full', 'idle', this.#options.fullBudgetMs);
+  }
+
+  /** The worker as soon as no batch runs; null once the server stops. */
+  async #leaseSoon(): Promise<{ release(): void } | null> {
+    while (!this.#background.signal.aborted) {
+      const lease = this.system.lease('free', () => undefined);
+      if (lease !== null) return lease;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return null;
+  }
+
+  async #profileInBackground(quality: 'quick' | 'full', when: 'idle' | 'free', budgetMs: number): Promise<void> {
+    const { signal } = this.#background;
+    const target = new LeasedTarget({
+      system: this.system,
+      maxMillicores: this.limits.maxMillicores,
+      run: (batchSize, threadCount) => this.#worker.runSynthetic(batchSize, threadCount),
+      when,
+      signal,
+    });
+    const maxRunMs = BLOCKING_FRACTION * this.defaultSloMs;
+    const plan = profilingPlan(this.#worker, this.limits, quality, budgetMs, maxRunMs);
+    const run = new ProfileRun(target, plan, this.#profile?.cells);
+    await target.finish(run);
+    if (signal.aborted) return;
+    this.#worker.pool.releaseSynthetic();
+    this.#profile = await storeProfile(this.source, this.#worker, run, quality, this.#options.onLog);
+    this.models.replaceProfile(this.#profile);
+    this.#defaultSloMs = this.#chooseDefaultSloMs();
+  }
+}
+
+async function initialProfile(
+  source: ModelSource,
+  worker: OpenWorker,
+  options: ServedModelOptions,
+): Promise<Profile | null> {
+  if (worker.shapes === null) return null;
+  const fingerprint = await fingerprintFor(source, worker);
+  const stored = await readStoredProfile(source.profilePath, fingerprint);
+  if (stored.kind === 'fresh') return stored.profile;
+  if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
+  const limits = runnableLimits(worker, options.minMillicores);
+  const run = new ProfileRun(directTarget(worker), profilingPlan(worker, limits, 'quick', options.quickBudgetMs));
+  while (!run.isDone) {
+    await run.step();
+    const { done, total } = run.progress;
+    options.onProgress(`quick profile: ${done} of ${total}`);
+  }
+  worker.pool.releaseSynthetic();
+  const profile = await storeProfile(source, worker, run, 'quick', options.onLog);
+  // Serving starts at the largest allocation, whatever was profiled last.
+  await worker.resize(limits.maxMillicores);
+  return profile;
+}
+
+/** The whole worker, before it is served. */
+export function directTarget(worker: OpenWorker): ProfilingTarget {
+  return {
+    resize: (cpuMillicores) => worker.resize(cpuMillicores),
+    run: (batchSize, threadCount) => worker.runSynthetic(batchSize, threadCount),
+  };
+}
+
+export function profilingPlan(
+  worker: OpenWorker,
+  limits: AllocationLimits,
+  quality: 'quick' | 'full',
+  budgetMs: number,
+  maxRunMs = Infinity,
+): ProfilingPlan {
+  const { maxBatchSize, threadCounts } = worker.pool;
+  return { quality, maxBatchSize, limits, threadCounts, budgetMs, maxRunMs, seed: 1 };
+}
+
+/** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
+export function runnableLimits(worker: OpenWorker, minMillicores: number): AllocationLimits {
+  const limits = worker.scaling.scaler.limits;
+  const steps = Math.ceil(Math.max(0, minMillicores - limits.minMillicores) / limits.stepMillicores);
+  const floor = limits.minMillicores + steps * limits.stepMillicores;
+  return { ...limits, minMillicores: Math.min(floor, limits.maxMillicores) };
+}
+
+export async function fingerprintFor(source: ModelSource, worker: OpenWorker): Promise<ProfileFingerprint> {
+  return fingerprintOf(source.modelPath, {
+    scaler: worker.scaling.scaler.kind,
+    quotaPeriodUs: worker.quotaPeriodUs,
+    threadCounts: worker.pool.threadCounts,
+    onnxRuntimeVersion: worker.pool.facts.onnxRuntimeVersion,
+    shapeClassKey: worker.shapeClass.key,
+  });
+}
+
+/** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
+export async function storeProfile(
+  source: ModelSource,
+  worker: OpenWorker,
+  run: ProfileRun,
+  quality: 'quick' | 'full',
+  onWarning: (message: string) => void,
+): Promise<Profile> {
+  const profile: Profile = {
+    schemaVersion: 1,
+    name: source.name,
+    fingerprint: await fingerprintFor(source, worker),
+    elementCount: worker.shapeClass.elementCount,
+    quality,
+    measuredAt: new Date().toISOString(),
+    cells: run.cells(),
+  };
+  try {
+    await writeProfile(source.profilePath, profile);
+  } catch (error) {
+    onWarning(`the profile could not be stored, so the next start profiles again: ${oneLine(error)}`);
+  }
+  return profile;
+}
+
+/** A clear error before a worker is started for nothing. */
+export async function assertReadable(source: ModelSource): Promise<void> {
+  const info = await stat(source.modelPath).catch(() => null);
+  if (info?.isFile() !== true) throw new Error(`model ${source.name}: no file ${source.modelPath}`);
+}

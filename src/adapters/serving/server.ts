@@ -1,0 +1,228 @@
+import type { Logger } from 'pino';
+import { eventPlanner, paperPlanner, type Preference } from '../../controlplane/program-planner.js';
+import { staticPlanner } from '../../controlplane/baselines/static.js';
+import { edfPolicy } from '../../dataplane/policy.js';
+import type { AllocationLimits } from '../../domain/plan.js';
+import type { Event } from '../../domain/event.js';
+import type { Policy } from '../../system.js';
+import { startGrpcServer, type GrpcServer } from '../oip/grpc/server.js';
+import { startRestServer, type RestServer } from '../oip/rest/server.js';
+import type { EdgeLimits } from '../oip/service.js';
+import type { Compat } from '../oip/status.js';
+import { measureCpuCeiling } from '../scalers/cpu-ceiling.js';
+import { SystemClock } from '../system-clock.js';
+import { EventLog } from '../telemetry/event-log.js';
+import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
+import { Telemetry } from '../telemetry/metrics.js';
+import { SERVER_VERSION } from '../../version.js';
+import { Inference } from './inference-service.js';
+import { findModels, type ModelSource } from './model-repository.js';
+import { assertReadable, ServedModel, type ServedModelOptions } from './served-model.js';
+
+/*
+ * A whole server: its models, the three ports, telemetry, and an end that loses nothing.
+ */
+
+export type PolicyChoice =
+  | { readonly name: 'sponge' | 'paper'; readonly prefer: Preference }
+  | { readonly name: 'static'; readonly cpuMillicores: number; readonly batchSize: number };
+
+type ModelOptions = Pick<
+  ServedModelOptions,
+  | 'defaultSloMs'
+  | 'queueLimits'
+  | 'scaler'
+  | 'maxMillicores'
+  | 'minMillicores'
+  | 'idleReleaseMs'
+  | 'quotaPeriodUs'
+  | 'threadCounts'
+  | 'maxBatchSize'
+  | 'maxBatchBytes'
+  | 'shapes'
+  | 'isRefining'
+  | 'hangTimeoutMs'
+>;
+
+export interface ServerOptions extends ModelOptions {
+  readonly path: string;
+  readonly host: string;
+  /** 0 for any free port; so for the others. */
+  readonly port: number;
+  readonly grpcPort: number;
+  readonly metricsPort: number;
+  readonly serverName: string;
+  readonly groupName: string;
+  readonly policy: PolicyChoice;
+  readonly limits: EdgeLimits;
+  readonly drainMs: number;
+  readonly compat: Compat;
+  readonly logger: Logger;
+  /** What start-up is at; each message replaces the one before. */
+  readonly onProgress: (message: string) => void;
+}
+
+export interface Server {
+  readonly models: readonly ServedModel[];
+  readonly policy: PolicyChoice;
+  readonly restUrl: string;
+  readonly grpcAddress: string;
+  readonly metricsUrl: string;
+  /** Why a better scaler than the one in use was not possible. */
+  readonly passedOver: readonly string[];
+  /** Refuses new work, lets what is held finish within the drain time, then ends everything. */
+  close(): Promise<void>;
+}
+
+/** Before anything is measured, ready within 15 s: the budget of the quick profile, less loading. */
+const QUICK_BUDGET_MS = 5000;
+const FULL_BUDGET_MS = 120_000;
+
+/** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const sources = await findModels(options.path);
+  await Promise.all(sources.map(assertReadable));
+  const parts = new Parts();
+  try {
+    return await start(sources, options, parts);
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+}
+
+/** What has been started, ended in the reverse order. */
+class Parts {
+  readonly #closers: (() => Promise<void> | void)[] = [];
+
+  add<T>(part: T, close: (part: T) => Promise<void> | void): T {
+    this.#closers.push(() => close(part));
+    return part;
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
+  }
+}
+
+async function start(sources: readonly ModelSource[], options: ServerOptions, parts: Parts): Promise<Server> {
+  const { logger, host, limits, compat } = options;
+  const clock = new SystemClock();
+  const nowMs = (): number => clock.nowMs();
+  const telemetry = parts.add(new Telemetry({ clock }), (part) => part.close());
+  const eventLog = parts.add(new EventLog({ logger, clock }), (part) => part.close());
+  const service = new Inference({
+    serverName: options.serverName,
+    serverVersion: SERVER_VERSION,
+    clock,
+    telemetry,
+    readUnixMs: () => Date.now(),
+  });
+
+  // Ports first: a busy one should not cost a profile.
+  const metrics = parts.add(
+    await startMetricsServer({
+      host,
+      port: options.metricsPort,
+      render: () => telemetry.render(),
+      contentType: telemetry.contentType,
+    }),
+    (part: MetricsServer) => part.close(),
+  );
+  const rest = parts.add(
+    await startRestServer({ service, host, port: options.port, limits, nowMs, compat, logger }),
+    (part: RestServer) => part.close(),
+  );
+  const grpc = parts.add(
+    await startGrpcServer({ service, host, port: options.grpcPort, limits, nowMs, compat, logger }),
+    (part: GrpcServer) => part.close(1000),
+  );
+
+  const models: ServedModel[] = [];
+  for (const source of sources) {
+    const observers: ((event: Event) => void)[] = [];
+    options.onProgress(`loading ${source.name}`);
+    const served = parts.add(
+      await ServedModel.start(source, {
+        ...options,
+        clock,
+        nowMs,
+        groupName: `${options.groupName}-${source.name}`,
+        maxMillicores: shareOf(options.maxMillicores, sources.length),
+        policyFor: (allocation) => policyOf(options.policy, allocation),
+        quickBudgetMs: QUICK_BUDGET_MS,
+        fullBudgetMs: FULL_BUDGET_MS,
+        onEvent: (event) => {
+          for (const observe of observers) observe(event);
+        },
+        onProgress: (message) => options.onProgress(`${source.name}: ${message}`),
+        onLog: (line) => logger.warn({ model: source.name, version: source.version }, line),
+      }),
+      (part: ServedModel) => part.close(),
+    );
+    const { name: model, version } = source;
+    observers.push(
+      telemetry.attachModel({
+        model,
+        version,
+        cpuMillicores: served.system.status().grantedMillicores,
+        readCounters: () => served.scaling.scaler.readCounters(),
+        queueDepth: () => served.system.status().queueDepth,
+      }),
+      eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) }),
+    );
+    service.add(served);
+    models.push(served);
+  }
+
+  return {
+    models,
+    policy: options.policy,
+    restUrl: rest.url,
+    grpcAddress: `${grpc.address.host}:${grpc.address.port}`,
+    metricsUrl: `http://${urlHost(host)}:${metrics.port}/metrics`,
+    passedOver: models[0]?.scaling.passedOver ?? [],
+    close: async () => {
+      service.drain();
+      await drained(models, options.drainMs);
+      await parts.close();
+    },
+  };
+}
+
+/** Resolves when every model has answered all it held, or the time is up. */
+async function drained(models: readonly ServedModel[], drainMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, drainMs);
+  });
+  const all = Promise.all(models.map(({ system }) => new Promise<void>((resolve) => system.drain(resolve))));
+  await Promise.race([all, timeout]);
+  clearTimeout(timer);
+}
+
+/** Models share the machine evenly; null leaves the machine's own limit. */
+function shareOf(maxMillicores: number | null, modelCount: number): number | null {
+  if (modelCount === 1) return maxMillicores;
+  const total = maxMillicores ?? measureCpuCeiling().millicores;
+  return Math.max(100, Math.floor(total / modelCount / 100) * 100);
+}
+
+function policyOf(choice: PolicyChoice, limits: AllocationLimits): Policy {
+  switch (choice.name) {
+    case 'static': {
+      const cpuMillicores = Math.min(limits.maxMillicores, Math.max(limits.minMillicores, choice.cpuMillicores));
+      const planner = staticPlanner(cpuMillicores, choice.batchSize);
+      return { name: 'static', dispatch: edfPolicy, planner, isAllocationFixed: true };
+    }
+    case 'paper':
+      return { name: 'paper', dispatch: edfPolicy, planner: paperPlanner(choice.prefer), isAllocationFixed: false };
+    case 'sponge':
+      return { name: 'sponge', dispatch: edfPolicy, planner: eventPlanner(choice.prefer), isAllocationFixed: false };
+  }
+}
+
+/** IPv6 addresses need brackets in a URL. */
+function urlHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}

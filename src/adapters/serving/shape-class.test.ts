@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import type { ModelSignature } from '../../domain/tensor.js';
+import { checkShapes, shapeClassOf, shapesFromSignature } from './shape-class.js';
+
+const x = (shape: readonly number[]): { name: string; datatype: 'FP32'; shape: readonly number[] } => ({
+  name: 'x',
+  datatype: 'FP32',
+  shape,
+});
+
+describe('shape classes', () => {
+  it('ignore the first axis of a batchable model, not of another', () => {
+    expect(shapeClassOf([x([1, 3, 4])], true)).toEqual({ key: 'x:FP32[3,4]', elementCount: 12 });
+    expect(shapeClassOf([x([1, 3, 4])], false)).toEqual({ key: 'x:FP32[1,3,4]', elementCount: 12 });
+  });
+
+  it('keep requests of several rows apart from single ones', () => {
+    expect(shapeClassOf([x([2, 3, 4])], true)).toEqual({ key: 'x:FP32[2,3,4]', elementCount: 24 });
+  });
+
+  it('do not depend on the order of the inputs', () => {
+    const y = { name: 'y', datatype: 'INT64', shape: [1, 2] } as const;
+    expect(shapeClassOf([y, x([1, 3])], true)).toEqual(shapeClassOf([x([1, 3]), y], true));
+  });
+
+  it('come from the model alone where only the first axis is open', () => {
+    const signature = (shape: number[]): ModelSignature => ({ inputs: [x(shape)], outputs: [] });
+    expect(shapesFromSignature(signature([-1, 3, 4]))).toEqual({ x: [1, 3, 4] });
+    expect(shapesFromSignature(signature([-1, 3, -1]))).toBeNull();
+  });
+
+  it('name the input that a given shape does not fit', () => {
+    const signature: ModelSignature = { inputs: [x([-1, 3, -1])], outputs: [] };
+    expect(() => checkShapes(signature, { x: [1, 3, 7] })).not.toThrow();
+    expect(() => checkShapes(signature, { x: [1, 4, 7] })).toThrow(
+      'input x [-1, 3, -1] needs a shape that fits, got [1, 4, 7]',
+    );
+    expect(() => checkShapes(signature, { z: [1] })).toThrow('no input "z"; its inputs are x [-1, 3, -1]');
+    expect(() => checkShapes(signature, {})).toThrow('got none');
+  });
+});

@@ -1,0 +1,65 @@
+import type { ShapeClass } from '../../domain/request.js';
+import { elementCount, type ModelSignature, type Tensor, type TensorSpec } from '../../domain/tensor.js';
+import type { InputShapes } from '../workers/synthetic-load.js';
+
+type Shaped = Pick<Tensor, 'name' | 'datatype' | 'shape'>;
+
+/**
+ * The shape class of a request. Rows (the first axis of a batchable model) are in the key unless there is one: a client
+ * that batches by itself shares batches only with others that send as many rows.
+ */
+export function shapeClassOf(inputs: readonly Shaped[], isBatchable: boolean): ShapeClass {
+  let elements = 0;
+  const parts = inputs
+    .map(({ name, datatype, shape }) => {
+      elements += elementCount(shape);
+      const isOneRow = isBatchable && shape[0] === 1;
+      return `${name}:${datatype}[${(isOneRow ? shape.slice(1) : shape).join(',')}]`;
+    })
+    .sort();
+  return { key: parts.join(' '), elementCount: elements };
+}
+
+/** The class that is profiled. */
+export function shapeClassOfShapes(signature: ModelSignature, shapes: InputShapes, isBatchable: boolean): ShapeClass {
+  const inputs = signature.inputs.map(({ name, datatype }) => ({ name, datatype, shape: shapes[name] ?? [] }));
+  return shapeClassOf(inputs, isBatchable);
+}
+
+/**
+ * One request's shapes where the model leaves nothing open but the first axis of its inputs; null otherwise, and the
+ * first request has to tell.
+ */
+export function shapesFromSignature(signature: ModelSignature): InputShapes | null {
+  const shapes: Record<string, readonly number[]> = {};
+  for (const { name, shape } of signature.inputs) {
+    const concrete = shape.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
+    if (concrete.includes(-1)) return null;
+    shapes[name] = concrete;
+  }
+  return shapes;
+}
+
+/** @throws Error, in one line, when the shapes do not fit the model's inputs */
+export function checkShapes(signature: ModelSignature, shapes: InputShapes): void {
+  for (const name of Object.keys(shapes)) {
+    if (!signature.inputs.some((input) => input.name === name)) {
+      throw new Error(
+        `shape: the model has no input "${name}"; its inputs are ${signature.inputs.map(describe).join(', ')}`,
+      );
+    }
+  }
+  for (const input of signature.inputs) {
+    const shape = shapes[input.name];
+    const fits =
+      shape?.length === input.shape.length && input.shape.every((size, axis) => size === -1 || size === shape[axis]);
+    if (!fits)
+      throw new Error(
+        `shape: input ${describe(input)} needs a shape that fits, got ${shape === undefined ? 'none' : `[${shape.join(', ')}]`}`,
+      );
+  }
+}
+
+function describe({ name, shape }: TensorSpec): string {
+  return `${name} [${shape.join(', ')}]`;
+}

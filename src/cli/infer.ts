@@ -1,0 +1,230 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
+import { Prng } from '../random/prng.js';
+import {
+  DATATYPES,
+  ELEMENT_BYTES,
+  elementCount,
+  type Datatype,
+  type Tensor,
+  type TensorSpec,
+} from '../domain/tensor.js';
+import { positiveNumber, shape, UserError, withConfiguration } from './options.js';
+
+/*
+ * Sends one real request, binary tensors both ways, and says what became of it: the answer, and how its time was spent.
+ */
+
+interface InferFlags {
+  readonly url: string;
+  readonly data?: string;
+  readonly shape?: Readonly<Record<string, readonly number[]>>;
+  readonly slo?: number;
+  readonly bestEffort?: true;
+  readonly json?: true;
+}
+
+interface Metadata {
+  readonly inputs: readonly TensorSpec[];
+}
+
+interface ReplyHeader {
+  readonly model_name: string;
+  readonly model_version?: string;
+  readonly parameters?: Readonly<Record<string, string | number | boolean>>;
+  readonly outputs: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly datatype: Datatype;
+    readonly parameters: { readonly binary_data_size: number };
+  }[];
+}
+
+const SHOWN_VALUES = 8;
+
+export function inferCommand(): Command {
+  const command = new Command('infer')
+    .description('send one request to a running server and show the answer, and how its time was spent')
+    .argument('<model>', 'name of the model')
+    .option('--url <url>', 'REST address of the server', 'http://127.0.0.1:8000')
+    .option(
+      '--data <@file.json>',
+      'inputs as JSON: {"x": [[…]]} or a protocol request {"inputs": […]}; default: seeded noise',
+    )
+    .option('--shape <input=sizes>', 'shape of an input that is sent as noise, e.g. x=1,3,48,320 (repeatable)', shape)
+    .option('--slo <ms>', 'time budget, send to answer', positiveNumber)
+    .option('--best-effort', 'rather late than refused')
+    .option('--json', 'print the whole answer as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sponge infer ocr --shape x=1,3,48,320 --slo 250
+  sponge infer simple --data '{"INPUT0": [[1, 2, 3]]}' --json`,
+    )
+    .action(infer);
+  return withConfiguration(command);
+}
+
+async function infer(model: string, flags: InferFlags): Promise<void> {
+  const base = `${flags.url.replace(/\/$/, '')}/v2/models/${encodeURIComponent(model)}`;
+  const metadata = (await answerOf(await request(base, { method: 'GET' }))).json as unknown as Metadata;
+  const inputs = flags.data === undefined ? noise(metadata, flags.shape ?? {}) : given(metadata, flags.data);
+  const head = JSON.stringify({
+    inputs: inputs.map(({ name, shape: sizes, datatype, data }) => ({
+      name,
+      shape: sizes,
+      datatype,
+      parameters: { binary_data_size: data.byteLength },
+    })),
+    parameters: { binary_data_output: true, ...(flags.bestEffort === true ? { best_effort: true } : {}) },
+  });
+  const startMs = performance.now();
+  const response = await request(`${base}/infer`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(Buffer.byteLength(head)),
+      ...(flags.slo === undefined ? {} : { 'request-timeout-ms': String(flags.slo) }),
+    },
+    body: Buffer.concat([Buffer.from(head), ...inputs.map(({ data }) => data)]),
+  });
+  const { json, tail } = await answerOf(response);
+  const elapsedMs = performance.now() - startMs;
+  print(json as unknown as ReplyHeader, tail, elapsedMs, flags.json === true);
+}
+
+async function request(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch {
+    throw new UserError(`no server answers at ${new URL(url).origin}; start one with "sponge serve", or give --url`);
+  }
+}
+
+async function answerOf(response: Response): Promise<{ json: Record<string, unknown>; tail: Buffer }> {
+  const body = Buffer.from(await response.arrayBuffer());
+  const length = Number(response.headers.get('inference-header-content-length') ?? body.length);
+  const json = parseJson(body.toString('utf8', 0, length), `the answer of ${response.url}`);
+  if (!response.ok) throw new UserError(`${response.status}: ${String(json['error'] ?? response.statusText)}`);
+  return { json, tail: body.subarray(length) };
+}
+
+function parseJson(text: string, what: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    throw new UserError(`${what} is not JSON`);
+  }
+}
+
+function given(metadata: Metadata, source: string): Tensor[] {
+  const json = parseJson(source.startsWith('@') ? readText(source.slice(1)) : source, '--data');
+  const listed = json['inputs'];
+  if (Array.isArray(listed)) {
+    return (listed as (TensorSpec & { data: unknown })[]).map(({ name, datatype, shape: sizes, data }) => ({
+      name,
+      datatype,
+      shape: sizes,
+      data: encodeJsonData(name, datatype, sizes, data),
+    }));
+  }
+  return metadata.inputs.map(({ name, datatype }) => {
+    if (!(name in json)) throw new UserError(`--data has no "${name}"`);
+    const sizes = nestedShape(json[name]);
+    return { name, datatype, shape: sizes, data: encodeJsonData(name, datatype, sizes, json[name]) };
+  });
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UserError(`--data @${path}: ${(error as Error).message}`);
+  }
+}
+
+/** [[1, 2, 3]] → [1, 3]. */
+function nestedShape(value: unknown): number[] {
+  return Array.isArray(value) ? [value.length, ...(value.length === 0 ? [] : nestedShape(value[0]))] : [];
+}
+
+/** Seeded, so that a repeated call sends the same. */
+function noise(metadata: Metadata, shapes: Readonly<Record<string, readonly number[]>>): Tensor[] {
+  const prng = new Prng(1);
+  return metadata.inputs.map(({ name, datatype, shape: declared }) => {
+    const sizes = shapes[name] ?? declared.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
+    if (sizes.includes(-1)) {
+      throw new UserError(
+        `input ${name} is [${declared.join(', ')}]: say which shape to send, e.g. --shape ${name}=1,…`,
+      );
+    }
+    const count = elementCount(sizes);
+    if (datatype === 'FP32')
+      return {
+        name,
+        datatype,
+        shape: sizes,
+        data: bytesOf(Float32Array.from({ length: count }, () => prng.uniform())),
+      };
+    if (datatype === 'FP64')
+      return {
+        name,
+        datatype,
+        shape: sizes,
+        data: bytesOf(Float64Array.from({ length: count }, () => prng.uniform())),
+      };
+    // Zeros are valid for every other type; empty strings are four zero bytes each.
+    return {
+      name,
+      datatype,
+      shape: sizes,
+      data: new Uint8Array(count * (datatype === 'BYTES' ? 4 : ELEMENT_BYTES[datatype])),
+    };
+  });
+}
+
+function bytesOf(values: Float32Array | Float64Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** Flat, as JSON would carry them; what JSON cannot carry is told by its size. */
+function valuesOf(output: Tensor): unknown[] {
+  if (output.datatype === 'FP16') return [`${output.data.byteLength} bytes of FP16`];
+  return JSON.parse(jsonDataText(output)) as unknown[];
+}
+
+function print(reply: ReplyHeader, tail: Buffer, elapsedMs: number, isJson: boolean): void {
+  let offset = 0;
+  const outputs = reply.outputs.map(({ name, shape: sizes, datatype, parameters }) => {
+    // A copy, so that elements are aligned.
+    const data = Uint8Array.from(tail.subarray(offset, (offset += parameters.binary_data_size)));
+    if (!DATATYPES.includes(datatype)) throw new UserError(`output ${name} has unknown datatype ${String(datatype)}`);
+    return { name, shape: sizes, datatype, data };
+  });
+  const explained = reply.parameters ?? {};
+  if (isJson) {
+    const data = outputs.map((output) => ({ ...output, data: valuesOf(output) }));
+    console.log(JSON.stringify({ ...reply, outputs: data, elapsedMs }, null, 2));
+    return;
+  }
+  for (const output of outputs) {
+    const values = valuesOf(output);
+    const more = values.length > SHOWN_VALUES ? `, … ${values.length - SHOWN_VALUES} more` : '';
+    console.log(
+      `${output.name} ${output.datatype} [${output.shape.join(', ')}]: ${values.slice(0, SHOWN_VALUES).join(', ')}${more}`,
+    );
+  }
+  const ms = (key: string): string => `${(Number(explained[key] ?? 0) / 1000).toFixed(1)} ms`;
+  console.log(
+    [
+      `answered in ${elapsedMs.toFixed(1)} ms${explained['sponge_late'] === true ? ', LATE' : ''}`,
+      `budget ${ms('sponge_budget_us')} (network ${ms('sponge_network_delay_us')}, ${String(explained['sponge_network_delay_source'] ?? 'none')})`,
+      `queued ${ms('sponge_queue_us')}`,
+      `batch of ${String(explained['sponge_batch'] ?? '?')}`,
+      `${Number(explained['sponge_allocation_millicores'] ?? 0) / 1000} cores`,
+      `planned ${ms('sponge_predicted_us')}, took ${ms('sponge_actual_us')}`,
+    ].join(' · '),
+  );
+}

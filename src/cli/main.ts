@@ -1,0 +1,33 @@
+import { Command, CommanderError } from 'commander';
+import { SERVER_VERSION } from '../version.js';
+import { inferCommand } from './infer.js';
+import { modelsCommand } from './models.js';
+import { planCommand } from './plan.js';
+import { profileCommand } from './profile.js';
+import { serveCommand } from './serve.js';
+
+const program = new Command('sponge')
+  .description(
+    'Serves ONNX models on CPU: every request has its own deadline, and the model gets only the CPU it needs, resized in place.',
+  )
+  .version(SERVER_VERSION)
+  .showHelpAfterError('(add --help for the flags and examples)')
+  .addCommand(serveCommand())
+  .addCommand(inferCommand())
+  .addCommand(profileCommand())
+  .addCommand(planCommand())
+  .addCommand(modelsCommand());
+
+for (const command of program.commands) command.copyInheritedSettings(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // Everything thrown on purpose is one line with cause and remedy; a stack helps nobody who runs a server.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else {
+    console.error(`sponge: ${error instanceof Error ? error.message : String(error)}`);
+    if (process.env['SPONGE_DEBUG'] === '1' && error instanceof Error) console.error(error.stack);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,138 @@
+import { readFileSync, statSync } from 'node:fs';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { parse } from 'yaml';
+
+/*
+ * Every flag can also come from the environment (`--grpc-port` is `SPONGE_GRPC_PORT`) and from a YAML file given with
+ * `--config` (`grpc-port: 9001`). The command line beats the environment, the environment beats the file.
+ */
+
+const MAX_CONFIG_BYTES = 1024 * 1024;
+
+/** A command's mistake that is the user's to mend: printed as one line, exit code 1. */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+}
+
+/** Gives every option of a command its environment variable, and the command `--config`. Call after adding options. */
+export function withConfiguration(command: Command): Command {
+  for (const option of command.options) {
+    if (option.envVar === undefined && option.long !== undefined) option.env(environmentName(option));
+  }
+  command.option('--config <file>', 'YAML file with any of these flags, e.g. "grpc-port: 9001"');
+  return command.hook('preAction', (_, acting) => {
+    const path = acting.getOptionValue('config') as string | undefined;
+    if (path !== undefined) applyFile(acting, path);
+  });
+}
+
+function environmentName(option: Option): string {
+  return `SPONGE_${option.name().replaceAll('-', '_').toUpperCase()}`;
+}
+
+function applyFile(command: Command, path: string): void {
+  for (const [name, value] of Object.entries(readConfig(path))) {
+    const option = command.options.find((each) => each.name() === name && name !== 'config');
+    if (option === undefined) {
+      const known = command.options.map((each) => each.name()).filter((each) => each !== 'config');
+      throw new UserError(`${path}: unknown key "${name}"; known keys: ${known.join(', ')}`);
+    }
+    const source = command.getOptionValueSource(option.attributeName());
+    if (source === undefined || source === 'default') setFromFile(command, option, value, path);
+  }
+}
+
+function setFromFile(command: Command, option: Option, value: unknown, path: string): void {
+  const key = option.attributeName();
+  if (typeof value === 'boolean') {
+    if (!option.isBoolean() && !option.negate)
+      throw new UserError(`${path}: ${option.name()}: expected a value, got ${value}`);
+    command.setOptionValueWithSource(key, value, 'config');
+    return;
+  }
+  const texts = (Array.isArray(value) ? value : [value]).map(String);
+  try {
+    for (const text of texts) {
+      if (option.argChoices?.includes(text) === false)
+        throw new InvalidArgumentError(`allowed: ${option.argChoices.join(', ')}`);
+      const previous: unknown = command.getOptionValue(key);
+      const isFirst = command.getOptionValueSource(key) !== 'config';
+      // With choices, commander's own parser would only check them again.
+      const parsed: unknown =
+        option.parseArg === undefined || option.argChoices !== undefined
+          ? text
+          : (option.parseArg as (text: string, previous: unknown) => unknown)(text, isFirst ? undefined : previous);
+      command.setOptionValueWithSource(key, parsed, 'config');
+    }
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) throw new UserError(`${path}: ${option.name()}: ${error.message}`);
+    throw error;
+  }
+}
+
+function readConfig(path: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    if (statSync(path).size > MAX_CONFIG_BYTES) throw new Error('larger than 1 MiB');
+    value = parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UserError(
+      `--config ${path}: ${(error instanceof Error ? error.message : String(error)).split('\n')[0]!}`,
+    );
+  }
+  if (value === null || value === undefined) return {};
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw new UserError(`--config ${path}: expected "flag: value" lines`);
+  return value as Readonly<Record<string, unknown>>;
+}
+
+// ---- values ----------------------------------------------------------------------------------------------------------
+
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value > 0 && value < Infinity)) throw new InvalidArgumentError('expected a number > 0.');
+  return value;
+}
+
+export function nonNegativeNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value < Infinity)) throw new InvalidArgumentError('expected a number ≥ 0.');
+  return value;
+}
+
+export function positiveInteger(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('expected a whole number ≥ 1.');
+  return Number(text);
+}
+
+/** 0 for any free port. */
+export function port(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('expected a port, 0 to 65535.');
+  return Number(text);
+}
+
+/** Cores, fractional → integer millicores. */
+export function cores(text: string): number {
+  const millicores = Math.round(positiveNumber(text) * 1000);
+  if (millicores < 1) throw new InvalidArgumentError('expected at least 0.001 cores.');
+  return millicores;
+}
+
+/** `x=1,3,48,320`, repeatable. */
+export function shape(
+  text: string,
+  previous: Readonly<Record<string, readonly number[]>> = {},
+): Readonly<Record<string, readonly number[]>> {
+  const match = /^([^=]+)=(\d+(?:,\d+)*)$/.exec(text);
+  const sizes = match?.[2]?.split(',').map(Number) ?? [];
+  if (match === null || sizes.some((size) => size < 1 || !Number.isSafeInteger(size))) {
+    throw new InvalidArgumentError('expected <input>=<size>,<size>,… such as x=1,3,48,320.');
+  }
+  return { ...previous, [match[1]!]: sizes };
+}
+
+/** `1,2,4`, ascending. */
+export function threadCounts(text: string): readonly number[] {
+  const counts = text.split(',').map(positiveInteger);
+  return [...new Set(counts)].sort((a, b) => a - b);
+}

@@ -1,0 +1,4 @@
+import { Command } from 'commander';
+export function profileCommand(): Command {
+  return new Command('profile');
+}

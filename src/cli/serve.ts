@@ -1,0 +1,233 @@
+import { Command, Option } from 'commander';
+import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
+import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
+import { banner } from './banner.js';
+import {
+  cores,
+  nonNegativeNumber,
+  port,
+  positiveInteger,
+  positiveNumber,
+  shape,
+  threadCounts,
+  UserError,
+  withConfiguration,
+} from './options.js';
+
+const MIB = 1024 * 1024;
+
+/** As commander parses them; see the flags below. */
+interface ServeFlags {
+  readonly modelStore?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly httpPort?: number;
+  readonly grpcPort: number;
+  readonly metricsPort: number;
+  readonly serverName: string;
+  readonly slo?: number;
+  readonly queueLimit: number;
+  readonly queueMib: number;
+  readonly scaler: ServerOptions['scaler'];
+  readonly maxCores?: number;
+  readonly minCores: number;
+  readonly idleRelease: boolean;
+  readonly idleReleaseMs: number;
+  readonly group: string;
+  readonly quotaPeriodUs: number;
+  readonly threads?: readonly number[];
+  readonly policy: 'sponge' | 'paper' | 'static';
+  readonly prefer: 'cpu' | 'latency';
+  readonly cpu?: number;
+  readonly batch?: number;
+  readonly maxBatch: number;
+  readonly maxBatchMib: number;
+  readonly shape?: NonNullable<ServerOptions['shapes']>;
+  readonly refine: boolean;
+  readonly jsonLimitMib: number;
+  readonly binaryLimitMib: number;
+  readonly bodyTimeoutMs: number;
+  readonly maxCalls: number;
+  readonly hangTimeoutMs: number;
+  readonly drainSeconds: number;
+  readonly compat: ServerOptions['compat'];
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+}
+
+export function serveCommand(): Command {
+  const command = new Command('serve')
+    .description('serve a .onnx file or a model repository (<name>/<version>/model.onnx) over REST and gRPC')
+    .argument('[path]', 'a .onnx file or a folder of models')
+    .addOption(new Option('--model-store <path>', 'the same, as KServe passes it').hideHelp())
+    .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
+    .option('--port <port>', 'REST', port, 8000)
+    .addOption(new Option('--http-port <port>', 'the same, as KServe passes it').argParser(port).hideHelp())
+    .option('--grpc-port <port>', 'gRPC', port, 8001)
+    .option('--metrics-port <port>', 'metrics', port, 8002)
+    .option('--server-name <name>', 'name that /v2 answers', 'sponge')
+    .optionsGroup('Deadlines:')
+    .option(
+      '--slo <ms>',
+      'budget of requests that state none (default: max(1000, 10 × one request on one core))',
+      positiveNumber,
+    )
+    .option('--queue-limit <n>', 'requests held at a time, per model', positiveInteger, 10_000)
+    .option('--queue-mib <n>', 'input MiB held at a time, per model', positiveNumber, 1024)
+    .optionsGroup('CPU:')
+    .addOption(
+      new Option('--scaler <kind>', 'how the worker is resized')
+        .choices(['auto', 'cgroup-v2', 'cgroup-v1', 'affinity', 'none'])
+        .default('auto'),
+    )
+    .option(
+      '--max-cores <n>',
+      'largest allocation, shared by all models (default: what the machine allows, less 0.25)',
+      cores,
+    )
+    .addOption(
+      new Option('--min-cores <n>', 'smallest allocation that batches run on').argParser(cores).default(200, '0.2'),
+    )
+    .option('--idle-release-ms <ms>', 'give CPU back this long after the last work', nonNegativeNumber, 100)
+    .option('--no-idle-release', 'keep the planned CPU while idle')
+    .option('--group <name>', 'name of the CPU groups; one server at a time', 'default')
+    .option('--quota-period-us <us>', 'CFS quota period', positiveInteger, 10_000)
+    .option('--threads <list>', 'ONNX Runtime thread counts to keep sessions for, e.g. 1,2,4', threadCounts)
+    .optionsGroup('Planning:')
+    .addOption(
+      new Option(
+        '--policy <name>',
+        'sponge: plan whenever something happens; paper: once a second; static: --cpu, --batch',
+      )
+        .choices(['sponge', 'paper', 'static'])
+        .default('sponge'),
+    )
+    .addOption(
+      new Option('--prefer <what>', 'cpu: least CPU, answers come close to their deadlines; latency: keep headroom')
+        .choices(['cpu', 'latency'])
+        .default('cpu'),
+    )
+    .option('--cpu <cores>', 'allocation of --policy static', cores)
+    .option('--batch <n>', 'batch size of --policy static', positiveInteger)
+    .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
+    .option('--max-batch-mib <n>', 'most input MiB in a batch', positiveNumber, 64)
+    .option('--shape <input=sizes>', 'shape of one request to profile with, e.g. x=1,3,48,320 (repeatable)', shape)
+    .option('--no-refine', 'keep a quick profile instead of refining it in the background')
+    .optionsGroup('Limits:')
+    .option('--json-limit-mib <n>', 'largest JSON body', positiveNumber, 16)
+    .option('--binary-limit-mib <n>', 'largest binary body or gRPC message', positiveNumber, 64)
+    .option('--body-timeout-ms <ms>', 'a body must be complete this long after its first byte', positiveNumber, 30_000)
+    .option('--max-calls <n>', 'calls in progress', positiveInteger, 10_000)
+    .option(
+      '--hang-timeout-ms <ms>',
+      'a batch that runs this long and far beyond its prediction is given up',
+      positiveNumber,
+      5000,
+    )
+    .option('--drain-seconds <s>', 'time for calls in progress after SIGTERM', nonNegativeNumber, 30)
+    .addOption(
+      new Option('--compat <server>', 'status codes of another server').choices(['none', 'triton']).default('none'),
+    )
+    .optionsGroup('Logs:')
+    .addOption(
+      new Option('--log-level <level>', 'to stderr')
+        .choices(['error', 'warn', 'info', 'debug', 'silent'])
+        .default('info'),
+    )
+    .addOption(new Option('--log-format <format>', 'of log lines').choices(['text', 'json']).default('text'))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sponge serve model.onnx
+  sponge serve models/ --host 0.0.0.0 --slo 250
+  sponge serve ocr.onnx --shape x=1,3,48,320 --prefer latency
+  SPONGE_GRPC_PORT=9001 sponge serve model.onnx --config sponge.yaml
+
+Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
+    )
+    .action(serve);
+  return withConfiguration(command);
+}
+
+async function serve(path: string | undefined, flags: ServeFlags): Promise<void> {
+  const startedAtMs = performance.now();
+  const progress = progressLine();
+  const server = await startServer(serverOptions(path, flags, progress.show)).finally(progress.clear);
+  console.log(banner(server, performance.now() - startedAtMs));
+  await stopOnSignal(server);
+}
+
+function serverOptions(
+  path: string | undefined,
+  flags: ServeFlags,
+  onProgress: (message: string) => void,
+): ServerOptions {
+  const modelPath = path ?? flags.modelStore;
+  if (modelPath === undefined) throw new UserError('no model given: sponge serve <model.onnx | folder of models>');
+  return {
+    path: modelPath,
+    host: flags.host,
+    port: flags.httpPort ?? flags.port,
+    grpcPort: flags.grpcPort,
+    metricsPort: flags.metricsPort,
+    serverName: flags.serverName,
+    defaultSloMs: flags.slo ?? null,
+    queueLimits: { maxRequests: flags.queueLimit, maxBytes: flags.queueMib * MIB },
+    scaler: flags.scaler,
+    maxMillicores: flags.maxCores ?? null,
+    minMillicores: flags.minCores,
+    idleReleaseMs: flags.idleRelease ? flags.idleReleaseMs : null,
+    groupName: flags.group,
+    quotaPeriodUs: flags.quotaPeriodUs,
+    threadCounts: flags.threads ?? null,
+    policy: policyChoice(flags),
+    maxBatchSize: flags.maxBatch,
+    maxBatchBytes: flags.maxBatchMib * MIB,
+    shapes: flags.shape ?? null,
+    isRefining: flags.refine,
+    limits: {
+      maxJsonBytes: flags.jsonLimitMib * MIB,
+      maxBinaryBytes: flags.binaryLimitMib * MIB,
+      bodyTimeoutMs: flags.bodyTimeoutMs,
+      maxConcurrentCalls: flags.maxCalls,
+    },
+    hangTimeoutMs: flags.hangTimeoutMs,
+    drainMs: flags.drainSeconds * 1000,
+    compat: flags.compat,
+    logger: createLogger({ format: flags.logFormat, level: flags.logLevel }),
+    onProgress,
+  };
+}
+
+function policyChoice({ policy, prefer, cpu, batch }: ServeFlags): ServerOptions['policy'] {
+  if (policy !== 'static') return { name: policy, prefer };
+  if (cpu === undefined || batch === undefined)
+    throw new UserError('--policy static needs --cpu <cores> and --batch <n>');
+  return { name: 'static', cpuMillicores: cpu, batchSize: batch };
+}
+
+/** The first signal drains; the second ends at once. */
+async function stopOnSignal(server: Server): Promise<void> {
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, resolve);
+  });
+  for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => process.exit(1));
+  console.log(`${signal}: draining`);
+  await server.close();
+  console.log('stopped');
+  process.exit(0);
+}
+
+/** One line that is overwritten on a terminal; plain lines elsewhere. */
+function progressLine(): { show(message: string): void; clear(): void } {
+  const isTerminal = process.stderr.isTTY;
+  return {
+    show: (message) => {
+      if (isTerminal) process.stderr.write(`\r\u001b[2K${message}`);
+    },
+    clear: () => {
+      if (isTerminal) process.stderr.write('\r\u001b[2K');
+    },
+  };
+}
