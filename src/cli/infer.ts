@@ -107,7 +107,10 @@ async function answerOf(response: Response): Promise<{ json: Record<string, unkn
   const body = Buffer.from(await response.arrayBuffer());
   const length = Number(response.headers.get('inference-header-content-length') ?? body.length);
   const json = parseJson(body.toString('utf8', 0, length), `the answer of ${response.url}`);
-  if (!response.ok) throw new UserError(`${response.status}: ${String(json['error'] ?? response.statusText)}`);
+  if (!response.ok) {
+    const cause = typeof json['error'] === 'string' ? json['error'] : response.statusText;
+    throw new UserError(`${response.status}: ${cause}`);
+  }
   return { json, tail: body.subarray(length) };
 }
 
@@ -200,7 +203,7 @@ function print(reply: ReplyHeader, tail: Buffer, elapsedMs: number, isJson: bool
   const outputs = reply.outputs.map(({ name, shape: sizes, datatype, parameters }) => {
     // A copy, so that elements are aligned.
     const data = Uint8Array.from(tail.subarray(offset, (offset += parameters.binary_data_size)));
-    if (!DATATYPES.includes(datatype)) throw new UserError(`output ${name} has unknown datatype ${String(datatype)}`);
+    if (!DATATYPES.includes(datatype)) throw new UserError(`output ${name} has unknown datatype ${datatype as string}`);
     return { name, shape: sizes, datatype, data };
   });
   const explained = reply.parameters ?? {};
@@ -220,9 +223,9 @@ function print(reply: ReplyHeader, tail: Buffer, elapsedMs: number, isJson: bool
   console.log(
     [
       `answered in ${elapsedMs.toFixed(1)} ms${explained['sponge_late'] === true ? ', LATE' : ''}`,
-      `budget ${ms('sponge_budget_us')} (network ${ms('sponge_network_delay_us')}, ${String(explained['sponge_network_delay_source'] ?? 'none')})`,
+      `budget ${ms('sponge_budget_us')} (network ${ms('sponge_network_delay_us')}, ${explained['sponge_network_delay_source'] ?? 'none'})`,
       `queued ${ms('sponge_queue_us')}`,
-      `batch of ${String(explained['sponge_batch'] ?? '?')}`,
+      `batch of ${explained['sponge_batch'] ?? '?'}`,
       `${Number(explained['sponge_allocation_millicores'] ?? 0) / 1000} cores`,
       `planned ${ms('sponge_predicted_us')}, took ${ms('sponge_actual_us')}`,
     ].join(' · '),

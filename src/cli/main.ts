@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { SERVER_VERSION } from '../version.js';
+import { SERVER_VERSION } from '../adapters/serving/version.js';
 import { inferCommand } from './infer.js';
 import { modelsCommand } from './models.js';
 import { planCommand } from './plan.js';

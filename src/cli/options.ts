@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, type Command, type Option } from 'commander';
 import { parse } from 'yaml';
 
 /*

@@ -153,7 +153,9 @@ Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and i
 async function serve(path: string | undefined, flags: ServeFlags): Promise<void> {
   const startedAtMs = performance.now();
   const progress = progressLine();
-  const server = await startServer(serverOptions(path, flags, progress.show)).finally(progress.clear);
+  const server = await startServer(serverOptions(path, flags, (message) => progress.show(message))).finally(() =>
+    progress.clear(),
+  );
   console.log(banner(server, performance.now() - startedAtMs));
   await stopOnSignal(server);
 }

@@ -1,8 +1,11 @@
 import { connect } from 'node:http2';
 import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2';
 import { credentials, Metadata } from '@grpc/grpc-js';
-import type { CallOptions, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
-import { GRPCInferenceServiceClient } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import type { ClientUnaryCall, MethodDefinition, ServiceError } from '@grpc/grpc-js';
+import {
+  GRPCInferenceServiceClient,
+  GRPCInferenceServiceService,
+} from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import type { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import type { GrpcServer } from '../../src/adapters/oip/grpc/server.js';
@@ -64,33 +67,48 @@ export function createClient(target: string, options: object = {}): GRPCInferenc
   });
 }
 
-type UnaryMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  callback: (error: ServiceError | null, response: Response) => void,
-) => ClientUnaryCall;
+type Methods = typeof GRPCInferenceServiceService;
+type UnaryName = Exclude<keyof Methods, 'modelStreamInfer'>;
+type RequestOf<Name extends UnaryName> = Parameters<Methods[Name]['requestSerialize']>[0];
+type ResponseOf<Name extends UnaryName> = ReturnType<Methods[Name]['responseDeserialize']>;
 
-export interface Outcome<Response> {
+type MethodTable = { readonly [Name in UnaryName]: MethodDefinition<RequestOf<Name>, ResponseOf<Name>> };
+
+export interface CallResult<Response> {
   readonly error: ServiceError | null;
+  /** Undefined with an error. */
   readonly response: Response;
 }
 
+export interface CallSettings {
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly deadlineMs?: number;
+  readonly onStarted?: (call: ClientUnaryCall) => void;
+}
+
 /** Calls a unary method; never rejects. */
-export function call<Request, Response>(
+export function call<Name extends UnaryName>(
   client: GRPCInferenceServiceClient,
-  method: UnaryMethod<Request, Response>,
-  request: Request,
-  options: { metadata?: Record<string, string>; deadlineMs?: number; onStarted?: (call: ClientUnaryCall) => void } = {},
-): Promise<Outcome<Response>> {
+  name: Name,
+  request: RequestOf<Name>,
+  settings: CallSettings = {},
+): Promise<CallResult<ResponseOf<Name>>> {
+  const methods: MethodTable = GRPCInferenceServiceService;
+  const method = methods[name];
   const metadata = new Metadata();
-  for (const [name, value] of Object.entries(options.metadata ?? {})) metadata.set(name, value);
-  const callOptions = options.deadlineMs === undefined ? {} : { deadline: Date.now() + options.deadlineMs };
+  for (const [key, value] of Object.entries(settings.metadata ?? {})) metadata.set(key, value);
+  const options = settings.deadlineMs === undefined ? {} : { deadline: Date.now() + settings.deadlineMs };
   return new Promise((resolve) => {
-    const started = method.call(client, request, metadata, callOptions, (error, response) =>
-      resolve({ error, response }),
+    const started = client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      metadata,
+      options,
+      (error, response) => resolve({ error, response: response as ResponseOf<Name> }),
     );
-    options.onStarted?.(started);
+    settings.onStarted?.(started);
   });
 }
 
@@ -127,15 +145,14 @@ export function trailersOf(error: ServiceError | null): Record<string, unknown> 
 export interface RawAnswer {
   /** Response headers and trailers together. */
   readonly headers: Readonly<Record<string, unknown>>;
-  readonly rstCode: number;
 }
 
-/** A gRPC call written as HTTP/2, to send what no gRPC client would. Null `body`: the body is left open. */
+/** A gRPC call written as HTTP/2, to send what no gRPC client would. */
 export function rawCall(
   session: ClientHttp2Session,
   path: string,
   headers: OutgoingHttpHeaders,
-  body: Uint8Array | null,
+  body: Uint8Array,
 ): Promise<RawAnswer> {
   return new Promise((resolve) => {
     const stream = session.request({
@@ -146,14 +163,14 @@ export function rawCall(
       ...headers,
     });
     const received: Record<string, unknown> = {};
-    stream.on('response', (response) => Object.assign(received, response));
-    stream.on('trailers', (trailers) => Object.assign(received, trailers));
+    stream.on('response', (response) => void Object.assign(received, response));
+    stream.on('trailers', (trailers: object) => void Object.assign(received, trailers));
     // A reset is part of the answer.
     stream.on('error', () => undefined);
-    stream.on('close', () => resolve({ headers: received, rstCode: stream.rstCode ?? 0 }));
+    stream.on('close', () => resolve({ headers: received }));
     stream.on('end', () => stream.close());
     stream.resume();
-    if (body !== null) stream.end(body);
+    stream.end(body);
   });
 }
 

@@ -14,7 +14,7 @@ import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
 import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
 import { Telemetry } from '../telemetry/metrics.js';
-import { SERVER_VERSION } from '../../version.js';
+import { SERVER_VERSION } from './version.js';
 import { Inference } from './inference-service.js';
 import { findModels, type ModelSource } from './model-repository.js';
 import { assertReadable, ServedModel, type ServedModelOptions } from './served-model.js';
@@ -202,7 +202,7 @@ async function drained(models: readonly ServedModel[], drainMs: number): Promise
 }
 
 /** Models share the machine evenly; null leaves the machine's own limit. */
-function shareOf(maxMillicores: number | null, modelCount: number): number | null {
+export function shareOf(maxMillicores: number | null, modelCount: number): number | null {
   if (modelCount === 1) return maxMillicores;
   const total = maxMillicores ?? measureCpuCeiling().millicores;
   return Math.max(100, Math.floor(total / modelCount / 100) * 100);

@@ -14,6 +14,9 @@ import type { Compat, ErrorReply, GrpcCode } from '../status.js';
  */
 const MAX_MESSAGE_CHARACTERS = 512;
 
+/** Bytes of a message without tensors. One of names and flags has some hundreds at most. */
+const MAX_PLAIN_MESSAGE_BYTES = 1 << 20;
+
 /** A complete encoded message as it came, after decompression, and when that was. */
 export interface Frame {
   readonly bytes: Buffer;
@@ -50,8 +53,17 @@ export function unary<Request, Response>(
   };
 }
 
-/** @throws OipFailure `invalid` when `bytes` are not an encoded message of that type */
+/**
+ * A message without tensors.
+ * @throws OipFailure `invalid` when `bytes` are not an encoded message of that type; `too_large`
+ */
 export function decodeMessage<Request>(requestType: Decoder<Request>, bytes: Buffer): Request {
+  if (bytes.length > MAX_PLAIN_MESSAGE_BYTES) {
+    throw new OipFailure(
+      'too_large',
+      `message is larger than ${MAX_PLAIN_MESSAGE_BYTES} bytes, the limit of this method`,
+    );
+  }
   try {
     return requestType.decode(bytes);
   } catch {

@@ -22,9 +22,11 @@ export function readinessHandlers(service: InferenceService, context: AnswerCont
   return {
     serverLive: unary(context, ServerLiveRequest, (): ServerLiveResponse => ({ live: service.isLive() })),
     serverReady: unary(context, ServerReadyRequest, (): ServerReadyResponse => ({ ready: service.isReady() })),
-    modelReady: unary(context, ModelReadyRequest, ({ name, version }): ModelReadyResponse => ({
-      ready: service.model(name, versionOf(version)).state === 'READY',
-    })),
+    modelReady: unary(context, ModelReadyRequest, ({ name, version }): ModelReadyResponse => {
+      // Triton: a model that does not exist is not ready, and asking is no error.
+      if (context.compat === 'triton') return { ready: isModelServing(service, name, versionOf(version)) === true };
+      return { ready: service.model(name, versionOf(version)).state === 'READY' };
+    }),
   };
 }
 

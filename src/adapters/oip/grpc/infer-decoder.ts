@@ -2,7 +2,7 @@
  * One encoded `ModelInferRequest` → what it says, in the core's words. Fields are those of proto/open_inference.proto.
  *
  * Read by hand where the generated codec would let a stranger's message grow: tensor contents (see typed-contents.ts)
- * and every repeated field, whose entries are counted. Raw tensors are views of the message, not copies.
+ * and repeated fields, whose entries are counted. Raw tensors are views of the message, not copies.
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { Tensor } from '../../../domain/tensor.js';
@@ -11,8 +11,8 @@ import type { ParameterValue } from '../service.js';
 import { checkDatatype, checkLayout, checkShape } from '../tensor-layout.js';
 import { decodeTypedContents } from './typed-contents.js';
 
-/** Inputs, outputs, parameters or raw tensors in one request. The largest public models have some tens. */
-const MAX_ENTRIES = 1024;
+/** Fields in one message, where each entry of a repeated field counts. The largest public models have some tens of inputs. */
+const MAX_FIELDS = 4096;
 
 /** Sizes kept of a shape: more than `checkShape` takes, so that it is the one that refuses. */
 const MAX_SHAPE_SIZES = 64;
@@ -33,10 +33,10 @@ export interface DecodedInferRequest {
 }
 
 /**
- * @param maxTensorBytes of one typed tensor once it is in the binary layout, which may take more than its message
+ * @param maxTypedBytes of all typed tensors once they are in the binary layout, which may take more than the message
  * @throws OipFailure `invalid` for a malformed message or tensor, `too_large`, `unsupported`
  */
-export function decodeInferRequest(message: Uint8Array, maxTensorBytes: number): DecodedInferRequest {
+export function decodeInferRequest(message: Uint8Array, maxTypedBytes: number): DecodedInferRequest {
   // Views of a Buffer would be Buffers, whose `slice` does not copy as that of a Uint8Array does.
   const fields = readMessage(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
   return {
@@ -44,7 +44,7 @@ export function decodeInferRequest(message: Uint8Array, maxTensorBytes: number):
     modelVersion: fields.modelVersion,
     id: fields.id,
     parameters: fields.parameters,
-    inputs: tensorsOf(fields, maxTensorBytes),
+    inputs: tensorsOf(fields, maxTypedBytes),
     outputNames: fields.outputs.map((output) => {
       checkParameterNames(`output '${output.name}'`, output.parameterNames);
       return output.name;
@@ -75,10 +75,11 @@ interface RequestFields {
   rawContents: Uint8Array[];
 }
 
-function tensorsOf({ inputs, rawContents }: RequestFields, maxTensorBytes: number): readonly Tensor[] {
+function tensorsOf({ inputs, rawContents }: RequestFields, maxTypedBytes: number): readonly Tensor[] {
   if (rawContents.length > 0 && rawContents.length !== inputs.length) {
     throw invalid(`raw_input_contents has ${rawContents.length} entries for ${inputs.length} inputs`);
   }
+  let typedBytesLeft = maxTypedBytes;
   return inputs.map((input, index) => {
     const { name, contents } = input;
     checkParameterNames(`input '${name}'`, input.parameterNames);
@@ -88,7 +89,8 @@ function tensorsOf({ inputs, rawContents }: RequestFields, maxTensorBytes: numbe
     }
     const datatype = checkDatatype(name, input.datatype);
     const shape = checkShape(name, input.shape);
-    const data = raw ?? wellFormed(() => decodeTypedContents(name, datatype, contents, maxTensorBytes));
+    const data = raw ?? wellFormed(() => decodeTypedContents(name, datatype, contents, typedBytesLeft));
+    if (raw === undefined) typedBytesLeft -= data.length;
     const tensor: Tensor = { name, datatype, shape, data };
     checkLayout(tensor);
     return tensor;
@@ -119,9 +121,9 @@ function readMessage(message: Uint8Array): RequestFields {
         else if (fieldNumber === 2) fields.modelVersion = text(payload);
         else if (fieldNumber === 3) fields.id = text(payload);
         else if (fieldNumber === 4) readParameter(payload, parameters);
-        else if (fieldNumber === 5) pushEntry('inputs', fields.inputs, readInput(payload));
-        else if (fieldNumber === 6) pushEntry('outputs', fields.outputs, readOutput(payload));
-        else if (fieldNumber === 7) pushEntry('raw_input_contents', fields.rawContents, payload);
+        else if (fieldNumber === 5) fields.inputs.push(readInput(payload));
+        else if (fieldNumber === 6) fields.outputs.push(readOutput(payload));
+        else if (fieldNumber === 7) fields.rawContents.push(payload);
       },
     }),
   );
@@ -137,8 +139,8 @@ function readInput(message: Uint8Array): InputFields {
       if (fieldNumber === 1) input.name = text(payload);
       else if (fieldNumber === 2) input.datatype = text(payload);
       else if (fieldNumber === 3) readPackedSizes(payload, input.shape);
-      else if (fieldNumber === 4) pushEntry('parameters', input.parameterNames, readName(payload));
-      else if (fieldNumber === 5) pushEntry('contents', input.contents, payload);
+      else if (fieldNumber === 4) input.parameterNames.push(readName(payload));
+      else if (fieldNumber === 5) input.contents.push(payload);
     },
     onVarint(fieldNumber, value) {
       if (fieldNumber === 3) pushSize(input.shape, value);
@@ -152,7 +154,7 @@ function readOutput(message: Uint8Array): OutputFields {
   forEachField(message, {
     onDelimited(fieldNumber, payload) {
       if (fieldNumber === 1) output.name = text(payload);
-      else if (fieldNumber === 2) pushEntry('parameters', output.parameterNames, readName(payload));
+      else if (fieldNumber === 2) output.parameterNames.push(readName(payload));
     },
   });
   return output;
@@ -179,9 +181,7 @@ function readParameter(entry: Uint8Array, parameters: Map<string, ParameterValue
       else if (fieldNumber === 2) value = readParameterValue(payload);
     },
   });
-  if (value === undefined) return;
-  if (parameters.size >= MAX_ENTRIES) throw tooMany('parameters');
-  parameters.set(key, value);
+  if (value !== undefined) parameters.set(key, value);
 }
 
 /** The value of an `InferParameter`; undefined when it carries none. Integers beyond ±(2^53 − 1) become their digits. */
@@ -210,7 +210,7 @@ function exactNumber(integer: bigint): number | string {
 
 function readPackedSizes(payload: Uint8Array, shape: number[]): void {
   const reader = new BinaryReader(payload);
-  while (reader.pos < reader.len) pushSize(shape, BigInt(reader.int64()));
+  while (reader.pos < reader.len && shape.length < MAX_SHAPE_SIZES) pushSize(shape, BigInt(reader.int64()));
 }
 
 /** A size that no safe integer can hold stays one that `checkShape` refuses. */
@@ -229,7 +229,8 @@ interface FieldVisitor {
 /** Visits the fields of an encoded message in order; those of other wire types are skipped. */
 function forEachField(message: Uint8Array, visitor: FieldVisitor): void {
   const reader = new BinaryReader(message);
-  while (reader.pos < reader.len) {
+  for (let count = 1; reader.pos < reader.len; count++) {
+    if (count > MAX_FIELDS) throw invalid(`a message has more than ${MAX_FIELDS} fields`);
     const [fieldNumber, wireType] = reader.tag();
     if (wireType === WireType.LengthDelimited) visitor.onDelimited(fieldNumber, reader.bytes());
     else if (wireType === WireType.Varint && visitor.onVarint !== undefined)
@@ -242,15 +243,6 @@ function forEachField(message: Uint8Array, visitor: FieldVisitor): void {
 
 function text(payload: Uint8Array): string {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
-}
-
-function pushEntry<Entry>(field: string, entries: Entry[], entry: Entry): void {
-  if (entries.length >= MAX_ENTRIES) throw tooMany(field);
-  entries.push(entry);
-}
-
-function tooMany(field: string): OipFailure {
-  return invalid(`${field}: more than ${MAX_ENTRIES} entries`);
 }
 
 /** Whatever goes wrong in reading the wire format is the message's fault. */

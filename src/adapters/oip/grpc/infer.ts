@@ -29,7 +29,7 @@ const MAX_PENDING_PER_STREAM = 16;
 export interface InferContext extends AnswerContext {
   readonly service: InferenceService;
   readonly calls: Calls;
-  readonly maxTensorBytes: number;
+  readonly maxTypedBytes: number;
   /** Aborted when the server begins to close: streams take no further requests. */
   readonly closing: AbortSignal;
 }
@@ -94,10 +94,12 @@ export function modelStreamInfer(context: InferContext): handleBidiStreamingCall
       const earlier = lastWritten;
       const answer = await answering;
       await earlier;
-      pendingCount -= 1;
       if (departure.signal.aborted) return;
-      stream.write(streamResponse(answer));
-      if (stream.isPaused()) stream.resume();
+      // Called once the client's flow control has let it go: one that does not read is not read from either.
+      stream.write(streamResponse(answer), () => {
+        pendingCount -= 1;
+        if (stream.isPaused()) stream.resume();
+      });
     };
     const finish = (): void => {
       void lastWritten.then(() => stream.end());
@@ -132,7 +134,7 @@ async function answerInfer(
 ): Promise<Answer> {
   let id = requestId;
   try {
-    const request = decodeInferRequest(frame.bytes, context.maxTensorBytes);
+    const request = decodeInferRequest(frame.bytes, context.maxTypedBytes);
     if (request.id !== '') id = request.id;
     const modelVersion = versionOf(request.modelVersion);
     const model = context.service.model(request.modelName, modelVersion);

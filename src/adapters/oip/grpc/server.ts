@@ -5,6 +5,7 @@
  * line on stderr, connections are counted, and closing can end those that outlast the grace period (grpc-js's own
  * `forceShutdown` only finds them with channelz on, which costs every call).
  */
+import { setMaxListeners } from 'node:events';
 import { createServer } from 'node:net';
 import type { Server as NetServer, Socket } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -64,6 +65,8 @@ export interface GrpcServer {
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const { limits } = options;
   const closing = new AbortController();
+  // One listener a stream; Node's warning at 11 is meant for leaks.
+  setMaxListeners(0, closing.signal);
   const calls = new Calls(options);
   const server = createGrpcServer(options, calls, closing.signal);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -102,7 +105,7 @@ function createGrpcServer(options: GrpcServerOptions, calls: Calls, closing: Abo
     'grpc.enable_channelz': 0,
   });
   const context: AnswerContext = { compat, ...(logger === undefined ? {} : { logger }) };
-  const inferContext = { ...context, service, calls, maxTensorBytes: limits.maxBinaryBytes, closing };
+  const inferContext = { ...context, service, calls, maxTypedBytes: limits.maxBinaryBytes, closing };
   server.addService(framed({ ...InferenceDefinition, ...INFER_WITHOUT_COPY }, nowMs), {
     ...readinessHandlers(service, context),
     ...metadataHandlers(service, context),

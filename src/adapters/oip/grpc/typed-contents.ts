@@ -33,6 +33,9 @@ type TypedDatatype = keyof typeof CONTENT_FIELDS;
 
 const LAST_CONTENT_FIELD = 8;
 
+/** Elements sent one by one, which takes about 0.1 µs each; packed ones are not bounded but by their bytes. */
+const MAX_RUNS = 1 << 20;
+
 /** Bytes of a BYTES element's length prefix in the binary layout. */
 const LENGTH_PREFIX_BYTES = 4;
 
@@ -57,7 +60,10 @@ export function decodeTypedContents(
   }
   const byteCount = measure(tensorName, datatype, parts);
   if (byteCount > maxBytes) {
-    throw new OipFailure('too_large', `tensor '${tensorName}': ${byteCount} bytes, more than the limit of ${maxBytes}`);
+    throw new OipFailure(
+      'too_large',
+      `tensor '${tensorName}': ${byteCount} bytes, more than are left of the limit, ${maxBytes}`,
+    );
   }
   return datatype === 'FP32' || datatype === 'FP64'
     ? joinRuns(parts, datatype, byteCount)
@@ -68,7 +74,13 @@ export function decodeTypedContents(
 function measure(tensorName: string, datatype: TypedDatatype, parts: readonly Uint8Array[]): number {
   const field = CONTENT_FIELDS[datatype];
   let byteCount = 0;
+  let runCount = 0;
   forEachRun(parts, ({ bytes, reader, fieldNumber, end }) => {
+    runCount += 1;
+    if (runCount > MAX_RUNS) {
+      const cause = `more than ${MAX_RUNS} elements sent one by one`;
+      throw new OipFailure('too_large', `tensor '${tensorName}': ${cause}, send it in raw_input_contents`);
+    }
     if (fieldNumber !== field.number) {
       throw new OipFailure('invalid', `tensor '${tensorName}': ${datatype} elements belong in ${field.name}`);
     }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes generated/ from the .proto files: `npm run generate`, which puts buf and the ts-proto plugin on the PATH.
+# Writes generated/ from the .proto files: `npm run generate:grpc`, which puts buf and the ts-proto plugin on the PATH.
 set -eu
 cd "$(dirname "$0")/.."
 buf generate proto --template buf.gen.yaml
