@@ -41,6 +41,7 @@ export interface SystemOptions {
   readonly policy: Policy;
   readonly models: LatencyModels;
   readonly config: SystemConfig;
+  /** Told of everything, causes before their effects. It must not call into the system. */
   readonly onEvent: (event: Event) => void;
 }
 
@@ -55,11 +56,12 @@ export interface SystemStatus {
 /** The worker and its allocation, lent while there is nothing else to do: for refining the profile in the background. */
 export interface Lease {
   resize(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void;
+  /** Gives both back. Calling it again does nothing. */
   release(): void;
 }
 
 export interface System {
-  /** `onOutcome` is called exactly once; before this returns when the request is refused at once. */
+  /** `onOutcome` is called exactly once; before this returns when the request is refused at once. It may submit and cancel. */
   submit(request: InferRequest, onOutcome: OnOutcome): void;
   /** The client left. */
   cancel(sequence: number): void;
@@ -87,8 +89,8 @@ export function createSystem(options: SystemOptions): System {
   };
   let onWanted: (() => void) | null = null;
   const emit = (event: Event): void => {
-    controller.observe(event);
     options.onEvent(event);
+    controller.observe(event);
     if (event.kind === 'request-admitted' && onWanted !== null) {
       const wanted = onWanted;
       onWanted = null;
@@ -120,7 +122,7 @@ export function createSystem(options: SystemOptions): System {
     emit,
   });
   controller.start(pipeline);
-  let isLeased = false;
+  let lease: Lease | null = null;
 
   return {
     submit: (request, onOutcome) => pipeline.submit(request, onOutcome),
@@ -134,20 +136,22 @@ export function createSystem(options: SystemOptions): System {
     }),
     lease: (when, wanted) => {
       const isAvailable = when === 'idle' ? pipeline.isIdle : pipeline.runningThreads === 0;
-      if (isLeased || !isAvailable || !pipeline.isWorkerReady) return null;
-      isLeased = true;
+      if (lease !== null || !isAvailable || !pipeline.isWorkerReady) return null;
       onWanted = wanted;
       pipeline.setLeased(true);
       controller.setPaused(true);
-      return {
+      const granted: Lease = {
         resize: (cpuMillicores, onApplied) => controller.resizeTo(cpuMillicores, onApplied),
         release: () => {
-          isLeased = false;
+          if (lease !== granted) return;
+          lease = null;
           onWanted = null;
           controller.setPaused(false);
           pipeline.setLeased(false);
         },
       };
+      lease = granted;
+      return granted;
     },
     drain: (onDrained) => pipeline.drain(onDrained),
     stop: () => {

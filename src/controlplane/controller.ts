@@ -3,7 +3,8 @@
  * plans at each tick and (event-driven planners) when an arrival breaks the plan or a batch ends, publishes the plan and
  * resizes the worker in place.
  *
- * When it resizes: growth at once. A shrink only to 90 % or less of what is granted, and not sooner than `SHRINK_DWELL_MS`
+ * When it resizes: growth at once, but not beyond the threads of the running batch while a fast scaler can do the rest in
+ * time for the next one. A shrink only to 90 % or less of what is granted, and not sooner than `SHRINK_DWELL_MS`
  * after the last resize (every quota write refills the kernel's bucket, so frequent writes would undo the quota), and
  * never below the threads of the running batch: it keeps its threads, and more threads than CPU stall each other. So
  * growth is quota first, then threads (with the next batch); a shrink is threads first, then quota.
@@ -79,15 +80,18 @@ export class Controller {
   #grantedMillicores: number;
   /** Asked for last; equals granted when no resize is under way. */
   #requestedMillicores: number;
+  #resizeCount = 0;
   #lastResizeAtMs = -Infinity;
   #arrivalClass: ShapeClass | null = null;
-  /** Refused as infeasible since the last batch or tick. */
-  #refusedClass: ShapeClass | null = null;
+  /** Refused as infeasible, and admitted, since the last tick; by key. */
+  readonly #refusedClasses = new Map<string, ShapeClass>();
+  readonly #admittedClasses = new Set<string>();
   #tickTimer: Timer | null = null;
   #shrinkTimer: Timer | null = null;
   #idleSinceMs: number | null = null;
   #isPaused = false;
   #isPlanning = false;
+  #hasArrivalWhilePlanning = false;
 
   constructor(options: ControllerOptions) {
     this.#clock = options.clock;
@@ -112,7 +116,7 @@ export class Controller {
   start(plane: ControlledPlane): void {
     this.#plane = plane;
     this.#replan('start');
-    this.#scheduleTick();
+    this.#scheduleTick(this.#clock.nowMs() + this.#planner.tickMs);
   }
 
   stop(): void {
@@ -127,20 +131,23 @@ export class Controller {
       case 'request-admitted':
         this.#estimator.observeArrival(event.atMs);
         this.#arrivalClass = event.request.shapeClass;
+        this.#admittedClasses.add(event.request.shapeClass.key);
         this.#idleSinceMs = null;
         if (this.#planner.isEventDriven) this.#replanIfBroken();
         else this.#resize();
         return;
       case 'batch-ended':
-        this.#refusedClass = null;
+        this.#noteIdle(); // Its members may all have left before it ended.
         if (this.#planner.isEventDriven) this.#replan('batch-end');
         else this.#resize();
         return;
-      case 'request-finished':
-        if (event.outcome.kind === 'rejected-infeasible') this.#refusedClass = event.request.shapeClass;
+      case 'request-finished': {
+        const { shapeClass } = event.request;
+        if (event.outcome.kind === 'rejected-infeasible') this.#refusedClasses.set(shapeClass.key, shapeClass);
         // The queue may have become empty without a batch: expiry, cancellation.
         this.#noteIdle();
         return;
+      }
       case 'worker-ready':
         this.#replan('worker');
         return;
@@ -166,19 +173,20 @@ export class Controller {
     });
     this.#requestedMillicores = cpuMillicores;
     this.#lastResizeAtMs = nowMs;
+    const resizeId = ++this.#resizeCount;
     this.#scaler.resize(cpuMillicores, (result) => {
-      this.#onApplied(cpuMillicores, result);
+      this.#onApplied(resizeId, result);
       onApplied(result);
     });
   }
 
   // ---- planning ----------------------------------------------------------------------------------------------------
 
-  #scheduleTick(): void {
-    this.#tickTimer = this.#clock.schedule(this.#clock.nowMs() + this.#planner.tickMs, () => {
-      this.#relaxRefusedClass();
+  #scheduleTick(atMs: number): void {
+    this.#tickTimer = this.#clock.schedule(atMs, () => {
+      this.#relaxRefusedClasses();
       this.#replan('tick');
-      if (this.#plane !== null) this.#scheduleTick();
+      if (this.#plane !== null) this.#scheduleTick(atMs + this.#planner.tickMs);
     });
   }
 
@@ -186,35 +194,48 @@ export class Controller {
    * A model that has come to think that nothing can be on time refuses everything and never sees the batch that would
    * correct it: while a class is only refused, its model is led back to the profile, a little each tick.
    */
-  #relaxRefusedClass(): void {
-    if (this.#refusedClass !== null) this.#models.relax(this.#refusedClass);
-    this.#refusedClass = null;
+  #relaxRefusedClasses(): void {
+    for (const [key, shapeClass] of this.#refusedClasses) {
+      if (!this.#admittedClasses.has(key)) this.#models.relax(shapeClass);
+    }
+    this.#refusedClasses.clear();
+    this.#admittedClasses.clear();
   }
 
   #replanIfBroken(): void {
+    if (this.#isPlanning) {
+      // Somebody was told that a request is given up, and sent another one.
+      this.#hasArrivalWhilePlanning = true;
+      return;
+    }
     const view = this.#view();
     if (view === null) return;
-    if (this.#isRunnable() && this.#planner.holds(view)) return;
-    this.#replan('arrival');
+    if (this.#isRunnable(view.snapshot) && this.#planner.holds(view)) return;
+    this.#replanFrom(view, 'arrival');
   }
 
-  /** The CPU was released: the plan in force may hold, but nothing runs on the idle allocation. */
-  #isRunnable(): boolean {
-    return this.#requestedMillicores >= this.#plan.cpuMillicores;
+  /** The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue. */
+  #isRunnable(snapshot: QueueSnapshot): boolean {
+    return this.#requestedMillicores >= this.#usableMillicores(this.#withSetAside(this.#plan, snapshot).cpuMillicores);
   }
 
   #replan(trigger: Trigger): void {
     const view = this.#view();
-    // Giving requests up emits events that lead back here; the plan that is being made covers them.
-    if (view === null || this.#isPlanning) return;
+    if (view !== null) this.#replanFrom(view, trigger);
+  }
+
+  #replanFrom(view: PlannerView, trigger: Trigger): void {
     this.#isPlanning = true;
     const { plan, hopeless } = this.#models.isProvisional ? this.#provisionalPlan() : this.#planner.plan(view);
     this.#plan = this.#withSetAside(plan, view.snapshot);
-    if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => view.snapshot.sequences[index]!));
     this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
+    if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => view.snapshot.sequences[index]!));
     this.#isPlanning = false;
     this.#noteIdle();
     this.#resize();
+    if (!this.#hasArrivalWhilePlanning) return;
+    this.#hasArrivalWhilePlanning = false;
+    this.#replanIfBroken();
   }
 
   /** Until anything was measured: the largest allocation, one at a time. */
@@ -266,7 +287,17 @@ export class Controller {
     const { idleReleaseMs, idleMillicores } = this.#config;
     const isReleased =
       this.#idleSinceMs !== null && idleReleaseMs !== null && nowMs - this.#idleSinceMs >= idleReleaseMs;
-    return isReleased ? idleMillicores : this.#plan.cpuMillicores;
+    return isReleased ? idleMillicores : this.#usableMillicores(this.#plan.cpuMillicores);
+  }
+
+  /**
+   * CPU beyond the threads of the running batch serves only the next one: where growing takes no time, that one's start
+   * is soon enough. What is granted already stays.
+   */
+  #usableMillicores(cpuMillicores: number): number {
+    const { runningThreads } = this.#plane!;
+    if (runningThreads === 0 || this.#scaler.expectedDelayMs > MAX_AWAITED_RESIZE_MS) return cpuMillicores;
+    return Math.min(cpuMillicores, Math.max(this.#requestedMillicores, runningThreads * 1000));
   }
 
   #resize(): void {
@@ -275,24 +306,26 @@ export class Controller {
     const target = this.#targetMillicores(nowMs);
     this.#shrinkTimer?.cancel();
     this.#shrinkTimer = null;
-    const isGrowth = target > this.#requestedMillicores;
-    if (isGrowth) this.resizeTo(target);
-    else if (target < this.#requestedMillicores) this.#shrink(nowMs, target);
-    else this.#scheduleIdleRelease(nowMs);
+    if (target < this.#requestedMillicores) this.#shrink(nowMs, target);
+    else {
+      if (target > this.#requestedMillicores) this.resizeTo(target);
+      this.#scheduleIdleRelease(nowMs);
+    }
     this.#plane.setPlan(this.#plan, this.#isGrowthAwaited());
   }
 
   #shrink(nowMs: number, target: number): void {
     const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
+    const isWorthIt = target <= this.#requestedMillicores * SHRINK_FRACTION;
     // The running batch keeps its threads; its end comes back here.
     const isHeldByThreads = Math.ceil(target / 1000) < this.#plane!.runningThreads;
-    if (target > this.#requestedMillicores * SHRINK_FRACTION || isHeldByThreads)
-      return this.#scheduleIdleRelease(nowMs);
-    if (nowMs < mayShrinkAtMs) this.#shrinkTimer = this.#clock.schedule(mayShrinkAtMs, () => this.#resize());
-    else {
-      this.resizeTo(target);
-      this.#scheduleIdleRelease(nowMs);
+    const mayShrink = isWorthIt && !isHeldByThreads;
+    if (mayShrink && nowMs < mayShrinkAtMs) {
+      this.#shrinkTimer = this.#clock.schedule(mayShrinkAtMs, () => this.#resize());
+      return;
     }
+    if (mayShrink) this.resizeTo(target);
+    this.#scheduleIdleRelease(nowMs);
   }
 
   #scheduleIdleRelease(nowMs: number): void {
@@ -307,10 +340,10 @@ export class Controller {
     return isPending && this.#scaler.expectedDelayMs <= MAX_AWAITED_RESIZE_MS;
   }
 
-  #onApplied(requestedMillicores: number, result: ResizeResult): void {
+  #onApplied(resizeId: number, result: ResizeResult): void {
     const atMs = this.#clock.nowMs();
-    // Superseded by a newer request: its own answer follows.
-    const isCurrent = requestedMillicores === this.#requestedMillicores;
+    // Superseded by a newer one otherwise, whose own answer comes too.
+    const isCurrent = resizeId === this.#resizeCount;
     if (result.kind === 'refused') {
       if (isCurrent) this.#requestedMillicores = this.#grantedMillicores;
       this.#emit({ kind: 'resize-refused', atMs, message: result.message });

@@ -29,14 +29,14 @@ export interface AdmissionView {
   readonly heldBytes: number;
   readonly limits: QueueLimits;
   /** Time from now until what is queued would be done at the largest allocation. */
-  readonly backlogMs: () => number;
+  backlogMs(): number;
 }
 
 export type AdmissionDecision =
   | {
       readonly kind: 'admit';
       readonly request: AdmittedRequest;
-      /** To wait behind all others: best effort whose deadline is out of reach. */
+      /** To wait behind all others: it may be late, and will be. */
       readonly isSetAside: boolean;
     }
   | { readonly kind: 'refuse'; readonly outcome: Exclude<Outcome, { kind: 'completed' }> };
@@ -67,8 +67,7 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
     const retryAfterMs = view.workerReadyAtMs - nowMs;
     return refuse({ kind: 'failed', reason: 'model_unavailable', message: 'the model is restarting', retryAfterMs });
   }
-  const isSetAside = request.isBestEffort && bestCaseMs > remainingBudgetMs;
-  return { kind: 'admit', request: request as AdmittedRequest, isSetAside };
+  return { kind: 'admit', request: request as AdmittedRequest, isSetAside: bestCaseMs > remainingBudgetMs };
 }
 
 function refuse(outcome: Exclude<Outcome, { kind: 'completed' }>): AdmissionDecision {

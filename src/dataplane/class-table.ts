@@ -11,8 +11,9 @@ export class ClassTable {
   /** Few classes are in a queue at a time, mostly one: a linear search beats a map. */
   indexOf(entry: QueueEntry): number {
     const { shapeClass } = entry.request;
-    const known = this.classes.findIndex((each) => each.key === shapeClass.key);
-    if (known >= 0) return known;
+    for (let index = 0; index < this.classes.length; index++) {
+      if (this.classes[index]!.key === shapeClass.key) return index;
+    }
     this.models.push(entry.model);
     return this.classes.push(shapeClass) - 1;
   }

@@ -1,12 +1,5 @@
 import type { Clock, Timer } from '../clock/clock.js';
-import { EdfQueue } from './edf-queue.js';
-
-interface Watched {
-  readonly sequence: number;
-  readonly dueAtMs: number;
-  readonly priority: number;
-  readonly byteCount: number;
-}
+import { EdfQueue, type Queueable } from './edf-queue.js';
 
 /**
  * Fires for each watched request when its deadline passes, with one live timer: a request is told within a timer's
@@ -15,7 +8,7 @@ interface Watched {
 export class Deadlines {
   readonly #clock: Clock;
   readonly #onDue: (sequence: number, nowMs: number) => void;
-  readonly #watched = new EdfQueue<Watched>();
+  readonly #watched = new EdfQueue<Queueable>();
   #timer: Timer | null = null;
   #timerAtMs = Infinity;
 
@@ -24,13 +17,18 @@ export class Deadlines {
     this.#onDue = onDue;
   }
 
-  watch(sequence: number, dueAtMs: number): void {
-    this.#watched.push({ sequence, dueAtMs, priority: 0, byteCount: 0 });
+  watch(request: Queueable): void {
+    this.#watched.push(request);
     this.#arm();
   }
 
   forget(sequence: number): void {
     this.#watched.remove(sequence);
+  }
+
+  /** Nothing is watched any more. */
+  stop(): void {
+    this.#timer?.cancel();
   }
 
   /** A timer that is too early finds nothing due and arms itself again: cheaper than re-arming at every removal. */

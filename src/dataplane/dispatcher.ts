@@ -147,6 +147,12 @@ export class Dispatcher {
     if (!isLeased) this.#dispatch();
   }
 
+  /** Cancels all timers, as the server shuts down. A running batch's result is still taken. */
+  stop(): void {
+    this.#wakeTimer?.cancel();
+    this.#hangWatch.stop();
+  }
+
   // ---- starting ----------------------------------------------------------------------------------------------------
 
   #dispatch(): void {
@@ -258,7 +264,7 @@ export class Dispatcher {
 
   #complete(nowMs: number, batch: RunningBatch, result: Extract<BatchResult, { kind: 'completed' }>): void {
     batch.members.forEach((entry, index) => {
-      if (entry.state === 'finished') return; // The client left while it ran.
+      // No effect where the client left while it ran.
       this.#held.finish(nowMs, entry, {
         kind: 'completed',
         isLate: nowMs > entry.request.dueAtMs,
@@ -294,8 +300,9 @@ export class Dispatcher {
 
   #onReady(): void {
     this.#isWorkerReady = true;
+    const waiting = this.#held.waiting(); // What arrives because of this news is staged on arrival.
     this.#emit({ kind: 'worker-ready', atMs: this.#clock.nowMs() });
-    for (const entry of this.#held.waiting()) this.stage(entry);
+    for (const entry of waiting) if (entry.state === 'queued') this.stage(entry);
   }
 
   #onLost(message: string, restartEstimateMs: number): void {
@@ -313,7 +320,12 @@ export class Dispatcher {
     for (const entry of this.#held.waiting()) {
       entry.isStaged = false;
       if (this.#outlastsRestart(entry)) continue;
-      const outcome = { kind: 'failed', reason: 'model_unavailable', message, retryAfterMs: restartEstimateMs } as const;
+      const outcome = {
+        kind: 'failed',
+        reason: 'model_unavailable',
+        message,
+        retryAfterMs: restartEstimateMs,
+      } as const;
       this.#held.finish(nowMs, entry, outcome);
     }
   }
@@ -325,11 +337,7 @@ export class Dispatcher {
 }
 
 /** The first staged entries in queue order. Entries still being staged are few; twice the limit looks past them. */
-function stagedHead(
-  queue: QueueView,
-  table: ClassTable,
-  isEligible: (entry: QueueEntry) => boolean,
-): Candidate[] {
+function stagedHead(queue: QueueView, table: ClassTable, isEligible: (entry: QueueEntry) => boolean): Candidate[] {
   const candidates: Candidate[] = [];
   for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
     if (!entry.isStaged || !isEligible(entry)) continue;

@@ -32,6 +32,12 @@ export class HangWatch {
     this.#timers.delete(batch.batchId);
   }
 
+  /** Gives up watching: the process is about to end with the server. */
+  stop(): void {
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+  }
+
   #check(batch: RunningBatch): void {
     const nowMs = this.#clock.nowMs();
     const progress = batch.progress(nowMs);

@@ -13,16 +13,18 @@ import type { InferRequest } from '../domain/request.js';
 import { Deadlines } from './deadlines.js';
 import { EdfQueue } from './edf-queue.js';
 import { mayBeLate, type OnOutcome, type QueueEntry } from './queue-entry.js';
+import { QueueOrder } from './queue-order.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** A queue to look at; only `HeldRequests` changes it. */
-export type QueueView = Pick<EdfQueue<QueueEntry>, 'size' | 'peek' | 'firstInOrder' | 'toSortedArray'>;
+export type QueueView = Pick<EdfQueue<QueueEntry>, 'size' | 'peek' | 'firstInOrder'>;
 
 export class HeldRequests {
   readonly #workers: WorkerPool;
   readonly #emit: (event: Event) => void;
   readonly #entries = new Map<number, QueueEntry>();
   readonly #queue = new EdfQueue<QueueEntry>();
+  readonly #queueOrder = new QueueOrder();
   readonly #setAside = new EdfQueue<QueueEntry>();
   readonly #deadlines: Deadlines;
   #byteCount = 0;
@@ -61,6 +63,11 @@ export class HeldRequests {
     return this.#entries.get(sequence);
   }
 
+  /** The queue in its order, for looking at all of it; not to be kept. */
+  queueInOrder(): readonly QueueEntry[] {
+    return this.#queueOrder.list();
+  }
+
   /** Everything that waits: the queue in its order, then what is set aside. A list of its own. */
   waiting(): QueueEntry[] {
     return [...this.#queue.toSortedArray(), ...this.#setAside.toSortedArray()];
@@ -75,8 +82,14 @@ export class HeldRequests {
   /** Into the queue where its flags say. Also for one that is tried again. */
   enqueue(entry: QueueEntry): void {
     entry.state = 'queued';
-    (entry.isSetAside ? this.#setAside : this.#queue).push(entry);
-    if (!entry.request.isBestEffort) this.#deadlines.watch(entry.sequence, entry.request.dueAtMs);
+    if (entry.isSetAside) this.#setAside.push(entry);
+    else {
+      this.#queue.push(entry);
+      this.#queueOrder.add(entry);
+    }
+    // Behind all others already and not to be refused: its deadline changes nothing.
+    const isIndifferent = entry.isSetAside && mayBeLate(entry.request);
+    if (!isIndifferent) this.#deadlines.watch(entry.request);
   }
 
   /** Out of the queue and into a batch. */
@@ -100,8 +113,12 @@ export class HeldRequests {
     this.finish(nowMs, entry, outcome);
   }
 
-  /** The one outcome of a request that the worker has no part in any more. */
+  /**
+   * The one outcome of a request that the worker has no part in any more. A finished one is left alone: whoever is told of
+   * an outcome may cancel other requests, also those that a loop here is about to finish.
+   */
   finish(nowMs: number, entry: QueueEntry, outcome: Outcome): void {
+    if (entry.state === 'finished') return;
     if (entry.state === 'queued') this.#dequeue(entry);
     entry.state = 'finished';
     this.#entries.delete(entry.sequence);
@@ -116,8 +133,9 @@ export class HeldRequests {
     onOutcome(outcome);
   }
 
-  /** Ends all of them, running ones included, as the server shuts down. */
+  /** Ends all of them, running ones included, as the server shuts down; no timer is left. */
   abandon(nowMs: number): void {
+    this.#deadlines.stop();
     for (const entry of [...this.#entries.values()]) {
       this.finish(nowMs, entry, {
         kind: 'failed',

@@ -8,22 +8,19 @@ import type { Dispatcher } from './dispatcher.js';
 import type { HeldRequests } from './held-requests.js';
 import { decideShedding } from './overload.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
-
-export interface ShedderConfig {
-  readonly maxMillicores: number;
-  /** The most requests that memory lets share a batch. */
-  readonly maxBatchSize: number;
-}
+import type { WorkerPool } from './worker-pool.js';
 
 export class LoadShedder {
   readonly #held: HeldRequests;
   readonly #dispatcher: Dispatcher;
-  readonly #config: ShedderConfig;
+  readonly #workers: WorkerPool;
+  readonly #maxMillicores: number;
 
-  constructor(held: HeldRequests, dispatcher: Dispatcher, config: ShedderConfig) {
+  constructor(held: HeldRequests, dispatcher: Dispatcher, workers: WorkerPool, maxMillicores: number) {
     this.#held = held;
     this.#dispatcher = dispatcher;
-    this.#config = config;
+    this.#workers = workers;
+    this.#maxMillicores = maxMillicores;
   }
 
   /**
@@ -35,7 +32,7 @@ export class LoadShedder {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued' || entry.isSetAside) continue;
       const startAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
-      const finishAtMs = startAtMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+      const finishAtMs = startAtMs + entry.model.predictedLatencyMs(1, this.#maxMillicores);
       if (mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs) this.#held.moveAside(entry);
       else this.#reject(nowMs, entry);
     }
@@ -43,16 +40,18 @@ export class LoadShedder {
 
   /** Gives up the fewest queued requests such that the largest allocation meets all others. */
   shed(nowMs: number): void {
-    const { maxMillicores, maxBatchSize } = this.#config;
+    const { maxBatchSize } = this.#workers;
+    const maxMillicores = this.#maxMillicores;
     const table = new ClassTable();
-    const work = this.#held.queue.toSortedArray().map((entry) => ({
+    const work = this.#held.queueInOrder().map((entry) => ({
       sequence: entry.sequence,
       dueAtMs: entry.request.dueAtMs,
       classIndex: table.indexOf(entry),
     }));
     const freeAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs');
     for (const sequence of decideShedding({ work, models: table.models, freeAtMs, maxMillicores, maxBatchSize })) {
-      const entry = this.#held.get(sequence)!;
+      const entry = this.#held.get(sequence);
+      if (entry?.state !== 'queued') continue;
       if (mayBeLate(entry.request)) this.#held.moveAside(entry);
       else this.#reject(nowMs, entry);
     }
@@ -60,17 +59,17 @@ export class LoadShedder {
 
   /** Time from now until all that is queued would be done at the largest allocation; an estimate for people and Retry-After. */
   backlogMs(nowMs: number): number {
-    const { maxMillicores, maxBatchSize } = this.#config;
+    const { maxBatchSize } = this.#workers;
     const head = this.#held.queue.peek() ?? this.#held.setAside.peek();
     const restartMs = Math.max(0, this.#dispatcher.readyAtMs(nowMs) - nowMs);
     const startMs = this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs') + restartMs;
     if (head === undefined) return startMs;
-    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, maxMillicores);
+    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#maxMillicores);
     return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
   }
 
   #reject(nowMs: number, entry: QueueEntry): void {
-    const bestCaseMs = entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    const bestCaseMs = entry.model.plannedLatencyMs(1, this.#maxMillicores);
     const backlogMs = this.backlogMs(nowMs);
     this.#held.withdraw(nowMs, entry, {
       kind: 'rejected-overload',

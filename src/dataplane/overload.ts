@@ -22,10 +22,11 @@ export interface OverloadView {
 /** Sequences to give up. */
 export function decideShedding(view: OverloadView): readonly number[] {
   const { work, models, maxMillicores } = view;
-  const isOneClass = work.every((request) => request.classIndex === work[0]!.classIndex);
+  const [head] = work;
+  if (head === undefined) return [];
+  const isOneClass = work.every((request) => request.classIndex === head.classIndex);
   if (!isOneClass) return shedMixed(view);
-  const [model] = models;
-  if (model === undefined) return [];
+  const model = models[head.classIndex]!;
   const lost = shedForOverload({
     freeAtMs: view.freeAtMs,
     dueAtMs: work.map((request) => request.dueAtMs),

@@ -5,7 +5,7 @@
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { Plan } from '../domain/plan.js';
-import type { QueueSnapshot } from '../domain/queue-snapshot.js';
+import type { QueuedWork, QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { InferRequest } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import type { QueueLimits } from './admission.js';
@@ -53,10 +53,7 @@ export class Pipeline {
     this.#emit = emit;
     this.#held = new HeldRequests(clock, workers, emit);
     this.#dispatcher = new Dispatcher({ ...options, held: this.#held });
-    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, {
-      maxMillicores: config.maxMillicores,
-      maxBatchSize: workers.maxBatchSize,
-    });
+    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores);
   }
 
   get queueDepth(): number {
@@ -85,6 +82,7 @@ export class Pipeline {
     const nowMs = this.#clock.nowMs();
     this.#emit({ kind: 'request-received', atMs: nowMs, request });
     const model = this.#models.forClass(request.shapeClass);
+    const shedder = this.#shedder;
     const decision = this.#policy.admit(nowMs, request, {
       isDraining: this.#isDraining,
       workerReadyAtMs: this.#dispatcher.readyAtMs(nowMs),
@@ -93,7 +91,9 @@ export class Pipeline {
       heldRequests: this.#held.count,
       heldBytes: this.#held.byteCount,
       limits: this.#config.queueLimits,
-      backlogMs: () => this.#shedder.backlogMs(nowMs),
+      backlogMs() {
+        return shedder.backlogMs(nowMs);
+      },
     });
     if (decision.kind === 'refuse') {
       this.#held.report(nowMs, request, decision.outcome, onOutcome);
@@ -110,6 +110,7 @@ export class Pipeline {
       onOutcome,
       isStaged: false,
       isSetAside: decision.isSetAside,
+      isListed: false,
       isRetry: false,
       state: 'queued',
     };
@@ -148,13 +149,18 @@ export class Pipeline {
     this.#dispatcher.setAllocation(cpuMillicores);
   }
 
-  /** What a plan depends on; O(n log n) in the queue, so it is taken only to plan. */
+  /** What a plan depends on; O(n) in the queue, so it is taken only to plan. */
   snapshot(): QueueSnapshot {
     const table = new ClassTable();
-    const entries = this.#held.queue.toSortedArray();
+    const work: QueuedWork[] = [];
+    const sequences: number[] = [];
+    for (const entry of this.#held.queueInOrder()) {
+      work.push({ dueAtMs: entry.request.dueAtMs, classIndex: table.indexOf(entry) });
+      sequences.push(entry.sequence);
+    }
     return {
-      work: entries.map((entry) => ({ dueAtMs: entry.request.dueAtMs, classIndex: table.indexOf(entry) })),
-      sequences: entries.map((entry) => entry.sequence),
+      work,
+      sequences,
       classes: table.classes,
       inFlight: this.#dispatcher.inFlight(this.#clock.nowMs()),
       maxBatchSize: this.#workers.maxBatchSize,
@@ -168,8 +174,10 @@ export class Pipeline {
     this.#held.whenEmpty(onDrained);
   }
 
-  /** Ends every held request with `failed/draining`: the bounded end of a drain. */
+  /** Ends every held request with `failed/draining` and all timers: the bounded end of a drain. New work is refused. */
   abandon(): void {
+    this.#isDraining = true;
+    this.#dispatcher.stop();
     this.#held.abandon(this.#clock.nowMs());
   }
 

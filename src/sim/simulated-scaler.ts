@@ -15,7 +15,7 @@ export interface SimulatedScalerOptions {
   readonly apply: (cpuMillicores: number) => void;
 }
 
-/** A scaler whose resizes take and fail as told. */
+/** A scaler whose resizes take and fail as told. A superseded one changes nothing and reports what is in force. */
 export class SimulatedScaler implements Scaler {
   readonly kind = 'simulated';
   readonly isActuating = true;
@@ -23,6 +23,7 @@ export class SimulatedScaler implements Scaler {
   readonly expectedDelayMs: number;
   readonly #options: SimulatedScalerOptions;
   #cpuMillicores: number;
+  #latestCall = 0;
 
   constructor(options: SimulatedScalerOptions) {
     this.#options = options;
@@ -44,15 +45,19 @@ export class SimulatedScaler implements Scaler {
     }
     const delayMs = this.#options.delayMs();
     const isRefused = this.#options.isRefused();
+    const call = ++this.#latestCall;
     clock.schedule(clock.nowMs() + delayMs, () => {
       if (isRefused) {
         onApplied({ kind: 'refused', message: 'simulated refusal' });
         return;
       }
-      const isWritten = cpuMillicores !== this.#cpuMillicores;
-      this.#cpuMillicores = cpuMillicores;
-      this.#options.apply(cpuMillicores);
-      onApplied({ kind: 'applied', cpuMillicores, isWritten, tookMs: delayMs });
+      const isSuperseded = call !== this.#latestCall;
+      const isWritten = !isSuperseded && cpuMillicores !== this.#cpuMillicores;
+      if (isWritten) {
+        this.#cpuMillicores = cpuMillicores;
+        this.#options.apply(cpuMillicores);
+      }
+      onApplied({ kind: 'applied', cpuMillicores: this.#cpuMillicores, isWritten, tookMs: delayMs });
     });
   }
 

@@ -9,6 +9,7 @@ import { Prng } from '../../src/random/prng.js';
 import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
 import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
 import { createSystem } from '../../src/system.js';
+import { describeEvent } from './describe-event.js';
 
 /*
  * One seeded run of the real planes under faults, with checkers. Everything in it follows from its seed.
@@ -91,7 +92,7 @@ export function faultyRun(options: RunOptions): RunReport {
   let largestBatch = 0;
   let resizes = 0;
   const onEvent = (event: Event): void => {
-    lines.push(`${event.atMs.toFixed(6)} ${describe(event)}`);
+    lines.push(describeEvent(event));
     if (event.kind === 'batch-started') {
       for (const sequence of event.sequences) started.add(sequence);
       largestBatch = Math.max(largestBatch, event.batchSize);
@@ -216,28 +217,4 @@ function checkOutcome(
   const isRefused =
     outcome.kind === 'rejected-infeasible' || (outcome.kind === 'rejected-overload' && outcome.reason !== 'queue_full');
   if (mayBeLate && isRefused) violations.push(`${name} may be late but was refused`);
-}
-
-function describe(event: Event): string {
-  switch (event.kind) {
-    case 'request-received':
-    case 'request-admitted':
-      return `${event.kind} ${event.request.sequence}`;
-    case 'request-finished':
-      return `${event.kind} ${event.request.sequence} ${outcomeName(event.outcome)}`;
-    case 'batch-started':
-      return `${event.kind} ${event.batchId} [${event.sequences.join(' ')}] on ${event.cpuMillicores} × ${event.threadCount}`;
-    case 'batch-ended':
-      return `${event.kind} ${event.batchId} ${event.result}`;
-    case 'planned':
-      return `${event.kind} ${event.trigger} ${event.plan.kind} ${event.plan.cpuMillicores} ${event.plan.batchSize}`;
-    case 'resize-requested':
-      return `${event.kind} ${event.toMillicores}`;
-    case 'resized':
-      return `${event.kind} ${event.cpuMillicores}`;
-    case 'resize-refused':
-    case 'worker-lost':
-    case 'worker-ready':
-      return event.kind;
-  }
 }

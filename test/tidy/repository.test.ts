@@ -30,7 +30,7 @@ function findSystemCallers(files: readonly SourceFile[]): string[] {
 /** Absolute paths of someone's machine, or of a folder beside the clone. Written so that this file has none itself. */
 const MACHINE_PATH = new RegExp(
   [
-    String.raw`(?<![\w.~\]}*-])\/(?:work|root|Users|home\/\w)(?:\/|\b(?![\w-]))`,
+    String.raw`(?<![\w.~\]}*-])\/(?:work|root|Users|home\/\w+)(?:\/|\b(?![\w-]))`,
     String.raw`\.\.\/shared\b`,
     String.raw`\bC:\\Users`,
   ].join('|'),

@@ -1,0 +1,356 @@
+import { describe, expect, it } from 'vitest';
+import { dueAt, modelsOf, TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
+import { infeasible } from '../../test/fixtures/events.js';
+import { VirtualClock } from '../clock/virtual-clock.js';
+import type { Event } from '../domain/event.js';
+import type { FeasiblePlan, Plan } from '../domain/plan.js';
+import type { QueueSnapshot } from '../domain/queue-snapshot.js';
+import type { ShapeClass } from '../domain/request.js';
+import { SimulatedScaler } from '../sim/simulated-scaler.js';
+import { Controller, type ControlledPlane } from './controller.js';
+import type { Planner } from './planner.js';
+
+function planOf(cpuMillicores: number, batchSize = 1): FeasiblePlan {
+  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize, boundBy: 'test' };
+}
+
+const EMPTY: QueueSnapshot = {
+  work: [],
+  sequences: [],
+  classes: [],
+  inFlight: null,
+  maxBatchSize: 8,
+  setAsideCount: 0,
+};
+const CLASS: ShapeClass = { key: 'x', elementCount: 1 };
+/** One request waits. */
+const BUSY: QueueSnapshot = { ...EMPTY, work: [{ dueAtMs: 900, classIndex: 0 }], sequences: [1], classes: [CLASS] };
+
+/** A data plane that is whatever a test says, and remembers what it is told. */
+class Plane implements ControlledPlane {
+  runningThreads = 0;
+  isIdle = false;
+  queue = BUSY;
+  readonly plans: (readonly [cpuMillicores: number, isGrowthPending: boolean])[] = [];
+  readonly allocations: number[] = [];
+  readonly givenUp: number[] = [];
+
+  snapshot(): QueueSnapshot {
+    return this.queue;
+  }
+
+  setPlan(plan: Plan, isGrowthPending: boolean): void {
+    this.plans.push([plan.cpuMillicores, isGrowthPending]);
+  }
+
+  setAllocation(cpuMillicores: number): void {
+    this.allocations.push(cpuMillicores);
+  }
+
+  giveUp(sequences: readonly number[]): void {
+    this.givenUp.push(...sequences);
+  }
+}
+
+interface Options {
+  readonly isEventDriven?: boolean;
+  readonly tickMs?: number;
+  readonly delayMs?: () => number;
+  readonly expectedDelayMs?: number;
+  readonly isRefused?: () => boolean;
+  readonly isProvisional?: boolean;
+}
+
+/** A controller whose planner answers what `next` says; starts with 4 cores granted. Resizes take 0.5 ms. */
+class Bench {
+  readonly clock = new VirtualClock();
+  readonly plane = new Plane();
+  readonly events: Event[] = [];
+  readonly relaxed: string[] = [];
+  readonly controller: Controller;
+  next: Plan = planOf(4000);
+  hopeless: readonly number[] = [];
+  holds = true;
+  planCount = 0;
+
+  constructor(options: Options = {}) {
+    const planner: Planner = {
+      name: 'scripted',
+      tickMs: options.tickMs ?? 10_000,
+      isEventDriven: options.isEventDriven ?? true,
+      plan: () => {
+        this.planCount += 1;
+        return { plan: this.next, hopeless: this.hopeless };
+      },
+      holds: () => this.holds,
+    };
+    const limits = { minMillicores: 100, maxMillicores: 4000, stepMillicores: 100 };
+    this.controller = new Controller({
+      clock: this.clock,
+      planner,
+      scaler: new SimulatedScaler({
+        clock: this.clock,
+        limits,
+        cpuMillicores: 4000,
+        delayMs: options.delayMs ?? ((): number => 0.5),
+        expectedDelayMs: options.expectedDelayMs ?? 0.5,
+        isRefused: options.isRefused ?? ((): boolean => false),
+        apply: () => undefined,
+      }),
+      models: {
+        ...modelsOf(TEN_MS_EACH),
+        isProvisional: options.isProvisional ?? false,
+        relax: ({ key }) => this.relaxed.push(key),
+      },
+      config: { limits: { ...limits, minMillicores: 500 }, idleMillicores: 100, idleReleaseMs: 50 },
+      initialPlan: planOf(4000),
+      emit: (event) => this.events.push(event),
+    });
+    this.controller.start(this.plane);
+  }
+
+  /** A plan at an instant, as a batch ends. */
+  planAt(atMs: number, cpuMillicores: number): void {
+    this.clock.advanceTo(atMs);
+    this.next = planOf(cpuMillicores);
+    this.batchEnds();
+  }
+
+  batchEnds(): void {
+    const result = { batchSize: 1, result: 'completed', latencyMs: 10, computeMs: 10, actualToPredicted: 1 } as const;
+    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result });
+  }
+
+  requestArrives(key = 'x'): void {
+    const request = dueAt(1, 900, { shapeClass: { key, elementCount: 1 } });
+    this.controller.observe({ kind: 'request-admitted', atMs: this.clock.nowMs(), request, queueDepth: 1 });
+  }
+
+  requestIsRefused(key: string): void {
+    const request = dueAt(1, 900, { shapeClass: { key, elementCount: 1 } });
+    this.controller.observe({ kind: 'request-finished', atMs: this.clock.nowMs(), request, outcome: infeasible() });
+  }
+
+  /** Everything done; nothing to do from now on. */
+  goesIdle(): void {
+    this.plane.isIdle = true;
+    this.plane.queue = EMPTY;
+    this.batchEnds();
+  }
+
+  /** Resizes that were asked for: instant, millicores. */
+  get resizes(): (readonly [number, number])[] {
+    return this.events.flatMap((event) =>
+      event.kind === 'resize-requested' ? [[event.atMs, event.toMillicores] as const] : [],
+    );
+  }
+}
+
+describe('the controller', () => {
+  it('grows at once, and lets dispatching wait until the growth is in force', () => {
+    const bench = new Bench();
+    bench.planAt(1000, 1000);
+    bench.planAt(2000, 3000);
+    bench.planAt(2010, 3500);
+    expect(bench.resizes).toEqual([[1000, 1000], [2000, 3000], [2010, 3500]]); // prettier-ignore
+    expect(bench.plane.plans.at(-1)).toEqual([3500, true]);
+    bench.clock.advanceTo(2011);
+    expect(bench.plane.allocations).toEqual([1000, 3000, 3500]);
+    bench.batchEnds();
+    expect(bench.plane.plans.at(-1)).toEqual([3500, false]);
+  });
+
+  it('does not let dispatching wait for an actuator that is slow', () => {
+    const bench = new Bench({ delayMs: () => 80, expectedDelayMs: 80 });
+    bench.planAt(1000, 1000);
+    bench.planAt(2000, 3000);
+    expect(bench.plane.plans.at(-1)).toEqual([3000, false]);
+  });
+
+  it('shrinks 100 ms after the last resize, by then to what the plan says', () => {
+    const bench = new Bench();
+    bench.planAt(1000, 2000);
+    bench.planAt(1010, 1500);
+    bench.planAt(1020, 1000);
+    bench.clock.advanceTo(2000);
+    expect(bench.resizes).toEqual([[1000, 2000], [1100, 1000]]); // prettier-ignore
+  });
+
+  it('does not shrink any more when the plan grew back meanwhile', () => {
+    const bench = new Bench();
+    bench.planAt(1000, 2000);
+    bench.planAt(1010, 1000);
+    bench.planAt(1050, 2000);
+    bench.clock.advanceTo(2000);
+    expect(bench.resizes).toEqual([[1000, 2000]]);
+  });
+
+  it('shrinks only to 90 % or less: 4000 to 3600 and not to 3700', () => {
+    const bench = new Bench();
+    bench.planAt(1000, 3700);
+    expect(bench.resizes).toEqual([]);
+    bench.planAt(2000, 3600);
+    expect(bench.resizes).toEqual([[2000, 3600]]);
+  });
+
+  it('never shrinks below the threads of the running batch: threads first, then quota', () => {
+    const bench = new Bench();
+    bench.plane.runningThreads = 3;
+    bench.planAt(1000, 1900);
+    bench.clock.advanceTo(2000);
+    expect(bench.resizes).toEqual([]);
+    // ceil(2.1) = 3 threads fit; then the batch ends and its threads with it.
+    bench.planAt(2000, 2100);
+    bench.plane.runningThreads = 0;
+    bench.planAt(3000, 1900 - 100);
+    expect(bench.resizes).toEqual([[2000, 2100], [3000, 1800]]); // prettier-ignore
+  });
+
+  it('releases the CPU after 50 ms of nothing to do, and takes it back on the next arrival though the plan holds', () => {
+    const bench = new Bench();
+    bench.planAt(1000, 1000);
+    bench.clock.advanceTo(2000);
+    bench.goesIdle();
+    bench.clock.advanceTo(3000);
+    expect(bench.resizes).toEqual([[1000, 1000], [2050, 100]]); // prettier-ignore
+    bench.plane.isIdle = false;
+    bench.plane.queue = BUSY;
+    bench.requestArrives();
+    expect(bench.resizes.at(-1)).toEqual([3000, 1000]);
+    expect(bench.plane.plans.at(-1)).toEqual([1000, true]);
+  });
+
+  it('releases the CPU also when the plan grew while it was idle', () => {
+    const bench = new Bench({ tickMs: 400 });
+    bench.planAt(100, 1000);
+    bench.clock.advanceTo(390);
+    bench.goesIdle();
+    bench.next = planOf(2000);
+    bench.clock.advanceTo(700);
+    // Idle since 390, tick at 400, release at 440; too soon after the growth, so at 500.
+    expect(bench.resizes).toEqual([[100, 1000], [400, 2000], [500, 100]]); // prettier-ignore
+  });
+
+  it('is idle too when the members of the last batch all left before it ended', () => {
+    const bench = new Bench({ isEventDriven: false });
+    bench.clock.advanceTo(1000);
+    bench.goesIdle();
+    bench.clock.advanceTo(2000);
+    expect(bench.resizes).toEqual([[1050, 100]]);
+  });
+
+  it('keeps what is in force when a resize is refused, and asks again with the next plan', () => {
+    let isRefused = true;
+    const bench = new Bench({ isRefused: () => isRefused });
+    bench.planAt(1000, 1000);
+    bench.clock.advanceTo(1001);
+    expect(bench.controller.grantedMillicores).toBe(4000);
+    expect(bench.plane.allocations).toEqual([4000]);
+    expect(bench.events.at(-1)).toMatchObject({ kind: 'resize-refused', atMs: 1000.5 });
+    isRefused = false;
+    bench.planAt(1200, 1000);
+    bench.clock.advanceTo(1201);
+    expect(bench.controller.grantedMillicores).toBe(1000);
+  });
+
+  it('is not confused by the late answer to a resize that a newer one superseded', () => {
+    const delaysMs = [0.5, 40, 0.5];
+    const bench = new Bench({ delayMs: () => delaysMs.shift() ?? 0.5 });
+    bench.planAt(1000, 1000);
+    bench.planAt(2000, 2000); // answered at 2040
+    bench.planAt(2010, 3000); // answered at 2010.5
+    bench.clock.advanceTo(2100);
+    expect(bench.controller.grantedMillicores).toBe(3000);
+    bench.batchEnds();
+    expect(bench.plane.plans.at(-1)).toEqual([3000, false]);
+  });
+
+  it('plans the largest allocation and single runs until anything was measured', () => {
+    const bench = new Bench({ isProvisional: true });
+    expect(bench.planCount).toBe(0);
+    expect(bench.controller.plan).toMatchObject({ cpuMillicores: 4000, batchSize: 1, boundBy: 'no profile yet' });
+  });
+
+  it('plans on an arrival only when the plan in force is broken', () => {
+    const bench = new Bench();
+    bench.requestArrives();
+    expect(bench.planCount).toBe(1); // at the start
+    bench.holds = false;
+    bench.requestArrives();
+    expect(bench.planCount).toBe(2);
+  });
+
+  it('plans only at ticks, exactly a tick apart, where the planner is not event-driven', () => {
+    const bench = new Bench({ isEventDriven: false, tickMs: 1000 });
+    bench.holds = false;
+    for (const atMs of [300, 600, 900]) {
+      bench.clock.advanceTo(atMs);
+      bench.requestArrives();
+      bench.batchEnds();
+    }
+    bench.clock.advanceTo(3500);
+    const planned = bench.events.flatMap((event) => (event.kind === 'planned' ? [event.atMs] : []));
+    expect(planned).toEqual([0, 1000, 2000, 3000]);
+  });
+
+  it('hands what the plan gives up to the data plane, by sequence', () => {
+    const bench = new Bench();
+    bench.plane.queue = { ...BUSY, work: [BUSY.work[0]!, BUSY.work[0]!], sequences: [7, 9] };
+    bench.hopeless = [1];
+    bench.batchEnds();
+    expect(bench.plane.givenUp).toEqual([9]);
+  });
+
+  it('plans again when giving a request up brought a new one', () => {
+    const bench = new Bench();
+    bench.holds = false;
+    bench.hopeless = [0];
+    bench.plane.giveUp = (): void => {
+      bench.hopeless = [];
+      bench.requestArrives();
+    };
+    bench.batchEnds();
+    expect(bench.planCount).toBe(3); // start, batch's end, the new one
+  });
+
+  it('runs what is set aside on a core at least, also what arrives that way', () => {
+    const bench = new Bench();
+    bench.plane.queue = EMPTY;
+    bench.planAt(1000, 500);
+    expect(bench.resizes.at(-1)).toEqual([1000, 500]);
+    bench.clock.advanceTo(1200);
+    bench.plane.queue = { ...EMPTY, setAsideCount: 1 };
+    bench.requestArrives();
+    expect(bench.resizes.at(-1)).toEqual([1200, 1000]);
+  });
+
+  it('leads a class back to its profile, each tick, while its requests are only refused, whatever others do', () => {
+    const bench = new Bench({ tickMs: 1000 });
+    bench.requestIsRefused('only refused');
+    bench.requestIsRefused('also served');
+    bench.requestArrives('also served');
+    bench.batchEnds();
+    bench.clock.advanceTo(3000);
+    expect(bench.relaxed).toEqual(['only refused']);
+  });
+
+  it('leaves the allocation to somebody else while paused, and plans when it has it back', () => {
+    const bench = new Bench();
+    bench.clock.advanceTo(1000);
+    bench.controller.setPaused(true);
+    bench.next = planOf(2000);
+    bench.batchEnds();
+    bench.controller.resizeTo(700);
+    bench.clock.advanceTo(1500);
+    expect(bench.resizes).toEqual([[1000, 700]]);
+    bench.controller.setPaused(false);
+    expect(bench.resizes.at(-1)).toEqual([1500, 2000]);
+  });
+
+  it('leaves no timer behind', () => {
+    const bench = new Bench();
+    bench.goesIdle();
+    bench.controller.stop();
+    expect(bench.clock.runUntilIdle(10)).toBe(0);
+  });
+});
