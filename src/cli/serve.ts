@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
+import { startServer, type ServerOptions } from '../adapters/serving/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { banner } from './banner.js';
 import {
@@ -153,17 +153,29 @@ Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and i
 async function serve(path: string | undefined, flags: ServeFlags): Promise<void> {
   const startedAtMs = performance.now();
   const progress = progressLine();
-  const server = await startServer(serverOptions(path, flags, (message) => progress.show(message))).finally(() =>
-    progress.clear(),
-  );
+  const stopSignal = firstStopSignal();
+  const interruption = new AbortController();
+  let isStarting = true;
+  void stopSignal.then((signal) => {
+    if (isStarting) interruption.abort(new UserError(`${signal}: stopped before it was ready`));
+  });
+  const onProgress = (message: string): void => progress.show(message);
+  const server = await startServer(serverOptions(path, flags, onProgress, interruption.signal)).finally(() => {
+    isStarting = false;
+    progress.clear();
+  });
   console.log(banner(server, performance.now() - startedAtMs));
-  await stopOnSignal(server);
+  console.log(`${await stopSignal}: draining`);
+  await server.close();
+  console.log('stopped');
+  process.exit(0);
 }
 
 function serverOptions(
   path: string | undefined,
   flags: ServeFlags,
   onProgress: (message: string) => void,
+  interruption: AbortSignal,
 ): ServerOptions {
   const modelPath = path ?? flags.modelStore;
   if (modelPath === undefined) throw new UserError('no model given: sponge serve <model.onnx | folder of models>');
@@ -199,6 +211,7 @@ function serverOptions(
     compat: flags.compat,
     logger: createLogger({ format: flags.logFormat, level: flags.logLevel }),
     onProgress,
+    interruption,
   };
 }
 
@@ -209,16 +222,13 @@ function policyChoice({ policy, prefer, cpu, batch }: ServeFlags): ServerOptions
   return { name: 'static', cpuMillicores: cpu, batchSize: batch };
 }
 
-/** The first signal drains; the second ends at once. */
-async function stopOnSignal(server: Server): Promise<void> {
+/** Resolves with the first SIGTERM or SIGINT; the second one ends the process at once. */
+async function firstStopSignal(): Promise<NodeJS.Signals> {
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
     for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, resolve);
   });
   for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => process.exit(1));
-  console.log(`${signal}: draining`);
-  await server.close();
-  console.log('stopped');
-  process.exit(0);
+  return signal;
 }
 
 /** One line that is overwritten on a terminal; plain lines elsewhere. */

@@ -95,4 +95,27 @@ describe('a profile run', () => {
     expect(keys).toContain('4@2000');
     expect(keys).not.toContain('4@300');
   });
+
+  it('runs cells less often before it gives up more than half of them', async () => {
+    // A round of all cells takes (1 + 2 + 4)·20·(1/0.3 + 1/0.5 + 1 + 1/2) = 957 ms and its warm-ups: 20 rounds, 19 s and more.
+    const run = new ProfileRun(fakeTarget(), { ...PLAN, budgetMs: 5000 });
+    await finish(run);
+    expect(run.cells().length).toBeGreaterThanOrEqual(6);
+    for (const cell of run.cells()) expect(cell.samplesMs.length).toBeGreaterThanOrEqual(3);
+    expect(run.fewestRuns).toBeLessThan(20);
+  });
+
+  it('tells what is next and how much is left, and at the end that nothing is', async () => {
+    const run = new ProfileRun(fakeTarget(), { ...PLAN, quality: 'quick' });
+    expect([run.nextCell, run.remainingMs, run.fewestRuns]).toEqual([null, 0, 0]);
+    await run.step();
+    const { nextCell, remainingMs } = run;
+    expect(run.fewestRuns).toBe(0);
+    await run.step();
+    expect(run.cells().map(cellKey)).toEqual([cellKey(nextCell!)]);
+    expect(run.remainingMs).toBeLessThan(remainingMs);
+    await finish(run);
+    expect([run.nextCell, run.remainingMs]).toEqual([null, 0]);
+    expect(run.fewestRuns).toBeGreaterThanOrEqual(5);
+  });
 });

@@ -1,5 +1,12 @@
 import type { AllocationLimits } from '../../domain/plan.js';
-import { interleaved, profileGrid, RUNS_PER_CELL, withinBudget, type GridQuality } from '../../perf-model/grid.js';
+import {
+  interleaved,
+  profileGrid,
+  RUNS_PER_CELL,
+  withinBudget,
+  type BudgetedGrid,
+  type GridQuality,
+} from '../../perf-model/grid.js';
 import { profileCell, type GridCell } from '../../perf-model/profile-cell.js';
 import type { ProfileCell } from '../../perf-model/profile.js';
 import { Prng } from '../../random/prng.js';
@@ -44,6 +51,12 @@ const RUNS_PER_VISIT = 2;
 /** Warm-up before anything: the first runs allocate arenas and fault pages in. */
 const COLD_RUNS = 3;
 
+/**
+ * Runs a cell when time is short. Few runs of many cells tell more than many of few: residuals are pooled over all cells,
+ * and where only the corners are measured the terms of the fit cannot be told apart.
+ */
+const FEWEST_RUNS = 3;
+
 export class ProfileRun {
   readonly #target: ProfilingTarget;
   readonly #plan: ProfilingPlan;
@@ -70,6 +83,22 @@ export class ProfileRun {
   /** Visits done and all visits; 0 of 0 before the first step. */
   get progress(): { readonly done: number; readonly total: number } {
     return { done: this.#visitCount - this.#visits.length, total: this.#visitCount };
+  }
+
+  /** What the next step visits; null before the first step and after the last. */
+  get nextCell(): GridCell | null {
+    return this.#visits.at(-1) ?? null;
+  }
+
+  /** Of the visits to come, going by the latest run of each cell; 0 before the first step. */
+  get remainingMs(): number {
+    return this.#visits.reduce((sum, cell) => sum + this.#visitMs(cell), 0);
+  }
+
+  /** Of the planned cell that has the fewest, the earlier ones included; 0 before the first step. */
+  get fewestRuns(): number {
+    if (!this.#isProbed) return 0;
+    return Math.min(...this.#cells.map((cell) => this.#samples.get(cellKey(cell))?.length ?? 0));
   }
 
   /** Cells with at least one sample, the earlier ones included. */
@@ -116,13 +145,20 @@ export class ProfileRun {
     for (const cell of grid) this.#runMs.set(cellKey(cell), estimateMs(cell));
 
     const affordable = grid.filter((cell) => cell.batchSize === 1 || leastMs(cell) <= maxRunMs);
-    const runs = RUNS_PER_CELL[quality];
-    const perRunMs = (cell: GridCell): number => this.#visitMs(cell) / this.#runsPerVisit(cell);
-    const { cells, rounds } = withinBudget(affordable, runs, perRunMs, budgetMs);
+    const { cells, rounds } = this.#affordableGrid(affordable, RUNS_PER_CELL[quality], budgetMs);
     this.#cells = cells;
     this.#visits = this.#missingVisits(cells, rounds, new Prng(seed)).reverse();
     this.#visitCount = this.#visits.length;
     this.#isProbed = true;
+  }
+
+  /** Runs go before more than half of the cells do. */
+  #affordableGrid(cells: readonly GridCell[], intendedRuns: number, budgetMs: number): BudgetedGrid {
+    const perRunMs = (cell: GridCell): number => this.#visitMs(cell) / this.#runsPerVisit(cell);
+    for (let runs = intendedRuns; ; runs = Math.max(FEWEST_RUNS, Math.floor(runs / 2))) {
+      const grid = withinBudget(cells, runs, perRunMs, budgetMs);
+      if (runs === FEWEST_RUNS || 2 * grid.cells.length >= cells.length) return grid;
+    }
   }
 
   /** Interleaved rounds; a cell that has samples already leaves out as many visits. */

@@ -1,10 +1,17 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { profileCell } from '../../perf-model/profile-cell.js';
 import type { Profile } from '../../perf-model/profile.js';
-import { fingerprintOf, readStoredProfile, writeProfile, type ProfiledSetting } from './profile-store.js';
+import {
+  assertStorable,
+  describeWriteFailure,
+  fingerprintOf,
+  readStoredProfile,
+  writeProfile,
+  type ProfiledSetting,
+} from './profile-store.js';
 
 const SETTING: ProfiledSetting = {
   scaler: 'cgroup-v1',
@@ -88,5 +95,16 @@ describe('the stored profile', () => {
     await expect(writeProfile(join(folder, 'no', 'such', 'x.json'), await profileOf(SETTING))).rejects.toThrow(
       'ENOENT',
     );
+  });
+
+  it('tells in advance, in one line with the remedy, that it cannot be written', async () => {
+    await assertStorable(modelPath);
+    const inNoFolder = join(folder, 'none', 'm.profile.json');
+    const error: unknown = await assertStorable(inNoFolder).catch((reason: unknown) => reason);
+    expect(describeWriteFailure(inNoFolder, error, '--output')).toBe(
+      `cannot write ${inNoFolder}: no such folder; make it, or name another place with --output`,
+    );
+    expect(await readdir(folder)).toEqual(['m.onnx']);
+    expect(await readFile(modelPath, 'utf8')).toBe('a model');
   });
 });

@@ -58,6 +58,43 @@ export async function writeProfile(path: string, profile: Profile): Promise<void
   }
 }
 
+/** More than the profile of any grid: the largest, 400 cells of 20 runs, takes about 160 KB. */
+const TRIAL_BYTES = 256 * 1024;
+
+/** Whether a profile can be written there, before minutes are spent on measuring one. @throws as `writeProfile` does */
+export async function assertStorable(path: string): Promise<void> {
+  const trial = `${path}.${process.pid}.tmp`;
+  try {
+    await writeFile(trial, new Uint8Array(TRIAL_BYTES));
+  } finally {
+    await rm(trial, { force: true });
+  }
+}
+
+/** Why a file could not be written: one line, cause and remedy. @param flag that names another place for it */
+export function describeWriteFailure(path: string, error: unknown, flag: '--output' | '--picture'): string {
+  return `cannot write ${path}: ${explainWriteFailure(error, flag)}`;
+}
+
+function explainWriteFailure(error: unknown, flag: string): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return `the disk is full; free some space, or name another place with ${flag}`;
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return `no right to write there; change that, or name another place with ${flag}`;
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return `no such folder; make it, or name another place with ${flag}`;
+    case 'EISDIR':
+      return 'a folder, not a file; name the file in it';
+    default:
+      return oneLine(error);
+  }
+}
+
 const FIELD_NAMES: Readonly<Record<keyof ProfileFingerprint, string>> = {
   modelSha256: 'model file',
   cpuModel: 'processor',

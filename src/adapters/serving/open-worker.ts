@@ -19,6 +19,8 @@ export interface WorkerOptions {
   readonly threadCounts: readonly number[] | null;
   readonly nowMs: () => number;
   readonly onLog: (line: string) => void;
+  /** Ends the process while it starts or is profiled, so that whatever waits for it fails. */
+  readonly interruption?: AbortSignal;
 }
 
 /** A loaded model in its CPU group, at the largest allocation, probed for batching where its shapes are known. */
@@ -68,6 +70,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       maxBatchSize: Math.min(options.maxBatchSize, source.settings.maxBatchSize ?? Infinity),
       nowMs: options.nowMs,
       onLog: options.onLog,
+      ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
     });
     const worker = new LiveWorker(pool, scaling, options.quotaPeriodUs);

@@ -4,7 +4,7 @@ import type { Event } from '../../domain/event.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
-import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
+import type { Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
 import { createSystem, type Policy, type System } from '../../system.js';
 import { LeasedTarget } from '../profiler/leased-profiler.js';
 import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
@@ -254,7 +254,12 @@ export function profilingPlan(
   maxRunMs = Infinity,
 ): ProfilingPlan {
   const { maxBatchSize, threadCounts } = worker.pool;
-  return { quality, maxBatchSize, limits, threadCounts, budgetMs, maxRunMs, seed: 1 };
+  // Where nothing is limited, a run has the CPU its threads take: whole cores. Less of it is left to the curve to extend.
+  const minMillicores = worker.scaling.scaler.isActuating
+    ? limits.minMillicores
+    : Math.min(Math.max(limits.minMillicores, 1000), limits.maxMillicores);
+  const measurable = { ...limits, minMillicores };
+  return { quality, maxBatchSize, limits: measurable, threadCounts, budgetMs, maxRunMs, seed: 1 };
 }
 
 /** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
@@ -275,23 +280,33 @@ export async function fingerprintFor(source: ModelSource, worker: OpenWorker): P
   });
 }
 
+export function profileOf(
+  source: ModelSource,
+  worker: OpenWorker,
+  fingerprint: ProfileFingerprint,
+  cells: readonly ProfileCell[],
+  quality: 'quick' | 'full',
+): Profile {
+  return {
+    schemaVersion: 1,
+    name: source.name,
+    fingerprint,
+    elementCount: worker.shapeClass.elementCount,
+    quality,
+    measuredAt: new Date().toISOString(),
+    cells,
+  };
+}
+
 /** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
-export async function storeProfile(
+async function storeProfile(
   source: ModelSource,
   worker: OpenWorker,
   run: ProfileRun,
   quality: 'quick' | 'full',
   onWarning: (message: string) => void,
 ): Promise<Profile> {
-  const profile: Profile = {
-    schemaVersion: 1,
-    name: source.name,
-    fingerprint: await fingerprintFor(source, worker),
-    elementCount: worker.shapeClass.elementCount,
-    quality,
-    measuredAt: new Date().toISOString(),
-    cells: run.cells(),
-  };
+  const profile = profileOf(source, worker, await fingerprintFor(source, worker), run.cells(), quality);
   try {
     await writeProfile(source.profilePath, profile);
   } catch (error) {

@@ -60,6 +60,8 @@ export interface ServerOptions extends ModelOptions {
   readonly logger: Logger;
   /** What start-up is at; each message replaces the one before. */
   readonly onProgress: (message: string) => void;
+  /** Gives up starting, with its reason; to be aborted only before `startServer` has resolved. */
+  readonly interruption: AbortSignal;
 }
 
 export interface Server {
@@ -87,6 +89,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     return await start(sources, options, parts);
   } catch (error) {
     await parts.close();
+    options.interruption.throwIfAborted();
     throw error;
   }
 }
@@ -140,6 +143,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
 
   const models: ServedModel[] = [];
   for (const source of sources) {
+    options.interruption.throwIfAborted();
     const observers: ((event: Event) => void)[] = [];
     options.onProgress(`loading ${source.name}`);
     const served = parts.add(
