@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 // workers and cgroups, each under its own random name, and runs file by file so that CPU measurements are not disturbed.
 export default defineConfig({
   test: {
+    // Tests load ONNX Runtime in their own process too: keep its telemetry off there as the workers do.
+    env: { ORT_DISABLE_TELEMETRY: '1' },
     projects: [
       { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/{golden,simulation,tidy,oracle}/**/*.test.ts'], testTimeout: 60_000 } },
       {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
@@ -70,6 +70,75 @@ describe('a worker process', () => {
     await pool.close();
   });
 
+  it('that stands still in a synthetic run is replaced, and the run fails', async () => {
+    const pool = await bench.pool(bench.modelFile(endless), { standstillMs: 1000 });
+    const { events, next } = eventsOf(pool);
+    const { pid } = pool;
+    const ready = next('ready');
+    const running = pool.runSynthetic({ shapes: { x: [1, SLOW_WIDTH] }, batchSize: 1, threadCount: 1 });
+    const message = 'a synthetic run hung: it used no CPU for 1000 ms';
+    const failed = expect(running).rejects.toThrow(message);
+    // It computes, and so is not taken for hung beyond the standstill time.
+    await delay(1500);
+    expect(events).toEqual([]);
+    process.kill(pid, 'SIGSTOP');
+    await failed;
+    await ready;
+    expect(events.map(({ kind }) => kind)).toEqual(['lost', 'ready']);
+    expect(isAlive(pid)).toBe(false);
+    await pool.close();
+  });
+
+  it('that stands still in a synthetic run is ended by closing its pool, and the run fails', async () => {
+    const pool = await bench.pool(bench.modelFile(endless));
+    const running = pool.runSynthetic({ shapes: { x: [1, SLOW_WIDTH] }, batchSize: 1, threadCount: 1 });
+    const failed = expect(running).rejects.toThrow('the worker was stopped');
+    await delay(100);
+    process.kill(pool.pid, 'SIGSTOP');
+    await pool.close();
+    await failed;
+  });
+
+  it('that dies while it is probed fails the probe: that says nothing about the model', async () => {
+    const pool = await bench.pool(bench.modelFile(endless));
+    const probing = pool.probe({ x: [1, SLOW_WIDTH] });
+    const failed = expect(probing).rejects.toThrow(new Error('the worker process was killed by SIGKILL'));
+    await delay(100);
+    process.kill(pool.pid, 'SIGKILL');
+    await failed;
+    await pool.close();
+  });
+
+  it('that not even SIGKILL can end yet is reported as lost at once', async () => {
+    const freezer = `/sys/fs/cgroup/freezer/sponge-test-${process.pid}`;
+    try {
+      mkdirSync(freezer);
+    } catch (error) {
+      console.warn(`SKIPPED freezing a worker: no right to make a cgroup v1 freezer here (${String(error)})`);
+      return;
+    }
+    const pool = await bench.pool(bench.modelFile(endless));
+    const { pid } = pool;
+    const setState = (state: string): void => writeFileSync(`${freezer}/freezer.state`, state);
+    try {
+      writeFileSync(`${freezer}/cgroup.procs`, String(pid));
+      const running = pool.runSynthetic({ shapes: { x: [1, SLOW_WIDTH] }, batchSize: 1, threadCount: 1 });
+      const failed = expect(running).rejects.toThrow('the worker was stopped');
+      await delay(100);
+      setState('FROZEN');
+      const closing = pool.close();
+      await failed;
+      expect(isAlive(pid)).toBe(true);
+      setState('THAWED');
+      await closing;
+      expect(isAlive(pid)).toBe(false);
+    } finally {
+      setState('THAWED');
+      await pool.close();
+      rmdirSync(freezer);
+    }
+  });
+
   it('is started again and again, with growing delays, while its model file is missing', async () => {
     const modelPath = bench.modelFile(identity('FP32'), 'moving.onnx');
     const log: string[] = [];
@@ -108,7 +177,7 @@ describe('a worker process', () => {
     expect(Object.keys(process.env)).toContain('VITEST');
     expect(
       names.filter((name) => !['PATH', 'LD_LIBRARY_PATH', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'].includes(name!)),
-    ).toEqual([]);
+    ).toEqual(['ORT_DISABLE_TELEMETRY']);
     await pool.close();
   });
 

@@ -1,6 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
+import { claimCoreOrder } from './core-order.js';
 import { parseCpuList } from './cpu-list.js';
 import { allowedCpuList, createThreadUsage, inferenceThreads } from './inference-threads.js';
 import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
@@ -21,7 +22,8 @@ interface Waiting {
  * Whole cores by CPU affinity: no privileges, for machines without a usable cgroup. Pins the inference thread and the
  * threads it made, each by itself (sched_setaffinity(2), through util-linux' taskset since Node has no such call); the
  * rest of the worker and the router stay free. It is no reservation: others may use these cores too. The inference
- * threads run at a lower priority (see `joinGroup`) so that the router goes first where they meet.
+ * threads run at a lower priority (see `joinGroup`) so that the router goes first where they meet. Several models of one
+ * process use different cores first (`core-order.ts`).
  *
  * Calls that come while one is being carried out are answered together, with the result of the newest.
  */
@@ -29,6 +31,7 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
   const { cpus } = options.ceiling;
   requireTaskset(cpus);
   const limits = wholeCoreLimits(options);
+  const cores = claimCoreOrder(cpus, limits.maxMillicores / 1000);
   const usage = createThreadUsage();
   let workerPid: number | null = null;
   let wantedMillicores = limits.maxMillicores;
@@ -47,8 +50,7 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
     const answering = waiting;
     waiting = [];
     isRequested = false;
-    // The highest CPUs: device interrupts mostly arrive on the lowest ones.
-    const wantedCpus = cpus.slice(-Math.ceil(wantedMillicores / 1000));
+    const wantedCpus = cores.cpus.slice(0, Math.ceil(wantedMillicores / 1000)).sort((a, b) => a - b);
     const finish = (isWritten: boolean, stderr: string): void => {
       const unpinned = threadsNotOn(wantedCpus, workerPid);
       const message = `cannot pin threads ${unpinned.join(', ')}: ${stderr.trim() || 'another process changed them'}`;
@@ -94,13 +96,20 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
       workerPid = pid;
       request();
     },
-    close: () => Promise.resolve(),
+    close() {
+      cores.release();
+      return Promise.resolve();
+    },
   };
 }
 
 /** Affinity cannot keep a fraction back for the router, so the largest allocation is all whole cores we may use. */
-function wholeCoreLimits({ ceiling, limits }: AdapterOptions): AllocationLimits {
+function wholeCoreLimits({ ceiling, limits, onWarning }: AdapterOptions): AllocationLimits {
   const mostMillicores = Math.min(ceiling.millicores, limits.maxMillicores ?? Infinity);
+  if (mostMillicores < 1000) {
+    const asked = mostMillicores === limits.maxMillicores ? 'asked for' : `that ${ceiling.limitedBy} leaves`;
+    onWarning(`CPU affinity gives whole cores only: 1000 millicores instead of the ${mostMillicores} ${asked}`);
+  }
   const maxMillicores = Math.max(1, Math.floor(mostMillicores / 1000)) * 1000;
   return { minMillicores: 1000, maxMillicores, stepMillicores: 1000 };
 }

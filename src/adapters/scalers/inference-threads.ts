@@ -6,7 +6,16 @@ const TICKS_PER_SECOND = 100;
 
 /** Thread ids of the inference thread and of the threads it made, which have its name; empty when the process is gone. */
 export function inferenceThreads(pid: number): number[] {
-  return taskIds(pid).filter((tid) => readTask(pid, tid, 'comm')?.trim() === INFERENCE_THREAD_NAME);
+  return taskIds(pid).filter((tid) => isInferenceThread(pid, tid));
+}
+
+/** The worker's other threads: sockets, staging, the runtime's helpers. */
+export function socketThreads(pid: number): number[] {
+  return taskIds(pid).filter((tid) => !isInferenceThread(pid, tid));
+}
+
+function isInferenceThread(pid: number, tid: number): boolean {
+  return readTask(pid, tid, 'comm')?.trim() === INFERENCE_THREAD_NAME;
 }
 
 /** The kernel's list of CPUs that a thread may run on, such as `0-1`; null when the thread is gone. */
@@ -14,21 +23,21 @@ export function allowedCpuList(pid: number, tid: number): string | null {
   return /^Cpus_allowed_list:\s*(\S+)$/m.exec(readTask(pid, tid, 'status') ?? '')?.[1] ?? null;
 }
 
-/** Adds up the CPU time of the inference threads of every worker so far, where no group counts it. */
+/** Adds up the CPU time of some threads of every worker so far, where no group counts it. */
 export interface ThreadUsage {
   attach(pid: number): void;
   /** In steps of 10 ms per thread. What a thread used between the last call and its end is not seen. */
   usedSeconds(): number;
 }
 
-export function createThreadUsage(): ThreadUsage {
+export function createThreadUsage(threadsOf = inferenceThreads): ThreadUsage {
   let pid: number | null = null;
   let endedTicks = 0;
   let ticksByThread = new Map<number, number>();
 
   function sample(): void {
     const now = new Map<number, number>();
-    for (const tid of pid === null ? [] : inferenceThreads(pid)) {
+    for (const tid of pid === null ? [] : threadsOf(pid)) {
       const ticks = usedTicks(readTask(pid!, tid, 'stat'));
       if (ticks !== null) now.set(tid, ticks);
     }

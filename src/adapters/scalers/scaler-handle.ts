@@ -37,7 +37,7 @@ export class ScalerUnavailable extends Error {
 }
 
 /** Kept for the router's own threads, which are outside the group: about what parsing and sockets need beside one model. */
-const ROUTER_MILLICORES = 250;
+export const ROUTER_MILLICORES = 250;
 
 /** Allocation steps: finer ones gain nothing, and Kubernetes' systemd driver rounds quotas to 10 ms of 100 ms. */
 const STEP_MILLICORES = 100;

@@ -65,13 +65,19 @@ export class FramedConnection {
     this.#socket = socket;
   }
 
-  /** Sends one frame in a single gathering write, tensors from where they lie: they must not change afterwards. */
+  /**
+   * Sends one frame, tensors from where they lie: they must not change afterwards. The frames of one turn of the event
+   * loop leave together in one gathering write at its end: a write for each took a quarter of the router's CPU at
+   * thousands of small requests a second.
+   */
   send(header: object, tensors?: readonly Tensor[]): void {
     if (!this.#socket.writable) return;
     const chunks = encodeFrame(header, tensors);
-    this.#socket.cork();
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      setImmediate(() => this.#socket.uncork());
+    }
     for (const chunk of chunks) this.#socket.write(chunk);
-    this.#socket.uncork();
   }
 
   /** Sends what is still buffered, then closes. */

@@ -1,23 +1,26 @@
 import type { AdmittedRequest } from '../../domain/request.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../dataplane/worker-pool.js';
-import { FrameError, MAX_PAYLOAD_BYTES, payloadBytes } from './frames.js';
+import { createThreadUsage } from '../scalers/inference-threads.js';
+import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
+import { STANDSTILL_MS, watchRun } from './run-watch.js';
+import { InputStaging, type StagedInputs } from './staged-inputs.js';
 import {
   SyntheticLoad,
   type Batchability,
   type InputShapes,
+  type SyntheticResult,
   type SyntheticRun,
   type SyntheticTiming,
 } from './synthetic-load.js';
 import { WorkerSupervisor, type SupervisorOptions } from './worker-supervisor.js';
 
 /*
- * The worker pool of a live server: one process. This file keeps what was staged and what runs, and turns the worker's
- * messages into each caller's one callback; `worker-supervisor.ts` keeps the process alive.
+ * The worker pool of a live server: one process. This file keeps what runs, and turns the worker's messages into each
+ * caller's one callback; `staged-inputs.ts` keeps what is staged, `worker-supervisor.ts` the process alive.
  *
- * Invariants: every batch ends exactly once; nothing staged or running outlives its process; `#stagedBytes` is the sum
- * over the requests whose inputs were sent and not forgotten since.
+ * Invariants: every batch ends exactly once; nothing staged or running outlives its process.
  */
 
 export interface ProcessPoolOptions extends SupervisorOptions {
@@ -25,6 +28,10 @@ export interface ProcessPoolOptions extends SupervisorOptions {
   readonly maxBatchSize: number;
   /** Input bytes that may lie in the worker; requests beyond them wait in the router, first come first staged. */
   readonly maxStagedBytes?: number;
+  /** A synthetic run without any CPU use for this long counts as hung, and its process is replaced. */
+  readonly standstillMs?: number;
+  /** Aborting it is `close`, also while the first process starts. */
+  readonly interruption?: AbortSignal;
 }
 
 export interface ProcessPool extends WorkerPool {
@@ -52,20 +59,11 @@ const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
 
 /** Starts a worker; resolves when its sessions stand. @throws ModelLoadError */
 export async function startProcessPool(options: ProcessPoolOptions): Promise<ProcessPool> {
+  options.interruption?.throwIfAborted();
   const supervisor = new WorkerSupervisor(options);
+  options.interruption?.addEventListener('abort', () => void supervisor.close(), { once: true });
   const facts = await supervisor.start();
   return new LiveProcessPool(options, supervisor, facts);
-}
-
-interface StagedRequest {
-  readonly sequence: number;
-  readonly inputs: readonly Tensor[];
-  readonly outputNames: readonly string[];
-  readonly byteCount: number;
-  /** waiting (for room) → sent → staged; `dropped`: unstaged before the worker had confirmed it. */
-  state: 'waiting' | 'sent' | 'staged' | 'dropped';
-  readonly onStaged: () => void;
-  readonly onLost: (message: string) => void;
 }
 
 interface RunningBatch {
@@ -88,18 +86,15 @@ class LiveProcessPool implements ProcessPool {
   readonly #supervisor: WorkerSupervisor;
   readonly #nowMs: () => number;
   readonly #memoryMaxBatchSize: number;
-  readonly #maxStagedBytes: number;
+  readonly #standstillMs: number;
   readonly #synthetic: SyntheticLoad;
   #isBatchable = false;
   #onEvent: ((event: WorkerPoolEvent) => void) | null = null;
   /** While there is no worker: why, and when it should be back. */
   #loss: { readonly message: string; readonly readyAtMs: number } | null = null;
 
-  readonly #staged = new Map<number, StagedRequest>();
-  /** Those of `#staged` that wait for room, in order. */
-  readonly #waiting = new Set<StagedRequest>();
+  readonly #staging: InputStaging;
   readonly #batches = new Map<number, RunningBatch>();
-  #stagedBytes = 0;
 
   constructor(options: ProcessPoolOptions, supervisor: WorkerSupervisor, facts: WorkerFacts) {
     this.threadCounts = options.threadCounts;
@@ -107,7 +102,14 @@ class LiveProcessPool implements ProcessPool {
     this.#supervisor = supervisor;
     this.#nowMs = options.nowMs;
     this.#memoryMaxBatchSize = options.maxBatchSize;
-    this.#maxStagedBytes = options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES;
+    this.#standstillMs = options.standstillMs ?? STANDSTILL_MS;
+    const stagingPort = {
+      send: ({ sequence, outputNames, inputs }: StagedInputs): void =>
+        supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs),
+      unstage: (sequence: number): void => supervisor.readyLink?.sendControl({ kind: 'unstage', sequence }),
+      onHang: (message: string): void => supervisor.replace(message),
+    };
+    this.#staging = new InputStaging(stagingPort, options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES);
     this.#synthetic = new SyntheticLoad(facts.signature, {
       stage: (sequence, inputs) => this.#stageSynthetic(sequence, inputs),
       unstage: (sequence) => this.unstage(sequence),
@@ -155,30 +157,11 @@ class LiveProcessPool implements ProcessPool {
   }
 
   stage({ sequence, inputs, outputNames }: AdmittedRequest, onStaged: () => void): void {
-    this.#stage(sequence, inputs, outputNames, onStaged, () => undefined);
+    this.#stage({ sequence, inputs, outputNames, isSynthetic: false, onStaged, onLost: () => undefined });
   }
 
   unstage(sequence: number): void {
-    const request = this.#staged.get(sequence);
-    if (request === undefined) {
-      this.#dropRunning(sequence);
-      return;
-    }
-    switch (request.state) {
-      case 'waiting':
-        this.#waiting.delete(request);
-        this.#staged.delete(sequence);
-        return;
-      case 'sent':
-        // On the control connection this could overtake the inputs; it follows once the worker has them.
-        request.state = 'dropped';
-        return;
-      case 'staged':
-        this.#forget(request);
-        return;
-      case 'dropped':
-        return;
-    }
+    if (!this.#staging.remove(sequence)) this.#dropRunning(sequence);
   }
 
   start(run: BatchRun, onDone: (result: BatchResult) => void): void {
@@ -209,59 +192,12 @@ class LiveProcessPool implements ProcessPool {
     return this.#supervisor.close();
   }
 
-  // ---- staging -----------------------------------------------------------------------------------------------------
-
-  #stage(
-    sequence: number,
-    inputs: readonly Tensor[],
-    outputNames: readonly string[],
-    onStaged: () => void,
-    onLost: (message: string) => void,
-  ): void {
-    const byteCount = payloadBytes(inputs);
-    if (byteCount > MAX_PAYLOAD_BYTES) throw new RangeError(`inputs of ${byteCount} bytes exceed ${MAX_PAYLOAD_BYTES}`);
+  #stage(staged: StagedInputs): void {
     if (this.#supervisor.readyLink === null) {
-      setImmediate(onLost, this.#loss?.message ?? 'the worker is gone');
+      setImmediate(staged.onLost, this.#loss?.message ?? 'the worker is gone');
       return;
     }
-    const request: StagedRequest = { sequence, inputs, outputNames, byteCount, state: 'waiting', onStaged, onLost };
-    this.#staged.set(sequence, request);
-    this.#waiting.add(request);
-    this.#sendWaiting();
-  }
-
-  /** Sends in order while there is room. A request larger than all the room there is goes when it is alone. */
-  #sendWaiting(): void {
-    for (const request of this.#waiting) {
-      const { sequence, inputs, outputNames, byteCount } = request;
-      if (this.#stagedBytes > 0 && this.#stagedBytes + byteCount > this.#maxStagedBytes) return;
-      this.#waiting.delete(request);
-      this.#stagedBytes += byteCount;
-      request.state = 'sent';
-      this.#supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs);
-    }
-  }
-
-  #onStaged(sequence: number): void {
-    const request = this.#staged.get(sequence);
-    if (request === undefined) return;
-    if (request.state === 'dropped') {
-      this.#forget(request);
-      return;
-    }
-    request.state = 'staged';
-    request.onStaged();
-  }
-
-  #forget({ sequence, byteCount }: StagedRequest): void {
-    this.#staged.delete(sequence);
-    this.#supervisor.readyLink?.sendControl({ kind: 'unstage', sequence });
-    this.#free(byteCount);
-  }
-
-  #free(byteCount: number): void {
-    this.#stagedBytes -= byteCount;
-    this.#sendWaiting();
+    this.#staging.add(staged);
   }
 
   // ---- batches -----------------------------------------------------------------------------------------------------
@@ -276,11 +212,8 @@ class LiveProcessPool implements ProcessPool {
     if (!this.threadCounts.includes(threadCount)) throw new Error(`there is no session for ${threadCount} threads`);
     let byteCount = 0;
     for (const sequence of sequences) {
-      const request = this.#staged.get(sequence);
-      if (request?.state !== 'staged') throw new Error(`batch ${batchId}: request ${sequence} is not staged`);
-      if (isKept) continue;
-      this.#staged.delete(sequence);
-      byteCount += request.byteCount;
+      if (!this.#staging.isStaged(sequence)) throw new Error(`batch ${batchId}: request ${sequence} is not staged`);
+      if (!isKept) byteCount += this.#staging.take(sequence);
     }
     this.#batches.set(batchId, {
       sequences,
@@ -306,7 +239,7 @@ class LiveProcessPool implements ProcessPool {
 
   #onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' }>): void {
     if (message.kind === 'staged') {
-      this.#onStaged(message.sequence);
+      this.#staging.confirm(message.sequence);
       return;
     }
     const { batchId } = message;
@@ -338,19 +271,16 @@ class LiveProcessPool implements ProcessPool {
 
   #finish(batchId: number, batch: RunningBatch, result: BatchResult): void {
     this.#batches.delete(batchId);
-    this.#free(batch.byteCount);
+    this.#staging.free(batch.byteCount);
     batch.onDone(result);
   }
 
   // ---- the process -------------------------------------------------------------------------------------------------
 
   #onLost(message: string, restartEstimateMs: number | null): void {
-    const lost = [...this.#staged.values()];
+    const lost = this.#staging.clear();
     const batches = [...this.#batches.values()];
-    this.#staged.clear();
-    this.#waiting.clear();
     this.#batches.clear();
-    this.#stagedBytes = 0;
     this.#synthetic.forget();
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
     for (const batch of batches) batch.onDone({ kind: 'worker-lost', message });
@@ -366,17 +296,30 @@ class LiveProcessPool implements ProcessPool {
   // ---- synthetic load ----------------------------------------------------------------------------------------------
 
   #stageSynthetic(sequence: number, inputs: readonly Tensor[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#stage(sequence, inputs, [], resolve, (message) => reject(new Error(message)));
+    return new Promise((onStaged, reject) => {
+      const onLost = (message: string): void => reject(new Error(message));
+      this.#stage({ sequence, inputs, outputNames: [], isSynthetic: true, onStaged, onLost });
     });
   }
 
-  #runSynthetic(run: BatchRun): Promise<{ result: BatchResult; latencyMs: number }> {
-    return new Promise((resolve) => {
+  #runSynthetic(run: BatchRun): Promise<{ result: SyntheticResult; latencyMs: number }> {
+    return new Promise((resolve, reject) => {
       if (this.#batches.size > 0)
         throw new Error('a batch is running: its time would count as that of the synthetic one');
       const startedAtMs = this.#nowMs();
-      this.#start(run, true, (result) => resolve({ result, latencyMs: this.#nowMs() - startedAtMs }));
+      this.#start(run, true, (result) => {
+        const latencyMs = this.#nowMs() - startedAtMs;
+        stopWatching();
+        if (result.kind === 'worker-lost') reject(new Error(result.message));
+        else resolve({ result, latencyMs });
+      });
+      const usage = createThreadUsage();
+      usage.attach(this.pid);
+      const stopWatching = watchRun(
+        () => usage.usedSeconds(),
+        this.#standstillMs,
+        (message) => this.replace(message),
+      );
     });
   }
 }

@@ -26,12 +26,15 @@ export interface SyntheticTiming {
   readonly computeMs: number;
 }
 
+/** What became of a run whose worker lives on. */
+export type SyntheticResult = Exclude<BatchResult, { readonly kind: 'worker-lost' }>;
+
 /** What synthetic load needs of its pool. The promises reject when the worker is lost. */
 export interface SyntheticPort {
   stage(sequence: number, inputs: readonly Tensor[]): Promise<void>;
   unstage(sequence: number): void;
   /** The members stay staged. */
-  run(run: BatchRun): Promise<{ readonly result: BatchResult; readonly latencyMs: number }>;
+  run(run: BatchRun): Promise<{ readonly result: SyntheticResult; readonly latencyMs: number }>;
 }
 
 /**
@@ -71,7 +74,7 @@ export class SyntheticLoad {
     const rows = new Set(signature.inputs.map(({ name }) => shapes[name]?.[0]));
     if (rows.size !== 1) return notBatchable('the probed inputs differ in their first axis');
     const [first, second] = await this.#stageMembers(shapes, 2);
-    const runOf = async (sequences: readonly number[]): Promise<BatchResult> =>
+    const runOf = async (sequences: readonly number[]): Promise<SyntheticResult> =>
       (await this.#port.run({ batchId: this.#nextId--, sequences, threadCount })).result;
     const alone = [await runOf([first!]), await runOf([second!])];
     const together = await runOf([first!, second!]);

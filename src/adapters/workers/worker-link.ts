@@ -28,6 +28,12 @@ import { CONTROL_FD, DATA_FD } from './messages.js';
  */
 const INHERITED_VARIABLES = ['PATH', 'LD_LIBRARY_PATH', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'] as const;
 
+/**
+ * ONNX Runtime reports its use to Microsoft since its POSIX telemetry (onnxruntime pull request 27379), and leaves a log
+ * in the temporary folder for every process and a device id and a database in the home folder. This is its full opt-out.
+ */
+const OWN_VARIABLES = { ORT_DISABLE_TELEMETRY: '1' } as const;
+
 export interface WorkerCallbacks {
   /** `load-failed` becomes the reason of `onGone`. */
   onMessage(message: Exclude<ControlToRouter, { kind: 'load-failed' }>): void;
@@ -52,7 +58,7 @@ export class WorkerLink {
     // `detached` makes it the leader of its own session: the terminal's Ctrl-C goes to the router alone, which drains.
     this.#child = spawn(process.execPath, [fileURLToPath(entryUrl)], {
       detached: true,
-      env: Object.fromEntries(INHERITED_VARIABLES.map((name) => [name, process.env[name]])),
+      env: { ...Object.fromEntries(INHERITED_VARIABLES.map((name) => [name, process.env[name]])), ...OWN_VARIABLES },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     });
     let spawnError: Error | null = null;

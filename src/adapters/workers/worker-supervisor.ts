@@ -113,12 +113,10 @@ export class WorkerSupervisor {
   replace(message: string): void {
     const link = this.#link;
     if (link === null) return;
-    link.kill(message);
-    // Not left to the process's end, which can take long where the kernel is busy with its memory.
-    setImmediate(() => this.#lose(link, message));
+    this.#end(link, message);
   }
 
-  /** Ends the process for good; resolves when no process is left. */
+  /** Ends the process for good, which is reported at once; resolves when no process is left. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
@@ -126,10 +124,16 @@ export class WorkerSupervisor {
       (link) =>
         new Promise<void>((done) => {
           this.#living.set(link, done);
-          link.kill('the worker was stopped');
+          this.#end(link, 'the worker was stopped');
         }),
     );
     await Promise.all(ends);
+  }
+
+  #end(link: WorkerLink, message: string): void {
+    link.kill(message);
+    // Not left to the process's end, which can take long: the kernel is busy with its memory, or it is frozen.
+    setImmediate(() => this.#lose(link, message));
   }
 
   #launch(): void {

@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createScaler } from '../../../src/adapters/scalers/detect.js';
+import { allowedCpuList } from '../../../src/adapters/scalers/inference-threads.js';
 import { INFERENCE_THREAD_NAME } from '../../../src/adapters/scalers/join.js';
+import { startBurner } from './burner.js';
 import { bundle } from './bundle.js';
 import type { ThreadReport } from './ort-threads.js';
 import { resize, scalerSuite } from './suite.js';
@@ -96,6 +98,44 @@ describe('the choice of a scaler', () => {
       createScaler({ kind: 'none', groupName, periodUs, onWarning: console.warn });
     await expect(open('../escape', 10_000)).rejects.toThrow('group name');
     await expect(open('fine', 999)).rejects.toThrow('quota period');
+  });
+});
+
+describe.runIf(possible.includes('affinity'))('affinity', () => {
+  it('pins two models of one server to different cores while each has one', async () => {
+    if (availableParallelism() < 2) {
+      console.warn('SKIPPED two models on different cores: this machine gives one core only');
+      return;
+    }
+    const open = [];
+    try {
+      for (const groupName of ['first', 'second']) {
+        const handle = await createScaler({ kind: 'affinity', groupName, onWarning: console.warn });
+        const burner = await startBurner(helper, handle.join, 1);
+        open.push({ handle, burner });
+        handle.attachProcess(burner.report.pid, burner.report.tid);
+        expect(await resize(handle.scaler, 1000)).toMatchObject({ kind: 'applied', cpuMillicores: 1000 });
+      }
+      const lists = open.map(({ burner: { report } }) => allowedCpuList(report.pid, report.tid));
+      expect(lists[0]).toMatch(/^\d+$/);
+      expect(lists[1]).toMatch(/^\d+$/);
+      expect(lists[1]).not.toBe(lists[0]);
+    } finally {
+      for (const { handle, burner } of open) {
+        await burner.stop();
+        await handle.close();
+      }
+    }
+  });
+
+  it('says in one line that it raises a share of a core to a whole one', async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string): void => void warnings.push(message);
+    const limits = { maxMillicores: 500 };
+    const handle = await createScaler({ kind: 'affinity', groupName: 'half', limits, onWarning });
+    await handle.close();
+    expect(handle.scaler.limits).toEqual({ minMillicores: 1000, maxMillicores: 1000, stepMillicores: 1000 });
+    expect(warnings).toEqual(['CPU affinity gives whole cores only: 1000 millicores instead of the 500 asked for']);
   });
 });
 

@@ -1,0 +1,146 @@
+import type { Tensor } from '../../domain/tensor.js';
+import { MAX_PAYLOAD_BYTES, payloadBytes } from './frames.js';
+import { StagingWatch } from './staging-watch.js';
+
+/*
+ * The inputs that lie in the worker, or wait in the router for room there: first come, first staged. Synthetic inputs take
+ * no room: a client's request that takes it may itself be waiting for the profiler, or the profiler for it. The profiler
+ * keeps at most one batch of them.
+ *
+ * Invariant: the bytes counted are those of the requests whose inputs were sent and not forgotten since.
+ */
+
+export interface StagedInputs {
+  readonly sequence: number;
+  readonly inputs: readonly Tensor[];
+  readonly outputNames: readonly string[];
+  readonly isSynthetic: boolean;
+  readonly onStaged: () => void;
+  readonly onLost: (message: string) => void;
+}
+
+/** What staging needs of the connection. */
+export interface StagingPort {
+  send(staged: StagedInputs): void;
+  unstage(sequence: number): void;
+  onHang(message: string): void;
+}
+
+interface Entry extends StagedInputs {
+  /** Room that it takes. */
+  readonly byteCount: number;
+  /** waiting (for room) → sent → staged; `dropped`: unstaged before the worker had confirmed it. */
+  state: 'waiting' | 'sent' | 'staged' | 'dropped';
+}
+
+export class InputStaging {
+  readonly #port: StagingPort;
+  readonly #maxBytes: number;
+  readonly #watch: StagingWatch;
+  readonly #entries = new Map<number, Entry>();
+  /** Those of `#entries` that wait for room, in order. */
+  readonly #waiting = new Set<Entry>();
+  #bytes = 0;
+
+  constructor(port: StagingPort, maxBytes: number) {
+    this.#port = port;
+    this.#maxBytes = maxBytes;
+    this.#watch = new StagingWatch((message) => port.onHang(message));
+  }
+
+  /** @throws RangeError when no frame can carry the inputs */
+  add(staged: StagedInputs): void {
+    const payload = payloadBytes(staged.inputs);
+    if (payload > MAX_PAYLOAD_BYTES) throw new RangeError(`inputs of ${payload} bytes exceed ${MAX_PAYLOAD_BYTES}`);
+    const entry: Entry = { ...staged, byteCount: staged.isSynthetic ? 0 : payload, state: 'waiting' };
+    this.#entries.set(entry.sequence, entry);
+    if (entry.isSynthetic) {
+      this.#send(entry);
+      return;
+    }
+    this.#waiting.add(entry);
+    this.#sendWaiting();
+  }
+
+  /** The worker has them. */
+  confirm(sequence: number): void {
+    this.#watch.confirmed();
+    const entry = this.#entries.get(sequence);
+    if (entry === undefined) return;
+    if (entry.state === 'dropped') {
+      this.#forget(entry);
+      return;
+    }
+    entry.state = 'staged';
+    entry.onStaged();
+  }
+
+  /** Forgets them. @returns false when they are not here */
+  remove(sequence: number): boolean {
+    const entry = this.#entries.get(sequence);
+    if (entry === undefined) return false;
+    switch (entry.state) {
+      case 'waiting':
+        this.#waiting.delete(entry);
+        this.#entries.delete(sequence);
+        return true;
+      case 'sent':
+        // On the control connection this could overtake the inputs; it follows once the worker has them.
+        entry.state = 'dropped';
+        return true;
+      case 'staged':
+        this.#forget(entry);
+        return true;
+      case 'dropped':
+        return true;
+    }
+  }
+
+  isStaged(sequence: number): boolean {
+    return this.#entries.get(sequence)?.state === 'staged';
+  }
+
+  /** Hands staged inputs over to a batch, with which the worker forgets them. @returns bytes to `free` after it */
+  take(sequence: number): number {
+    const { byteCount } = this.#entries.get(sequence)!;
+    this.#entries.delete(sequence);
+    return byteCount;
+  }
+
+  free(byteCount: number): void {
+    this.#bytes -= byteCount;
+    this.#sendWaiting();
+  }
+
+  /** The worker is gone, and all it had. @returns what was lost */
+  clear(): StagedInputs[] {
+    const lost = [...this.#entries.values()];
+    this.#entries.clear();
+    this.#waiting.clear();
+    this.#bytes = 0;
+    this.#watch.reset();
+    return lost;
+  }
+
+  /** Sends in order while there is room. A request larger than all the room there is goes when it is alone. */
+  #sendWaiting(): void {
+    for (const entry of this.#waiting) {
+      if (this.#bytes > 0 && this.#bytes + entry.byteCount > this.#maxBytes) return;
+      this.#waiting.delete(entry);
+      this.#send(entry);
+    }
+  }
+
+  #send(entry: Entry): void {
+    this.#bytes += entry.byteCount;
+    entry.state = 'sent';
+    this.#port.send(entry);
+    this.#watch.sent();
+  }
+
+  #forget({ sequence, byteCount }: Entry): void {
+    this.#entries.delete(sequence);
+    this.#port.unstage(sequence);
+    this.free(byteCount);
+  }
+}
