@@ -3,13 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadCharacters } from './ocr/decode.js';
 import { LINE_SHAPE, loadLine } from './ocr/image.js';
-import { infer } from './ocr/infer.js';
+import { prepareQuestion } from './ocr/infer.js';
 import { COLUMNS, describeReplies, describeReply, replyRow, type Reply } from './ocr/report.js';
 
 /*
  * Sends a picture of a line of text with a deadline and prints the text that was read, and what the server says about how
  * it served the request. With `--count` it sends several, on a fixed beat and without waiting for answers, so that queue,
- * batches and CPU allocation can be watched.
+ * batches and CPU allocation can be watched; they are decoded when all are here, so that the beat is kept.
  */
 
 const USAGE = `usage: node --import tsx examples/read-text.ts [picture] [options]
@@ -70,14 +70,10 @@ async function main(): Promise<void> {
     return;
   }
   const { picture, url, sloMs, count, everyMs } = options;
-  const line = await loadLine(picture);
+  const values = await loadLine(picture);
   const characters = loadCharacters();
-
-  const send = async (): Promise<Reply> => {
-    const sentAtMs = performance.now();
-    const answer = await infer({ url, model: MODEL, inputName: 'x', shape: LINE_SHAPE, values: line, sloMs });
-    return { answer, sloMs, tookMs: performance.now() - sentAtMs };
-  };
+  const ask = await prepareQuestion({ url, model: MODEL, inputName: 'x', shape: LINE_SHAPE, values, sloMs });
+  const send = async (): Promise<Reply> => ({ answer: await ask(), sloMs });
   if (count === 1) {
     const reply = await send();
     console.log(describeReply(reply, characters));
@@ -90,11 +86,11 @@ async function main(): Promise<void> {
     Array.from({ length: count }, async (_, index) => {
       await sleep(startAtMs + index * everyMs - performance.now());
       const reply = await send();
-      console.log(replyRow(index + 1, reply, characters));
+      console.log(replyRow(index + 1, reply));
       return reply;
     }),
   );
-  console.log(`\n${describeReplies(replies)}`);
+  console.log(`\n${describeReplies(replies, characters)}`);
 }
 
 try {

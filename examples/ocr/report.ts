@@ -6,18 +6,16 @@ import type { Answer } from './infer.js';
  * it sends along as response parameters named `sponge_*`.
  */
 
-/** An answer, and how long it took as seen from here. */
 export interface Reply {
   readonly answer: Answer;
   readonly sloMs: number;
-  readonly tookMs: number;
 }
 
 /** Several lines about one reply. */
 export function describeReply(reply: Reply, characters: readonly string[]): string {
-  const { answer, sloMs, tookMs } = reply;
+  const { answer, sloMs } = reply;
   if (answer.kind === 'refused') {
-    return `Refused after ${tookMs.toFixed(1)} ms with status ${answer.status}: ${answer.message}`;
+    return `Refused after ${answer.tookMs.toFixed(1)} ms with status ${answer.status}: ${answer.message}`;
   }
   const { text, confidence } = decodeText(answer.values, characters);
   const { budgetMs, queueMs, slackMs, batchSize, cores, networkDelaySource } = account(answer.parameters);
@@ -29,16 +27,16 @@ export function describeReply(reply: Reply, characters: readonly string[]): stri
   batch        ${fixed(batchSize, 0)}
   allocation   ${fixed(cores, 2, ' cores')}
   slack        ${fixed(slackMs, 1, ' ms')} when its batch was started
-  answered     ${tookMs.toFixed(1)} ms after sending, ${isLate(reply) ? 'LATE' : 'on time'}`;
+  answered     ${answer.tookMs.toFixed(1)} ms after sending, ${isLate(reply) ? 'LATE' : 'on time'}`;
 }
 
 /** The heads above `replyRow`'s columns. */
-export const COLUMNS = '    n  answered    budget     queue  batch  cores  text';
+export const COLUMNS = '    n  answered    budget     queue  batch  cores';
 
-/** One line about one reply of many. @param number from 1, in the order of sending */
-export function replyRow(number: number, reply: Reply, characters: readonly string[]): string {
-  const { answer, tookMs } = reply;
-  const start = `${String(number).padStart(5)} ${tookMs.toFixed(1).padStart(9)}`;
+/** One line about one reply of many, made while others are on their way. @param number from 1, in the order of sending */
+export function replyRow(number: number, reply: Reply): string {
+  const { answer } = reply;
+  const start = `${String(number).padStart(5)} ${answer.tookMs.toFixed(1).padStart(9)}`;
   if (answer.kind === 'refused') return `${start}  ${answer.status}: ${answer.message}`;
   const { budgetMs, queueMs, batchSize, cores } = account(answer.parameters);
   const cells = [
@@ -46,22 +44,28 @@ export function replyRow(number: number, reply: Reply, characters: readonly stri
     fixed(queueMs, 1).padStart(9),
     fixed(batchSize, 0).padStart(6),
     fixed(cores, 2).padStart(6),
-    ` ${decodeText(answer.values, characters).text}${isLate(reply) ? '  LATE' : ''}`,
   ];
-  return `${start} ${cells.join(' ')}`;
+  return `${start} ${cells.join(' ')}${isLate(reply) ? '  LATE' : ''}`;
 }
 
-/** One line about all of them. */
-export function describeReplies(replies: readonly Reply[]): string {
+/** What became of all of them, and every text that was read. */
+export function describeReplies(replies: readonly Reply[], characters: readonly string[]): string {
   const answered = replies.filter(({ answer }) => answer.kind === 'answered');
   const lateCount = answered.filter(isLate).length;
-  const accounts = answered.flatMap(({ answer }) => (answer.kind === 'answered' ? [account(answer.parameters)] : []));
+  const answers = answered.flatMap(({ answer }) => (answer.kind === 'answered' ? [answer] : []));
+  const timesRead = new Map<string, number>();
+  for (const { values } of answers) {
+    const { text } = decodeText(values, characters);
+    timesRead.set(text, (timesRead.get(text) ?? 0) + 1);
+  }
+  const accounts = answers.map(({ parameters }) => account(parameters));
   const batchSizes = accounts.map(({ batchSize }) => batchSize);
   const cores = accounts.map((served) => served.cores);
-  return (
+  return [
     `${answered.length - lateCount} on time, ${lateCount} late, ${replies.length - answered.length} refused; ` +
-    `batches of ${range(batchSizes, 0)}, ${range(cores, 2)} cores`
-  );
+      `batches of ${range(batchSizes, 0)}, ${range(cores, 2)} cores`,
+    ...[...timesRead].map(([text, times]) => `read ${times} times: "${text}"`),
+  ].join('\n');
 }
 
 /** The server's account of one request in the units that people read; undefined where it says nothing. */
@@ -82,8 +86,8 @@ function account(parameters: Readonly<Record<string, unknown>>) {
 }
 
 /** The server says so, or the answer took longer than the SLO as seen from here. */
-function isLate({ answer, sloMs, tookMs }: Reply): boolean {
-  return tookMs > sloMs || (answer.kind === 'answered' && answer.parameters['sponge_late'] === true);
+function isLate({ answer, sloMs }: Reply): boolean {
+  return answer.tookMs > sloMs || (answer.kind === 'answered' && answer.parameters['sponge_late'] === true);
 }
 
 function fixed(value: number | undefined, digits: number, unit = ''): string {

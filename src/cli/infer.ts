@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Command } from 'commander';
 import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
 import { Prng } from '../random/prng.js';
@@ -69,7 +70,7 @@ Examples:
 
 async function infer(model: string, flags: InferFlags): Promise<void> {
   const base = `${flags.url.replace(/\/$/, '')}/v2/models/${encodeURIComponent(model)}`;
-  const metadata = (await answerOf(await request(base, { method: 'GET' }))).json as unknown as Metadata;
+  const metadata = (await exchange(base, { method: 'GET' })).json as unknown as Metadata;
   const inputs = flags.data === undefined ? noise(metadata, flags.shape ?? {}) : given(metadata, flags.data);
   const head = JSON.stringify({
     inputs: inputs.map(({ name, shape: sizes, datatype, data }) => ({
@@ -80,38 +81,51 @@ async function infer(model: string, flags: InferFlags): Promise<void> {
     })),
     parameters: { binary_data_output: true, ...(flags.bestEffort === true ? { best_effort: true } : {}) },
   });
-  const startMs = performance.now();
-  const response = await request(`${base}/infer`, {
+  const body = Buffer.concat([Buffer.from(head), ...inputs.map(({ data }) => data)]);
+  // `fetch` gives its connection back at the end of the turn; without this the request would open, and time, another one.
+  await nextTurn();
+  const answer = await exchange(`${base}/infer`, {
     method: 'POST',
     headers: {
       'content-type': 'application/octet-stream',
+      // By itself `fetch` asks for gzip, which would take the server 20 ms a megabyte of output.
+      'accept-encoding': 'identity',
       'inference-header-content-length': String(Buffer.byteLength(head)),
       ...(flags.slo === undefined ? {} : { 'request-timeout-ms': String(flags.slo) }),
     },
-    body: Buffer.concat([Buffer.from(head), ...inputs.map(({ data }) => data)]),
+    body,
   });
-  const { json, tail } = await answerOf(response);
-  const elapsedMs = performance.now() - startMs;
-  print(json as unknown as ReplyHeader, tail, elapsedMs, flags.json === true);
+  print(answer.json as unknown as ReplyHeader, answer, flags);
 }
 
-async function request(url: string, init: RequestInit): Promise<Response> {
+interface Answer {
+  readonly json: Record<string, unknown>;
+  /** The outputs' bytes, after the JSON head. */
+  readonly tail: Buffer;
+  /** From sending until the last byte was here. */
+  readonly elapsedMs: number;
+}
+
+async function exchange(url: string, init: RequestInit): Promise<Answer> {
   try {
-    return await fetch(url, init);
-  } catch {
+    const startMs = performance.now();
+    const response = await fetch(url, init);
+    const body = Buffer.from(await response.arrayBuffer());
+    return readAnswer(response, body, performance.now() - startMs);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`no server answers at ${new URL(url).origin}; start one with "sponge serve", or give --url`);
   }
 }
 
-async function answerOf(response: Response): Promise<{ json: Record<string, unknown>; tail: Buffer }> {
-  const body = Buffer.from(await response.arrayBuffer());
+function readAnswer(response: Response, body: Buffer, elapsedMs: number): Answer {
   const length = Number(response.headers.get('inference-header-content-length') ?? body.length);
   const json = parseJson(body.toString('utf8', 0, length), `the answer of ${response.url}`);
   if (!response.ok) {
     const cause = typeof json['error'] === 'string' ? json['error'] : response.statusText;
     throw new UserError(`${response.status}: ${cause}`);
   }
-  return { json, tail: body.subarray(length) };
+  return { json, tail: body.subarray(length), elapsedMs };
 }
 
 function parseJson(text: string, what: string): Record<string, unknown> {
@@ -198,7 +212,8 @@ function valuesOf(output: Tensor): unknown[] {
   return JSON.parse(jsonDataText(output)) as unknown[];
 }
 
-function print(reply: ReplyHeader, tail: Buffer, elapsedMs: number, isJson: boolean): void {
+/** Late: the server says so, or it took longer than the SLO as seen from here. */
+function print(reply: ReplyHeader, { tail, elapsedMs }: Answer, { slo, json: isJson }: InferFlags): void {
   let offset = 0;
   const outputs = reply.outputs.map(({ name, shape: sizes, datatype, parameters }) => {
     // A copy, so that elements are aligned.
@@ -207,7 +222,7 @@ function print(reply: ReplyHeader, tail: Buffer, elapsedMs: number, isJson: bool
     return { name, shape: sizes, datatype, data };
   });
   const explained = reply.parameters ?? {};
-  if (isJson) {
+  if (isJson === true) {
     const data = outputs.map((output) => ({ ...output, data: valuesOf(output) }));
     console.log(JSON.stringify({ ...reply, outputs: data, elapsedMs }, null, 2));
     return;
@@ -219,10 +234,11 @@ function print(reply: ReplyHeader, tail: Buffer, elapsedMs: number, isJson: bool
       `${output.name} ${output.datatype} [${output.shape.join(', ')}]: ${values.slice(0, SHOWN_VALUES).join(', ')}${more}`,
     );
   }
+  const isLate = elapsedMs > (slo ?? Infinity) || explained['sponge_late'] === true;
   const ms = (key: string): string => `${(Number(explained[key] ?? 0) / 1000).toFixed(1)} ms`;
   console.log(
     [
-      `answered in ${elapsedMs.toFixed(1)} ms${explained['sponge_late'] === true ? ', LATE' : ''}`,
+      `answered in ${elapsedMs.toFixed(1)} ms${isLate ? ', LATE' : ''}`,
       `budget ${ms('sponge_budget_us')} (network ${ms('sponge_network_delay_us')}, ${explained['sponge_network_delay_source'] ?? 'none'})`,
       `queued ${ms('sponge_queue_us')}`,
       `batch of ${explained['sponge_batch'] ?? '?'}`,

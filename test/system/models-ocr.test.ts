@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -98,15 +99,22 @@ describe('examples/read-text.ts', () => {
     readonly parameters: { readonly binary_data_output: boolean };
   }
 
-  /** Runs the example against a server that is up for this one run. */
-  async function readText(
+  const readText = (handle: Handler, ...args: string[]) => readTextFrom((_, response) => response.end(), handle, args);
+
+  /** Runs the example against a server that is up for this one run. @param onReady answers whether the model is ready */
+  async function readTextFrom(
+    onReady: (request: IncomingMessage, response: ServerResponse) => void,
     handle: Handler,
-    ...args: string[]
+    args: readonly string[],
   ): Promise<{ code: number; stdout: string; stderr: string }> {
     const server = createServer((request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
+        if (request.method === 'GET') {
+          onReady(request, response);
+          return;
+        }
         const body = new Uint8Array(Buffer.concat(chunks));
         const headLength = Number(request.headers['inference-header-content-length']);
         const head = JSON.parse(new TextDecoder().decode(body.subarray(0, headLength))) as RequestHead;
@@ -163,7 +171,8 @@ describe('examples/read-text.ts', () => {
     let seen: unknown;
     const { code, stdout } = await readText(
       async (head, tensor, request, response) => {
-        seen = [request.url, request.headers['request-timeout-ms'], head.parameters, head.inputs, tensor.length];
+        const { 'request-timeout-ms': timeout, 'accept-encoding': encoding } = request.headers;
+        seen = [request.url, timeout, encoding, head.parameters, head.inputs, tensor.length];
         await answer(head, tensor, request, response);
       },
       '--slo',
@@ -173,6 +182,7 @@ describe('examples/read-text.ts', () => {
     expect(seen).toEqual([
       '/v2/models/ocr/infer',
       '30000',
+      'identity',
       { binary_data_output: true },
       [{ name: 'x', datatype: 'FP32', shape: [1, 3, 48, 320], parameters: { binary_data_size: bytes } }],
       bytes / 4,
@@ -189,8 +199,48 @@ describe('examples/read-text.ts', () => {
 
   it('sends several, one row each, and adds them up', async () => {
     const { stdout } = await readText(answer, '--slo', '30000', '--count', '3', '--every', '1');
-    expect(stdout.split(WRITTEN).length - 1).toBe(3);
     expect(stdout).toContain('3 on time, 0 late, 0 refused; batches of 2 … 2, 1.25 … 1.25 cores');
+    expect(stdout).toContain(`read 3 times: "${WRITTEN}"`);
+  });
+
+  it('times a request on a connection that is open already', async () => {
+    const clientPorts: (number | undefined)[] = [];
+    const { stdout } = await readTextFrom(
+      ({ url, socket }, response) => {
+        expect(url).toBe('/v2/models/ocr/ready');
+        clientPorts.push(socket.remotePort);
+        response.end();
+      },
+      (head, tensor, request, response) => {
+        clientPorts.push(request.socket.remotePort);
+        return answer(head, tensor, request, response);
+      },
+      ['--slo', '30000'],
+    );
+    expect(stdout).toContain(WRITTEN);
+    expect(clientPorts).toEqual([expect.any(Number), clientPorts[0]]);
+  });
+
+  it('calls an answer late that took longer than the SLO as seen from here, whatever the server says', async () => {
+    const slowly: Handler = async (...exchanged) => {
+      await delay(50);
+      await answer(...exchanged);
+    };
+    expect((await readText(slowly, '--slo', '50')).stdout).toMatch(/answered .*, LATE\n$/);
+    expect((await readText(slowly, '--slo', '50', '--count', '2')).stdout).toContain('0 on time, 2 late');
+  });
+
+  it('says in one line that the model is not ready', async () => {
+    const { code, stdout, stderr } = await readTextFrom(
+      (_, response) => {
+        response.statusCode = 400;
+        response.end(JSON.stringify({ error: "unknown model 'ocr'" }));
+      },
+      answer,
+      [],
+    );
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^read-text: http:\S+ does not serve the model ocr now: unknown model 'ocr'\n$/);
   });
 
   it("prints a refusal in the server's words, on one line", async () => {
