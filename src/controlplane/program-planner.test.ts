@@ -92,9 +92,22 @@ describe('the planner that solves the program', () => {
     expect(remainingMs({ ...batch, progress: 3 }, TEN_MS_EACH, 1000)).toBe(2); // 5 % of 40
   });
 
-  it('knows whether the plan in force still meets every deadline, without the margin', () => {
-    expect(planner.holds(view([10]))).toBe(true);
-    expect(planner.holds(view([9.9]))).toBe(false);
+  it('holds on to the plan in force while it meets every deadline with the margin', () => {
+    // One core takes 10 ms: d − 5 − 0.03·d ≥ 10 from d = 15.47 on; preferring latency, d − 5 − 0.5·d ≥ 10 from d = 30 on.
+    expect(planner.holds(view([15.5]))).toBe(true);
+    expect(planner.holds(view([15.4]))).toBe(false);
+    expect(eventPlanner('latency').holds(view([30]))).toBe(true);
+    expect(eventPlanner('latency').holds(view([29.9]))).toBe(false);
+  });
+
+  it('holds on to the largest allocation while it meets every deadline at all', () => {
+    // Four cores take 2.5 ms.
+    const largest = { kind: 'feasible', instances: 1, cpuMillicores: 4000, batchSize: 1, boundBy: 'test' } as const;
+    expect(planner.holds(view([2.5], { current: largest }))).toBe(true);
+    expect(planner.holds(view([2.4], { current: largest }))).toBe(false);
+  });
+
+  it('never holds on to an infeasible plan', () => {
     const infeasible = {
       kind: 'infeasible',
       instances: 1,

@@ -47,21 +47,33 @@ export function programPlanner(options: ProgramPlannerOptions): Planner {
     tickMs: options.tickMs,
     isEventDriven: options.isEventDriven,
     plan: (view) => planBySolving(view, marginFraction),
-    holds: (view) =>
-      view.current.kind === 'feasible' &&
-      isScheduleFeasible(problemOf(view, view.snapshot.work), view.current.cpuMillicores, view.current.batchSize),
+    holds: (view) => holdsWithMargin(view, marginFraction),
   };
 }
 
-function planBySolving(view: PlannerView, marginFraction: number): PlanDecision {
-  const { nowMs, snapshot } = view;
-  const cautious = snapshot.work.map(({ dueAtMs, classIndex }) => ({
+/** With the margin that planning wishes for; without it where no more CPU could restore it. */
+function holdsWithMargin(view: PlannerView, marginFraction: number): boolean {
+  const { current, snapshot, limits } = view;
+  if (current.kind !== 'feasible') return false;
+  const isMet = (queue: readonly QueuedWork[]): boolean =>
+    isScheduleFeasible(problemOf(view, queue), current.cpuMillicores, current.batchSize);
+  return (
+    isMet(cautiousWork(view, marginFraction)) ||
+    (current.cpuMillicores === limits.maxMillicores && isMet(snapshot.work))
+  );
+}
+
+function cautiousWork({ nowMs, snapshot }: PlannerView, marginFraction: number): QueuedWork[] {
+  return snapshot.work.map(({ dueAtMs, classIndex }) => ({
     dueAtMs: dueAtMs - MARGIN_MS - marginFraction * Math.max(0, dueAtMs - nowMs),
     classIndex,
   }));
-  const wished = solve(problemOf(view, cautious));
+}
+
+function planBySolving(view: PlannerView, marginFraction: number): PlanDecision {
+  const wished = solve(problemOf(view, cautiousWork(view, marginFraction)));
   if (wished.kind === 'feasible' && wished.hopeless.length === 0) return feasible(view, wished);
-  const needed = solve(problemOf(view, snapshot.work));
+  const needed = solve(problemOf(view, view.snapshot.work));
   return needed.kind === 'feasible' ? feasible(view, needed) : infeasible(view, needed);
 }
 

@@ -4,16 +4,18 @@ import type { ProfileRun, ProfilingTarget } from './profile-runner.js';
 
 /*
  * Profiles a model that is being served: each step borrows the worker while nothing else needs it. When a request comes
- * meanwhile, the allocation grows to the largest at once, so that the run in progress ends as soon as it can; what was
- * measured of it is discarded with the step.
+ * meanwhile, the allocation grows to the largest at once, so that the run in progress ends as soon as it can; the step is
+ * discarded and repeated later.
  */
 
 /** How often an unavailable worker is asked for again. */
 const RETRY_MS = 20;
-/** In the background, a step follows this long without any request: one that comes during a step has to wait for it. */
-const QUIET_MS = 1000;
-/** Between steps of the background, so that refinement leaves an idle machine mostly idle. */
+/** Between steps, so that refinement leaves an idle machine mostly idle. */
 const PAUSE_MS = 50;
+/** After a step that failed: the worker may be restarting. */
+const RECOVERY_MS = 1000;
+/** Failures in a row after which it is not the worker's bad luck. */
+const MOST_FAILURES = 5;
 
 /** The allocation was taken back in the middle of a step. */
 class Preempted extends Error {}
@@ -22,8 +24,13 @@ export interface LeasedProfilerOptions {
   readonly system: System;
   readonly maxMillicores: number;
   run(batchSize: number, threadCount: number): Promise<{ readonly latencyMs: number }>;
-  /** `idle`: only while nothing is held. `free`: between batches, queued requests wait. */
-  readonly when: 'idle' | 'free';
+  readonly nowMs: () => number;
+  /** When the last request came. */
+  readonly lastRequestAtMs: () => number;
+  /** A step begins only this long after the last request: one that comes during a step has to wait for its end. */
+  readonly quietMs: number;
+  /** A step that found no quiet for so long is done between two batches; queued requests wait then. */
+  readonly patienceMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -37,23 +44,35 @@ export class LeasedTarget implements ProfilingTarget {
     this.#options = options;
   }
 
-  /** Resolves when the run is done; or, quietly, when the signal is aborted. @throws when the worker refuses a batch */
-  async finish(run: ProfileRun): Promise<void> {
-    const { signal, when } = this.#options;
-    while (!run.isDone && !signal.aborted) {
-      if (!this.#borrow()) {
-        await pause(when === 'idle' ? QUIET_MS : RETRY_MS, signal);
+  /** Resolves when the run is done; or, quietly, when the signal is aborted. @throws when step after step fails */
+  finish(run: ProfileRun): Promise<void> {
+    return this.repeat(
+      () => run.isDone,
+      () => run.step(),
+    );
+  }
+
+  /** Borrows the worker for one step after another until it is done. */
+  async repeat(isDone: () => boolean, step: () => Promise<void>): Promise<void> {
+    const { signal, nowMs } = this.#options;
+    let failureCount = 0;
+    let waitingSinceMs = nowMs();
+    while (!isDone() && !signal.aborted) {
+      if (!this.#borrow(waitingSinceMs)) {
+        await pause(RETRY_MS, signal);
         continue;
       }
       try {
-        await run.step();
+        await step();
+        failureCount = 0;
+        waitingSinceMs = nowMs();
       } catch (error) {
-        if (!(error instanceof Preempted)) throw error;
+        if (!(error instanceof Preempted) && ++failureCount === MOST_FAILURES) throw error;
       } finally {
         this.#lease?.release();
         this.#lease = null;
       }
-      if (when === 'idle') await pause(this.#isWanted ? QUIET_MS : PAUSE_MS, signal);
+      await pause(failureCount > 0 ? RECOVERY_MS : PAUSE_MS, signal);
     }
   }
 
@@ -72,11 +91,15 @@ export class LeasedTarget implements ProfilingTarget {
     return timing;
   }
 
-  #borrow(): boolean {
+  #borrow(waitingSinceMs: number): boolean {
+    const { system, maxMillicores, nowMs, lastRequestAtMs, quietMs, patienceMs } = this.#options;
     this.#isWanted = false;
-    const { system, when, maxMillicores } = this.#options;
-    this.#lease = system.lease(when, () => {
-      if (when === 'free') return; // Requests wait for the first profile; there is no serving without it.
+    if (nowMs() - waitingSinceMs >= patienceMs) {
+      this.#lease = system.lease('free', () => undefined);
+      return this.#lease !== null;
+    }
+    if (nowMs() - lastRequestAtMs() < quietMs) return false;
+    this.#lease = system.lease('idle', () => {
       this.#isWanted = true;
       this.#lease?.resize(maxMillicores, () => undefined);
     });

@@ -110,11 +110,11 @@ export class ProfileRun {
     });
   }
 
-  /** The first step warms up and decides what can be afforded; each further one visits a cell. */
+  /** The first step warms up and decides what can be afforded; each further one visits a cell. One that fails can be repeated. */
   async step(): Promise<void> {
     if (!this.#isProbed) return this.#probe();
-    const cell = this.#visits.pop();
-    if (cell === undefined) return;
+    const cell = this.nextCell;
+    if (cell === null) return;
     await this.#target.resize(cell.cpuMillicores);
     if (this.#expectedMs(cell) < WARM_UP_BELOW_MS) await this.#target.run(cell.batchSize, cell.threadCount);
     const samples = this.#samples.get(cellKey(cell)) ?? [];
@@ -124,6 +124,7 @@ export class ProfileRun {
       samples.push(latencyMs);
       this.#runMs.set(cellKey(cell), latencyMs);
     }
+    this.#visits.pop();
   }
 
   async #probe(): Promise<void> {

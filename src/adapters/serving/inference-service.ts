@@ -15,6 +15,7 @@ import {
   type ModelStatistics,
 } from '../oip/service.js';
 import type { Telemetry } from '../telemetry/metrics.js';
+import type { ModelSource } from './model-repository.js';
 import type { ServedModel } from './served-model.js';
 import { shapeClassOf } from './shape-class.js';
 
@@ -45,6 +46,8 @@ export class Inference implements InferenceService {
   readonly serverVersion: string;
   readonly #options: InferenceServiceOptions;
   readonly #models = new Map<string, Registered>();
+  /** Models that are still being loaded, by name. */
+  readonly #expected = new Map<string, ModelSource>();
   readonly #network = new PeerNetwork();
   /** The ids that clients gave their requests, by sequence, while they are held. */
   readonly #clientIds = new Map<number, string>();
@@ -57,7 +60,13 @@ export class Inference implements InferenceService {
     this.#options = options;
   }
 
+  /** A model that will be added; until then the server is not ready, and the model is loading. */
+  expect(source: ModelSource): void {
+    this.#expected.set(source.name, source);
+  }
+
   add(served: ServedModel): void {
+    this.#expected.delete(served.source.name);
     this.#models.set(served.source.name, { served, replyBytes: 0 });
   }
 
@@ -77,14 +86,18 @@ export class Inference implements InferenceService {
   }
 
   isReady(): boolean {
-    return !this.#isDraining && [...this.#models.values()].every(({ served }) => served.state === 'READY');
+    const isUp = !this.#isDraining && this.#expected.size === 0;
+    return isUp && [...this.#models.values()].every(({ served }) => served.state === 'READY');
   }
 
   models(): readonly ModelEntry[] {
-    return [...this.#models.values()].map(({ served }) => this.#entryOf(served));
+    const loaded = [...this.#models.values()].map(({ served }) => this.#entryOf(served));
+    return [...loaded, ...[...this.#expected.values()].map(loadingEntry)];
   }
 
   model(name: string, version?: string): ModelEntry {
+    const expected = this.#expected.get(name);
+    if (expected !== undefined) return loadingEntry(expected);
     return this.#entryOf(this.#find(name, version).served);
   }
 
@@ -100,6 +113,8 @@ export class Inference implements InferenceService {
       if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
       const outcome = await submit(registered.served, request, signal);
       this.#clientIds.delete(request.sequence);
+      const { served } = registered;
+      if (outcome.kind === 'completed' && served.needsShapes) served.learnShapes(call.inputs);
       return this.#toReply(registered, outcome, explanation);
     } catch (error) {
       if (error instanceof OipFailure) return { kind: 'error', error: error.error };
@@ -111,6 +126,7 @@ export class Inference implements InferenceService {
 
   #find(name: string, version?: string): Registered {
     const registered = this.#models.get(name);
+    if (this.#expected.has(name)) throw new OipFailure('unavailable', `model '${name}' is still being loaded`);
     if (registered === undefined) {
       const known = [...this.#models.keys()].join(', ');
       throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here; models: ${known}`);
@@ -159,9 +175,6 @@ export class Inference implements InferenceService {
       ...(sendStampDelayMs === undefined ? {} : { sendStampDelayMs }),
       expectedReplyMs: this.#network.expectedReplyMs(arrival.peer, replyBytes),
     });
-    if (served.needsShapes) {
-      served.learnShapes(Object.fromEntries(call.inputs.map(({ name, shape }) => [name, shape])));
-    }
     const request: InferRequest = {
       ...budget,
       sequence: this.#nextSequence++,
@@ -174,6 +187,7 @@ export class Inference implements InferenceService {
       outputNames: call.outputNames,
     };
     const explanation: Explanation = {
+      sloMs: budget.sloMs,
       budgetMs: budget.dueAtMs - arrival.receivedAtMs,
       networkDelayMs: budget.networkDelayMs,
       networkDelaySource: budget.networkDelaySource,
@@ -193,6 +207,19 @@ export class Inference implements InferenceService {
   #unixMsAt(atMs: number): number {
     return this.#options.readUnixMs() - (this.#options.clock.nowMs() - atMs);
   }
+}
+
+function loadingEntry({ name, version }: ModelSource): ModelEntry {
+  return {
+    name,
+    version,
+    versions: [version],
+    state: 'LOADING',
+    stateReason: 'the model is being loaded and measured',
+    signature: null,
+    maxBatchSize: 0,
+    platform: 'onnxruntime_onnx',
+  };
 }
 
 function submit(served: ServedModel, request: InferRequest, signal: AbortSignal): Promise<Outcome> {

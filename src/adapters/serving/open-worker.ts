@@ -1,6 +1,9 @@
+import type { ResizeResult } from '../../controlplane/scaler.js';
+import type { Event } from '../../domain/event.js';
 import type { ShapeClass } from '../../domain/request.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
+import { oneLine } from '../workers/load-failure.js';
 import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
 import type { InputShapes, SyntheticTiming } from '../workers/synthetic-load.js';
 import type { ModelSource } from './model-repository.js';
@@ -19,6 +22,10 @@ export interface WorkerOptions {
   readonly threadCounts: readonly number[] | null;
   readonly nowMs: () => number;
   readonly onLog: (line: string) => void;
+  /** The CPU group stands, at its largest allocation; the worker process starts next. */
+  readonly onScaling?: (scaling: DetectedScaler) => void;
+  /** Hears of resizes before a system makes them. */
+  readonly onEvent?: (event: Event) => void;
   /** Ends the process while it starts or is profiled, so that whatever waits for it fails. */
   readonly interruption?: AbortSignal;
 }
@@ -33,7 +40,8 @@ export interface OpenWorker {
   /** Of `shapes`. @throws while they are not known */
   readonly shapeClass: ShapeClass;
   readonly notBatchableReason: string;
-  setShapes(shapes: InputShapes): void;
+  /** Null: they are not known after all. */
+  setShapes(shapes: InputShapes | null): void;
   /** Finds out whether the model is batchable; the worker must be free. */
   probe(): Promise<void>;
   /** Resolves when in force. @throws Error when refused */
@@ -63,6 +71,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
   });
   try {
     await resize(scaling, scaling.scaler.limits.maxMillicores);
+    options.onScaling?.(scaling);
     const pool = await startProcessPool({
       modelPath: source.modelPath,
       threadCounts: options.threadCounts ?? usefulThreadCounts(scaling.scaler.limits.maxMillicores),
@@ -73,7 +82,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
     });
-    const worker = new LiveWorker(pool, scaling, options.quotaPeriodUs);
+    const worker = new LiveWorker(pool, scaling, options);
     try {
       const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(pool.signature);
       if (shapes !== null) {
@@ -96,13 +105,17 @@ class LiveWorker implements OpenWorker {
   readonly pool: ProcessPool;
   readonly scaling: DetectedScaler;
   readonly quotaPeriodUs: number;
+  readonly #options: WorkerOptions;
   #shapes: InputShapes | null = null;
-  #notBatchableReason = 'its shapes are not known before the first request';
+  #notBatchableReason = SHAPES_UNKNOWN;
+  #cpuMillicores: number;
 
-  constructor(pool: ProcessPool, scaling: DetectedScaler, quotaPeriodUs: number) {
+  constructor(pool: ProcessPool, scaling: DetectedScaler, options: WorkerOptions) {
     this.pool = pool;
     this.scaling = scaling;
-    this.quotaPeriodUs = quotaPeriodUs;
+    this.quotaPeriodUs = options.quotaPeriodUs;
+    this.#options = options;
+    this.#cpuMillicores = scaling.scaler.limits.maxMillicores;
   }
 
   get shapes(): InputShapes | null {
@@ -117,8 +130,9 @@ class LiveWorker implements OpenWorker {
     return this.#notBatchableReason;
   }
 
-  setShapes(shapes: InputShapes): void {
+  setShapes(shapes: InputShapes | null): void {
     this.#shapes = shapes;
+    this.#notBatchableReason = SHAPES_UNKNOWN;
   }
 
   async probe(): Promise<void> {
@@ -126,8 +140,18 @@ class LiveWorker implements OpenWorker {
     this.#notBatchableReason = reason;
   }
 
-  resize(cpuMillicores: number): Promise<void> {
-    return resize(this.scaling, cpuMillicores);
+  async resize(cpuMillicores: number): Promise<void> {
+    const { nowMs, onEvent = () => undefined } = this.#options;
+    const fromMillicores = this.#cpuMillicores;
+    onEvent({ kind: 'resize-requested', atMs: nowMs(), fromMillicores, toMillicores: cpuMillicores });
+    try {
+      const applied = await resize(this.scaling, cpuMillicores);
+      this.#cpuMillicores = applied.cpuMillicores;
+      onEvent({ ...applied, kind: 'resized', atMs: nowMs() });
+    } catch (error) {
+      onEvent({ kind: 'resize-refused', atMs: nowMs(), message: oneLine(error) });
+      throw error;
+    }
   }
 
   runSynthetic(batchSize: number, threadCount: number): Promise<SyntheticTiming> {
@@ -145,10 +169,14 @@ class LiveWorker implements OpenWorker {
   }
 }
 
-function resize(scaling: DetectedScaler, cpuMillicores: number): Promise<void> {
+const SHAPES_UNKNOWN = 'its shapes are not known before the first request';
+
+type Applied = Extract<ResizeResult, { kind: 'applied' }>;
+
+function resize(scaling: DetectedScaler, cpuMillicores: number): Promise<Applied> {
   return new Promise((fulfil, reject) => {
     scaling.scaler.resize(cpuMillicores, (result) => {
-      if (result.kind === 'applied') fulfil();
+      if (result.kind === 'applied') fulfil(result);
       else reject(new Error(result.message));
     });
   });

@@ -2,21 +2,20 @@ import { stat } from 'node:fs/promises';
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import type { AllocationLimits } from '../../domain/plan.js';
-import type { ModelSignature } from '../../domain/tensor.js';
+import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
 import type { Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
 import { createSystem, type Policy, type System } from '../../system.js';
-import { LeasedTarget } from '../profiler/leased-profiler.js';
 import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
 import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../oip/service.js';
 import { oneLine } from '../workers/load-failure.js';
 import type { ProcessPool } from '../workers/process-pool.js';
-import type { InputShapes } from '../workers/synthetic-load.js';
+import { BackgroundProfiling, type Turns } from './background-profiling.js';
 import type { ModelSource } from './model-repository.js';
 import { openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
-import { shapeClassOfShapes } from './shape-class.js';
+import { shapeClassOfShapes, shapesOfRequest } from './shape-class.js';
 
 /*
  * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
@@ -38,13 +37,20 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly fullBudgetMs: number;
   /** Whether a quick profile is refined in the background. */
   readonly isRefining: boolean;
+  /** Shared by the models of one server. */
+  readonly turns: Turns;
   readonly onEvent: (event: Event) => void;
+  /** Good news, one line. */
+  readonly onNotice: (line: string) => void;
   /** What start-up is at; each message replaces the one before. */
   readonly onProgress: (message: string) => void;
 }
 
-/** A profiling run may keep a request waiting for at most this share of the default budget. */
-const BLOCKING_FRACTION = 0.1;
+/**
+ * A profiling run may keep a request waiting for at most this share of the default budget: little when refining; for the
+ * first profile, without which nothing can be planned, more.
+ */
+const BLOCKING_FRACTION = { quick: 0.5, full: 0.1 } as const;
 
 /** Of a request whose model has no profile yet. */
 const PROVISIONAL_SLO_MS = 1000;
@@ -56,10 +62,10 @@ export class ServedModel {
   readonly limits: AllocationLimits;
   readonly #options: ServedModelOptions;
   readonly #worker: OpenWorker;
-  readonly #background = new AbortController();
+  readonly #background: BackgroundProfiling;
   #profile: Profile | null;
   #defaultSloMs: number;
-  #refinement: Promise<void> = Promise.resolve();
+  #lastRequestAtMs = -Infinity;
 
   private constructor(source: ModelSource, options: ServedModelOptions, worker: OpenWorker, profile: Profile | null) {
     this.source = source;
@@ -83,7 +89,24 @@ export class ServedModel {
         idleMillicores: worker.scaling.scaler.limits.minMillicores,
         idleReleaseMs: options.idleReleaseMs,
       },
-      onEvent: options.onEvent,
+      onEvent: (event) => {
+        if (event.kind === 'request-received') this.#lastRequestAtMs = event.atMs;
+        options.onEvent(event);
+      },
+    });
+    this.#background = new BackgroundProfiling({
+      system: this.system,
+      worker,
+      maxMillicores: this.limits.maxMillicores,
+      turns: options.turns,
+      isRefining: options.isRefining,
+      nowMs: options.nowMs,
+      lastRequestAtMs: () => this.#lastRequestAtMs,
+      makeRun: (target, quality) => this.#makeRun(target, quality),
+      adoptStored: () => this.#adoptStored(),
+      adopt: (run, quality) => this.#adopt(run, quality),
+      onNotice: options.onNotice,
+      onLog: options.onLog,
     });
   }
 
@@ -95,9 +118,7 @@ export class ServedModel {
     const worker = await openWorker(source, options);
     try {
       const profile = await initialProfile(source, worker, options);
-      const served = new ServedModel(source, options, worker, profile);
-      if (profile?.quality === 'quick' && options.isRefining) served.#refine();
-      return served;
+      return new ServedModel(source, options, worker, profile);
     } catch (error) {
       await worker.close();
       throw error;
@@ -125,6 +146,11 @@ export class ServedModel {
     return this.#worker.notBatchableReason;
   }
 
+  /** Whether a quick profile is refined in the background. */
+  get isRefining(): boolean {
+    return this.#options.isRefining;
+  }
+
   get profile(): Profile | null {
     return this.#profile;
   }
@@ -138,79 +164,63 @@ export class ServedModel {
     return this.#defaultSloMs;
   }
 
+  /** Nobody said so far what a request of this model looks like. */
+  get needsShapes(): boolean {
+    return this.#worker.shapes === null;
+  }
+
+  /** Inputs of a request that was answered, while `needsShapes`. */
+  learnShapes(inputs: readonly Tensor[]): void {
+    this.#background.learn(shapesOfRequest(this.signature, inputs));
+  }
+
+  /** Refines a quick profile from now on, while nothing is to do. Call it once every model is up. */
+  beginRefining(): void {
+    if (this.#profile?.quality === 'quick') this.#background.refine();
+  }
+
+  async close(): Promise<void> {
+    this.#background.abort();
+    this.system.stop();
+    await this.#worker.close();
+    await this.#background.settled();
+  }
+
+  #makeRun(target: ProfilingTarget, quality: 'quick' | 'full'): ProfileRun {
+    const { quickBudgetMs, fullBudgetMs } = this.#options;
+    const budgetMs = quality === 'quick' ? quickBudgetMs : fullBudgetMs;
+    const maxRunMs = BLOCKING_FRACTION[quality] * this.#defaultSloMs;
+    return new ProfileRun(
+      target,
+      profilingPlan(this.#worker, this.limits, quality, budgetMs, maxRunMs),
+      this.#profile?.cells,
+    );
+  }
+
+  async #adoptStored(): Promise<boolean> {
+    const stored = await readStoredProfile(this.source.profilePath, await fingerprintFor(this.source, this.#worker));
+    if (stored.kind === 'fresh') this.#use(stored.profile);
+    return stored.kind === 'fresh';
+  }
+
+  async #adopt(run: ProfileRun, quality: 'quick' | 'full'): Promise<Profile> {
+    const profile = await storeProfile(this.source, this.#worker, run, quality, this.#options.onLog);
+    this.#use(profile);
+    return profile;
+  }
+
+  #use(profile: Profile): void {
+    this.#profile = profile;
+    this.models.replaceProfile(profile);
+    this.#defaultSloMs = this.#chooseDefaultSloMs();
+  }
+
   #chooseDefaultSloMs(): number {
     const stated = this.#options.defaultSloMs ?? this.source.settings.defaultSloMs;
     if (stated !== null) return stated;
     if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
     const model = this.models.forClass(shapeClassOfShapes(this.signature, this.#worker.shapes, this.isBatchable));
     return Math.max(1000, 10 * model.predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores)));
-  }
-
-  /** Nobody said so far what a request of this model looks like. */
-  get needsShapes(): boolean {
-    return this.#worker.shapes === null;
-  }
-
-  /**
-   * The first request of a model whose shapes were not known tells them: the model is probed and profiled with them as
-   * soon as that request is answered. Other requests wait for it, a few seconds at most.
-   */
-  learnShapes(shapes: InputShapes): void {
-    this.#worker.setShapes(shapes);
-    this.#refinement = this.#profileFirst().catch((error: unknown) => {
-      this.#options.onLog(`profiling failed, every batch runs alone on all CPU: ${oneLine(error)}`);
-    });
-  }
-
-  async close(): Promise<void> {
-    this.#background.abort();
-    this.system.stop();
-    await this.#refinement;
-    await this.#worker.close();
-  }
-
-  #refine(): void {
-    this.#refinement = this.#profileInBackground('full', 'idle', this.#options.fullBudgetMs).catch((error: unknown) => {
-      this.#options.onLog(`refining the profile stopped, the quick one stays: ${oneLine(error)}`);
-    });
-  }
-
-  async #profileFirst(): Promise<void> {
-    const lease = await this.#leaseSoon();
-    if (lease === null) return;
-    await this.#worker.probe().finally(() => lease.release());
-    await this.#profileInBackground('quick', 'free', this.#options.quickBudgetMs);
-    if (this.#options.isRefining) await this.#profileInBackground('full', 'idle', this.#options.fullBudgetMs);
-  }
-
-  /** The worker as soon as no batch runs; null once the server stops. */
-  async #leaseSoon(): Promise<{ release(): void } | null> {
-    while (!this.#background.signal.aborted) {
-      const lease = this.system.lease('free', () => undefined);
-      if (lease !== null) return lease;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    return null;
-  }
-
-  async #profileInBackground(quality: 'quick' | 'full', when: 'idle' | 'free', budgetMs: number): Promise<void> {
-    const { signal } = this.#background;
-    const target = new LeasedTarget({
-      system: this.system,
-      maxMillicores: this.limits.maxMillicores,
-      run: (batchSize, threadCount) => this.#worker.runSynthetic(batchSize, threadCount),
-      when,
-      signal,
-    });
-    const maxRunMs = BLOCKING_FRACTION * this.defaultSloMs;
-    const plan = profilingPlan(this.#worker, this.limits, quality, budgetMs, maxRunMs);
-    const run = new ProfileRun(target, plan, this.#profile?.cells);
-    await target.finish(run);
-    if (signal.aborted) return;
-    this.#worker.pool.releaseSynthetic();
-    this.#profile = await storeProfile(this.source, this.#worker, run, quality, this.#options.onLog);
-    this.models.replaceProfile(this.#profile);
-    this.#defaultSloMs = this.#chooseDefaultSloMs();
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { eventPlanner, paperPlanner, type Preference } from '../../controlplane/program-planner.js';
 import { staticPlanner } from '../../controlplane/baselines/static.js';
@@ -7,16 +8,20 @@ import type { Event } from '../../domain/event.js';
 import type { Policy } from '../../system.js';
 import { startGrpcServer, type GrpcServer } from '../oip/grpc/server.js';
 import { startRestServer, type RestServer } from '../oip/rest/server.js';
+import { ReceiveBudget } from '../oip/receive-budget.js';
 import type { EdgeLimits } from '../oip/service.js';
 import type { Compat } from '../oip/status.js';
 import { measureCpuCeiling } from '../scalers/cpu-ceiling.js';
+import { ROUTER_MILLICORES } from '../scalers/scaler-handle.js';
 import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
 import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
 import { Telemetry } from '../telemetry/metrics.js';
 import { SERVER_VERSION } from './version.js';
+import { Turns } from './background-profiling.js';
 import { Inference } from './inference-service.js';
 import { findModels, type ModelSource } from './model-repository.js';
+import { RouterCpu } from './router-cpu.js';
 import { assertReadable, ServedModel, type ServedModelOptions } from './served-model.js';
 
 /*
@@ -112,7 +117,11 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const { logger, host, limits, compat } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
-  const telemetry = parts.add(new Telemetry({ clock }), (part) => part.close());
+  const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt);
+  const routerCpu = new RouterCpu();
+  const telemetry = parts.add(new Telemetry({ clock, readRouterCpuSeconds: () => routerCpu.usedSeconds() }), (part) =>
+    part.close(),
+  );
   const eventLog = parts.add(new EventLog({ logger, clock }), (part) => part.close());
   const service = new Inference({
     serverName: options.serverName,
@@ -121,6 +130,9 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     telemetry,
     readUnixMs: () => Date.now(),
   });
+
+  for (const source of sources) service.expect(source);
+  const turns = new Turns();
 
   // Ports first: a busy one should not cost a profile.
   const metrics = parts.add(
@@ -133,51 +145,61 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     (part: MetricsServer) => part.close(),
   );
   const rest = parts.add(
-    await startRestServer({ service, host, port: options.port, limits, nowMs, compat, logger }),
+    await startRestServer({ service, host, port: options.port, limits, receiveBudget, nowMs, compat, logger }),
     (part: RestServer) => part.close(),
   );
   const grpc = parts.add(
-    await startGrpcServer({ service, host, port: options.grpcPort, limits, nowMs, compat, logger }),
+    await startGrpcServer({ service, host, port: options.grpcPort, limits, receiveBudget, nowMs, compat, logger }),
     (part: GrpcServer) => part.close(1000),
   );
 
   const models: ServedModel[] = [];
   for (const source of sources) {
     options.interruption.throwIfAborted();
-    const observers: ((event: Event) => void)[] = [];
     options.onProgress(`loading ${source.name}`);
+    const { name: model, version } = source;
+    const observers: ((event: Event) => void)[] = [];
+    let queueDepth = (): number => 0;
     const served = parts.add(
       await ServedModel.start(source, {
         ...options,
         clock,
         nowMs,
-        groupName: `${options.groupName}-${source.name}`,
+        groupName: groupNameOf(options.groupName, model),
         maxMillicores: shareOf(options.maxMillicores, sources.length),
         policyFor: (allocation) => policyOf(options.policy, allocation),
         quickBudgetMs: QUICK_BUDGET_MS,
         fullBudgetMs: FULL_BUDGET_MS,
+        turns,
+        // Loading and profiling are on the ledger too.
+        onScaling: ({ scaler }) => {
+          observers.push(
+            telemetry.attachModel({
+              model,
+              version,
+              cpuMillicores: scaler.limits.maxMillicores,
+              readCounters: () => scaler.readCounters(),
+              queueDepth: () => queueDepth(),
+            }),
+            eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) }),
+          );
+        },
         onEvent: (event) => {
           for (const observe of observers) observe(event);
         },
         onProgress: (message) => options.onProgress(`${source.name}: ${message}`),
-        onLog: (line) => logger.warn({ model: source.name, version: source.version }, line),
+        onNotice: (line) => logger.info({ model, version }, line),
+        onLog: (line) => logger.warn({ model, version }, line),
       }),
       (part: ServedModel) => part.close(),
     );
-    const { name: model, version } = source;
-    observers.push(
-      telemetry.attachModel({
-        model,
-        version,
-        cpuMillicores: served.system.status().grantedMillicores,
-        readCounters: () => served.scaling.scaler.readCounters(),
-        queueDepth: () => served.system.status().queueDepth,
-      }),
-      eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) }),
-    );
+    queueDepth = () => served.system.status().queueDepth;
+    routerCpu.add(served.pool);
     service.add(served);
     models.push(served);
   }
+  warnOfClamping(models, options);
+  for (const served of models) served.beginRefining();
 
   return {
     models,
@@ -205,11 +227,38 @@ async function drained(models: readonly ServedModel[], drainMs: number): Promise
   clearTimeout(timer);
 }
 
-/** Models share the machine evenly; null leaves the machine's own limit. */
+/** Models share the machine evenly, less the router's part; null leaves the machine's own limit. */
 export function shareOf(maxMillicores: number | null, modelCount: number): number | null {
   if (modelCount === 1) return maxMillicores;
-  const total = maxMillicores ?? measureCpuCeiling().millicores;
+  const available = measureCpuCeiling().millicores - ROUTER_MILLICORES;
+  const total = Math.min(maxMillicores ?? available, available);
   return Math.max(100, Math.floor(total / modelCount / 100) * 100);
+}
+
+/** CPU groups have plainer names than models may have; what was changed or cut is told apart by a hash. */
+export function groupNameOf(prefix: string, model: string): string {
+  const plain = `${prefix}-${model}`;
+  if (/^[\w.-]{1,64}$/.test(plain)) return plain;
+  const hash = createHash('sha256').update(model).digest('hex').slice(0, 8);
+  return `${prefix}-${model.replaceAll(/[^\w.-]/g, '_').slice(0, 24)}-${hash}`;
+}
+
+/** What was asked for and cannot be is said once, not silently changed. */
+function warnOfClamping(
+  models: readonly ServedModel[],
+  { logger, minMillicores, maxMillicores, policy }: ServerOptions,
+): void {
+  for (const { source, limits, pool } of models) {
+    const warn = (line: string): void => logger.warn({ model: source.name, version: source.version }, line);
+    const most = `${limits.maxMillicores / 1000} cores, the most there is for this model`;
+    if (maxMillicores !== null && maxMillicores > limits.maxMillicores && models.length === 1) {
+      warn(`--max-cores ${maxMillicores / 1000}: using ${most}`);
+    }
+    if (minMillicores > limits.maxMillicores) warn(`--min-cores ${minMillicores / 1000}: using ${most}`);
+    if (policy.name !== 'static') continue;
+    if (policy.cpuMillicores > limits.maxMillicores) warn(`--cpu ${policy.cpuMillicores / 1000}: using ${most}`);
+    if (policy.batchSize > pool.maxBatchSize) warn(`--batch ${policy.batchSize}: using ${pool.maxBatchSize}`);
+  }
 }
 
 function policyOf(choice: PolicyChoice, limits: AllocationLimits): Policy {

@@ -40,6 +40,16 @@ export function shapesFromSignature(signature: ModelSignature): InputShapes | nu
   return shapes;
 }
 
+/** What one request of a model looks like, from one that came: its open first axes are taken as 1. */
+export function shapesOfRequest(signature: ModelSignature, inputs: readonly Shaped[]): InputShapes {
+  return Object.fromEntries(
+    inputs.map(({ name, shape }) => {
+      const isOpen = signature.inputs.find((input) => input.name === name)?.shape[0] === -1;
+      return [name, isOpen ? [1, ...shape.slice(1)] : shape];
+    }),
+  );
+}
+
 /** @throws Error, in one line, when the shapes do not fit the model's inputs */
 export function checkShapes(signature: ModelSignature, shapes: InputShapes): void {
   for (const name of Object.keys(shapes)) {

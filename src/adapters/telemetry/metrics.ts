@@ -16,10 +16,9 @@ export interface TelemetryOptions {
   /** For the 100 ms windows of the core-seconds ledger. Its instants are those of the events. */
   readonly clock: Clock;
   /**
-   * Cumulative CPU used outside the resized groups, seconds. By default this process's own; a server that has workers
-   * adds their socket threads.
+   * Cumulative CPU used outside the resized groups, seconds: this process, and its workers' other threads.
    */
-  readonly readRouterCpuSeconds?: () => number;
+  readonly readRouterCpuSeconds: () => number;
   /** Wall time, Unix ms; only reported, never reckoned with. */
   readonly readUnixMs?: () => number;
 }
@@ -36,7 +35,7 @@ export class Telemetry {
 
   constructor(options: TelemetryOptions) {
     this.clock = options.clock;
-    this.readRouterCpuSeconds = options.readRouterCpuSeconds ?? ownCpuSeconds;
+    this.readRouterCpuSeconds = options.readRouterCpuSeconds;
     this.readUnixMs = options.readUnixMs ?? Date.now;
   }
 
@@ -93,11 +92,6 @@ export class Telemetry {
       this.scheduleWindow((isOnTime ? atMs : nowMs) + WINDOW_MS);
     });
   }
-}
-
-function ownCpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
 }
 
 /** CPU use of the whole machine between two looks. */
