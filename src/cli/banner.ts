@@ -38,8 +38,9 @@ function describeModel(model: ServedModel): string[] {
   ];
 }
 
-function refining({ profile }: ServedModel): string {
-  return profile?.quality === 'quick' ? ', planned with a wider margin and refined in the background' : '';
+function refining({ profile, isRefining }: ServedModel): string {
+  if (profile?.quality !== 'quick') return '';
+  return `, planned with a wider margin${isRefining ? ' and refined in the background' : ''}`;
 }
 
 function describePolicy({ policy }: Server): string {

@@ -21,6 +21,7 @@ export function withConfiguration(command: Command): Command {
   }
   command.option('--config <file>', 'YAML file with any of these flags, e.g. "grpc-port: 9001"');
   return command.hook('preAction', (_, acting) => {
+    applyEnvironment(acting);
     const path = acting.getOptionValue('config') as string | undefined;
     if (path !== undefined) applyFile(acting, path);
   });
@@ -30,6 +31,22 @@ function environmentName(option: Option): string {
   return `SPONGE_${option.name().replaceAll('-', '_').toUpperCase()}`;
 }
 
+/** Commander reads the variables only of options that had theirs when they were added. */
+function applyEnvironment(command: Command): void {
+  for (const option of command.options) {
+    const text = option.envVar === undefined ? undefined : process.env[option.envVar];
+    if (text === undefined || !isUnset(command, option)) continue;
+    const isFlag = option.isBoolean() || option.negate;
+    setValue(command, option, isFlag ? flagValue(text, option.envVar!) : text, 'env', option.envVar!);
+  }
+}
+
+function flagValue(text: string, name: string): boolean {
+  if (['1', 'true'].includes(text)) return true;
+  if (['', '0', 'false'].includes(text)) return false;
+  throw new UserError(`${name}: expected true or false, got ${text}`);
+}
+
 function applyFile(command: Command, path: string): void {
   for (const [name, value] of Object.entries(readConfig(path))) {
     const option = command.options.find((each) => each.name() === name && name !== 'config');
@@ -37,35 +54,41 @@ function applyFile(command: Command, path: string): void {
       const known = command.options.map((each) => each.name()).filter((each) => each !== 'config');
       throw new UserError(`${path}: unknown key "${name}"; known keys: ${known.join(', ')}`);
     }
-    const source = command.getOptionValueSource(option.attributeName());
-    if (source === undefined || source === 'default') setFromFile(command, option, value, path);
+    if (isUnset(command, option)) setValue(command, option, value, 'config', `${path}: ${name}`);
   }
 }
 
-function setFromFile(command: Command, option: Option, value: unknown, path: string): void {
+function isUnset(command: Command, option: Option): boolean {
+  const source = command.getOptionValueSource(option.attributeName());
+  return source === undefined || source === 'default';
+}
+
+/** @param where whose fault a wrong value is, for people */
+function setValue(command: Command, option: Option, value: unknown, source: 'env' | 'config', where: string): void {
   const key = option.attributeName();
-  if (typeof value === 'boolean') {
-    if (!option.isBoolean() && !option.negate)
-      throw new UserError(`${path}: ${option.name()}: expected a value, got ${value}`);
-    command.setOptionValueWithSource(key, value, 'config');
+  if (option.isBoolean() || option.negate) {
+    if (typeof value !== 'boolean') throw new UserError(`${where}: expected true or false, got ${String(value)}`);
+    // `no-refine: true` sets `refine` to false.
+    command.setOptionValueWithSource(key, option.negate ? !value : value, source);
     return;
   }
+  if (typeof value === 'boolean') throw new UserError(`${where}: expected a value, got ${value}`);
   const texts = (Array.isArray(value) ? value : [value]).map(String);
   try {
     for (const text of texts) {
       if (option.argChoices?.includes(text) === false)
         throw new InvalidArgumentError(`allowed: ${option.argChoices.join(', ')}`);
       const previous: unknown = command.getOptionValue(key);
-      const isFirst = command.getOptionValueSource(key) !== 'config';
+      const isFirst = command.getOptionValueSource(key) !== source;
       // With choices, commander's own parser would only check them again.
       const parsed: unknown =
         option.parseArg === undefined || option.argChoices !== undefined
           ? text
           : (option.parseArg as (text: string, previous: unknown) => unknown)(text, isFirst ? undefined : previous);
-      command.setOptionValueWithSource(key, parsed, 'config');
+      command.setOptionValueWithSource(key, parsed, source);
     }
   } catch (error) {
-    if (error instanceof InvalidArgumentError) throw new UserError(`${path}: ${option.name()}: ${error.message}`);
+    if (error instanceof InvalidArgumentError) throw new UserError(`${where}: ${error.message}`);
     throw error;
   }
 }

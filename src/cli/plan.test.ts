@@ -127,11 +127,11 @@ describe('sponge plan', () => {
   });
 
   it.each([
-    [[...RESNET, '--rate', '0'], /--rate.*Give a number above 0/],
-    [[...RESNET, '--rate', 'NaN'], /--rate.*Give a number above 0/],
-    [[...RESNET, '--slo', 'Infinity'], /--slo.*Give a number above 0/],
-    [[...RESNET, '--slo', ''], /--slo.*Give a number above 0/],
-    [[...RESNET, '--network-delay', '-1'], /--network-delay.*Give a number of 0 or more/],
+    [[...RESNET, '--rate', '0'], /--rate.*expected a number > 0/],
+    [[...RESNET, '--rate', 'NaN'], /--rate.*expected a number > 0/],
+    [[...RESNET, '--slo', 'Infinity'], /--slo.*expected a number > 0/],
+    [[...RESNET, '--slo', ''], /--slo.*expected a number > 0/],
+    [[...RESNET, '--network-delay', '-1'], /--network-delay.*expected a number ≥ 0/],
     [[...RESNET, '--max-batch', '2.5'], /--max-batch.*whole number/],
     [[...RESNET, '--max-batch', '1e9'], /--max-batch.*from 1 to 1024/],
     [[...RESNET, '--max-cores', '1e9'], /--max-cores.*Give 1024 or less/],

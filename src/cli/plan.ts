@@ -13,6 +13,7 @@ import { cellPoints } from '../perf-model/curve.js';
 import { fittedLatencyMs, ordinaryLeastSquares, type LatencyCoefficients } from '../perf-model/fit.js';
 import { OnlineLatencyModels } from '../perf-model/latency-model.js';
 import { parseProfile } from '../perf-model/profile-schema.js';
+import { nonNegativeNumber, positiveNumber, withConfiguration } from './options.js';
 
 interface PlanOptions {
   readonly profile: string;
@@ -27,9 +28,19 @@ interface PlanOptions {
   readonly json?: true;
 }
 
+/** As parsed: what is required may also come from the environment or a file, so commander cannot ask for it. */
+type PlanFlags = Omit<PlanOptions, 'profile' | 'rate' | 'slo'> & Partial<PlanOptions>;
+
+function complete({ profile, rate, slo, ...rest }: PlanFlags, command: Command): PlanOptions {
+  if (profile === undefined) command.error('sponge: plan needs --profile, a published name or a profile file');
+  if (rate === undefined) command.error('sponge: plan needs --rate, requests per second');
+  if (slo === undefined) command.error('sponge: plan needs --slo, the total time budget in ms');
+  return { ...rest, profile, rate, slo };
+}
+
 /** `sponge plan`: what (c, b) a steady load needs, without a server. */
 export function planCommand(): Command {
-  return new Command('plan')
+  const plan = new Command('plan')
     .summary('what CPU and batch size a load needs')
     .description(
       'Answers how much CPU and which batch size a model needs for a steady rate of requests and a latency objective.\n\n' +
@@ -37,15 +48,15 @@ export function planCommand(): Command {
         'b/l >= rate, where l is the planned latency of such a batch.\n' +
         'released: the rule in the code that the authors of the Sponge paper published; whole cores only.',
     )
-    .requiredOption('--profile <name|file>', 'yolov5s, yolov5n or resnet18 as published, or a profile file')
-    .requiredOption('--rate <per second>', 'requests per second', positive)
-    .requiredOption('--slo <ms>', 'total time budget of a request, from send to answer', positive)
-    .option('--network-delay <ms>', 'part of the budget that the network takes', nonNegative, 0)
+    .option('--profile <name|file>', 'yolov5s, yolov5n or resnet18 as published, or a profile file')
+    .option('--rate <per second>', 'requests per second', positiveNumber)
+    .option('--slo <ms>', 'total time budget of a request, from send to answer', positiveNumber)
+    .option('--network-delay <ms>', 'part of the budget that the network takes', nonNegativeNumber, 0)
     .addOption(
       new Option('--policy <policy>', 'which rule answers').choices(['sponge', 'released'] as const).default('sponge'),
     )
     .option('--max-cores <cores>', 'largest allocation (default: 16 published, else the largest measured)', cores)
-    .option('--step <cores>', 'step between allocations, with sponge (default: 1 published, else 0.1)', positive)
+    .option('--step <cores>', 'step between allocations, with sponge (default: 1 published, else 0.1)', positiveNumber)
     .option(
       '--max-batch <n>',
       'largest batch (default: 8 for yolov5s, 16 other published, else the largest measured)',
@@ -54,7 +65,7 @@ export function planCommand(): Command {
     .option(
       '--slo-fraction <f>',
       `share of the SLO that may be used, with released (default: ${RELEASED_SLO_FRACTION}; resnet18: ${WORKED_EXAMPLE_SLO_FRACTION}, as in the authors' example)`,
-      positive,
+      positiveNumber,
     )
     .option(
       '--json',
@@ -67,7 +78,8 @@ export function planCommand(): Command {
         '  sponge plan --profile resnet18 --rate 100 --slo 1000 --network-delay 50 --policy released\n' +
         '  sponge plan --profile models/ocr/1/profile.json --rate 40 --slo 250 --step 0.25 --json',
     )
-    .action((options: PlanOptions, command: Command) => {
+    .action((flags: PlanFlags, command: Command) => {
+      const options = complete(flags, command);
       const misplaced = options.policy === 'sponge' ? 'sloFraction' : 'step';
       if (options[misplaced] !== undefined) {
         const flag = misplaced === 'step' ? '--step' : '--slo-fraction';
@@ -80,6 +92,7 @@ export function planCommand(): Command {
       const question = { rate: options.rate, networkDelayMs: options.networkDelay };
       process.stdout.write(options.json === true ? jsonText(setting, question) : pageText(setting, question));
     });
+  return withConfiguration(plan);
 }
 
 /** What a latency model comes with, and what is assumed where no flag says otherwise. */
@@ -311,31 +324,18 @@ function millicoresOf(cores: number): number {
   return Math.round(cores * 1000);
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value > 0 && value < Infinity)) throw new InvalidArgumentError('Give a number above 0.');
-  return value;
-}
-
-function nonNegative(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value < Infinity))
-    throw new InvalidArgumentError('Give a number of 0 or more.');
-  return value;
-}
-
 /** Every (c, b) is looked at, so both are bounded. */
 const MOST_CORES = 1024;
 const LARGEST_BATCH = 1024;
 
 function cores(text: string): number {
-  const value = positive(text);
+  const value = positiveNumber(text);
   if (value > MOST_CORES) throw new InvalidArgumentError(`Give ${MOST_CORES} or less.`);
   return value;
 }
 
 function batchSize(text: string): number {
-  const value = positive(text);
+  const value = positiveNumber(text);
   if (!Number.isInteger(value) || value > LARGEST_BATCH) {
     throw new InvalidArgumentError(`Give a whole number from 1 to ${LARGEST_BATCH}.`);
   }

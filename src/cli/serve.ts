@@ -46,6 +46,7 @@ interface ServeFlags {
   readonly refine: boolean;
   readonly jsonLimitMib: number;
   readonly binaryLimitMib: number;
+  readonly receiveMib: number;
   readonly bodyTimeoutMs: number;
   readonly maxCalls: number;
   readonly hangTimeoutMs: number;
@@ -116,6 +117,7 @@ export function serveCommand(): Command {
     .optionsGroup('Limits:')
     .option('--json-limit-mib <n>', 'largest JSON body', positiveNumber, 16)
     .option('--binary-limit-mib <n>', 'largest binary body or gRPC message', positiveNumber, 64)
+    .option('--receive-mib <n>', 'MiB of bodies on their way in, over all calls', positiveNumber, 512)
     .option('--body-timeout-ms <ms>', 'a body must be complete this long after its first byte', positiveNumber, 30_000)
     .option('--max-calls <n>', 'calls in progress', positiveInteger, 10_000)
     .option(
@@ -203,6 +205,7 @@ function serverOptions(
     limits: {
       maxJsonBytes: flags.jsonLimitMib * MIB,
       maxBinaryBytes: flags.binaryLimitMib * MIB,
+      maxBytesInReceipt: flags.receiveMib * MIB,
       bodyTimeoutMs: flags.bodyTimeoutMs,
       maxConcurrentCalls: flags.maxCalls,
     },
