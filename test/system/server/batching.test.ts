@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lookup, SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import {
+  batchesStarted,
+  GrpcClient,
+  grpcRequest,
+  infer,
+  inferBinary,
+  parameterOf,
+  scrape,
+  slowInput,
+  slowPlace,
+  type InferOptions,
+  type Reply,
+} from './clients.js';
+import { eventually, TestBench, type RunningServer } from './harness.js';
+
+/** About 0.3 s on one core; a batch of four takes no longer. */
+const STEPS = 2000;
+
+const bench = new TestBench();
+afterAll(() => bench.close());
+
+const rolled = (place: number): number => (place + STEPS) % SLOW_WIDTH;
+
+describe('a batch of four', () => {
+  let server: RunningServer;
+  let grpc: GrpcClient;
+
+  beforeAll(async () => {
+    // A fixed allocation waits for its batch to be full, so that each four requests are one batch.
+    const repository = bench.repository('models', { slow: slow(STEPS), lookup: lookup() });
+    const policy = ['--policy', 'static', '--cpu', '1', '--batch', '4', '--max-batch', '4', '--no-refine'];
+    server = await bench.serve(repository, policy);
+    grpc = new GrpcClient(server);
+  });
+  afterAll(() => grpc.close());
+
+  const sendSlow = (place: number, options: InferOptions = {}): Promise<Reply> =>
+    inferBinary(server, 'slow', [slowInput(place)], { id: `slow-${place}`, sloMs: 30_000, ...options });
+
+  const expectOwnAnswer = (reply: Reply, place: number, batchSize: number): void => {
+    expect(reply.status, reply.json.error).toBe(200);
+    expect(reply.json.id).toBe(`slow-${place}`);
+    expect(reply.json.parameters?.['sponge_batch']).toBe(batchSize);
+    expect(slowPlace(reply)).toBe(rolled(place));
+  };
+
+  it('really forms, and gives each request its own answer', async () => {
+    const before = await scrape(server);
+    const places = [3, 5, 8, 13];
+    const replies = await Promise.all(places.map((place) => sendSlow(place)));
+    for (const [i, place] of places.entries()) expectOwnAnswer(replies[i]!, place, 4);
+    const after = await scrape(server);
+    const grown = (name: string): number => after.sum(name, { model: 'slow' }) - before.sum(name, { model: 'slow' });
+    expect([grown('sponge_batch_size_count'), grown('sponge_batch_size_sum')]).toEqual([1, 4]);
+    expect([grown('nv_inference_exec_count'), grown('nv_inference_count')]).toEqual([1, 4]);
+  });
+
+  it.each(['REST', 'gRPC'])('survives that one of its clients leaves while it runs (%s)', async (protocol) => {
+    const before = await scrape(server);
+    const departure = new AbortController();
+    let cancelCall: () => void = () => undefined;
+    const leaving =
+      protocol === 'REST'
+        ? sendSlow(1, { signal: departure.signal }).then(
+            () => 'answered',
+            () => 'left',
+          )
+        : grpc
+            .infer(grpcRequest('slow', [slowInput(1)]), {
+              deadlineMs: 30_000,
+              onStarted: (call) => (cancelCall = () => call.cancel()),
+            })
+            .then(({ error }) => (Number(error?.code) === 1 ? 'left' : 'answered'));
+    const mates = [21, 34, 55];
+    const replies = mates.map((place) => sendSlow(place));
+    await eventually('the batch to run', async () => {
+      const now = await scrape(server);
+      return (
+        now.sum('sponge_batch_size_sum', { model: 'slow' }) ===
+        before.sum('sponge_batch_size_sum', { model: 'slow' }) + 4
+      );
+    });
+    if (protocol === 'REST') departure.abort();
+    else cancelCall();
+    expect(await leaving).toBe('left');
+    for (const [i, reply] of (await Promise.all(replies)).entries()) expectOwnAnswer(reply, mates[i]!, 4);
+    const after = await scrape(server);
+    const cancelled = { model: 'slow', outcome: 'cancelled' };
+    expect(after.sum('sponge_outcomes_total', cancelled) - before.sum('sponge_outcomes_total', cancelled)).toBe(1);
+    expect(
+      after.sum('sponge_batch_size_count', { model: 'slow' }) -
+        before.sum('sponge_batch_size_count', { model: 'slow' }),
+    ).toBe(1);
+  });
+
+  it('loses only the request that breaks it: its mates are run again, each alone', async () => {
+    const before = await scrape(server);
+    const indices = [2, 999, 5, 7];
+    const replies = await Promise.all(
+      indices.map((index) =>
+        infer(server, 'lookup', [{ name: 'index', datatype: 'INT64', shape: [1, 1], data: [index] }], {
+          id: `row-${index}`,
+          sloMs: 30_000,
+        }),
+      ),
+    );
+    for (const [i, index] of indices.entries()) {
+      const { status, json } = replies[i]!;
+      if (index === 999) {
+        expect([status, json.reason]).toEqual([500, 'backend']);
+        expect(json.error).toMatch(/indices element out of data bounds/);
+        continue;
+      }
+      expect(status, json.error).toBe(200);
+      expect(json.id).toBe(`row-${index}`);
+      expect(json.outputs?.[0]?.data).toEqual([index, index * index]);
+      expect(json.parameters?.['sponge_batch']).toBe(1);
+    }
+    const after = await scrape(server);
+    const broken = { model: 'lookup', result: 'backend-error' };
+    // The batch of four, and the poisonous request alone.
+    expect(after.sum('sponge_batches_total', broken) - before.sum('sponge_batches_total', broken)).toBe(2);
+    const failed = { model: 'lookup', outcome: 'failed', reason: 'backend' };
+    expect(after.sum('sponge_outcomes_total', failed) - before.sum('sponge_outcomes_total', failed)).toBe(1);
+    expect(server.workers()).toHaveLength(2);
+  });
+});
+
+describe('deadlines that only batches can meet', () => {
+  it('make the planner batch, and everyone gets their own answer in time', async () => {
+    // One core for good: more CPU is no way out.
+    const flags = ['--min-cores', '1', '--max-cores', '1', '--no-refine', '--group', `${bench.group}-b`];
+    const server = await bench.serve(bench.model('slow', slow(STEPS)), flags);
+    const grpc = new GrpcClient(server);
+    const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
+    const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
+
+    const before = await batchesStarted(server);
+    const blocker = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
+    await eventually('the first batch to start', async () => (await batchesStarted(server)) === before + 1);
+    // One after the other would take 1 + 8 planned latencies.
+    const sloMs = 6 * plannedMs;
+    const places = [1, 2, 3, 4, 5, 6, 7];
+    const replies = places.map((place) => inferBinary(server, 'slow', [slowInput(place)], { sloMs }));
+    const viaGrpc = grpc.infer(grpcRequest('slow', [slowInput(8)]), { deadlineMs: sloMs });
+    await blocker;
+    const sizes: number[] = [];
+    for (const [i, reply] of (await Promise.all(replies)).entries()) {
+      expect(reply.status, reply.json.error).toBe(200);
+      expect(slowPlace(reply)).toBe(rolled(places[i]!));
+      sizes.push(Number(reply.json.parameters?.['sponge_batch']));
+    }
+    const { error, response } = await viaGrpc;
+    expect(error).toBeNull();
+    sizes.push(Number(parameterOf(response, 'sponge_batch')));
+    expect(Math.max(...sizes)).toBeGreaterThanOrEqual(2);
+    expect((await batchesStarted(server)) - before, 'fewer batches than requests').toBeLessThan(9);
+    grpc.close();
+  });
+});
