@@ -35,10 +35,14 @@ describe('admission', () => {
     });
   });
 
-  it('blames the network where nothing of the budget is left on arrival', () => {
-    expect(admit(100, dueAt(1, 100), view())).toMatchObject({
-      outcome: { reason: 'budget_spent_in_network', remainingBudgetMs: 0 },
+  it('blames the network only where nothing of the budget was left on arrival', () => {
+    const spent = dueAt(1, 100, { receivedAtMs: 100 });
+    expect(admit(102, spent, view())).toMatchObject({
+      outcome: { reason: 'budget_spent_in_network', remainingBudgetMs: -2 },
     });
+    // 3.8 ms on arrival, all of it spent by the router since: 103.8 − 110 = −6.2.
+    const late = admit(110, dueAt(1, 103.8, { receivedAtMs: 100 }), view());
+    expect(late).toMatchObject({ outcome: { kind: 'rejected-infeasible', reason: 'infeasible_at_max_cores' } });
   });
 
   it('refuses when as many requests are held as allowed, and says when it would have been done', () => {

@@ -49,7 +49,8 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
   const remainingBudgetMs = request.dueAtMs - nowMs;
 
   if (!mayBeLate(request) && bestCaseMs > remainingBudgetMs) {
-    const reason = remainingBudgetMs <= 0 ? 'budget_spent_in_network' : 'infeasible_at_max_cores';
+    // Time that passed since the arrival was ours, not the network's.
+    const reason = request.dueAtMs <= request.receivedAtMs ? 'budget_spent_in_network' : 'infeasible_at_max_cores';
     return refuse({ kind: 'rejected-infeasible', reason, bestCaseMs, remainingBudgetMs });
   }
   if (view.heldRequests >= view.limits.maxRequests || view.heldBytes + request.byteCount > view.limits.maxBytes) {

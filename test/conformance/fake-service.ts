@@ -29,6 +29,7 @@ export interface FakeService extends InferenceService {
 }
 
 export const EXPLANATION: Explanation = {
+  sloMs: 520.5,
   budgetMs: 500,
   networkDelayMs: 20.5,
   networkDelaySource: 'transfer',

@@ -116,6 +116,12 @@ describe('gRPC status of a request that is wrong', () => {
       'expected FP32 [-1, 4], got FP32 [1, 3]',
     ],
     [
+      'an empty axis',
+      () => rawRequest('identity_fp32', 'FP32', [1, 0], new Uint8Array(0)),
+      status.INVALID_ARGUMENT,
+      "input 'x': axis 1 of [1, 0] is empty",
+    ],
+    [
       'a wrong datatype',
       () => rawRequest('raw', 'INT32', [1, 4], new Uint8Array(16)),
       status.INVALID_ARGUMENT,
@@ -173,11 +179,11 @@ describe('gRPC status of a request that is wrong', () => {
 
   it('keeps a message short and sendable, whatever the client put into it', async () => {
     const { client } = harness;
-    // Clipped at 512 UTF-16 units, in the middle of a surrogate pair.
+    // Clipped at 300 UTF-16 units, in the middle of a surrogate pair.
     for (const name of ['💥'.repeat(100_000), `x${'💥'.repeat(100_000)}`]) {
       const { error } = await call(client, 'modelInfer', smallRequest({ modelName: name }));
       expect(error?.code).toBe(status.NOT_FOUND);
-      expect(error?.details.length).toBeLessThanOrEqual(512);
+      expect(error?.details.length).toBeLessThanOrEqual(300);
     }
   });
 

@@ -5,10 +5,12 @@ import type { ClientUnaryCall, MethodDefinition, ServiceError } from '@grpc/grpc
 import {
   GRPCInferenceServiceClient,
   GRPCInferenceServiceService,
+  ModelInferRequest as ModelInferRequestMessage,
 } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import type { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import type { GrpcServer } from '../../src/adapters/oip/grpc/server.js';
+import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import type { EdgeLimits } from '../../src/adapters/oip/service.js';
 import type { Compat } from '../../src/adapters/oip/status.js';
 import { createFakeService } from './fake-service.js';
@@ -17,6 +19,7 @@ import type { FakeService } from './fake-service.js';
 export const LIMITS: EdgeLimits = {
   maxJsonBytes: 1 << 20,
   maxBinaryBytes: 64 << 20,
+  maxBytesInReceipt: 512 << 20,
   bodyTimeoutMs: 10_000,
   maxConcurrentCalls: 64,
 };
@@ -26,6 +29,7 @@ export interface Harness {
   readonly server: GrpcServer;
   readonly target: string;
   readonly client: GRPCInferenceServiceClient;
+  readonly receiveBudget: ReceiveBudget;
   /** Errors of our own code: must stay empty. */
   readonly logged: object[];
   close(): Promise<void>;
@@ -34,11 +38,13 @@ export interface Harness {
 export async function startHarness(limits: Partial<EdgeLimits> = {}, compat: Compat = 'none'): Promise<Harness> {
   const service = createFakeService();
   const logged: object[] = [];
+  const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt ?? LIMITS.maxBytesInReceipt);
   const server = await startGrpcServer({
     service,
     host: '127.0.0.1',
     port: 0,
     limits: { ...LIMITS, ...limits },
+    receiveBudget,
     nowMs: () => performance.now(),
     compat,
     logger: { error: (details) => logged.push(details) },
@@ -50,6 +56,7 @@ export async function startHarness(limits: Partial<EdgeLimits> = {}, compat: Com
     server,
     target,
     client,
+    receiveBudget,
     logged,
     async close() {
       client.close();
@@ -207,4 +214,8 @@ export function deferred(): { promise: Promise<void>; resolve: () => void } {
 /** Resolves at the next time the condition holds, asked each turn of the event loop; the test's timeout bounds it. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+export function encodeRequest(request: ModelInferRequest): Uint8Array {
+  return ModelInferRequestMessage.encode(request).finish();
 }

@@ -8,6 +8,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { FILE_DESCRIPTOR_SET_BASE64 } from '../../src/adapters/oip/grpc/generated/descriptor-set.js';
 import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
+import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import { createFakeService } from './fake-service.js';
 import { call, createClient, deferred, LIMITS, smallRequest, startHarness, until } from './grpc-harness.js';
 
@@ -21,6 +22,7 @@ describe('startGrpcServer', () => {
       host: '127.0.0.1',
       port,
       limits: LIMITS,
+      receiveBudget: new ReceiveBudget(1),
       nowMs: () => performance.now(),
       compat: 'none',
     });

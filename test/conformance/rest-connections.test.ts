@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { startRestServer } from '../../src/adapters/oip/rest/server.js';
 import type { RestOptions } from '../../src/adapters/oip/rest/server.js';
 import type { InferReply } from '../../src/adapters/oip/service.js';
+import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import { createFakeService, okReply } from './fake-service.js';
 import { LIMITS, call, rawConnection, startRest } from './rest-harness.js';
 import type { RestUnderTest } from './rest-harness.js';
@@ -186,6 +187,7 @@ describe('the port', () => {
       host: '127.0.0.1',
       port,
       limits: LIMITS,
+      receiveBudget: new ReceiveBudget(1),
       nowMs: () => 0,
       compat: 'none',
     });

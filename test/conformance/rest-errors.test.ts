@@ -77,6 +77,12 @@ describe('malformed requests are 400 and reach nothing', () => {
     expect(rest.fake.calls).toEqual([]);
   });
 
+  it('an empty axis', async () => {
+    const body = { inputs: [{ name: 'x', shape: [1, 0], datatype: 'FP32', data: [] }] };
+    expectError(await infer(body, {}, 'identity_fp32'), 400, "input 'x': axis 1 of [1, 0] is empty");
+    expect(rest.fake.calls).toEqual([]);
+  });
+
   it('JSON that is not UTF-8', async () => {
     expectError(await infer(Buffer.from('{"id":"\xff"}', 'latin1')), 400, 'not UTF-8');
   });
@@ -256,7 +262,7 @@ describe('answers of the service', () => {
       '2',
     ],
     [{ kind: 'failed', reason: 'draining', message: 'shutting down' }, 503, { error: 'shutting down' }, undefined],
-    [{ kind: 'failed', reason: 'backend', message: 'bad node' }, 500, { error: 'bad node' }, undefined],
+    [{ kind: 'failed', reason: 'backend', message: 'bad\nnode' }, 500, { error: 'bad node' }, undefined],
   ] as const)('%j → %d', async (outcome, status, fields, retryAfter) => {
     rest.fake.behaviour = refuseWith(outcome);
     const reply = await infer(WELL_FORMED);

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { request } from 'undici';
 import { startRestServer } from '../../src/adapters/oip/rest/server.js';
 import type { RestOptions, RestServer } from '../../src/adapters/oip/rest/server.js';
+import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import type { EdgeLimits } from '../../src/adapters/oip/service.js';
 import { createFakeService } from './fake-service.js';
 import type { FakeService } from './fake-service.js';
@@ -9,6 +10,7 @@ import type { FakeService } from './fake-service.js';
 export const LIMITS: EdgeLimits = {
   maxJsonBytes: 16 * 1024 * 1024,
   maxBinaryBytes: 64 * 1024 * 1024,
+  maxBytesInReceipt: 512 << 20,
   bodyTimeoutMs: 10_000,
   maxConcurrentCalls: 64,
 };
@@ -16,21 +18,25 @@ export const LIMITS: EdgeLimits = {
 export interface RestUnderTest {
   readonly fake: FakeService;
   readonly server: RestServer;
+  readonly receiveBudget: ReceiveBudget;
 }
 
 export async function startRest(options: Partial<RestOptions> = {}): Promise<RestUnderTest> {
   const fake = createFakeService();
+  const limits = options.limits ?? LIMITS;
+  const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt);
   const server = await startRestServer({
     service: fake,
     host: '127.0.0.1',
     port: 0,
-    limits: LIMITS,
+    limits,
+    receiveBudget,
     nowMs: () => performance.now(),
     compat: 'none',
     logger: { error: (details, message) => console.error(message, details) },
     ...options,
   });
-  return { fake, server };
+  return { fake, server, receiveBudget };
 }
 
 export interface RestReply {

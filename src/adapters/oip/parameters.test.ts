@@ -124,6 +124,7 @@ describe('response parameters', () => {
     latencyMs: 28,
   };
   const explanation = {
+    sloMs: 520,
     budgetMs: 500,
     networkDelayMs: 20,
     networkDelaySource: 'send_stamp',

@@ -41,6 +41,8 @@ export interface InferCall {
 
 /** Everything a client can be told about a served request; becomes response `parameters` named `sponge_*`. */
 export interface Explanation {
+  /** `sloMs − networkDelayMs − budgetMs` is kept back for the reply. */
+  readonly sloMs: number;
   readonly budgetMs: number;
   readonly networkDelayMs: number;
   readonly networkDelaySource: NetworkDelaySource;
@@ -151,6 +153,8 @@ export interface EdgeLimits {
   readonly maxJsonBytes: number;
   /** Binary-extension bodies and gRPC messages, after decompression. */
   readonly maxBinaryBytes: number;
+  /** Bodies on their way in, over all calls of both front ends: from their first byte until they are queued. */
+  readonly maxBytesInReceipt: number;
   /** A body must be complete this long after its first byte. */
   readonly bodyTimeoutMs: number;
   /** Calls in progress per server; more are refused with `queue_full`. */

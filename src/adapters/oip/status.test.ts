@@ -12,6 +12,7 @@ import {
 } from './status.js';
 
 const EXPLANATION = {
+  sloMs: 1000,
   budgetMs: 500,
   networkDelayMs: 450,
   networkDelaySource: 'send_stamp',
@@ -55,30 +56,59 @@ describe('the status table', () => {
 });
 
 describe('what a refused client is told', () => {
-  it('infeasible: what was left and what it needs, and no Retry-After', () => {
+  it('infeasible: what was left, what it needs and where the rest of the SLO went; no Retry-After', () => {
     const reply = describeRefusal(
-      {
-        kind: 'rejected-infeasible',
-        reason: 'budget_spent_in_network',
-        bestCaseMs: 80.12345,
-        remainingBudgetMs: 50,
-      },
+      { kind: 'rejected-infeasible', reason: 'infeasible_at_max_cores', bestCaseMs: 80.12345, remainingBudgetMs: 50 },
       EXPLANATION,
       'none',
     );
+    // 1000 − 450 − 500 = 50 ms for the reply.
     expect(errorBody(reply)).toEqual({
       error:
-        'deadline cannot be met: 450.0 ms of a budget of 500.0 ms went to the network (send_stamp), 50.0 ms are left and the model needs 80.1 ms alone at the largest allocation',
-      reason: 'budget_spent_in_network',
+        'deadline cannot be met: the model needs 80.1 ms alone at the largest allocation, 50.0 ms are left of a budget of 500.0 ms (SLO of 1000.0 ms: 450.0 ms went to the network (send_stamp), 50.0 ms are kept for the reply)',
+      reason: 'infeasible_at_max_cores',
       remaining_budget_ms: 50,
       best_case_ms: 80.123,
     });
-    expect(errorHeaders(reply)).toEqual({ 'x-sponge-reason': 'budget_spent_in_network' });
+    expect(errorHeaders(reply)).toEqual({ 'x-sponge-reason': 'infeasible_at_max_cores' });
     expect(errorTrailers(reply)).toEqual({
-      'x-sponge-reason': 'budget_spent_in_network',
+      'x-sponge-reason': 'infeasible_at_max_cores',
       'x-sponge-remaining-budget-ms': '50',
       'x-sponge-best-case-ms': '80.123',
     });
+  });
+
+  it('infeasible since the router took too long: no negative time, and no word of a network that took nothing', () => {
+    const explanation = { ...EXPLANATION, sloMs: 5, budgetMs: 5, networkDelayMs: 0.01 };
+    const messageAt = (remainingBudgetMs: number): string =>
+      describeRefusal(
+        { kind: 'rejected-infeasible', reason: 'infeasible_at_max_cores', bestCaseMs: 2, remainingBudgetMs },
+        explanation,
+        'none',
+      ).message;
+    expect(messageAt(-6.3)).toBe(
+      'deadline cannot be met: the model needs 2.0 ms alone at the largest allocation, the deadline passed 6.3 ms ago of a budget of 5.0 ms (SLO of 5.0 ms)',
+    );
+    expect(messageAt(0)).toContain('nothing is left of a budget of 5.0 ms (SLO of 5.0 ms)');
+  });
+
+  it('spent in the network: by what', () => {
+    const reply = describeRefusal(
+      { kind: 'rejected-infeasible', reason: 'budget_spent_in_network', bestCaseMs: 80, remainingBudgetMs: -1 },
+      { ...EXPLANATION, sloMs: 500, budgetMs: 0 },
+      'none',
+    );
+    expect(reply.message).toBe(
+      'deadline cannot be met: on arrival nothing was left of the SLO of 500.0 ms: 450.0 ms went to the network (send_stamp), 50.0 ms are kept for the reply',
+    );
+  });
+
+  it('a failure of the model: one line of at most 300 characters', () => {
+    const message = (text: string): string =>
+      describeRefusal({ kind: 'failed', reason: 'backend', message: text }, EXPLANATION, 'none').message;
+    expect(message('Non-zero status\r\n\tat node Conv_1\u0000\n')).toBe('Non-zero status at node Conv_1');
+    expect(message('x'.repeat(300))).toBe('x'.repeat(300));
+    expect(message('x'.repeat(1e6))).toBe(`${'x'.repeat(299)}…`);
   });
 
   it('overload: Retry-After in whole seconds, rounded up, and exact ms beside it', () => {

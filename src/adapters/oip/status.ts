@@ -29,6 +29,12 @@ export interface Status {
 /** The shortest that the Retry-After header can say. */
 const BUSY_RETRY_AFTER_MS = 1000;
 
+/** Shares of a budget below this would read "0.0 ms". */
+const LEAST_TOLD_MS = 0.05;
+
+/** Of a message: what a model or ONNX Runtime says of its failure, and names that a client made up, may be of any length. */
+const MAX_MESSAGE_CHARACTERS = 300;
+
 /** Whose status codes to speak: ours, or Triton's where its clients depend on them. */
 export type Compat = 'none' | 'triton';
 
@@ -115,8 +121,8 @@ export function describeRefusal(
       return withRetryAfter(
         status,
         outcome.reason === 'budget_spent_in_network'
-          ? `deadline cannot be met: ${networkShare(explanation)}, ${ms(outcome.remainingBudgetMs)} are left and the model needs ${ms(outcome.bestCaseMs)} alone at the largest allocation`
-          : `deadline cannot be met: the model needs ${ms(outcome.bestCaseMs)} alone at the largest allocation, ${ms(outcome.remainingBudgetMs)} are left of a budget of ${ms(explanation.budgetMs)}`,
+          ? `deadline cannot be met: on arrival nothing was left of the ${origin(explanation)}`
+          : `deadline cannot be met: the model needs ${ms(outcome.bestCaseMs)} alone at the largest allocation, ${left(outcome.remainingBudgetMs)} of a budget of ${ms(explanation.budgetMs)} (${origin(explanation)})`,
         outcome.reason,
         { remaining_budget_ms: outcome.remainingBudgetMs, best_case_ms: outcome.bestCaseMs },
       );
@@ -125,7 +131,7 @@ export function describeRefusal(
         status,
         outcome.reason === 'queue_full'
           ? `queue is full; try again in ${ms(outcome.retryAfterMs)}`
-          : `deadline cannot be met at the present load: it would be done in ${ms(outcome.earliestFinishMs)}, ${ms(outcome.remainingBudgetMs)} are left; try again in ${ms(outcome.retryAfterMs)}`,
+          : `deadline cannot be met at the present load: it would be done in ${ms(outcome.earliestFinishMs)}, ${left(outcome.remainingBudgetMs)}; try again in ${ms(outcome.retryAfterMs)}`,
         outcome.reason,
         {
           remaining_budget_ms: outcome.remainingBudgetMs,
@@ -194,11 +200,31 @@ function withRetryAfter(
   const rounded: Record<string, number> = {};
   for (const [name, value] of Object.entries(details)) rounded[name] = roundToUs(value);
   if (retryAfterMs !== undefined) rounded['retry_after_ms'] = Math.ceil(retryAfterMs);
-  return { status, message, reason, details: rounded, retryAfterMs: retryAfterMs ?? null };
+  return { status, message: oneLine(message), reason, details: rounded, retryAfterMs: retryAfterMs ?? null };
 }
 
-function networkShare(explanation: Explanation): string {
-  return `${ms(explanation.networkDelayMs)} of a budget of ${ms(explanation.budgetMs)} went to the network (${explanation.networkDelaySource})`;
+function oneLine(text: string): string {
+  // Clipped before as well: what comes may be megabytes.
+  const line = text
+    .slice(0, 4 * MAX_MESSAGE_CHARACTERS)
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim();
+  return line.length <= MAX_MESSAGE_CHARACTERS ? line : `${line.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…`;
+}
+
+function left(remainingMs: number): string {
+  if (remainingMs > 0) return `${ms(remainingMs)} are left`;
+  return remainingMs === 0 ? 'nothing is left' : `the deadline passed ${ms(-remainingMs)} ago`;
+}
+
+/** What the budget was made of: `SLO of 500.0 ms: 450.0 ms went to the network (send_stamp)`. */
+function origin({ sloMs, budgetMs, networkDelayMs, networkDelaySource }: Explanation): string {
+  const replyReserveMs = sloMs - networkDelayMs - budgetMs;
+  const shares = [
+    ...(networkDelayMs >= LEAST_TOLD_MS ? [`${ms(networkDelayMs)} went to the network (${networkDelaySource})`] : []),
+    ...(replyReserveMs >= LEAST_TOLD_MS ? [`${ms(replyReserveMs)} are kept for the reply`] : []),
+  ];
+  return `SLO of ${ms(sloMs)}${shares.length === 0 ? '' : `: ${shares.join(', ')}`}`;
 }
 
 function ms(value: number): string {

@@ -58,7 +58,23 @@ describe('checkInputs', () => {
   });
 
   it('leaves the first axis of a model that is not batchable to its signature', () => {
-    checkInputs({ ...MODEL, maxBatchSize: 0 }, [tensor('a', 'FP32', [9, 3]), tensor('b', 'INT8', [0])]);
+    checkInputs({ ...MODEL, maxBatchSize: 0 }, [tensor('a', 'FP32', [9, 3]), tensor('b', 'INT8', [1])]);
+  });
+
+  it('takes an empty axis only where the model declares one', () => {
+    const model = (shape: readonly number[]): ModelEntry => ({
+      ...MODEL,
+      maxBatchSize: 0,
+      signature: { inputs: [{ name: 'a', datatype: 'FP32', shape }], outputs: [] },
+    });
+    checkInputs(model([-1, 0]), [tensor('a', 'FP32', [2, 0])]);
+    expect(() => checkInputs(model([-1, 3]), [tensor('a', 'FP32', [0, 3])])).toThrow(
+      "input 'a': axis 0 of [0, 3] is empty, sizes must be at least 1",
+    );
+    expect(() => checkInputs(model([2, -1]), [tensor('a', 'FP32', [2, 0])])).toThrow(
+      "input 'a': axis 1 of [2, 0] is empty",
+    );
+    expect(() => checkInputs(model([-1, 3]), [tensor('a', 'FP32', [2, 0])])).toThrow('expected FP32 [-1, 3]');
   });
 
   it('says why a model that was never loaded cannot be asked', () => {

@@ -27,6 +27,7 @@ export function checkInputs(model: ModelEntry, tensors: readonly Tensor[]): void
     throw invalid(`missing input ${listNames(missing)}`);
   }
   if (model.maxBatchSize > 0) checkBatchAxis(model, tensors);
+  for (const tensor of tensors) checkNotEmpty(declared, tensor);
 }
 
 /** @throws OipFailure `invalid` when a requested output is unknown or named twice */
@@ -55,6 +56,16 @@ function checkAgainstSpec(spec: TensorSpec, tensor: Tensor): void {
   if (spec.datatype === tensor.datatype && isShapeTaken) return;
   throw invalid(
     `input '${tensor.name}': expected ${spec.datatype} [${spec.shape.join(', ')}], got ${tensor.datatype} [${tensor.shape.join(', ')}]`,
+  );
+}
+
+/** An open axis may have any size but 0, on which operators fail within ONNX Runtime. */
+function checkNotEmpty(declared: readonly TensorSpec[], tensor: Tensor): void {
+  const spec = declared.find((candidate) => candidate.name === tensor.name);
+  const axis = tensor.shape.findIndex((size, candidate) => size === 0 && spec?.shape[candidate] === -1);
+  if (axis === -1) return;
+  throw invalid(
+    `input '${tensor.name}': axis ${axis} of [${tensor.shape.join(', ')}] is empty, sizes must be at least 1`,
   );
 }
 

@@ -8,12 +8,6 @@ import { OipFailure } from '../service.js';
 import { describeError, errorTrailers, GRPC_CODE } from '../status.js';
 import type { Compat, ErrorReply, GrpcCode } from '../status.js';
 
-/**
- * Characters of a message sent. It travels percent-encoded in a trailer, nine bytes at most a character, and clients
- * built on gRPC's C core refuse more than 8 KiB of trailers by default (GRPC_ARG_MAX_METADATA_SIZE).
- */
-const MAX_MESSAGE_CHARACTERS = 512;
-
 /** Bytes of a message without tensors. One of names and flags has some hundreds at most. */
 const MAX_PLAIN_MESSAGE_BYTES = 1 << 20;
 
@@ -95,7 +89,10 @@ const STATUS_OF_CODE: ReadonlyMap<GrpcCode, status> = new Map(
   CODE_NAMES.map((name) => [GRPC_CODE[name], status[name]]),
 );
 
-/** A lone surrogate, such as clipping can leave behind, cannot be percent-encoded: grpc-js would throw. */
+/**
+ * A lone surrogate, such as clipping can leave behind, cannot be percent-encoded: grpc-js would throw. (The length needs
+ * no care: 300 characters are 2.7 KiB at most in a trailer, and clients on gRPC's C core take 8 KiB.)
+ */
 function messageText(message: string): string {
-  return message.slice(0, MAX_MESSAGE_CHARACTERS).replace(/\p{Surrogate}/gu, '�');
+  return message.replace(/\p{Surrogate}/gu, '�');
 }

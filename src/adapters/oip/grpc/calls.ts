@@ -8,15 +8,17 @@
  * deadline too, and their reset comes at about the same instant. Its 32-bit arithmetic turns timeouts beyond 24 days into
  * anything, also the past; they are shortened here.
  */
-import type { IncomingHttpHeaders } from 'node:http2';
-import { ServerInterceptingCall, ServerListenerBuilder, status } from '@grpc/grpc-js';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { ServerInterceptingCall, ServerListenerBuilder } from '@grpc/grpc-js';
 import type { Metadata, ServerInterceptingCallInterface, ServerInterceptor } from '@grpc/grpc-js';
 import { parseGrpcTimeout } from '../parameters.js';
+import type { ReceiveBudget } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
 import type { EdgeLimits } from '../service.js';
 import { describeBusy, describeError } from '../status.js';
 import type { Compat, ErrorReply } from '../status.js';
 import { statusOf } from './answers.js';
+import { MessageReceipt } from './message-receipt.js';
 
 /** How a call arrived. */
 export interface CallRecord {
@@ -25,10 +27,12 @@ export interface CallRecord {
   readonly peer: string;
   /** `grpc-timeout`; null when there was none. */
   readonly timeoutMs: number | null;
+  readonly receipt: MessageReceipt;
 }
 
 export interface CallsOptions {
   readonly limits: EdgeLimits;
+  readonly receiveBudget: ReceiveBudget;
   readonly compat: Compat;
   readonly nowMs: () => number;
 }
@@ -52,7 +56,8 @@ export class Calls {
   readonly #options: CallsOptions;
   /** From the metadata object, which is what a handler is given, to how its call arrived. */
   readonly #records = new WeakMap<Metadata, CallRecord>();
-  /** `grpc-timeout` of the call that grpc-js is about to hand to the interceptor; null without one. */
+  /** Of the call that grpc-js is about to hand to the interceptor: its stream, and `grpc-timeout`, null without one. */
+  #stream: ServerHttp2Stream | null = null;
   #timeoutMs: number | null | OipFailure = null;
   #openCount = 0;
 
@@ -61,7 +66,8 @@ export class Calls {
   }
 
   /** Takes the headers of every call just before the interceptor sees it, in the same turn. */
-  readonly onHeaders = (headers: IncomingHttpHeaders): void => {
+  readonly onHeaders = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
+    this.#stream = stream;
     this.#timeoutMs = readTimeoutMs(headers);
     if (typeof this.#timeoutMs === 'number' && this.#timeoutMs > LONGEST_TIMEOUT_MS) {
       headers['grpc-timeout'] = LONGEST_TIMEOUT;
@@ -69,9 +75,11 @@ export class Calls {
   };
 
   readonly interceptor: ServerInterceptor = (method, nextCall) => {
-    const { limits, compat, nowMs } = this.#options;
+    const { limits, receiveBudget, compat, nowMs } = this.#options;
     const firstByteAtMs = nowMs();
     const timeoutMs = this.#timeoutMs;
+    const stream = this.#stream;
+    if (stream === null) throw new Error('a call reached the interceptor before its headers were seen');
     if (timeoutMs instanceof OipFailure) return refuse(nextCall, describeError(timeoutMs.error, compat));
     const isCounted = !ALWAYS_ANSWERED.has(method.path);
     if (isCounted && this.#openCount >= limits.maxConcurrentCalls) {
@@ -80,26 +88,28 @@ export class Calls {
     }
     if (isCounted) this.#openCount += 1;
     const peer = nextCall.getConnectionInfo().remoteAddress ?? 'unknown';
-    const record: CallRecord = { firstByteAtMs, peer, timeoutMs };
-    const refuseSlowBody = (): void =>
-      nextCall.sendStatus({
-        code: status.DEADLINE_EXCEEDED,
-        details: `the message was not complete ${limits.bodyTimeoutMs} ms after the call began`,
-      });
-    // A stream of messages has no end to wait for.
-    const bodyTimer = method.requestStream ? undefined : setTimeout(refuseSlowBody, limits.bodyTimeoutMs);
+    const receipt = new MessageReceipt({
+      call: nextCall,
+      stream,
+      receipt: receiveBudget.open(),
+      isStream: method.requestStream,
+      maxMessageBytes: limits.maxBinaryBytes,
+      timeoutMs: limits.bodyTimeoutMs,
+      compat,
+    });
+    const record: CallRecord = { firstByteAtMs, peer, timeoutMs, receipt };
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
         this.#records.set(metadata, record);
         next(metadata);
       })
       .withOnReceiveHalfClose((next) => {
-        clearTimeout(bodyTimer);
+        receipt.halfClose();
         next();
       })
       // Despite its name this comes once at the end of every call, also of one that was answered.
       .withOnCancel(() => {
-        clearTimeout(bodyTimer);
+        receipt.end();
         if (isCounted) this.#openCount -= 1;
       })
       .build();

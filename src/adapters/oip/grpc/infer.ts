@@ -63,7 +63,10 @@ export function modelInfer(context: InferContext): handleUnaryCall<Frame, ModelI
       statedBudgetsMs: record.timeoutMs === null ? [] : [record.timeoutMs],
       requestId: firstValue(metadata, 'x-request-id') ?? '',
     };
-    void answerInfer(context, received, departure.signal).then((answer) => {
+    const answering = answerInfer(context, received, departure.signal);
+    // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
+    record.receipt.handOver(frame.bytes.length);
+    void answering.then((answer) => {
       if (departure.signal.aborted) return;
       // grpc-js reports the end of an answered call as cancelled too.
       call.off('cancelled', onCancelled);
@@ -91,6 +94,7 @@ export function modelStreamInfer(context: InferContext): handleBidiStreamingCall
         requestId: '',
       };
       const answering = answerInfer(context, received, departure.signal);
+      record.receipt.handOver(frame.bytes.length);
       const earlier = lastWritten;
       const answer = await answering;
       await earlier;

@@ -10,6 +10,7 @@ import { createServer } from 'node:net';
 import type { Server as NetServer, Socket } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
+import type { ReceiveBudget } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import type { Compat } from '../status.js';
 import type { AnswerContext, Frame, GrpcLogger } from './answers.js';
@@ -47,6 +48,8 @@ export interface GrpcServerOptions {
   /** 0: any free port. */
   readonly port: number;
   readonly limits: EdgeLimits;
+  /** Shared with the other front end. */
+  readonly receiveBudget: ReceiveBudget;
   readonly nowMs: () => number;
   readonly compat: Compat;
   readonly logger?: GrpcLogger;

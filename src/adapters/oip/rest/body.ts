@@ -1,6 +1,10 @@
 /* Receiving a body, within limits of size and time, and the codings it may come and go in (RFC 9110, section 8.4). */
 import type { Readable } from 'node:stream';
-import { constants, deflate, gunzip, gzip, inflate } from 'node:zlib';
+import { constants, deflate, gzip } from 'node:zlib';
+import { inflate, tooLarge } from '../inflate.js';
+import type { Coding } from '../inflate.js';
+import { CHUNK_OVERHEAD_BYTES, ReceiveBudgetSpent } from '../receive-budget.js';
+import type { Receipt } from '../receive-budget.js';
 import { BODY_TIMEOUT_HTTP, GRPC_CODE, describeError } from '../status.js';
 import type { ErrorReply } from '../status.js';
 import { OipFailure } from '../service.js';
@@ -31,18 +35,27 @@ export interface BodyLimits {
   readonly maxBytes: number;
   /** From the call of `readBody`. */
   readonly timeoutMs: number;
+  /** What the client announced; null where it did not. */
+  readonly declaredBytes: number | null;
 }
 
 /**
  * Reads a request body to its end.
- * @param done called once: with the bytes, or with `OipFailure` or `RestFailure` 413, `RestFailure` 408, or
- * `ClientGone`
+ * @param receipt charged with the body as it arrives; released unless `done` gets the bytes
+ * @param done called once: with the bytes, or with `OipFailure` or `RestFailure` 413, `RestFailure` 408,
+ * `ReceiveBudgetSpent`, or `ClientGone`
  */
 export function readBody(
   stream: Readable,
   limits: BodyLimits,
+  receipt: Receipt,
   done: (error: Error | null, body?: Buffer) => void,
 ): void {
+  if (limits.declaredBytes !== null && limits.declaredBytes > limits.maxBytes) {
+    // Nobody reads it: what comes of it is thrown away until its time is up.
+    done(limits.declaredBytes > DISCARD_LIMIT_FACTOR * limits.maxBytes ? farTooLarge() : tooLarge(limits.maxBytes));
+    return;
+  }
   const chunks: Buffer[] = [];
   let byteCount = 0;
   let isDone = false;
@@ -58,19 +71,23 @@ export function readBody(
     isDone = true;
     clearTimeout(timer);
     stream.off('data', onData);
+    if (error !== null) {
+      chunks.length = 0;
+      receipt.release();
+    }
     done(error, body);
   }
 
   function onData(chunk: Buffer): void {
     byteCount += chunk.length;
     if (byteCount <= limits.maxBytes) {
-      chunks.push(chunk);
+      if (receipt.take(chunk.length + CHUNK_OVERHEAD_BYTES)) chunks.push(chunk);
+      else finish(new ReceiveBudgetSpent());
       return;
     }
     chunks.length = 0;
-    if (byteCount > DISCARD_LIMIT_FACTOR * limits.maxBytes) {
-      finish(new RestFailure(describeError(tooLarge(limits.maxBytes).error, 'none'), true));
-    }
+    receipt.release();
+    if (byteCount > DISCARD_LIMIT_FACTOR * limits.maxBytes) finish(farTooLarge());
   }
 
   function onEnd(): void {
@@ -81,29 +98,31 @@ export function readBody(
   function onGone(): void {
     if (!isDone) finish(new ClientGone());
   }
+
+  function farTooLarge(): RestFailure {
+    return new RestFailure(describeError(tooLarge(limits.maxBytes).error, 'none'), true);
+  }
 }
 
 /**
  * Undoes `Content-Encoding`.
- * @param maxBytes of the result: a small body can expand a thousandfold
- * @throws OipFailure `too_large`, or `invalid` for a coding that is unknown or data that is broken
+ * @param maxBytes of the result
+ * @param receipt as for `inflate`
+ * @throws what `inflate` does, and OipFailure `invalid` for a coding that is unknown
  */
-export async function decompress(body: Buffer, coding: string, maxBytes: number): Promise<Buffer> {
-  const options = { maxOutputLength: maxBytes };
+export async function decompress(body: Buffer, coding: string, maxBytes: number, receipt: Receipt): Promise<Buffer> {
   switch (coding.trim().toLowerCase()) {
     case 'identity':
       return body;
     case 'gzip':
     case 'x-gzip':
-      return new Promise((resolve, reject) => gunzip(body, options, settle(resolve, reject, maxBytes)));
+      return inflate(body, 'gzip', maxBytes, receipt);
     case 'deflate':
-      return new Promise((resolve, reject) => inflate(body, options, settle(resolve, reject, maxBytes)));
+      return inflate(body, 'deflate', maxBytes, receipt);
     default:
       throw new OipFailure('invalid', 'Content-Encoding must be gzip, deflate or identity');
   }
 }
-
-export type Coding = 'gzip' | 'deflate';
 
 /** Speed over size: level 1 takes a third of the default's time for about a tenth more bytes. */
 const COMPRESSION = { level: constants.Z_BEST_SPEED };
@@ -129,22 +148,6 @@ export function acceptedCoding(acceptEncoding: string | undefined): Coding | nul
   }
   if (allowed.has('gzip')) return 'gzip';
   return allowed.has('deflate') ? 'deflate' : null;
-}
-
-function settle(
-  resolve: (result: Buffer) => void,
-  reject: (error: Error) => void,
-  maxBytes: number,
-): (error: NodeJS.ErrnoException | null, result: Buffer) => void {
-  return (error, result) => {
-    if (error === null) resolve(result);
-    else if (error.code === 'ERR_BUFFER_TOO_LARGE') reject(tooLarge(maxBytes));
-    else reject(new OipFailure('invalid', 'request body is not what its Content-Encoding says'));
-  };
-}
-
-function tooLarge(maxBytes: number): OipFailure {
-  return new OipFailure('too_large', `request body is larger than ${maxBytes} bytes, which is the limit`);
 }
 
 function bodyTimeout(timeoutMs: number): ErrorReply {

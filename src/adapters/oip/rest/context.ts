@@ -1,5 +1,6 @@
 /* What every REST handler is given. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Receipt } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import { errorBody, errorHeaders } from '../status.js';
 import type { Compat, ErrorReply } from '../status.js';
@@ -18,6 +19,8 @@ export interface ReceivedBody {
   /** The head of the request had been parsed; for all but the slowest senders that is its first packet. */
   readonly firstByteAtMs: number;
   readonly receivedAtMs: number;
+  /** Released when the answer is sent; sooner where the bytes are handed on sooner. */
+  readonly receipt: Receipt;
 }
 
 export interface ModelParams {
@@ -25,20 +28,36 @@ export interface ModelParams {
   readonly version?: string;
 }
 
-type ModelHandler = (
-  request: FastifyRequest<{ Params: ModelParams }>,
-  reply: FastifyReply,
-) => FastifyReply | Promise<FastifyReply>;
+type ModelRequest = FastifyRequest<{ Params: ModelParams }>;
 
-/** Registers a call on a model under `/v2/models/{m}` and `/v2/models/{m}/versions/{v}`. */
+type ModelHandler = (request: ModelRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>;
+
+/**
+ * Registers a call on a model under `/v2/models/{m}` and `/v2/models/{m}/versions/{v}`.
+ * @param beforeBody what can be said by the head alone: what it throws is answered without reading the body
+ */
 export function onModelPaths(
   app: FastifyInstance,
   method: 'GET' | 'POST',
   suffix: string,
   handler: ModelHandler,
+  beforeBody: (request: ModelRequest, reply: FastifyReply) => void = () => undefined,
 ): void {
   for (const path of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
-    app.route<{ Params: ModelParams }>({ method, url: `${path}${suffix}`, handler });
+    app.route<{ Params: ModelParams }>({
+      method,
+      url: `${path}${suffix}`,
+      preParsing: (request, reply, _payload, next) => {
+        try {
+          beforeBody(request, reply);
+        } catch (error) {
+          next(error as Error);
+          return;
+        }
+        next();
+      },
+      handler,
+    });
   }
 }
 

@@ -34,7 +34,7 @@ const MIN_COMPRESSED_BYTES = 1024;
 type InferRoute = FastifyRequest<{ Params: ModelParams }>;
 
 export function registerInfer(app: FastifyInstance, context: RestContext): void {
-  onModelPaths(app, 'POST', '/infer', async (request, reply) => {
+  const handle = async (request: InferRoute, reply: FastifyReply): Promise<FastifyReply> => {
     const departure = new AbortController();
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) departure.abort();
@@ -45,6 +45,11 @@ export function registerInfer(app: FastifyInstance, context: RestContext): void 
       if (!departure.signal.aborted) throw error;
       return reply.hijack();
     }
+  };
+  onModelPaths(app, 'POST', '/infer', handle, (request, reply) => {
+    const requestId = header(request, 'x-request-id');
+    if (requestId !== undefined) reply.header('x-request-id', requestId);
+    context.service.model(request.params.model, request.params.version);
   });
 }
 
@@ -54,20 +59,17 @@ async function infer(
   reply: FastifyReply,
   signal: AbortSignal,
 ): Promise<FastifyReply> {
-  const requestId = header(request, 'x-request-id');
-  if (requestId !== undefined) reply.header('x-request-id', requestId);
-
   const { model: modelName, version } = request.params;
   const model = context.service.model(modelName, version);
   const received = request.body as ReceivedBody | undefined;
   if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
-  const decoded = await decode(context, request, received.bytes, model, signal);
+  const decoded = await decode(context, request, received, model, signal);
   checkInputs(model, decoded.inputs);
   const outputNames = decoded.outputs.map((output) => output.name);
   checkOutputNames(model, outputNames);
   checkJsonOutputs(model, decoded);
 
-  const id = decoded.id ?? requestId;
+  const id = decoded.id ?? header(request, 'x-request-id');
   const call: InferCall = {
     modelName,
     ...(version === undefined ? {} : { modelVersion: version }),
@@ -84,7 +86,10 @@ async function infer(
     },
   };
   signal.throwIfAborted();
-  const result = await context.service.infer(call, signal);
+  const inferring = context.service.infer(call, signal);
+  // From here on the queue counts the bytes.
+  received.receipt.release();
+  const result = await inferring;
   signal.throwIfAborted();
   switch (result.kind) {
     case 'error':
@@ -99,7 +104,7 @@ async function infer(
 async function decode(
   context: RestContext,
   request: InferRoute,
-  bytes: Buffer,
+  { bytes, receipt }: ReceivedBody,
   model: ModelEntry,
   signal: AbortSignal,
 ): Promise<DecodedInfer> {
@@ -109,7 +114,7 @@ async function decode(
   const body =
     coding === undefined
       ? bytes
-      : await decompress(bytes, coding, headerBytes === null ? maxJsonBytes : maxBinaryBytes);
+      : await decompress(bytes, coding, headerBytes === null ? maxJsonBytes : maxBinaryBytes, receipt);
   if (headerBytes === 0) return decodeRawBody(model, body);
   const jsonBytes = headerBytes ?? body.length;
   if (jsonBytes > maxJsonBytes) {

@@ -5,6 +5,8 @@
 import { fastify } from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
+import { ReceiveBudgetSpent } from '../receive-budget.js';
+import type { ReceiveBudget } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import { BODY_TIMEOUT_HTTP, describeError, describeBusy, statusOfError } from '../status.js';
@@ -30,6 +32,8 @@ export interface RestOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly limits: EdgeLimits;
+  /** Shared with the other front end. */
+  readonly receiveBudget: ReceiveBudget;
   /** The server's monotonic clock. */
   readonly nowMs: () => number;
   readonly compat: Compat;
@@ -138,7 +142,7 @@ function limitCalls(
 }
 
 /** Any content type: Triton's clients send binary bodies as octet streams, curl sends JSON as a form. */
-function readBodies(app: FastifyInstance, { limits, nowMs }: RestOptions): void {
+function readBodies(app: FastifyInstance, { limits, receiveBudget, nowMs }: RestOptions): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (request, payload, done) => {
     // Nothing asynchronous lies between the parsed head and here.
@@ -150,10 +154,19 @@ function readBodies(app: FastifyInstance, { limits, nowMs }: RestOptions): void 
       done(error as Error);
       return;
     }
-    readBody(payload, { maxBytes, timeoutMs: limits.bodyTimeoutMs }, (error, bytes) => {
+    const receipt = receiveBudget.open();
+    const length = request.headers['content-length'];
+    const declaredBytes = length === undefined ? null : Number(length);
+    readBody(payload, { maxBytes, timeoutMs: limits.bodyTimeoutMs, declaredBytes }, receipt, (error, bytes) => {
       if (bytes === undefined) done(error);
-      else done(null, { bytes, firstByteAtMs, receivedAtMs: nowMs() } satisfies ReceivedBody);
+      else done(null, { bytes, firstByteAtMs, receivedAtMs: nowMs(), receipt } satisfies ReceivedBody);
     });
+  });
+  app.addHook('preHandler', (request, reply, next) => {
+    const body = request.body as ReceivedBody | undefined;
+    if (reply.raw.closed) body?.receipt.release();
+    else if (body !== undefined) reply.raw.once('close', () => body.receipt.release());
+    next();
   });
 }
 
@@ -164,10 +177,14 @@ function answerErrors(app: FastifyInstance, { compat, logger }: RestOptions): vo
   });
   app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     if (error instanceof ClientGone) return reply.hijack();
+    // Fastify closes the connection where a body was not read to its end. Many clients write all before they read, and would
+    // lose the answer, and with it the word when to try again: what comes is read and thrown away, for a time.
+    reply.removeHeader('connection');
     if (error instanceof RestFailure) {
       if (error.isConnectionOver) reply.header('connection', 'close');
       return sendError(reply, error.reply);
     }
+    if (error instanceof ReceiveBudgetSpent) return sendError(reply, describeBusy(error.message, compat));
     if (error instanceof OipFailure) return sendError(reply, describeError(error.error, compat));
     // What fastify found wrong with the request, such as a body shorter than its Content-Length.
     if ((error.statusCode ?? 500) < 500) {
