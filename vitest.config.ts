@@ -7,7 +7,13 @@ export default defineConfig({
     // Tests load ONNX Runtime in their own process too: keep its telemetry off there as the workers do.
     env: { ORT_DISABLE_TELEMETRY: '1' },
     projects: [
-      { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/{golden,simulation,tidy,oracle}/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'test/{golden,simulation,tidy,oracle}/**/*.test.ts'],
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: 'system',

@@ -23,7 +23,7 @@ const LATENCY_PREFERENCE_FRACTION = 0.5;
 /** An overdue batch is expected to need this share of its prediction still: it may end at any moment. */
 const OVERDUE_FRACTION = 0.05;
 
-export interface ProgramPlannerOptions {
+interface ProgramPlannerOptions {
   readonly name: string;
   readonly tickMs: number;
   readonly isEventDriven: boolean;
@@ -40,7 +40,7 @@ export function eventPlanner(prefer: Preference): Planner {
   return programPlanner({ name: 'sponge', tickMs: 500, isEventDriven: true, prefer });
 }
 
-export function programPlanner(options: ProgramPlannerOptions): Planner {
+function programPlanner(options: ProgramPlannerOptions): Planner {
   const marginFraction = options.prefer === 'latency' ? LATENCY_PREFERENCE_FRACTION : MARGIN_FRACTION;
   return {
     name: options.name,

@@ -28,7 +28,7 @@ export interface FakeService extends InferenceService {
   reset(): void;
 }
 
-export const EXPLANATION: Explanation = {
+const EXPLANATION: Explanation = {
   sloMs: 520.5,
   budgetMs: 500,
   networkDelayMs: 20.5,

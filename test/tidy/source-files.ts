@@ -10,7 +10,7 @@ export interface SourceFile {
   readonly text: string;
 }
 
-export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Not ours (installed, built, measured) or not text. */
 const SKIPPED_FOLDERS = new Set(['.git', 'node_modules', 'dist', 'coverage', '.sponge', 'results', '.venv']);

@@ -37,7 +37,7 @@ export interface ModelSource {
 }
 
 /** The user's mistake, in one line with its remedy. */
-export class RepositoryError extends Error {
+class RepositoryError extends Error {
   override readonly name = 'RepositoryError';
 }
 

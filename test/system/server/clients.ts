@@ -328,7 +328,7 @@ export async function scrape(server: RunningServer): Promise<Scrape> {
 // ---- tensors ---------------------------------------------------------------------------------------------------------
 
 /** [1, 1024] with one element set: the slow model moves it `stepCount` places to the right. */
-export function slowRow(place: number, value = 1): Float32Array {
+function slowRow(place: number, value = 1): Float32Array {
   const row = new Float32Array(1024);
   row[place % 1024] = value;
   return row;
