@@ -48,6 +48,10 @@ describe('the README', () => {
     }
   });
 
+  it('has no placeholder left', () => {
+    expect(readme).not.toMatch(/@@|TBD|lorem/i);
+  });
+
   it('links to files that exist, and so do the pages in docs/', () => {
     const pages = ['README.md', ...['architecture', 'protocol', 'in-place-scaling'].map((name) => `docs/${name}.md`)];
     for (const page of pages) {
