@@ -48,6 +48,13 @@ describe('the budget of a request', () => {
     expect(skewed).toMatchObject({ networkDelayMs: 0, networkDelaySource: 'none', dueAtMs: 150 });
   });
 
+  it('is exactly nothing where the network took everything, at any instant', () => {
+    for (const receivedAtMs of [0.1, 12_345.678_9, 987_654.321]) {
+      const budget = resolveBudget(inputs({ receivedAtMs, statedBudgetsMs: [800], declaredUploadMs: 2000 }));
+      expect(budget.dueAtMs).toBe(receivedAtMs);
+    }
+  });
+
   it('keeps the reply reserve out of the deadline', () => {
     expect(resolveBudget(inputs({ statedBudgetsMs: [50], expectedReplyMs: 8 })).dueAtMs).toBe(100 + 50 - 8);
   });

@@ -51,6 +51,7 @@ export function resolveBudget(inputs: BudgetInputs): Budget {
     networkDelayMs,
     networkDelaySource,
     replyReserveMs,
-    dueAtMs: inputs.receivedAtMs + sloMs - networkDelayMs - replyReserveMs,
+    // What is left first: a budget that is used up must give the instant of receipt itself, whatever rounding does.
+    dueAtMs: inputs.receivedAtMs + (sloMs - networkDelayMs - replyReserveMs),
   };
 }
