@@ -22,6 +22,8 @@ export interface Policy {
   readonly planner: Planner;
   /** The allocation never follows the queue: waiting for batch-mates is then what saves CPU. */
   readonly isAllocationFixed: boolean;
+  /** For baselines that learn from what happened: told of every event before the control plane is. */
+  readonly observe?: (event: Event) => void;
 }
 
 export interface SystemConfig {
@@ -90,6 +92,7 @@ export function createSystem(options: SystemOptions): System {
   let onWanted: (() => void) | null = null;
   const emit = (event: Event): void => {
     options.onEvent(event);
+    policy.observe?.(event);
     controller.observe(event);
     if (event.kind === 'request-admitted' && onWanted !== null) {
       const wanted = onWanted;

@@ -21,6 +21,7 @@ const EMPTY: QueueSnapshot = {
   inFlight: null,
   maxBatchSize: 8,
   setAsideCount: 0,
+  instanceCount: 1,
 };
 const CLASS: ShapeClass = { key: 'x', elementCount: 1 };
 /** One request waits. */
@@ -54,6 +55,7 @@ class Plane implements ControlledPlane {
 
 interface Options {
   readonly isEventDriven?: boolean;
+  readonly appliesAtOnce?: boolean;
   readonly tickMs?: number;
   readonly delayMs?: () => number;
   readonly expectedDelayMs?: number;
@@ -78,6 +80,7 @@ class Bench {
       name: 'scripted',
       tickMs: options.tickMs ?? 10_000,
       isEventDriven: options.isEventDriven ?? true,
+      appliesAtOnce: options.appliesAtOnce ?? false,
       plan: () => {
         this.planCount += 1;
         return { plan: this.next, hopeless: this.hopeless };
@@ -191,6 +194,14 @@ describe('the controller', () => {
     expect(bench.resizes).toEqual([]);
     bench.planAt(2000, 3600);
     expect(bench.resizes).toEqual([[2000, 3600]]);
+  });
+
+  it('applies every plan as it is, at once and whatever runs, for a planner that wants so', () => {
+    const bench = new Bench({ appliesAtOnce: true });
+    bench.plane.runningThreads = 4;
+    bench.planAt(1000, 3700);
+    bench.planAt(1010, 1000);
+    expect(bench.resizes).toEqual([[1000, 3700], [1010, 1000]]); // prettier-ignore
   });
 
   it('never shrinks below the threads of the running batch: threads first, then quota', () => {

@@ -268,6 +268,7 @@ export class Controller {
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,
+      readCounters: () => this.#scaler.readCounters(),
     };
   }
 
@@ -296,7 +297,8 @@ export class Controller {
    */
   #usableMillicores(cpuMillicores: number): number {
     const { runningThreads } = this.#plane!;
-    if (runningThreads === 0 || this.#scaler.expectedDelayMs > MAX_AWAITED_RESIZE_MS) return cpuMillicores;
+    if (runningThreads === 0 || this.#planner.appliesAtOnce) return cpuMillicores;
+    if (this.#scaler.expectedDelayMs > MAX_AWAITED_RESIZE_MS) return cpuMillicores;
     return Math.min(cpuMillicores, Math.max(this.#requestedMillicores, runningThreads * 1000));
   }
 
@@ -315,6 +317,11 @@ export class Controller {
   }
 
   #shrink(nowMs: number, target: number): void {
+    if (this.#planner.appliesAtOnce) {
+      this.resizeTo(target);
+      this.#scheduleIdleRelease(nowMs);
+      return;
+    }
     const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
     const isWorthIt = target <= this.#requestedMillicores * SHRINK_FRACTION;
     // The running batch keeps its threads; its end comes back here.

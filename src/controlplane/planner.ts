@@ -2,6 +2,7 @@ import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { Forecast } from './estimator.js';
+import type { CpuCounters } from './scaler.js';
 
 /** Everything that a plan may depend on. */
 export interface PlannerView {
@@ -17,6 +18,8 @@ export interface PlannerView {
   /** Allocations on which batches may run. */
   readonly limits: AllocationLimits;
   readonly current: Plan;
+  /** Read now; null where the platform has none. */
+  readonly readCounters: () => CpuCounters | null;
 }
 
 export interface PlanDecision {
@@ -25,13 +28,21 @@ export interface PlanDecision {
   readonly hopeless: readonly number[];
 }
 
-/** The control plane's half of a policy. Pure: same view, same decision. */
+/**
+ * The control plane's half of a policy. Ours are pure: same view, same decision. A baseline that remembers more than a view
+ * holds learns it from the events that its policy observes.
+ */
 export interface Planner {
   readonly name: string;
   /** A run of the control loop at least this often. */
   readonly tickMs: number;
   /** Also plans on an arrival that breaks the plan in force, and at each batch's end. */
   readonly isEventDriven: boolean;
+  /**
+   * Whether each plan is put in force as it is, at once, whatever runs: what simpler controllers do. Otherwise small or
+   * quick shrinks are put off, and the threads of the running batch are minded.
+   */
+  readonly appliesAtOnce: boolean;
   plan(view: PlannerView): PlanDecision;
   /** Does the plan in force still meet every deadline of the snapshot? Asked on arrivals. */
   holds(view: PlannerView): boolean;

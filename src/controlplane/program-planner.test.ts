@@ -15,6 +15,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     inFlight: null,
     maxBatchSize: 4,
     setAsideCount: 0,
+    instanceCount: 1,
   };
   return {
     nowMs: 0,
@@ -25,6 +26,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     forecast: { arrivalRatePerSec: 0 },
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },
+    readCounters: () => null,
     ...overrides,
   };
 }

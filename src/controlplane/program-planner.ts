@@ -46,6 +46,7 @@ function programPlanner(options: ProgramPlannerOptions): Planner {
     name: options.name,
     tickMs: options.tickMs,
     isEventDriven: options.isEventDriven,
+    appliesAtOnce: false,
     plan: (view) => planBySolving(view, marginFraction),
     holds: (view) => holdsWithMargin(view, marginFraction),
   };

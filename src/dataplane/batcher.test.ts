@@ -9,6 +9,7 @@ function candidates(dueAtMs: readonly number[], overrides: Partial<Candidate> = 
   return dueAtMs.map((due, index) => ({
     sequence: index + 1,
     dueAtMs: due,
+    admittedAtMs: 0,
     classIndex: 0,
     byteCount: 100,
     mustRunAlone: false,
@@ -19,6 +20,7 @@ function candidates(dueAtMs: readonly number[], overrides: Partial<Candidate> = 
 function view(overrides: Partial<BatchView>): BatchView {
   return {
     candidates: [],
+    queueDepth: 0,
     setAside: [],
     models: [model, model],
     plan: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 4, boundBy: 'test' },

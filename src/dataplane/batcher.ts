@@ -23,6 +23,8 @@ const WAIT_GUARD_MS = 3;
 export interface Candidate {
   readonly sequence: number;
   readonly dueAtMs: number;
+  /** When it entered the queue. */
+  readonly admittedAtMs: number;
   readonly classIndex: number;
   readonly byteCount: number;
   /** Was in a batch that broke: it runs alone, so that a poisonous request fails only itself. */
@@ -32,6 +34,8 @@ export interface Candidate {
 export interface BatchView {
   /** Staged requests in queue order. */
   readonly candidates: readonly Candidate[];
+  /** All that waits, candidates or not. */
+  readonly queueDepth: number;
   /** Behind all of them: staged set-aside requests in queue order; run one at a time. */
   readonly setAside: readonly Candidate[];
   /** By class index. */
@@ -49,6 +53,8 @@ export interface BatchView {
 export type BatchDecision =
   | { readonly kind: 'dispatch'; readonly sequences: readonly number[] }
   | { readonly kind: 'wait'; readonly untilMs: number }
+  /** Give these up for overload, and ask again. Our own rules leave that to the plan. */
+  | { readonly kind: 'refuse'; readonly sequences: readonly number[] }
   | { readonly kind: 'idle' };
 
 export function decideBatch(nowMs: number, view: BatchView): BatchDecision {

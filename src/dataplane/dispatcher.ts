@@ -40,6 +40,8 @@ export interface DispatcherOptions {
   readonly config: DispatcherConfig;
   readonly initialPlan: Plan;
   readonly held: HeldRequests;
+  /** Gives a queued request up for overload. */
+  readonly refuse: (nowMs: number, entry: QueueEntry) => void;
   readonly emit: (event: Event) => void;
 }
 
@@ -50,6 +52,7 @@ export class Dispatcher {
   readonly #policy: DispatchPolicy;
   readonly #config: DispatcherConfig;
   readonly #held: HeldRequests;
+  readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
   readonly #hangWatch: HangWatch;
   readonly #running = new Map<number, RunningBatch>();
@@ -58,6 +61,7 @@ export class Dispatcher {
 
   #nextBatchId = 1;
   #plan: Plan;
+  #requestedInstances: number;
   #cpuMillicores: number;
   #isGrowthPending = false;
   #isWorkerReady = true;
@@ -72,8 +76,10 @@ export class Dispatcher {
     this.#policy = options.policy;
     this.#config = options.config;
     this.#held = options.held;
+    this.#refuse = options.refuse;
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
+    this.#requestedInstances = options.initialPlan.instances;
     this.#cpuMillicores = options.initialPlan.cpuMillicores;
     this.#hangWatch = new HangWatch(options.clock, options.config.hangTimeoutMs, (message) =>
       this.#workers.replace(message),
@@ -130,6 +136,7 @@ export class Dispatcher {
   setPlan(plan: Plan, isGrowthPending: boolean): void {
     this.#plan = plan;
     this.#isGrowthPending = isGrowthPending;
+    this.#scaleTo(plan.instances);
   }
 
   /** The allocation now in force. */
@@ -153,6 +160,14 @@ export class Dispatcher {
     this.#hangWatch.stop();
   }
 
+  #scaleTo(instances: number): void {
+    if (instances === this.#requestedInstances || this.#workers.scaleTo === undefined) return;
+    const fromInstances = this.#requestedInstances;
+    this.#requestedInstances = instances;
+    this.#emit({ kind: 'instances-requested', atMs: this.#clock.nowMs(), fromInstances, toInstances: instances });
+    this.#workers.scaleTo(instances);
+  }
+
   // ---- starting ----------------------------------------------------------------------------------------------------
 
   #dispatch(): void {
@@ -164,6 +179,7 @@ export class Dispatcher {
       const candidates = stagedHead(this.#held.queue, table, () => true);
       const decision = this.#policy.batch(nowMs, {
         candidates,
+        queueDepth: this.#held.queueDepth,
         setAside:
           candidates.length === 0
             ? stagedHead(this.#held.setAside, table, (entry) => this.#isWorthTrying(nowMs, entry))
@@ -176,6 +192,10 @@ export class Dispatcher {
         isAllocationFixed: this.#config.isAllocationFixed,
       });
       if (decision.kind === 'idle') return;
+      if (decision.kind === 'refuse') {
+        for (const sequence of decision.sequences) this.#refuse(nowMs, this.#held.get(sequence)!);
+        continue;
+      }
       if (decision.kind === 'wait') {
         this.#wakeTimer = this.#clock.schedule(decision.untilMs, () => this.#dispatch());
         return;
@@ -294,8 +314,18 @@ export class Dispatcher {
   // ---- worker lost and found ---------------------------------------------------------------------------------------
 
   #onWorkerEvent(event: WorkerPoolEvent): void {
-    if (event.kind === 'ready') this.#onReady();
-    else this.#onLost(event.message, event.restartEstimateMs);
+    switch (event.kind) {
+      case 'ready':
+        this.#onReady();
+        return;
+      case 'lost':
+        this.#onLost(event.message, event.restartEstimateMs);
+        return;
+      case 'instances-changed':
+        this.#emit({ kind: 'instances-changed', atMs: this.#clock.nowMs(), instances: this.#workers.instanceCount });
+        this.#dispatch();
+        return;
+    }
   }
 
   #onReady(): void {
@@ -344,6 +374,7 @@ function stagedHead(queue: QueueView, table: ClassTable, isEligible: (entry: Que
     candidates.push({
       sequence: entry.sequence,
       dueAtMs: entry.request.dueAtMs,
+      admittedAtMs: entry.admittedAtMs,
       classIndex: table.indexOf(entry),
       byteCount: entry.byteCount,
       mustRunAlone: entry.isRetry,

@@ -4,7 +4,7 @@
  * Invariants:
  * - every request that is held gets exactly one outcome, and is forgotten with it;
  * - a held request is in exactly one place: the queue, the set-aside queue, or (state `running`) with the dispatcher;
- * - a deadline is watched exactly while its request is queued and not yet overdue.
+ * - a deadline is watched exactly while its request is queued and not yet overdue, where the policy knows deadlines at all.
  */
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
@@ -21,6 +21,7 @@ export type QueueView = Pick<EdfQueue<QueueEntry>, 'size' | 'peek' | 'firstInOrd
 
 export class HeldRequests {
   readonly #workers: WorkerPool;
+  readonly #isDeadlineAware: boolean;
   readonly #emit: (event: Event) => void;
   readonly #entries = new Map<number, QueueEntry>();
   readonly #queue = new EdfQueue<QueueEntry>();
@@ -30,7 +31,9 @@ export class HeldRequests {
   #byteCount = 0;
   #onEmpty: (() => void) | null = null;
 
-  constructor(clock: Clock, workers: WorkerPool, emit: (event: Event) => void) {
+  /** @param isDeadlineAware whether deadlines end the wait of queued requests */
+  constructor(clock: Clock, workers: WorkerPool, emit: (event: Event) => void, isDeadlineAware: boolean) {
+    this.#isDeadlineAware = isDeadlineAware;
     this.#workers = workers;
     this.#emit = emit;
     this.#deadlines = new Deadlines(clock, (sequence, nowMs) => this.#expire(sequence, nowMs));
@@ -89,7 +92,7 @@ export class HeldRequests {
     }
     // Behind all others already and not to be refused: its deadline changes nothing.
     const isIndifferent = entry.isSetAside && mayBeLate(entry.request);
-    if (!isIndifferent) this.#deadlines.watch(entry.request);
+    if (this.#isDeadlineAware && !isIndifferent) this.#deadlines.watch(entry.request);
   }
 
   /** Out of the queue and into a batch. */

@@ -34,7 +34,7 @@ export class LoadShedder {
       const startAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
       const finishAtMs = startAtMs + entry.model.predictedLatencyMs(1, this.#maxMillicores);
       if (mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs) this.#held.moveAside(entry);
-      else this.#reject(nowMs, entry);
+      else this.refuse(nowMs, entry);
     }
   }
 
@@ -53,7 +53,7 @@ export class LoadShedder {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued') continue;
       if (mayBeLate(entry.request)) this.#held.moveAside(entry);
-      else this.#reject(nowMs, entry);
+      else this.refuse(nowMs, entry);
     }
   }
 
@@ -68,7 +68,8 @@ export class LoadShedder {
     return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
   }
 
-  #reject(nowMs: number, entry: QueueEntry): void {
+  /** Gives a queued request up for overload, with the time after which it may be worth trying again. */
+  refuse(nowMs: number, entry: QueueEntry): void {
     const bestCaseMs = entry.model.plannedLatencyMs(1, this.#maxMillicores);
     const backlogMs = this.backlogMs(nowMs);
     this.#held.withdraw(nowMs, entry, {

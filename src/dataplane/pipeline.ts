@@ -51,8 +51,12 @@ export class Pipeline {
     this.#policy = options.policy;
     this.#config = config;
     this.#emit = emit;
-    this.#held = new HeldRequests(clock, workers, emit);
-    this.#dispatcher = new Dispatcher({ ...options, held: this.#held });
+    this.#held = new HeldRequests(clock, workers, emit, options.policy.isDeadlineAware);
+    this.#dispatcher = new Dispatcher({
+      ...options,
+      held: this.#held,
+      refuse: (nowMs, entry) => this.#shedder.refuse(nowMs, entry),
+    });
     this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores);
   }
 
@@ -163,6 +167,7 @@ export class Pipeline {
       sequences,
       classes: table.classes,
       inFlight: this.#dispatcher.inFlight(this.#clock.nowMs()),
+      instanceCount: this.#workers.instanceCount,
       maxBatchSize: this.#workers.maxBatchSize,
       setAsideCount: this.#held.setAside.size,
     };

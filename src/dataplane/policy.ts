@@ -8,6 +8,11 @@ export interface DispatchPolicy {
   orderKeyMs(request: InferRequest): number;
   admit(nowMs: number, request: InferRequest, view: AdmissionView): AdmissionDecision;
   batch(nowMs: number, view: BatchView): BatchDecision;
+  /**
+   * Whether a request's stated deadline ends its wait. False for queues that know no deadlines: what they hold is served,
+   * however late.
+   */
+  readonly isDeadlineAware: boolean;
 }
 
 /** Earliest deadline first, the admission and batching rules of this folder. */
@@ -15,4 +20,5 @@ export const edfPolicy: DispatchPolicy = {
   orderKeyMs: (request) => request.dueAtMs,
   admit,
   batch: decideBatch,
+  isDeadlineAware: true,
 };

@@ -27,14 +27,16 @@ export type WorkerPoolEvent =
   /** Staged inputs are gone; `restartEstimateMs` until it should be ready again. Reported after the running batch's result. */
   | { readonly kind: 'lost'; readonly message: string; readonly restartEstimateMs: number }
   /** Ready, with nothing staged. */
-  | { readonly kind: 'ready' };
+  | { readonly kind: 'ready' }
+  /** `instanceCount` has changed. */
+  | { readonly kind: 'instances-changed' };
 
 /**
  * Runs batches of staged requests; live it has one worker process. Every callback comes once, never inside the call that
  * caused it. Implementations: `adapters/workers/`, `sim/simulated-worker.ts`.
  */
 export interface WorkerPool {
-  /** Batches that can run side by side. */
+  /** Batches that can run side by side now. */
   readonly instanceCount: number;
   /** Thread counts that the worker keeps sessions for, ascending. */
   readonly threadCounts: readonly number[];
@@ -48,6 +50,12 @@ export interface WorkerPool {
   unstage(sequence: number): void;
   /** Starts one batch; at most `instanceCount` at a time. The members are forgotten by the worker afterwards. */
   start(run: BatchRun, onDone: (result: BatchResult) => void): void;
+  /**
+   * Asks for another number of instances; absent where there is one only. New ones are ready after their cold start; one
+   * that is given up ends its batch first. `instances-changed` tells of each step.
+   * @param instances integer ≥ 1
+   */
+  scaleTo?(instances: number): void;
   /** Gives up on a hung worker: its batch ends as `worker-lost` and a new process is started. */
   replace(message: string): void;
 }

@@ -2,10 +2,12 @@ import type { Event } from './event.js';
 
 /*
  * The ledger of CPU: core-seconds = ∫ max(granted allocation, CPU used) dt over windows of 100 ms, idle floor included.
- * One instance's; the server's metric and the simulator's reports come from this class alone, so they cannot differ.
+ * All instances of one model, each with the same allocation; the server's metric and the simulator's reports come from
+ * this class alone, so they cannot differ.
  *
  * - Growth is charged from the request for it, a shrink only from its read-back: what could have been used by someone
- *   else is free only once it was really given up.
+ *   else is free only once it was really given up. The same holds for instances: one that is asked for is charged at once,
+ *   its cold start included, and one that is given up until its last batch has ended.
  * - Used CPU counts where it exceeds what was granted: a quota write refills the kernel's bucket, so a group that is
  *   resized often can run for longer than its quota says, and granted alone would undercount.
  * - The maximum is taken per window, not per instant, because the kernel's usage counter is a sum; a longer window would
@@ -22,6 +24,10 @@ export class CoreSeconds {
   private inForceMillicores: number;
   /** Asked for and not yet answered; equal to what is in force otherwise. */
   private requestedMillicores: number;
+  /** Able to run batches. */
+  private readyInstances: number;
+  /** Asked for last. */
+  private requestedInstances: number;
   private lastAtMs: number;
   /** Closed windows, core-seconds. */
   private settledSeconds = 0;
@@ -30,19 +36,27 @@ export class CoreSeconds {
   /** The kernel's counter at the start of the open window; null before the first reading. */
   private usedSecondsAtWindowStart: number | null = null;
 
-  /** @param cpuMillicores allocation in force at `startAtMs` */
-  constructor(startAtMs: number, cpuMillicores: number) {
+  /**
+   * @param cpuMillicores allocation of each instance in force at `startAtMs`
+   * @param instances that exist at `startAtMs`, starting ones included
+   */
+  constructor(startAtMs: number, cpuMillicores: number, instances = 1) {
     this.lastAtMs = startAtMs;
     this.inForceMillicores = cpuMillicores;
     this.requestedMillicores = cpuMillicores;
+    this.readyInstances = instances;
+    this.requestedInstances = instances;
   }
 
-  /** The allocation that is charged now. */
+  /** What is charged now, all instances together. */
   get chargedMillicores(): number {
-    return Math.max(this.inForceMillicores, this.requestedMillicores);
+    return (
+      Math.max(this.inForceMillicores, this.requestedMillicores) *
+      Math.max(this.readyInstances, this.requestedInstances)
+    );
   }
 
-  /** Follows the resizes in the event stream; other events change nothing. A newer request replaces an unanswered one. */
+  /** Follows the resizes and instances in the event stream; other events change nothing. A newer request replaces an unanswered one. */
   observe(event: Event): void {
     switch (event.kind) {
       case 'resize-requested':
@@ -58,6 +72,14 @@ export class CoreSeconds {
         this.accrue(event.atMs);
         this.requestedMillicores = this.inForceMillicores;
         return;
+      case 'instances-requested':
+        this.accrue(event.atMs);
+        this.requestedInstances = event.toInstances;
+        return;
+      case 'instances-changed':
+        this.accrue(event.atMs);
+        this.readyInstances = event.instances;
+        return;
       default:
         return;
     }
@@ -65,7 +87,7 @@ export class CoreSeconds {
 
   /**
    * Ends a window. Windows that could not be closed in time (a late timer) are simply longer.
-   * @param usedSeconds the instance's cumulative CPU counter at `atMs`; a value below the last one means that the counter
+   * @param usedSeconds the cumulative CPU counter at `atMs`; a value below the last one means that the counter
    *   began anew; null where the platform has none, then granted alone counts
    */
   closeWindow(atMs: number, usedSeconds: number | null): void {

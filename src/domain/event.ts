@@ -63,6 +63,15 @@ export type Event =
       readonly tookMs: number;
     }
   | { readonly kind: 'resize-refused'; readonly atMs: number; readonly message: string }
+  /** Horizontal scaling: a plan asks for another number of worker instances. */
+  | {
+      readonly kind: 'instances-requested';
+      readonly atMs: number;
+      readonly fromInstances: number;
+      readonly toInstances: number;
+    }
+  /** So many can run batches now: some have finished their cold start, or one that is given up has ended its batch. */
+  | { readonly kind: 'instances-changed'; readonly atMs: number; readonly instances: number }
   | {
       readonly kind: 'worker-lost';
       readonly atMs: number;

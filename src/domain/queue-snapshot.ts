@@ -24,6 +24,8 @@ export interface QueueSnapshot {
   readonly sequences: readonly number[];
   readonly classes: readonly ShapeClass[];
   readonly inFlight: BatchInFlight | null;
+  /** Instances that can run a batch now; 1 live. */
+  readonly instanceCount: number;
   /** The most requests that may share a batch: memory, or 1 for a model that is not batchable. */
   readonly maxBatchSize: number;
   /** Requests waiting behind all others: best effort, overdue without a stated deadline, or beyond saving. */

@@ -11,6 +11,10 @@ export interface SimulatedScalerOptions {
   readonly expectedDelayMs: number;
   /** True for a resize that is refused. */
   readonly isRefused: () => boolean;
+  /** In force → told of it, of each resize; 0 by default. A kubelet's status is seconds late. */
+  readonly readBackMs?: () => number;
+  /** Cumulative CPU of the simulated worker; no counters without it. */
+  readonly usedSeconds?: () => number;
   /** Takes the new allocation to the simulated worker. */
   readonly apply: (cpuMillicores: number) => void;
 }
@@ -45,10 +49,15 @@ export class SimulatedScaler implements Scaler {
     }
     const delayMs = this.#options.delayMs();
     const isRefused = this.#options.isRefused();
+    const readBackMs = this.#options.readBackMs?.() ?? 0;
     const call = ++this.#latestCall;
+    const answer = (result: ResizeResult): void => {
+      if (readBackMs === 0) onApplied(result);
+      else clock.schedule(clock.nowMs() + readBackMs, () => onApplied(result));
+    };
     clock.schedule(clock.nowMs() + delayMs, () => {
       if (isRefused) {
-        onApplied({ kind: 'refused', message: 'simulated refusal' });
+        answer({ kind: 'refused', message: 'simulated refusal' });
         return;
       }
       const isSuperseded = call !== this.#latestCall;
@@ -57,11 +66,13 @@ export class SimulatedScaler implements Scaler {
         this.#cpuMillicores = cpuMillicores;
         this.#options.apply(cpuMillicores);
       }
-      onApplied({ kind: 'applied', cpuMillicores: this.#cpuMillicores, isWritten, tookMs: delayMs });
+      answer({ kind: 'applied', cpuMillicores: this.#cpuMillicores, isWritten, tookMs: delayMs + readBackMs });
     });
   }
 
   readCounters(): CpuCounters | null {
-    return null;
+    const usedSeconds = this.#options.usedSeconds?.();
+    // Simulated threads stay within their quota by construction: nothing is ever throttled.
+    return usedSeconds === undefined ? null : { usedSeconds, periods: 0, throttledPeriods: 0, throttledSeconds: 0 };
   }
 }

@@ -6,14 +6,27 @@ export interface SimulatedWorkerOptions {
   readonly clock: Clock;
   readonly threadCounts: readonly number[];
   readonly maxBatchSize: number;
-  /** Allocation at the start. */
+  /** Allocation of each instance at the start. */
   readonly cpuMillicores: number;
   /** True latency of a batch at an allocation, dispatch → reply. */
   readonly latencyMs: (batchSize: number, cpuMillicores: number) => number;
-  /** Multiplies the latency of each batch; 1 for none. Called once a batch. */
-  readonly noise: () => number;
+  /** Multiplies the latency of a batch that starts now; 1 for none. Called once a batch. */
+  readonly noise: (nowMs: number) => number;
   readonly stagingMs: number;
   readonly restartMs: number;
+  /** CPU that a running batch uses on average, at most its allocation; all of it by default. */
+  readonly usedMillicores?: (batchSize: number, cpuMillicores: number) => number;
+  /** Several instances, each with the same allocation; by default one that is ready. */
+  readonly replicas?: Replicas;
+}
+
+export interface Replicas {
+  /** Instances that exist at the start. */
+  readonly initial: number;
+  /** Whether those are ready; else they begin with a cold start. */
+  readonly isWarm: boolean;
+  /** From the request for an instance to its first batch. Called once an instance. */
+  readonly coldStartMs: () => number;
 }
 
 /** From the death of a process to its router knowing: the closed socket of a local process. */
@@ -30,19 +43,28 @@ interface Running {
 }
 
 /**
- * A worker whose batches take what a latency function says, at the allocation in force: a resize in the middle of a batch
+ * Workers whose batches take what a latency function says, at the allocation in force: a resize in the middle of a batch
  * speeds it up or slows it down from then on, up to the threads that it started with. Runs on any clock; can be killed.
+ *
+ * One instance unless replicas are asked for. Instances are alike: one that is given up leaves when it is idle, or else
+ * with the next batch that ends.
  */
 export class SimulatedWorker implements WorkerPool {
-  readonly instanceCount = 1;
   readonly threadCounts: readonly number[];
   readonly maxBatchSize: number;
+  /** Absent unless there are replicas. */
+  readonly scaleTo?: (instances: number) => void;
   readonly #options: SimulatedWorkerOptions;
   readonly #clock: Clock;
   readonly #staged = new Set<number>();
+  readonly #running = new Set<Running>();
+  readonly #coldStarts: Timer[] = [];
   #onEvent: (event: WorkerPoolEvent) => void = () => undefined;
   #cpuMillicores: number;
-  #running: Running | null = null;
+  #readyInstances = 1;
+  /** Of the ready ones, those that leave with the next batches that end. */
+  #leavingInstances = 0;
+  #usedCoreMs = 0;
   #incarnation = 0;
   #isUp = true;
   #isDownReported = false;
@@ -53,6 +75,21 @@ export class SimulatedWorker implements WorkerPool {
     this.threadCounts = options.threadCounts;
     this.maxBatchSize = options.maxBatchSize;
     this.#cpuMillicores = options.cpuMillicores;
+    const { replicas } = options;
+    if (replicas === undefined) return;
+    this.scaleTo = (instances) => this.#scaleTo(instances, replicas.coldStartMs);
+    this.#readyInstances = replicas.isWarm ? replicas.initial : 0;
+    if (!replicas.isWarm) this.scaleTo(replicas.initial);
+  }
+
+  get instanceCount(): number {
+    return this.#readyInstances;
+  }
+
+  /** Cumulative CPU of all instances, core-seconds. */
+  get usedSeconds(): number {
+    for (const running of this.#running) if (this.#isUp) this.#advance(running);
+    return this.#usedCoreMs / 1000;
   }
 
   listen(onEvent: (event: WorkerPoolEvent) => void): void {
@@ -76,7 +113,8 @@ export class SimulatedWorker implements WorkerPool {
 
   start(run: BatchRun, onDone: (result: BatchResult) => void): void {
     if (this.#isDownReported) throw new Error(`batch ${run.batchId} was started on a worker that is down`);
-    if (this.#running !== null) throw new Error(`batch ${run.batchId} was started on a busy worker`);
+    if (this.#running.size >= this.#readyInstances)
+      throw new Error(`batch ${run.batchId} was started on a busy worker`);
     for (const sequence of run.sequences) {
       const isStaged = this.#staged.has(sequence) || !this.#isUp;
       if (!isStaged) throw new Error(`batch ${run.batchId} has request ${sequence}, which is not staged`);
@@ -85,13 +123,13 @@ export class SimulatedWorker implements WorkerPool {
     const running: Running = {
       run,
       onDone,
-      noise: this.#options.noise(),
+      noise: this.#options.noise(nowMs),
       startedAtMs: nowMs,
       remainingFraction: 1,
       updatedAtMs: nowMs,
       timer: null,
     };
-    this.#running = running;
+    this.#running.add(running);
     if (this.#isUp) this.#rearm(running); // Otherwise its end is the report of the crash.
   }
 
@@ -99,30 +137,33 @@ export class SimulatedWorker implements WorkerPool {
     this.kill(message);
   }
 
+  /** Of every instance. */
   setAllocation(cpuMillicores: number): void {
-    const running = this.#running;
-    const isAlive = running !== null && this.#isUp;
-    if (isAlive) this.#advance(running);
+    const running = this.#isUp ? [...this.#running] : [];
+    for (const each of running) this.#advance(each);
     this.#cpuMillicores = cpuMillicores;
-    if (isAlive) this.#rearm(running);
+    for (const each of running) this.#rearm(each);
   }
 
   /**
-   * The process dies now and is back after the restart time. As with a real one the news takes a moment: what is started
-   * or staged in between is lost too.
+   * The process dies now, all instances of it, and is back after the restart time. As with a real one the news takes a
+   * moment: what is started or staged in between is lost too.
    */
   kill(message: string): void {
     if (!this.#isUp) return;
+    for (const running of this.#running) {
+      this.#advance(running);
+      running.timer?.cancel();
+    }
     this.#isUp = false;
     this.#incarnation += 1;
     this.#staged.clear();
-    this.#running?.timer?.cancel();
     const nowMs = this.#clock.nowMs();
     this.#clock.schedule(nowMs + NEWS_MS, () => {
-      const running = this.#running;
-      this.#running = null;
+      const broken = [...this.#running];
+      this.#running.clear();
       this.#isDownReported = true;
-      running?.onDone({ kind: 'worker-lost', message });
+      for (const { onDone } of broken) onDone({ kind: 'worker-lost', message });
       this.#onEvent({ kind: 'lost', message, restartEstimateMs: this.#options.restartMs });
     });
     this.#clock.schedule(nowMs + this.#options.restartMs, () => {
@@ -132,14 +173,24 @@ export class SimulatedWorker implements WorkerPool {
     });
   }
 
+  // ---- batches -----------------------------------------------------------------------------------------------------
+
+  #usableMillicores(running: Running): number {
+    return Math.min(this.#cpuMillicores, running.run.threadCount * 1000);
+  }
+
   #latencyMs(running: Running): number {
-    const usableMillicores = Math.min(this.#cpuMillicores, running.run.threadCount * 1000);
-    return running.noise * this.#options.latencyMs(running.run.sequences.length, usableMillicores);
+    return running.noise * this.#options.latencyMs(running.run.sequences.length, this.#usableMillicores(running));
   }
 
   #advance(running: Running): void {
     const nowMs = this.#clock.nowMs();
-    running.remainingFraction -= (nowMs - running.updatedAtMs) / this.#latencyMs(running);
+    const elapsedMs = nowMs - running.updatedAtMs;
+    if (elapsedMs === 0) return;
+    const millicores = this.#usableMillicores(running);
+    const used = this.#options.usedMillicores?.(running.run.sequences.length, millicores) ?? millicores;
+    this.#usedCoreMs += (used / 1000) * elapsedMs;
+    running.remainingFraction -= elapsedMs / this.#latencyMs(running);
     running.updatedAtMs = nowMs;
   }
 
@@ -150,8 +201,46 @@ export class SimulatedWorker implements WorkerPool {
   }
 
   #finish(running: Running): void {
-    this.#running = null;
+    this.#advance(running);
+    this.#running.delete(running);
     const outputs = running.run.sequences.map((sequence) => (this.#staged.delete(sequence) ? [] : null));
+    // Before the dispatcher is told that an instance is free again.
+    const isLeaving = this.#leavingInstances > 0;
+    if (isLeaving) this.#dropInstance();
     running.onDone({ kind: 'completed', outputs, computeMs: this.#clock.nowMs() - running.startedAtMs });
+    if (isLeaving) this.#onEvent({ kind: 'instances-changed' });
+  }
+
+  // ---- instances ---------------------------------------------------------------------------------------------------
+
+  #scaleTo(instances: number, coldStartMs: () => number): void {
+    let surplus = this.#readyInstances - this.#leavingInstances + this.#coldStarts.length - instances;
+    for (; surplus > 0 && this.#coldStarts.length > 0; surplus--) this.#coldStarts.pop()!.cancel();
+    for (; surplus < 0 && this.#leavingInstances > 0; surplus++) this.#leavingInstances -= 1;
+    for (; surplus < 0; surplus++) this.#startCold(coldStartMs());
+    for (; surplus > 0; surplus--) this.#leavingInstances += 1;
+    // Nothing is told from inside the call.
+    if (this.#leavingInstances > 0) this.#clock.schedule(this.#clock.nowMs(), () => this.#releaseIdle());
+  }
+
+  #startCold(delayMs: number): void {
+    const timer = this.#clock.schedule(this.#clock.nowMs() + delayMs, () => {
+      this.#coldStarts.splice(this.#coldStarts.indexOf(timer), 1);
+      this.#readyInstances += 1;
+      this.#onEvent({ kind: 'instances-changed' });
+    });
+    this.#coldStarts.push(timer);
+  }
+
+  #releaseIdle(): void {
+    while (this.#leavingInstances > 0 && this.#running.size < this.#readyInstances) {
+      this.#dropInstance();
+      this.#onEvent({ kind: 'instances-changed' });
+    }
+  }
+
+  #dropInstance(): void {
+    this.#readyInstances -= 1;
+    this.#leavingInstances -= 1;
   }
 }

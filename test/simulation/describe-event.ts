@@ -23,6 +23,10 @@ function describe(event: Event): string {
       return `${event.kind} ${event.toMillicores}`;
     case 'resized':
       return `${event.kind} ${event.cpuMillicores}`;
+    case 'instances-requested':
+      return `${event.kind} ${event.toInstances}`;
+    case 'instances-changed':
+      return `${event.kind} ${event.instances}`;
     case 'resize-refused':
     case 'worker-lost':
     case 'worker-ready':

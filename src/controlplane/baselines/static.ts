@@ -7,6 +7,7 @@ export function staticPlanner(cpuMillicores: number, batchSize: number): Planner
     name: 'static',
     tickMs: 10_000,
     isEventDriven: false,
+    appliesAtOnce: false,
     plan: () => ({ plan, hopeless: [] }),
     holds: () => true,
   };
