@@ -84,7 +84,8 @@ export function createSystem(options: SystemOptions): System {
   const { maxMillicores } = config.limits;
   const initialPlan: Plan = {
     kind: 'feasible',
-    instances: workers.instanceCount,
+    // A pool may begin with none that is ready.
+    instances: Math.max(1, workers.instanceCount),
     cpuMillicores: maxMillicores,
     batchSize: 1,
     boundBy: 'start',

@@ -133,7 +133,7 @@ export class Controller {
         this.#arrivalClass = event.request.shapeClass;
         this.#admittedClasses.add(event.request.shapeClass.key);
         this.#idleSinceMs = null;
-        if (this.#planner.isEventDriven) this.#replanIfBroken();
+        if (this.#planner.isEventDriven) this.#replanIfBroken('arrival');
         else this.#resize();
         return;
       case 'batch-ended':
@@ -150,6 +150,9 @@ export class Controller {
       }
       case 'worker-ready':
         this.#replan('worker');
+        return;
+      case 'instances-changed':
+        this.#replanIfBroken('worker');
         return;
       default:
         return;
@@ -202,7 +205,7 @@ export class Controller {
     this.#admittedClasses.clear();
   }
 
-  #replanIfBroken(): void {
+  #replanIfBroken(trigger: Trigger): void {
     if (this.#isPlanning) {
       // Somebody was told that a request is given up, and sent another one.
       this.#hasArrivalWhilePlanning = true;
@@ -211,7 +214,7 @@ export class Controller {
     const view = this.#view();
     if (view === null) return;
     if (this.#isRunnable(view.snapshot) && this.#planner.holds(view)) return;
-    this.#replanFrom(view, 'arrival');
+    this.#replanFrom(view, trigger);
   }
 
   /** The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue. */
@@ -235,7 +238,7 @@ export class Controller {
     this.#resize();
     if (!this.#hasArrivalWhilePlanning) return;
     this.#hasArrivalWhilePlanning = false;
-    this.#replanIfBroken();
+    this.#replanIfBroken('arrival');
   }
 
   /** Until anything was measured: the largest allocation, one at a time. */

@@ -44,6 +44,9 @@ export interface Planner {
    */
   readonly appliesAtOnce: boolean;
   plan(view: PlannerView): PlanDecision;
-  /** Does the plan in force still meet every deadline of the snapshot? Asked on arrivals. */
+  /**
+   * Does the plan in force still hold for the snapshot? Asked on arrivals of event-driven planners, and of all when the number
+   * of instances has changed.
+   */
   holds(view: PlannerView): boolean;
 }

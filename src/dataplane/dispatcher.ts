@@ -193,7 +193,7 @@ export class Dispatcher {
       });
       if (decision.kind === 'idle') return;
       if (decision.kind === 'refuse') {
-        for (const sequence of decision.sequences) this.#refuse(nowMs, this.#held.get(sequence)!);
+        this.#refuseAll(nowMs, decision.sequences);
         continue;
       }
       if (decision.kind === 'wait') {
@@ -201,6 +201,14 @@ export class Dispatcher {
         return;
       }
       this.#start(nowMs, decision.sequences);
+    }
+  }
+
+  /** Whoever is told may cancel others of them. */
+  #refuseAll(nowMs: number, sequences: readonly number[]): void {
+    for (const sequence of sequences) {
+      const entry = this.#held.get(sequence);
+      if (entry?.state === 'queued') this.#refuse(nowMs, entry);
     }
   }
 

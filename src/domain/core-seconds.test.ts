@@ -35,13 +35,13 @@ describe('CoreSeconds', () => {
   });
 
   it('charges an instance from the request for it, its cold start included, until it is gone', () => {
-    const ledger = new CoreSeconds(0, 1000);
+    const ledger = new CoreSeconds(0, 1000, { existing: 1, ready: 1, startingMillicores: 500 });
     ledger.observe({ kind: 'instances-requested', atMs: 1000, fromInstances: 1, toInstances: 3 });
     ledger.observe({ kind: 'instances-changed', atMs: 4000, instances: 3 });
     ledger.observe({ kind: 'instances-requested', atMs: 5000, fromInstances: 3, toInstances: 2 });
     ledger.observe({ kind: 'instances-changed', atMs: 5500, instances: 2 });
-    // 1 s × 1 core + 4.5 s × 3 cores + 0.5 s × 2 cores = 15.5
-    expect(ledger.totalSeconds(6000)).toBeCloseTo(15.5, 12);
+    // 1 s × 1 core + 3 s × (1 + 2 × 0.5) cores + 1.5 s × 3 cores + 0.5 s × 2 cores = 12.5
+    expect(ledger.totalSeconds(6000)).toBeCloseTo(12.5, 12);
   });
 
   it('takes a refused growth back from the refusal on', () => {

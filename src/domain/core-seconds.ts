@@ -19,6 +19,14 @@ import type { Event } from './event.js';
 /** Length of a window; the caller closes one each time this much has passed. */
 export const WINDOW_MS = 100;
 
+export interface Instances {
+  readonly existing: number;
+  readonly ready: number;
+  readonly startingMillicores: number;
+}
+
+const ONE_INSTANCE: Instances = { existing: 1, ready: 1, startingMillicores: 0 };
+
 export class CoreSeconds {
   /** Read back, in force. */
   private inForceMillicores: number;
@@ -36,24 +44,27 @@ export class CoreSeconds {
   /** The kernel's counter at the start of the open window; null before the first reading. */
   private usedSecondsAtWindowStart: number | null = null;
 
+  /** Allocation of each instance that is not ready yet. */
+  private readonly startingMillicores: number;
+
   /**
-   * @param cpuMillicores allocation of each instance in force at `startAtMs`
-   * @param instances that exist at `startAtMs`, starting ones included
+   * @param cpuMillicores allocation of each ready instance in force at `startAtMs`
+   * @param instances that exist at `startAtMs`, and how many of them are ready; those that start hold `startingMillicores`
    */
-  constructor(startAtMs: number, cpuMillicores: number, instances = 1) {
+  constructor(startAtMs: number, cpuMillicores: number, instances: Instances = ONE_INSTANCE) {
     this.lastAtMs = startAtMs;
     this.inForceMillicores = cpuMillicores;
     this.requestedMillicores = cpuMillicores;
-    this.readyInstances = instances;
-    this.requestedInstances = instances;
+    this.readyInstances = instances.ready;
+    this.requestedInstances = instances.existing;
+    this.startingMillicores = instances.startingMillicores;
   }
 
   /** What is charged now, all instances together. */
   get chargedMillicores(): number {
-    return (
-      Math.max(this.inForceMillicores, this.requestedMillicores) *
-      Math.max(this.readyInstances, this.requestedInstances)
-    );
+    const ofEach = Math.max(this.inForceMillicores, this.requestedMillicores);
+    const starting = Math.max(0, this.requestedInstances - this.readyInstances);
+    return ofEach * this.readyInstances + this.startingMillicores * starting;
   }
 
   /** Follows the resizes and instances in the event stream; other events change nothing. A newer request replaces an unanswered one. */
