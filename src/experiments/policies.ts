@@ -1,0 +1,382 @@
+import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
+import { fa2Planner } from '../controlplane/baselines/fa2.js';
+import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
+import { staticPlanner } from '../controlplane/baselines/static.js';
+import { themisPlanner } from '../controlplane/baselines/themis-hybrid.js';
+import { vpaPlanner } from '../controlplane/baselines/vpa.js';
+import type { Planner } from '../controlplane/planner.js';
+import { eventPlanner, paperPlanner } from '../controlplane/program-planner.js';
+import { decideBatch } from '../dataplane/batcher.js';
+import { cork } from '../dataplane/baselines/cork.js';
+import { delay } from '../dataplane/baselines/delay.js';
+import { dispatchPolicy, type DispatchRules } from '../dataplane/baselines/dispatch.js';
+import type { BatchingRule } from '../dataplane/baselines/fill-batch.js';
+import { greedy } from '../dataplane/baselines/greedy.js';
+import { batchWindow } from '../dataplane/baselines/window.js';
+import type { Event } from '../domain/event.js';
+import type { AllocationLimits } from '../domain/plan.js';
+import { OnlineLatencyModels } from '../perf-model/latency-model.js';
+import { stream } from '../random/streams.js';
+import type { RunReport, SimulatedPolicy } from '../sim/simulation.js';
+import { draw } from '../sim/workload/workload.js';
+import { parsePolicySpec, type PolicySpec } from './policy-spec.js';
+import type { ScenarioSetup } from './scenarios/setup.js';
+
+/*
+ * The policies by name. Each is a CPU rule (planner) and a dispatch rule; the dispatch rule's order, batching and admission
+ * can be set on any of them: `released(order=edf,batching=greedy)`. Where each comes from: docs/policies.md.
+ */
+
+/** The choices that make up a dispatch rule. */
+const ORDERS = ['edf', 'fifo'] as const;
+const BATCHINGS = ['sponge', 'greedy', 'delay', 'window', 'window-fork', 'cork'] as const;
+const ADMISSIONS = ['sponge', 'none'] as const;
+const EXPIRIES = ['on', 'off'] as const;
+
+interface DispatchKnobs {
+  readonly order: (typeof ORDERS)[number];
+  readonly batching: (typeof BATCHINGS)[number];
+  readonly admission: (typeof ADMISSIONS)[number];
+  /** Whether a stated deadline ends a request's wait in the queue. */
+  readonly expiry: (typeof EXPIRIES)[number];
+}
+
+/** What the CPU rule brings. */
+interface CpuRule {
+  readonly planner: Planner;
+  readonly observe?: (event: Event) => void;
+  readonly isAllocationFixed?: boolean;
+  readonly horizontal?: SimulatedPolicy['horizontal'];
+}
+
+interface PolicyKind {
+  readonly title: string;
+  readonly dispatch: DispatchKnobs;
+  /** Parameters besides the dispatch knobs, and their defaults. */
+  readonly parameters?: Readonly<Record<string, number>>;
+  readonly cpu: (setup: ScenarioSetup, parameters: Readonly<Record<string, number>>, seed: number) => CpuRule;
+}
+
+const OURS: DispatchKnobs = { order: 'edf', batching: 'sponge', admission: 'sponge', expiry: 'on' };
+/** A server that knows nothing of deadlines. */
+const PLAIN: DispatchKnobs = { order: 'fifo', batching: 'greedy', admission: 'none', expiry: 'off' };
+
+/** The authors' queue: MLServer's window as they changed it, `max_batch_time` 1 s. */
+const AUTHORS_QUEUE: DispatchKnobs = { ...PLAIN, batching: 'window-fork' };
+const AUTHORS_WAIT_MS = 1000;
+/** What an operator with an SLO of a second may well configure. */
+const OPERATOR_WAIT_MS = 100;
+/** The fixed allocation of the paper's evaluation that is not the whole machine. */
+const FIXED_CORES = 8;
+/** Instances of one core, at most as many as the machine has cores. */
+const REPLICA_LIMITS: AllocationLimits = { minMillicores: 1000, maxMillicores: 1000, stepMillicores: 1000 };
+
+function authorsConfig({ machine, environment, predictedRatePerSec, commonSloMs }: ScenarioSetup): AuthorsConfig {
+  if (machine.releasedFit === null) {
+    throw new Error(`profile ${machine.name} has too few cells for the authors' fit; leave released and fa2 out`);
+  }
+  return {
+    coefficients: machine.releasedFit,
+    arrivalRatePerSec: predictedRatePerSec,
+    sloMs: commonSloMs,
+    maxBatchSize: environment.cpu.maxBatchSize,
+  };
+}
+
+function mostInstances({ environment }: ScenarioSetup): number {
+  return Math.max(1, Math.floor(environment.cpu.limits.maxMillicores / 1000));
+}
+
+function replicas(
+  setup: ScenarioSetup,
+  seed: number,
+  isWarm: boolean,
+  limits: AllocationLimits,
+): CpuRule['horizontal'] {
+  const coldStarts = stream(seed, 'cold starts');
+  const coldStartMs = (): number => 1000 * draw(setup.scenario.coldStartSec, coldStarts);
+  return { replicas: { initial: 1, isWarm, coldStartMs }, limits };
+}
+
+function fixed(setup: ScenarioSetup, cores: number, batchSize: number): CpuRule {
+  const { limits, maxBatchSize } = setup.environment.cpu;
+  const cpuMillicores = Math.min(limits.maxMillicores, Math.max(limits.minMillicores, Math.round(cores * 1000)));
+  return { planner: staticPlanner(cpuMillicores, Math.min(batchSize, maxBatchSize)), isAllocationFixed: true };
+}
+
+const KINDS: Readonly<Record<string, PolicyKind>> = {
+  sponge: {
+    title: 'ours: plans the actual queue whenever something happens',
+    dispatch: OURS,
+    cpu: () => ({ planner: eventPlanner('cpu') }),
+  },
+  'sponge-latency': {
+    title: 'ours with --prefer latency',
+    dispatch: OURS,
+    cpu: () => ({ planner: eventPlanner('latency') }),
+  },
+  paper: {
+    title: "the paper's program, once a second, on the actual queue",
+    dispatch: OURS,
+    cpu: () => ({ planner: paperPlanner('cpu') }),
+  },
+  released: {
+    title: "the authors' code: once a second, a virtual second of arrivals, FIFO",
+    dispatch: AUTHORS_QUEUE,
+    parameters: { waitMs: AUTHORS_WAIT_MS },
+    cpu: (setup) => releasedPlanner(authorsConfig(setup)),
+  },
+  'static-8': {
+    title: 'eight cores, one request at a time, as in the paper',
+    dispatch: PLAIN,
+    cpu: (setup) => fixed(setup, FIXED_CORES, 1),
+  },
+  'static-16': {
+    title: 'sixteen cores, one request at a time, as in the paper',
+    dispatch: PLAIN,
+    cpu: (setup) => fixed(setup, 16, 1),
+  },
+  static: {
+    title: 'any fixed allocation: static(cores=8,batch=4)',
+    dispatch: PLAIN,
+    parameters: { cores: FIXED_CORES, batch: 1 },
+    cpu: (setup, { cores, batch }) => fixed(setup, cores!, batch!),
+  },
+  fa2: {
+    title: 'FA2 as the authors coded it: instances of one core, one warm at the start',
+    dispatch: AUTHORS_QUEUE,
+    parameters: { waitMs: AUTHORS_WAIT_MS },
+    cpu: (setup, _, seed) => ({
+      ...fa2Planner({ ...authorsConfig(setup), maxInstances: mostInstances(setup) }),
+      horizontal: replicas(setup, seed, true, REPLICA_LIMITS),
+    }),
+  },
+  'fa2-cold': {
+    title: 'the same, and its first instance has a cold start too',
+    dispatch: AUTHORS_QUEUE,
+    parameters: { waitMs: AUTHORS_WAIT_MS },
+    cpu: (setup, _, seed) => ({
+      ...fa2Planner({ ...authorsConfig(setup), maxInstances: mostInstances(setup) }),
+      horizontal: replicas(setup, seed, false, REPLICA_LIMITS),
+    }),
+  },
+  'fa2-published': {
+    title: 'FA2 as published: measured rate, waiting for a batch to fill counted',
+    dispatch: PLAIN,
+    cpu: (setup, _, seed) => ({
+      ...fa2PublishedPlanner({ sloMs: setup.commonSloMs, maxInstances: mostInstances(setup) }),
+      horizontal: replicas(setup, seed, true, REPLICA_LIMITS),
+    }),
+  },
+  vpa: {
+    title: 'a vertical autoscaler that follows the use of CPU, applied in place',
+    dispatch: PLAIN,
+    cpu: () => ({ planner: vpaPlanner() }),
+  },
+  themis: {
+    title: 'Themis-like: grows in place at once, adds instances in the background',
+    dispatch: { ...PLAIN, expiry: 'on' },
+    cpu: (setup, _, seed) => ({
+      ...themisPlanner({ sloMs: setup.commonSloMs, maxInstances: mostInstances(setup) }),
+      horizontal: replicas(setup, seed, true, setup.environment.cpu.limits),
+    }),
+  },
+  triton: {
+    title: 'Triton-like dynamic batching on a fixed allocation',
+    dispatch: { ...PLAIN, batching: 'delay' },
+    parameters: { cores: FIXED_CORES, batch: 8, waitMs: OPERATOR_WAIT_MS },
+    cpu: (setup, { cores, batch }) => fixed(setup, cores!, batch!),
+  },
+  mlserver: {
+    title: 'MLServer-like batching window on a fixed allocation',
+    dispatch: { ...PLAIN, batching: 'window' },
+    parameters: { cores: FIXED_CORES, batch: 8, waitMs: OPERATOR_WAIT_MS },
+    cpu: (setup, { cores, batch }) => fixed(setup, cores!, batch!),
+  },
+  'mlserver-fork': {
+    title: "the same window as the authors' fork counts its time",
+    dispatch: AUTHORS_QUEUE,
+    parameters: { cores: FIXED_CORES, batch: 8, waitMs: AUTHORS_WAIT_MS },
+    cpu: (setup, { cores, batch }) => fixed(setup, cores!, batch!),
+  },
+  bentoml: {
+    title: 'BentoML-like adaptive batching on a fixed allocation; drops what would be late',
+    dispatch: { ...PLAIN, batching: 'cork' },
+    parameters: { cores: FIXED_CORES, batch: 8 },
+    cpu: (setup, { cores, batch }) => fixed(setup, cores!, batch!),
+  },
+};
+
+/** The least fixed allocation that, with our queue, batcher and admission, violates no more than `sponge` does. */
+export const BEST_STATIC = 'best-static';
+
+export interface PolicyTitle {
+  readonly name: string;
+  readonly title: string;
+}
+
+export function policyTitles(): readonly PolicyTitle[] {
+  return [
+    ...Object.entries(KINDS).map(([name, { title }]) => ({ name, title })),
+    {
+      name: BEST_STATIC,
+      title: 'the least fixed allocation that violates no more than sponge does, chosen in hindsight',
+    },
+  ];
+}
+
+/** @throws Error, one line, for an unknown name or parameter   @param text such as `static(cores=4,order=edf)` */
+export function checkPolicy(text: string): void {
+  if (text !== BEST_STATIC) kindOf(parsePolicySpec(text));
+}
+
+/** A fresh one for each run: some remember. */
+export function policyFor(text: string, setup: ScenarioSetup, seed: number): SimulatedPolicy {
+  const spec = parsePolicySpec(text);
+  const { kind, knobs, parameters } = kindOf(spec);
+  const { planner, observe, isAllocationFixed = false, horizontal } = kind.cpu(setup, parameters, seed);
+  const { rule, observe: observeBatching } = batchingRule(
+    knobs.batching,
+    setup,
+    parameters['waitMs'] ?? AUTHORS_WAIT_MS,
+  );
+  const { order, admission, expiry } = knobs;
+  const rules: DispatchRules = { order, admission, batching: rule, isDeadlineAware: expiry === 'on' };
+  const observers = [observe, observeBatching].filter((each) => each !== undefined);
+  return {
+    policy: {
+      name: text,
+      dispatch: dispatchPolicy(rules),
+      planner,
+      isAllocationFixed,
+      ...(observers.length === 0 ? {} : { observe: (event) => observers.forEach((each) => each(event)) }),
+    },
+    models: new OnlineLatencyModels(setup.machine.profile),
+    ...(horizontal === undefined ? {} : { horizontal }),
+  };
+}
+
+function kindOf(spec: PolicySpec): {
+  readonly kind: PolicyKind;
+  readonly knobs: DispatchKnobs;
+  readonly parameters: Readonly<Record<string, number>>;
+} {
+  const kind = Object.hasOwn(KINDS, spec.name) ? KINDS[spec.name] : undefined;
+  if (kind === undefined) {
+    const names = policyTitles().map(({ name }) => name);
+    throw new Error(`no policy is called ${spec.name}; there are ${names.join(', ')}`);
+  }
+  const knobs = { ...kind.dispatch };
+  const parameters: Record<string, number> = { ...kind.parameters };
+  for (const [key, value] of Object.entries(spec.parameters)) {
+    if (key === 'order') knobs.order = oneOf(ORDERS, key, value);
+    else if (key === 'batching') knobs.batching = oneOf(BATCHINGS, key, value);
+    else if (key === 'admission') knobs.admission = oneOf(ADMISSIONS, key, value);
+    else if (key === 'expiry') knobs.expiry = oneOf(EXPIRIES, key, value);
+    else if (Object.hasOwn(parameters, key)) parameters[key] = positive(key, value);
+    else {
+      const known = [...Object.keys(kind.parameters ?? {}), 'order', 'batching', 'admission', 'expiry'];
+      throw new Error(`policy ${spec.name} has no parameter ${key}; it has ${known.join(', ')}`);
+    }
+  }
+  return { kind, knobs, parameters };
+}
+
+function oneOf<const T extends string>(allowed: readonly T[], key: string, value: string): T {
+  const found = allowed.find((each) => each === value);
+  if (found === undefined) throw new Error(`policy parameter ${key}=${value}: give one of ${allowed.join(', ')}`);
+  return found;
+}
+
+function positive(key: string, value: string): number {
+  const number = Number(value);
+  if (!(number > 0 && number < Infinity)) throw new Error(`policy parameter ${key}=${value}: give a number > 0`);
+  return number;
+}
+
+function batchingRule(
+  name: DispatchKnobs['batching'],
+  setup: ScenarioSetup,
+  waitMs: number,
+): { readonly rule: BatchingRule; readonly observe?: (event: Event) => void } {
+  switch (name) {
+    case 'sponge':
+      return { rule: decideBatch };
+    case 'greedy':
+      return { rule: greedy };
+    case 'delay':
+      return { rule: delay({ maxQueueDelayMs: waitMs }) };
+    case 'window':
+      return { rule: batchWindow({ maxBatchTimeMs: waitMs, timeLeft: 'fixed' }) };
+    case 'window-fork':
+      return { rule: batchWindow({ maxBatchTimeMs: waitMs, timeLeft: 'cumulative' }) };
+    case 'cork': {
+      const { batch, observe } = cork({ maxLatencyMs: setup.commonSloMs });
+      return { rule: batch, observe };
+    }
+  }
+}
+
+// ---- the best fixed allocation, in hindsight -------------------------------------------------------------------------
+
+export interface HindsightChoice {
+  readonly chosen: string;
+  readonly simulated: SimulatedPolicy;
+  readonly report: RunReport;
+}
+
+/**
+ * Fixed allocations in rising order, whole cores first and then the steps below the first that is good enough: more cores
+ * hardly ever violate more, and where they do by a few requests, the choice is off by as little.
+ */
+export function bestStatic(
+  setup: ScenarioSetup,
+  seed: number,
+  run: (simulated: SimulatedPolicy) => RunReport,
+): HindsightChoice {
+  const { limits, maxBatchSize } = setup.environment.cpu;
+  const attempt = (cpuMillicores: number): HindsightChoice => {
+    const chosen = `static(cores=${cpuMillicores / 1000},batch=${maxBatchSize},order=edf,batching=sponge,admission=sponge,expiry=on)`;
+    const simulated = policyFor(chosen, setup, seed);
+    return { chosen, simulated, report: run(simulated) };
+  };
+  const most = feasibleViolations(run(policyFor('sponge', setup, seed)));
+  const isGoodEnough = ({ report }: HindsightChoice): boolean => feasibleViolations(report) <= most;
+
+  const tried: HindsightChoice[] = [];
+  const firstGood = (millicores: readonly number[]): HindsightChoice | undefined =>
+    millicores.find((each) => {
+      tried.push(attempt(each));
+      return isGoodEnough(tried.at(-1)!);
+    }) === undefined
+      ? undefined
+      : tried.at(-1)!;
+
+  const { minMillicores, maxMillicores, stepMillicores } = limits;
+  const coarseStep = Math.max(1000, stepMillicores);
+  const coarse = firstGood(steps(minMillicores, maxMillicores, coarseStep));
+  if (coarse === undefined) {
+    return tried.reduce((best, each) =>
+      feasibleViolations(each.report) < feasibleViolations(best.report) ? each : best,
+    );
+  }
+  const coarseMillicores = minMillicores + (tried.length - 1) * coarseStep;
+  const below = steps(
+    Math.max(minMillicores, coarseMillicores - coarseStep) + stepMillicores,
+    coarseMillicores,
+    stepMillicores,
+  );
+  return firstGood(below.slice(0, -1)) ?? coarse;
+}
+
+function feasibleViolations({ outcomes }: RunReport): number {
+  const due = outcomes.sent - outcomes.cancelled - outcomes.infeasibleOnArrival;
+  return due - (outcomes.onTime - outcomes.infeasibleOnTime);
+}
+
+/** from, from + step, …, and `to` itself. */
+function steps(from: number, to: number, step: number): number[] {
+  const values: number[] = [];
+  for (let value = from; value < to; value += step) values.push(value);
+  return [...values, to];
+}

@@ -1,0 +1,224 @@
+import { allocationAt, stepCount } from '../controlplane/solver.js';
+import { fluidBound, type WindowedWork } from '../sim/clairvoyant/fluid-bound.js';
+import { powerCurve, replicatedPowerCurve, type PowerCurve } from '../sim/clairvoyant/power-curve.js';
+import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
+import { meanMultiplier, slownessAt } from '../sim/service-noise.js';
+import { startRun, type RunReport, type SimulatedPolicy } from '../sim/simulation.js';
+import type { Workload } from '../sim/workload/workload.js';
+import { bestStatic, policyFor, BEST_STATIC } from './policies.js';
+import type { ScenarioSetup } from './scenarios/setup.js';
+
+/*
+ * One policy on one seed of a scenario, judged: the run, and the bound for what it answered on time. Self-contained and
+ * plain data in and out, so that runs can be spread over threads.
+ */
+
+/** Plain data: crosses threads, and is written to JSON but for the columns. */
+export interface SeedResult extends OutcomeCounts {
+  readonly policy: string;
+  readonly seed: number;
+  readonly infeasibleOnArrival: number;
+  readonly infeasibleOnTime: number;
+  readonly violationRate: number;
+  readonly violationRateFeasible: number;
+  readonly durationSec: number;
+  readonly coreSeconds: number;
+  readonly grantedCoreSeconds: number;
+  readonly cpuSecondsUsed: number;
+  /** Null where no batch ran. */
+  readonly boundCoreSeconds: number | null;
+  readonly resizes: number;
+  readonly batches: number;
+  readonly batchedRequests: number;
+  readonly eventHash: string;
+  /** What a policy in hindsight chose. */
+  readonly chosen?: string;
+  readonly wallMs: number;
+  readonly heldMs: RunReport['allocation']['heldMs'];
+  readonly coresBySecond: readonly number[];
+  readonly sentBySecond: readonly number[];
+  readonly violatedBySecond: readonly number[];
+  /** As they ended. */
+  readonly latenciesMs: Float64Array;
+}
+
+export interface ReferenceResult {
+  readonly seed: number;
+  readonly coreSeconds: number | null;
+  /** Why there is none. */
+  readonly reason: string | null;
+}
+
+/** A workload and what is known of it before any policy has seen it. */
+export interface SeedWorld {
+  readonly seed: number;
+  readonly workload: Workload;
+  /** 1 for each request that no allocation can answer in time. */
+  readonly infeasible: Uint8Array;
+}
+
+export function worldOf(setup: ScenarioSetup, seed: number): SeedWorld {
+  const workload = setup.workload(seed);
+  return { seed, workload, infeasible: infeasibleOnArrival(setup, workload) };
+}
+
+/** @param onProgress told now and then of the share that is done */
+export function runSeed(
+  setup: ScenarioSetup,
+  world: SeedWorld,
+  policy: string,
+  onProgress: (fraction: number) => void = () => undefined,
+): SeedResult {
+  const startedAtMs = performance.now();
+  if (policy === BEST_STATIC) {
+    const { chosen, simulated, report } = bestStatic(setup, world.seed, (candidate) =>
+      runPolicy(setup, world, candidate, onProgress),
+    );
+    return { ...resultOf(setup, world, policy, simulated, report, startedAtMs), chosen };
+  }
+  const simulated = policyFor(policy, setup, world.seed);
+  return resultOf(setup, world, policy, simulated, runPolicy(setup, world, simulated, onProgress), startedAtMs);
+}
+
+/** Few enough for a smooth progress bar, enough to cost nothing. */
+const EVENTS_A_TURN = 200_000;
+
+function runPolicy(
+  { environment }: ScenarioSetup,
+  { workload, infeasible, seed }: SeedWorld,
+  simulated: SimulatedPolicy,
+  onProgress: (fraction: number) => void,
+): RunReport {
+  const run = startRun(environment, workload, infeasible, simulated, seed);
+  while (run.advance(EVENTS_A_TURN)) onProgress(run.endedFraction);
+  return run.report();
+}
+
+function resultOf(
+  setup: ScenarioSetup,
+  world: SeedWorld,
+  policy: string,
+  simulated: SimulatedPolicy,
+  report: RunReport,
+  startedAtMs: number,
+): SeedResult {
+  const { outcomes, allocation } = report;
+  return {
+    policy,
+    seed: world.seed,
+    sent: outcomes.sent,
+    onTime: outcomes.onTime,
+    late: outcomes.late,
+    rejectedInfeasible: outcomes.rejectedInfeasible,
+    rejectedOverload: outcomes.rejectedOverload,
+    expired: outcomes.expired,
+    cancelled: outcomes.cancelled,
+    failed: outcomes.failed,
+    infeasibleOnArrival: outcomes.infeasibleOnArrival,
+    infeasibleOnTime: outcomes.infeasibleOnTime,
+    violationRate: violationRate(outcomes),
+    violationRateFeasible: feasibleViolationRate(outcomes),
+    durationSec: report.durationMs / 1000,
+    coreSeconds: allocation.coreSeconds,
+    grantedCoreSeconds: allocation.grantedCoreSeconds,
+    cpuSecondsUsed: report.cpuSecondsUsed,
+    boundCoreSeconds: boundCoreSeconds(setup, world.workload, simulated, report),
+    resizes: allocation.resizes,
+    batches: report.batches,
+    batchedRequests: Math.round(report.batches * report.meanBatchSize),
+    eventHash: report.eventHash,
+    wallMs: performance.now() - startedAtMs,
+    heldMs: allocation.heldMs,
+    coresBySecond: allocation.coresBySecond,
+    sentBySecond: outcomes.sentBySecond,
+    violatedBySecond: outcomes.violatedBySecond,
+    latenciesMs: outcomes.latenciesMs,
+  };
+}
+
+// ---- what nobody can do better ---------------------------------------------------------------------------------------
+
+/** Those that even alone, at the largest allocation and the mean service time, would be answered too late. */
+function infeasibleOnArrival({ machine, environment }: ScenarioSetup, workload: Workload): Uint8Array {
+  const aloneMs =
+    machine.curve.latencyMs(1, environment.cpu.limits.maxMillicores) * meanMultiplier(machine.logDeviation);
+  return Uint8Array.from(workload.receivedAtMs, (atMs, i) =>
+    Number(atMs + aloneMs * slownessAt(environment.worker.state, atMs) > workload.latestFinishAtMs[i]!),
+  );
+}
+
+/**
+ * The least core-seconds at which all feasible requests can be answered on time, at the mean service time of the moment in
+ * which each is received; any single instance, the idle floor included.
+ */
+export function reference(setup: ScenarioSetup, { workload, infeasible, seed }: SeedWorld): ReferenceResult {
+  const { machine, environment } = setup;
+  const mean = meanMultiplier(machine.logDeviation);
+  const work = windows(
+    workload,
+    (i) => infeasible[i] === 0 && workload.leavesAtMs[i] === Infinity,
+    (i) => mean * slownessAt(environment.worker.state, workload.receivedAtMs[i]!),
+  );
+  const bound = fluidBound(singleCurve(setup, setup.environment.cpu.limits.minMillicores), work, workload.durationMs);
+  return bound.kind === 'feasible'
+    ? { seed, coreSeconds: bound.coreSeconds, reason: null }
+    : { seed, coreSeconds: null, reason: bound.reason };
+}
+
+/** For the requests that a run answered on time, at the least service time that it met: true for whatever might have served them. */
+function boundCoreSeconds(
+  setup: ScenarioSetup,
+  workload: Workload,
+  simulated: SimulatedPolicy,
+  report: RunReport,
+): number | null {
+  if (report.batches === 0) return null;
+  const { isOnTime } = report.outcomes;
+  const work = windows(
+    workload,
+    (i) => isOnTime[i] === 1,
+    () => report.leastMultiplier,
+  );
+  const bound = fluidBound(curveOf(setup, simulated, report), work, workload.durationMs);
+  // It served them, so they can be served; what is left is the rounding of a window that was used up to its end.
+  return bound.kind === 'feasible' ? bound.coreSeconds : null;
+}
+
+function curveOf(setup: ScenarioSetup, simulated: SimulatedPolicy, report: RunReport): PowerCurve {
+  const { horizontal } = simulated;
+  if (horizontal === undefined) return singleCurve(setup, report.leastRunningMillicores);
+  const { heldMs } = report.allocation;
+  const mostMillicores = heldMs.at(-1)![0];
+  const most = Math.max(1, Math.ceil(mostMillicores / horizontal.limits.minMillicores));
+  return replicatedPowerCurve(singleCurve(setup, report.leastRunningMillicores, horizontal.limits), most);
+}
+
+/** @param leastMillicores that a batch ran on; the grid begins there where it is less than it should be */
+function singleCurve(
+  { machine, environment }: ScenarioSetup,
+  leastMillicores: number,
+  limits = environment.cpu.limits,
+): PowerCurve {
+  const { cpu } = environment;
+  const allocations = Array.from({ length: stepCount(limits) }, (_, step) => allocationAt(limits, step));
+  if (leastMillicores < limits.minMillicores) allocations.push(leastMillicores);
+  return powerCurve({
+    latencyMs: (batchSize, cpuMillicores) => machine.curve.latencyMs(batchSize, cpuMillicores),
+    maxBatchSize: cpu.maxBatchSize,
+    allocations,
+    idleMillicores: cpu.idleReleaseMs === null ? limits.minMillicores : cpu.idleMillicores,
+  });
+}
+
+function windows(
+  { count, receivedAtMs, latestFinishAtMs }: Workload,
+  isCounted: (index: number) => boolean,
+  workOf: (index: number) => number,
+): WindowedWork {
+  const counted = Array.from({ length: count }, (_, index) => index).filter(isCounted);
+  return {
+    releaseAtMs: Float64Array.from(counted, (index) => receivedAtMs[index]!),
+    dueAtMs: Float64Array.from(counted, (index) => latestFinishAtMs[index]!),
+    work: Float64Array.from(counted, workOf),
+  };
+}

@@ -1,0 +1,135 @@
+import { z } from 'zod';
+
+/*
+ * A scenario: one YAML file that says who sends what over which network to which model on which machine. Every key but
+ * `arrivals` and `durationSec` has a default, so that a file states only what it is about.
+ */
+
+const positive = z.number().positive();
+const nonNegative = z.number().nonnegative();
+const fraction = z.number().min(0).max(1);
+
+/** A number, or [least, most] for a uniform draw. */
+function rangeOf(value: z.ZodNumber): z.ZodType<number | readonly [number, number]> {
+  return z.union([value, z.tuple([value, value]).refine(([least, most]) => least <= most, 'expected [least, most]')], {
+    error: 'expected a number or [least, most]',
+  });
+}
+
+export const arrivalsSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('constant'), ratePerSec: positive }),
+  z.strictObject({ kind: z.literal('poisson'), ratePerSec: positive }),
+  z.strictObject({ kind: z.literal('front-loaded'), ratePerSec: positive }),
+  z.strictObject({
+    kind: z.literal('mmpp'),
+    ratePerSec: positive,
+    highFactor: positive,
+    lowFactor: nonNegative,
+    dwellSec: z.tuple([positive, positive]),
+  }),
+  z.strictObject({
+    kind: z.literal('diurnal'),
+    minRatePerSec: nonNegative,
+    maxRatePerSec: positive,
+    periodSec: positive,
+  }),
+  z.strictObject({
+    kind: z.literal('flash-crowd'),
+    ratePerSec: positive,
+    peakRatePerSec: positive,
+    atSec: nonNegative,
+    rampSec: nonNegative,
+    holdSec: nonNegative,
+    decaySec: nonNegative,
+  }),
+  /** One rate a second, in the file or listed here. */
+  z.strictObject({
+    kind: z.literal('rates'),
+    file: z.string().optional(),
+    ratesPerSec: z.array(nonNegative).optional(),
+  }),
+]);
+
+const payloadSchema = z.strictObject({
+  bytes: rangeOf(nonNegative).default(303_600),
+  sloMs: rangeOf(positive).default(1000),
+  weight: positive.default(1),
+});
+
+const clocksSchema = z.strictObject({
+  offsetMs: rangeOf(z.number()).default(0),
+  driftPpm: rangeOf(z.number()).default(0),
+});
+
+const networkSchema = z.strictObject({
+  mode: z.enum(['none', 'applied', 'subtracted']).default('applied'),
+  /** One path or several: clients take them in turn. Without any, a 4G-like series is generated for each client. */
+  log: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
+  clients: z.int().min(1).max(100_000).default(1),
+  /** Multiplies every bandwidth. */
+  scale: positive.default(1),
+  fades: z
+    .strictObject({
+      perMinute: nonNegative,
+      durationSec: z.tuple([positive, positive]),
+      bytesPerMs: z.tuple([nonNegative, nonNegative]),
+    })
+    .optional(),
+  propagationMs: rangeOf(nonNegative).default(0),
+  replyBytes: nonNegative.default(4096),
+  clocks: clocksSchema.optional(),
+});
+
+const cpuSchema = z.strictObject({
+  minCores: positive.default(1),
+  maxCores: positive.default(16),
+  stepCores: positive.default(0.1),
+  /** Kept while idle; nothing runs on it. */
+  idleCores: positive.default(0.1),
+  idleRelease: z.boolean().default(true),
+  idleReleaseMs: nonNegative.default(100),
+  maxBatch: z.int().min(1).max(256).optional(),
+});
+
+const scalerSchema = z.strictObject({
+  delayMs: rangeOf(nonNegative).default(0.1),
+  readBackMs: rangeOf(nonNegative).default(0),
+  refusedFraction: fraction.default(0),
+});
+
+const workerSchema = z.strictObject({
+  stagingMs: nonNegative.default(0.5),
+  restartMs: positive.default(2000),
+  crashesAtSec: z.array(nonNegative).default([]),
+  slow: z.array(z.strictObject({ atSec: nonNegative, forSec: positive, factor: positive })).default([]),
+  drift: z.array(z.strictObject({ atSec: nonNegative, overSec: nonNegative, factor: positive })).default([]),
+});
+
+export const scenarioSchema = z.strictObject({
+  title: z.string().default(''),
+  about: z.string().default(''),
+  durationSec: positive.max(7 * 86_400),
+  /** A published name, or a file that `sponge profile` wrote. */
+  profile: z.string().default('yolov5s'),
+  /** What a published profile's batches take: the fit of its P99 × 0.88, or its typical latencies as published. */
+  service: z.enum(['fit', 'table']).default('fit'),
+  arrivals: arrivalsSchema,
+  payloads: z.array(payloadSchema).min(1).prefault([{}]),
+  network: networkSchema.prefault({}),
+  /** Share of requests whose client leaves before its SLO is over. */
+  leavingFraction: fraction.default(0),
+  cpu: cpuSchema.prefault({}),
+  scaler: scalerSchema.prefault({}),
+  worker: workerSchema.prefault({}),
+  /** From the request for another replica to its first batch, for policies that scale horizontally. */
+  coldStartSec: rangeOf(nonNegative).default(3),
+  /** For policies that are told the load beforehand; the mean rate of the arrivals where absent. */
+  predictedRatePerSec: positive.optional(),
+  /** How late the system's own timers are. */
+  timerLatenessMs: nonNegative.default(1),
+  queueLimit: z.int().min(1).default(10_000),
+});
+
+export type Scenario = z.infer<typeof scenarioSchema>;
+/** As written: what is left out has its default. */
+export type ScenarioInput = z.input<typeof scenarioSchema>;

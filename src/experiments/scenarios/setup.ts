@@ -1,0 +1,171 @@
+import { dirname, isAbsolute, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { PUBLISHED_PROFILE_NAMES, publishedProfile, type PublishedProfileName } from '../../perf-model/published.js';
+import { parseProfile } from '../../perf-model/profile-schema.js';
+import { stream } from '../../random/streams.js';
+import { measuredMachine, publishedMachine, type Machine } from '../../sim/machine.js';
+import type { Environment } from '../../sim/simulation.js';
+import type { ArrivalSpec } from '../../sim/workload/arrivals.js';
+import { BandwidthTrace } from '../../sim/workload/bandwidth-trace.js';
+import { lteBandwidth } from '../../sim/workload/lte-trace.js';
+import { generateWorkload, type NetworkSpec, type Workload } from '../../sim/workload/workload.js';
+import { loadAuthorsTrace, loadRates, loadTrace } from '../traces/load-trace.js';
+import type { Scenario } from './schema.js';
+
+/** A scenario with its files read: all that a run needs but its seed and its policy. */
+export interface ScenarioSetup {
+  readonly name: string;
+  readonly scenario: Scenario;
+  readonly machine: Machine;
+  readonly environment: Environment;
+  /** What policies that are told the load beforehand are told. */
+  readonly predictedRatePerSec: number;
+  /** The middle of the first payload's SLOs: what policies with one SLO for all are configured with. */
+  readonly commonSloMs: number;
+  workload(seed: number): Workload;
+}
+
+/** @throws Error, one line, where a file is missing or wrong   @param folder that paths in the scenario are relative to */
+export function setUp(scenario: Scenario, name: string, folder: string): ScenarioSetup {
+  const resolved = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
+  const machine = loadMachine(scenario, resolved);
+  const arrivals = arrivalSpec(scenario, resolved);
+  const networkFor = networkSpecs(scenario, resolved);
+  const { leavingFraction, payloads } = scenario;
+  const durationMs = scenario.durationSec * 1000;
+  return {
+    name,
+    scenario,
+    machine,
+    environment: environmentOf(scenario, machine),
+    predictedRatePerSec: scenario.predictedRatePerSec ?? meanRatePerSec(arrivals, scenario.durationSec),
+    commonSloMs: middle(payloads[0]!.sloMs),
+    workload: (seed) =>
+      generateWorkload({ durationMs, arrivals, payloads, network: networkFor(seed), leavingFraction }, seed),
+  };
+}
+
+/** Of a file, paths in it are relative to its own folder. */
+export function folderOf(path: string): string {
+  return dirname(path);
+}
+
+function loadMachine({ profile: nameOrPath, service }: Scenario, resolved: (path: string) => string): Machine {
+  if ((PUBLISHED_PROFILE_NAMES as readonly string[]).includes(nameOrPath)) {
+    return publishedMachine(publishedProfile(nameOrPath as PublishedProfileName), service);
+  }
+  const path = resolved(nameOrPath);
+  const remedy = `give ${PUBLISHED_PROFILE_NAMES.join(', ')}, or a file that \`sponge profile\` wrote`;
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const cause = error instanceof SyntaxError ? 'it is not JSON' : (error as Error).message;
+    throw new Error(`profile ${path}: ${cause}; ${remedy}`, { cause: error });
+  }
+  const parsed = parseProfile(value, path);
+  if (parsed.kind === 'invalid') throw new Error(`${parsed.message}; ${remedy}`);
+  return measuredMachine(parsed.profile);
+}
+
+function arrivalSpec({ arrivals }: Scenario, resolved: (path: string) => string): ArrivalSpec {
+  if (arrivals.kind !== 'rates') return arrivals;
+  const ratesPerSec = arrivals.ratesPerSec ?? loadRates(resolved(arrivals.file!));
+  return { kind: 'rates', ratesPerSec, repeat: true };
+}
+
+/** Logs are read once; generated series are made anew for each seed. */
+function networkSpecs(
+  { network, durationSec }: Scenario,
+  resolved: (path: string) => string,
+): (seed: number) => NetworkSpec {
+  const { mode, clients, scale, fades } = network;
+  if (mode === 'none') return () => ({ mode });
+  const load = mode === 'subtracted' ? loadAuthorsTrace : loadTrace;
+  const logs = network.log === undefined ? null : [network.log].flat().map((path) => load(resolved(path)));
+  const seconds = Math.ceil(durationSec) + 60;
+
+  const traceOf = (client: number, seed: number): BandwidthTrace => {
+    if (logs === null) {
+      const prng = stream(seed, `bandwidth of client ${client}`);
+      const options = { seconds, meanScale: scale, ...(fades === undefined ? {} : { fades }) };
+      return BandwidthTrace.even(1000, lteBandwidth(prng, options));
+    }
+    const log = logs[client % logs.length]!.scaled(scale);
+    // A client alone meets the log as it was recorded; several begin it anywhere.
+    return clients === 1 ? log : log.startingAt(stream(seed, `offset of client ${client}`).uniform() * log.durationMs);
+  };
+  return (seed) => {
+    const traces = Array.from({ length: clients }, (_, client) => traceOf(client, seed));
+    if (mode === 'subtracted') return { mode, traces };
+    const { propagationMs, replyBytes, clocks } = network;
+    return { mode, traces, propagationMs, replyBytes, clocks: clocks ?? null };
+  };
+}
+
+function environmentOf(scenario: Scenario, machine: Machine): Environment {
+  const { cpu, scaler, worker } = scenario;
+  const millicores = (cores: number): number => Math.round(cores * 1000);
+  return {
+    machine,
+    cpu: {
+      limits: {
+        minMillicores: millicores(cpu.minCores),
+        maxMillicores: millicores(cpu.maxCores),
+        stepMillicores: millicores(cpu.stepCores),
+      },
+      idleMillicores: millicores(cpu.idleCores),
+      idleReleaseMs: cpu.idleRelease ? cpu.idleReleaseMs : null,
+      maxBatchSize: cpu.maxBatch ?? largestMeasuredBatch(machine),
+    },
+    scaler,
+    worker: {
+      stagingMs: worker.stagingMs,
+      restartMs: worker.restartMs,
+      crashesAtMs: worker.crashesAtSec.map((atSec) => atSec * 1000),
+      state: {
+        slowSpells: worker.slow.map(({ atSec, forSec, factor }) => ({
+          atMs: atSec * 1000,
+          forMs: forSec * 1000,
+          factor,
+        })),
+        drifts: worker.drift.map(({ atSec, overSec, factor }) => ({
+          atMs: atSec * 1000,
+          overMs: overSec * 1000,
+          factor,
+        })),
+      },
+    },
+    timerLatenessMs: scenario.timerLatenessMs,
+    queueLimit: scenario.queueLimit,
+  };
+}
+
+/** 8 for YOLOv5s and 16 for the other published profiles, as in the authors' evaluation. */
+function largestMeasuredBatch({ profile }: Machine): number {
+  return Math.max(...profile.cells.map((cell) => cell.batchSize));
+}
+
+function meanRatePerSec(arrivals: ArrivalSpec, durationSec: number): number {
+  switch (arrivals.kind) {
+    case 'constant':
+    case 'poisson':
+    case 'front-loaded':
+    case 'mmpp':
+      return arrivals.ratePerSec;
+    case 'diurnal':
+      return (arrivals.minRatePerSec + arrivals.maxRatePerSec) / 2;
+    case 'flash-crowd': {
+      const { ratePerSec, peakRatePerSec, rampSec, holdSec, decaySec } = arrivals;
+      return ratePerSec + ((peakRatePerSec - ratePerSec) * (holdSec + (rampSec + decaySec) / 2)) / durationSec;
+    }
+    case 'rates': {
+      const { ratesPerSec } = arrivals;
+      return ratesPerSec.reduce((sum, rate) => sum + rate, 0) / ratesPerSec.length;
+    }
+  }
+}
+
+function middle(range: number | readonly [number, number]): number {
+  return typeof range === 'number' ? range : (range[0] + range[1]) / 2;
+}

@@ -1,0 +1,105 @@
+import { CoreSeconds, type Instances } from '../domain/core-seconds.js';
+import type { Event } from '../domain/event.js';
+
+/** What was granted in a run, all instances together. */
+export interface AllocationReport {
+  /** The ledger's core-seconds: what is charged. */
+  readonly coreSeconds: number;
+  /** Read back only: without growth that was asked for and not in force yet. */
+  readonly grantedCoreSeconds: number;
+  /** Charged millicores and for how long, ascending; the durations add up to the run's. */
+  readonly heldMs: readonly (readonly [millicores: number, durationMs: number])[];
+  /** Mean charged cores of each second of the run. */
+  readonly coresBySecond: readonly number[];
+  /** Resizes and changes of the number of instances that took effect. */
+  readonly resizes: number;
+}
+
+/**
+ * Follows the allocation of a simulated run. The core-seconds come from `CoreSeconds`, as the server's do; this adds what
+ * reports show beside them.
+ *
+ * A simulated worker never uses more than is in force, which is never more than what is charged: max(granted, used) is the
+ * charge in every window, so windows are not closed here, and `report` asserts it.
+ */
+export class AllocationLedger {
+  readonly #coreSeconds: CoreSeconds;
+  readonly #heldMs = new Map<number, number>();
+  readonly #coreMsBySecond: number[] = [];
+  readonly #startAtMs: number;
+  #lastAtMs: number;
+  #inForceMillicores: number;
+  #readyInstances: number;
+  #grantedCoreMs = 0;
+  #resizes = 0;
+
+  /** @param cpuMillicores of each ready instance */
+  constructor(startAtMs: number, cpuMillicores: number, instances: Instances) {
+    this.#coreSeconds = new CoreSeconds(startAtMs, cpuMillicores, instances);
+    this.#startAtMs = startAtMs;
+    this.#lastAtMs = startAtMs;
+    this.#inForceMillicores = cpuMillicores;
+    this.#readyInstances = instances.ready;
+  }
+
+  observe(event: Event): void {
+    switch (event.kind) {
+      case 'resize-requested':
+      case 'resize-refused':
+      case 'instances-requested':
+        break;
+      case 'resized':
+        this.#accrue(event.atMs);
+        this.#inForceMillicores = event.cpuMillicores;
+        if (event.isWritten) this.#resizes += 1;
+        break;
+      case 'instances-changed':
+        this.#accrue(event.atMs);
+        this.#readyInstances = event.instances;
+        this.#resizes += 1;
+        break;
+      default:
+        return;
+    }
+    this.#accrue(event.atMs);
+    this.#coreSeconds.observe(event);
+  }
+
+  /** @param usedCoreSeconds the worker's own counter */
+  report(endAtMs: number, usedCoreSeconds: number): AllocationReport {
+    this.#accrue(endAtMs);
+    const coreSeconds = this.#coreSeconds.totalSeconds(endAtMs);
+    if (usedCoreSeconds > coreSeconds * (1 + 1e-9) + 1e-9) {
+      throw new Error(`the simulated worker used ${usedCoreSeconds} core-seconds of ${coreSeconds}`);
+    }
+    return {
+      coreSeconds,
+      grantedCoreSeconds: this.#grantedCoreMs / 1000,
+      heldMs: [...this.#heldMs].sort(([a], [b]) => a - b),
+      coresBySecond: this.#coreMsBySecond.map((coreMs, second) => coreMs / this.#secondLengthMs(second)),
+      resizes: this.#resizes,
+    };
+  }
+
+  /** The last second of a run may be cut short. */
+  #secondLengthMs(second: number): number {
+    return Math.min(1000, Math.max(1e-9, this.#lastAtMs - this.#startAtMs - second * 1000));
+  }
+
+  #accrue(atMs: number): void {
+    const elapsedMs = atMs - this.#lastAtMs;
+    if (elapsedMs <= 0) return;
+    const charged = this.#coreSeconds.chargedMillicores;
+    this.#heldMs.set(charged, (this.#heldMs.get(charged) ?? 0) + elapsedMs);
+    this.#grantedCoreMs += (this.#inForceMillicores / 1000) * this.#readyInstances * elapsedMs;
+    let fromMs = this.#lastAtMs - this.#startAtMs;
+    const toMs = atMs - this.#startAtMs;
+    while (fromMs < toMs) {
+      const second = Math.floor(fromMs / 1000);
+      const untilMs = Math.min(toMs, (second + 1) * 1000);
+      this.#coreMsBySecond[second] = (this.#coreMsBySecond[second] ?? 0) + (charged / 1000) * (untilMs - fromMs);
+      fromMs = untilMs;
+    }
+    this.#lastAtMs = atMs;
+  }
+}
