@@ -5,10 +5,6 @@ import type { Clock, Timer } from './clock.js';
  * order, (instant, order of scheduling). The same calls therefore give the same run, always.
  *
  * Invariants: `nowMs` never decreases; a callback sees `nowMs` equal to its own instant; nothing fires inside `schedule`.
- *
- * A binary heap, because runs hold few pending events but process millions. Cancelling only marks an entry (finding it
- * would need a position map that every sift has to maintain); marked entries are swept when they outnumber the rest, so a
- * caller that re-arms a far timer again and again costs O(1) memory per live timer.
  */
 
 export interface VirtualClockOptions {
@@ -21,41 +17,12 @@ export interface VirtualClockOptions {
   readonly timerLatenessMs?: number;
 }
 
-class PendingEvent implements Timer {
-  readonly atMs: number;
-  readonly sequence: number;
-  /** Null once fired or cancelled. */
-  fire: (() => void) | null;
-  private readonly onCancel: () => void;
-
-  constructor(atMs: number, sequence: number, fire: () => void, onCancel: () => void) {
-    this.atMs = atMs;
-    this.sequence = sequence;
-    this.fire = fire;
-    this.onCancel = onCancel;
-  }
-
-  cancel(): void {
-    if (this.fire === null) return;
-    this.fire = null;
-    this.onCancel();
-  }
-}
-
-/** Below this many entries a sweep saves nothing worth its bookkeeping. */
-const SWEEP_MIN_ENTRIES = 64;
-
 export class VirtualClock implements Clock {
   private currentMs: number;
   private readonly timerLatenessMs: number;
-  private heap: PendingEvent[] = [];
-  private cancelledCount = 0;
+  private readonly pending = new PendingEvents();
   private nextSequence = 0;
   private isFiring = false;
-  private readonly countCancelled = (): void => {
-    this.cancelledCount += 1;
-    if (this.heap.length >= SWEEP_MIN_ENTRIES && this.cancelledCount * 2 > this.heap.length) this.sweep();
-  };
 
   constructor(options: VirtualClockOptions = {}) {
     this.currentMs = options.startAtMs ?? 0;
@@ -67,9 +34,9 @@ export class VirtualClock implements Clock {
     return this.currentMs;
   }
 
-  /** Live events, cancelled ones not counted. */
+  /** Events that are still to fire. */
   get pendingCount(): number {
-    return this.heap.length - this.cancelledCount;
+    return this.pending.count;
   }
 
   /** A timer of the system under test: fires `timerLatenessMs` after `atMs`, or after now if that is later. */
@@ -80,10 +47,9 @@ export class VirtualClock implements Clock {
   /** Something the simulated world does by itself (an arrival, a batch's end): no timer is involved that could be late. */
   scheduleExact(atMs: number, fire: () => void): Timer {
     if (Number.isNaN(atMs)) throw new RangeError('an event needs an instant; got NaN');
-    const event = new PendingEvent(Math.max(atMs, this.currentMs), this.nextSequence, fire, this.countCancelled);
+    const event = new PendingEvent(Math.max(atMs, this.currentMs), this.nextSequence, fire, this.pending);
     this.nextSequence += 1;
-    this.heap.push(event);
-    siftUp(this.heap, this.heap.length - 1);
+    this.pending.add(event);
     return event;
   }
 
@@ -117,15 +83,12 @@ export class VirtualClock implements Clock {
   /** Fires the next event and stands at its instant; false when nothing is left (what is due at Infinity never fires). */
   fireNext(): boolean {
     this.assertOutsideEvents();
-    const event = this.peekLive();
-    if (event === undefined || event.atMs === Infinity) return false;
-    const fire = event.fire!;
-    removeHead(this.heap);
-    event.fire = null;
+    if (this.nextAtMs() === Infinity) return false;
+    const event = this.pending.takeNext();
     this.currentMs = event.atMs;
     this.isFiring = true;
     try {
-      fire();
+      event.fire();
     } finally {
       this.isFiring = false;
     }
@@ -134,66 +97,109 @@ export class VirtualClock implements Clock {
 
   /** Instant of the next event; Infinity when nothing is pending. */
   nextAtMs(): number {
-    return this.peekLive()?.atMs ?? Infinity;
+    return this.pending.next?.atMs ?? Infinity;
   }
 
   private assertOutsideEvents(): void {
     if (this.isFiring) throw new Error('time cannot be advanced from inside an event; schedule another one instead');
   }
+}
 
-  private peekLive(): PendingEvent | undefined {
-    let head = this.heap[0];
-    while (head?.fire === null) {
-      removeHead(this.heap);
-      this.cancelledCount -= 1;
-      head = this.heap[0];
+class PendingEvent implements Timer {
+  readonly atMs: number;
+  readonly sequence: number;
+  readonly fire: () => void;
+  private readonly among: PendingEvents;
+  /** Neither fired nor cancelled. */
+  isPending = true;
+
+  constructor(atMs: number, sequence: number, fire: () => void, among: PendingEvents) {
+    this.atMs = atMs;
+    this.sequence = sequence;
+    this.fire = fire;
+    this.among = among;
+  }
+
+  cancel(): void {
+    if (this.isPending) this.among.remove(this);
+  }
+}
+
+/** A full block is halved. Larger ones move more at each change, smaller ones are more; measured with 3 to 100 000 events. */
+const BLOCK_LIMIT = 64;
+
+/**
+ * What is still to fire: a sorted list, latest first, cut into blocks of which none is empty unless it is the only one.
+ * The next event is the very last, most new ones belong near it, and a cancelled one is found by bisection and gone.
+ *
+ * Rejected: a binary heap, which cannot find what is cancelled and has to mark it, and to sweep when the marked outnumber
+ * the rest. With the few events that most runs have pending it made a simulated run a seventh slower; it gains, up to
+ * twice as fast, only where thousands are pending and most of them are cancelled.
+ */
+class PendingEvents {
+  private readonly blocks: PendingEvent[][] = [[]];
+  count = 0;
+
+  get next(): PendingEvent | undefined {
+    const block = this.blocks[this.blocks.length - 1]!;
+    return block[block.length - 1];
+  }
+
+  takeNext(): PendingEvent {
+    const block = this.blocks[this.blocks.length - 1]!;
+    const event = block.pop()!;
+    if (block.length === 0 && this.blocks.length > 1) this.blocks.pop();
+    event.isPending = false;
+    this.count -= 1;
+    return event;
+  }
+
+  add(event: PendingEvent): void {
+    const blockIndex = this.blockIndexOf(event);
+    const block = this.blocks[blockIndex]!;
+    const place = placeOf(event, block);
+    block.push(event);
+    for (let index = block.length - 1; index > place; index--) block[index] = block[index - 1]!;
+    block[place] = event;
+    if (block.length === BLOCK_LIMIT) this.blocks.splice(blockIndex + 1, 0, block.splice(BLOCK_LIMIT >> 1));
+    this.count += 1;
+  }
+
+  remove(event: PendingEvent): void {
+    const blockIndex = this.blockIndexOf(event);
+    const block = this.blocks[blockIndex]!;
+    for (let index = placeOf(event, block) + 1; index < block.length; index++) block[index - 1] = block[index]!;
+    block.pop();
+    if (block.length === 0 && this.blocks.length > 1) this.blocks.splice(blockIndex, 1);
+    event.isPending = false;
+    this.count -= 1;
+  }
+
+  /** The last block that does not begin before the event: if the event is anywhere, then there. */
+  private blockIndexOf(event: PendingEvent): number {
+    let low = 0;
+    let high = this.blocks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (isBefore(this.blocks[middle]![0]!, event)) high = middle - 1;
+      else low = middle;
     }
-    return head;
+    return low;
   }
+}
 
-  /** Drops cancelled entries. A sorted array is a heap, but so is a filtered one sifted down from its middle: O(n). */
-  private sweep(): void {
-    this.heap = this.heap.filter((event) => event.fire !== null);
-    this.cancelledCount = 0;
-    for (let index = (this.heap.length >> 1) - 1; index >= 0; index -= 1) siftDown(this.heap, index);
+/** Where it stands in the block, or would: behind all that are later. */
+function placeOf(event: PendingEvent, block: readonly PendingEvent[]): number {
+  let low = 0;
+  let high = block.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isBefore(event, block[middle]!)) low = middle + 1;
+    else high = middle;
   }
+  return low;
 }
 
 function isBefore(a: PendingEvent, b: PendingEvent): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
-}
-
-function removeHead(heap: PendingEvent[]): void {
-  const last = heap.pop()!;
-  if (heap.length === 0) return;
-  heap[0] = last;
-  siftDown(heap, 0);
-}
-
-function siftUp(heap: PendingEvent[], start: number): void {
-  const moving = heap[start]!;
-  let index = start;
-  while (index > 0) {
-    const parentIndex = (index - 1) >> 1;
-    const parent = heap[parentIndex]!;
-    if (!isBefore(moving, parent)) break;
-    heap[index] = parent;
-    index = parentIndex;
-  }
-  heap[index] = moving;
-}
-
-function siftDown(heap: PendingEvent[], start: number): void {
-  const moving = heap[start]!;
-  const firstLeaf = heap.length >> 1;
-  let index = start;
-  while (index < firstLeaf) {
-    let childIndex = 2 * index + 1;
-    if (childIndex + 1 < heap.length && isBefore(heap[childIndex + 1]!, heap[childIndex]!)) childIndex += 1;
-    const child = heap[childIndex]!;
-    if (!isBefore(child, moving)) break;
-    heap[index] = child;
-    index = childIndex;
-  }
-  heap[index] = moving;
 }

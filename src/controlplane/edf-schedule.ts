@@ -4,102 +4,102 @@
  *
  * Two facts make a replay cheap. The earliest-due member is the head, so only the head's deadline binds a batch. And a
  * batch always takes the earliest requests that its class has left, so the k-th request of a class is a head exactly
- * when k is a multiple of b, whatever other classes do: no skipping is simulated.
+ * when k is a multiple of b, whatever other classes do: no skipping is simulated. Only heads are looked at, so nothing is
+ * copied beforehand: most schedules are replayed once, to find that the plan in force still holds.
  */
-import type { LatencyModel } from '../domain/latency.js';
 import type { QueuedWork } from '../domain/queue-snapshot.js';
+import type { PlanningProblem } from './program.js';
+
+/** How long before its deadline each request is wished to be finished: so long, and this share of the time it has left. */
+export interface Margin {
+  readonly ms: number;
+  readonly fraction: number;
+}
+
+export const NO_MARGIN: Margin = { ms: 0, fraction: 0 };
+
+/** The deadline, less the margin. */
+export function finishByMs({ dueAtMs }: QueuedWork, nowMs: number, margin: Margin): number {
+  return dueAtMs - margin.ms - margin.fraction * Math.max(0, dueAtMs - nowMs);
+}
 
 export class EdfSchedule {
-  readonly #models: readonly LatencyModel[];
-  readonly #dueAtMs: Float64Array;
-  /** Null when all are of one class. */
-  readonly #classes: ClassColumns | null;
+  readonly #problem: PlanningProblem;
+  readonly #margin: Margin;
+  /** Requests by class index; null when all are of one class. */
+  readonly #classSizes: readonly number[] | null;
 
-  /**
-   * @param queue in EDF order
-   * @param models by class index; non-increasing in the allocation
-   */
-  constructor(queue: readonly QueuedWork[], models: readonly LatencyModel[]) {
-    const headClass = queue[0]?.classIndex ?? 0;
-    let isOneClass = true;
-    this.#dueAtMs = new Float64Array(queue.length);
-    for (let index = 0; index < queue.length; index++) {
-      const { dueAtMs, classIndex } = queue[index]!;
-      this.#dueAtMs[index] = dueAtMs;
-      if (classIndex !== headClass) isOneClass = false;
-    }
-    this.#models = isOneClass ? models.slice(headClass, headClass + 1) : models;
-    this.#classes = isOneClass ? null : classColumns(queue, models.length);
+  constructor(problem: PlanningProblem, margin: Margin) {
+    this.#problem = problem;
+    this.#margin = margin;
+    this.#classSizes = problem.models.length === 1 ? null : classSizes(problem);
   }
 
   /**
-   * Position of the first request that would finish after its deadline, −1 when none would. Non-decreasing lateness in
-   * `freeAtMs`, non-increasing in `cpuMillicores`; not monotone in `batchSize`.
-   * @param freeAtMs when the worker can start the first batch
+   * Position of the first request that would finish too late, −1 when none would. Lateness does not increase with
+   * `cpuMillicores`; it is not monotone in `batchSize`.
    */
-  firstLate(freeAtMs: number, cpuMillicores: number, batchSize: number): number {
-    return this.#classes === null
-      ? this.#firstLateOfOneClass(freeAtMs, cpuMillicores, batchSize)
-      : this.#firstLateOfMany(this.#classes, freeAtMs, cpuMillicores, batchSize);
+  firstLate(cpuMillicores: number, batchSize: number): number {
+    return this.#classSizes === null
+      ? this.#firstLateOfOneClass(cpuMillicores, batchSize)
+      : this.#firstLateOfMany(this.#classSizes, cpuMillicores, batchSize);
   }
 
   /** Batches are consecutive: O(n / b), two latencies. */
-  #firstLateOfOneClass(freeAtMs: number, cpuMillicores: number, batchSize: number): number {
-    const count = this.#dueAtMs.length;
+  #firstLateOfOneClass(cpuMillicores: number, batchSize: number): number {
+    const { queue, models } = this.#problem;
+    const count = queue.length;
     if (count === 0) return -1;
-    const model = this.#models[0]!;
-    let finishAtMs = freeAtMs;
+    const model = models[queue[0]!.classIndex]!;
+    let finishAtMs = this.#freeAtMs(cpuMillicores);
     let head = 0;
     if (count >= batchSize) {
       const fullLatencyMs = model.plannedLatencyMs(batchSize, cpuMillicores);
       for (; head + batchSize <= count; head += batchSize) {
         finishAtMs += fullLatencyMs;
-        if (finishAtMs > this.#dueAtMs[head]!) return head;
+        if (this.#isTooLate(queue[head]!, finishAtMs)) return head;
       }
     }
     if (head === count) return -1;
     finishAtMs += model.plannedLatencyMs(count - head, cpuMillicores);
-    return finishAtMs > this.#dueAtMs[head]! ? head : -1;
+    return this.#isTooLate(queue[head]!, finishAtMs) ? head : -1;
   }
 
   /** O(n), at most two latencies a class. */
-  #firstLateOfMany(classes: ClassColumns, freeAtMs: number, cpuMillicores: number, batchSize: number): number {
-    const { classOf, rankInClass, classSizes } = classes;
-    const fullLatencyMs = new Float64Array(this.#models.length).fill(Number.NaN);
-    let finishAtMs = freeAtMs;
-    for (let index = 0; index < this.#dueAtMs.length; index++) {
-      const rank = rankInClass[index]!;
+  #firstLateOfMany(classSizes: readonly number[], cpuMillicores: number, batchSize: number): number {
+    const { queue, models } = this.#problem;
+    const left = [...classSizes];
+    const fullLatencyMs = classSizes.map(() => Number.NaN);
+    let finishAtMs = this.#freeAtMs(cpuMillicores);
+    for (let index = 0; index < queue.length; index++) {
+      const { classIndex } = queue[index]!;
+      const remaining = left[classIndex]!--;
+      const rank = classSizes[classIndex]! - remaining;
       if (rank % batchSize !== 0) continue;
-      const classIndex = classOf[index]!;
-      const remaining = classSizes[classIndex]! - rank;
       let latencyMs = remaining < batchSize ? Number.NaN : fullLatencyMs[classIndex]!;
       if (Number.isNaN(latencyMs)) {
-        latencyMs = this.#models[classIndex]!.plannedLatencyMs(Math.min(remaining, batchSize), cpuMillicores);
+        latencyMs = models[classIndex]!.plannedLatencyMs(Math.min(remaining, batchSize), cpuMillicores);
         if (remaining >= batchSize) fullLatencyMs[classIndex] = latencyMs;
       }
       finishAtMs += latencyMs;
-      if (finishAtMs > this.#dueAtMs[index]!) return index;
+      if (this.#isTooLate(queue[index]!, finishAtMs)) return index;
     }
     return -1;
   }
-}
 
-/** One entry a request, in EDF order; `classSizes` one a class. */
-interface ClassColumns {
-  readonly classOf: Int32Array;
-  /** Requests of the same class before it. */
-  readonly rankInClass: Int32Array;
-  readonly classSizes: Int32Array;
-}
-
-function classColumns(queue: readonly QueuedWork[], classCount: number): ClassColumns {
-  const classOf = new Int32Array(queue.length);
-  const rankInClass = new Int32Array(queue.length);
-  const classSizes = new Int32Array(classCount);
-  for (let index = 0; index < queue.length; index++) {
-    const { classIndex } = queue[index]!;
-    classOf[index] = classIndex;
-    rankInClass[index] = classSizes[classIndex]!++;
+  /** When the worker can start the first batch. */
+  #freeAtMs(cpuMillicores: number): number {
+    return this.#problem.nowMs + this.#problem.inFlightRemainingMs(cpuMillicores);
   }
-  return { classOf, rankInClass, classSizes };
+
+  #isTooLate(work: QueuedWork, finishAtMs: number): boolean {
+    return finishAtMs > finishByMs(work, this.#problem.nowMs, this.#margin);
+  }
+}
+
+/** Null when all are of one class. */
+function classSizes({ queue, models }: PlanningProblem): readonly number[] | null {
+  const sizes = models.map(() => 0);
+  for (const { classIndex } of queue) sizes[classIndex]! += 1;
+  return sizes.some((size) => size > 0 && size < queue.length) ? sizes : null;
 }

@@ -8,8 +8,9 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { FeasiblePlan, InfeasiblePlan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
+import type { Margin } from './edf-schedule.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
-import type { PlanningProblem, QueuedWork, Solution } from './program.js';
+import type { PlanningProblem, Solution } from './program.js';
 import { isScheduleFeasible, solve } from './solver.js';
 
 /** What is traded: `cpu` uses budgets up, `latency` plans to finish in about half of what is left. */
@@ -37,55 +38,49 @@ export function paperPlanner(prefer: Preference): Planner {
 
 /** The same program whenever something happens. The tick follows the arrival rate when nothing breaks the plan. */
 export function eventPlanner(prefer: Preference): Planner {
-  return programPlanner({ name: 'sponge', tickMs: 500, isEventDriven: true, prefer });
+  return programPlanner({ name: 'program', tickMs: 500, isEventDriven: true, prefer });
 }
 
 function programPlanner(options: ProgramPlannerOptions): Planner {
-  const marginFraction = options.prefer === 'latency' ? LATENCY_PREFERENCE_FRACTION : MARGIN_FRACTION;
+  const fraction = options.prefer === 'latency' ? LATENCY_PREFERENCE_FRACTION : MARGIN_FRACTION;
+  const margin: Margin = { ms: MARGIN_MS, fraction };
   return {
     name: options.name,
     tickMs: options.tickMs,
     isEventDriven: options.isEventDriven,
     appliesAtOnce: false,
-    plan: (view) => planBySolving(view, marginFraction),
-    holds: (view) => holdsWithMargin(view, marginFraction),
+    plan: (view) => planBySolving(view, margin),
+    holds: (view) => holdsWithMargin(view, margin),
   };
 }
 
 /** With the margin that planning wishes for; without it where no more CPU could restore it. */
-function holdsWithMargin(view: PlannerView, marginFraction: number): boolean {
-  const { current, snapshot, limits } = view;
+function holdsWithMargin(view: PlannerView, margin: Margin): boolean {
+  const { current, limits } = view;
   if (current.kind !== 'feasible') return false;
-  const isMet = (queue: readonly QueuedWork[]): boolean =>
-    isScheduleFeasible(problemOf(view, queue), current.cpuMillicores, current.batchSize);
-  return (
-    isMet(cautiousWork(view, marginFraction)) ||
-    (current.cpuMillicores === limits.maxMillicores && isMet(snapshot.work))
-  );
+  const { cpuMillicores, batchSize } = current;
+  const problem = problemOf(view);
+  if (isScheduleFeasible(problem, cpuMillicores, batchSize, margin)) return true;
+  return cpuMillicores === limits.maxMillicores && isScheduleFeasible(problem, cpuMillicores, batchSize);
 }
 
-function cautiousWork({ nowMs, snapshot }: PlannerView, marginFraction: number): QueuedWork[] {
-  return snapshot.work.map(({ dueAtMs, classIndex }) => ({
-    dueAtMs: dueAtMs - MARGIN_MS - marginFraction * Math.max(0, dueAtMs - nowMs),
-    classIndex,
-  }));
-}
-
-function planBySolving(view: PlannerView, marginFraction: number): PlanDecision {
-  const wished = solve(problemOf(view, cautiousWork(view, marginFraction)));
+function planBySolving(view: PlannerView, margin: Margin): PlanDecision {
+  const problem = problemOf(view);
+  const wished = solve(problem, margin);
   if (wished.kind === 'feasible' && wished.hopeless.length === 0) return feasible(view, wished);
-  const needed = solve(problemOf(view, view.snapshot.work));
+  const needed = solve(problem);
   return needed.kind === 'feasible' ? feasible(view, needed) : infeasible(view, needed);
 }
 
-function problemOf(view: PlannerView, queue: readonly QueuedWork[]): PlanningProblem {
+function problemOf(view: PlannerView): PlanningProblem {
   const { inFlight } = view.snapshot;
   return {
     nowMs: view.nowMs,
-    queue,
+    queue: view.snapshot.work,
     models: view.models,
-    inFlightRemainingMs: (cpuMillicores) =>
-      inFlight === null ? 0 : remainingMs(inFlight, view.inFlightModel!, cpuMillicores),
+    inFlightRemainingMs(cpuMillicores) {
+      return inFlight === null ? 0 : remainingMs(inFlight, view.inFlightModel!, cpuMillicores);
+    },
     arrivalRatePerSec: view.forecast.arrivalRatePerSec,
     arrivalModel: view.arrivalModel,
     limits: view.limits,

@@ -16,48 +16,40 @@
  * and the batch in flight counts.
  */
 import type { AllocationLimits } from '../domain/plan.js';
-import type { QueuedWork } from '../domain/queue-snapshot.js';
-import { EdfSchedule } from './edf-schedule.js';
+import { EdfSchedule, finishByMs, NO_MARGIN, type Margin } from './edf-schedule.js';
 import type { PlanningProblem, Solution } from './program.js';
 
-export function solve(problem: PlanningProblem): Solution {
+/** @param margin to be kept to every deadline */
+export function solve(asked: PlanningProblem, margin = NO_MARGIN): Solution {
+  const { problem, queueIndices, hopeless } = setHopelessAside(asked, margin);
   const { limits, maxBatchSize } = problem;
-  const { work, queueIndices, hopeless } = setHopelessAside(problem);
-  const schedule = new EdfSchedule(work, problem.models);
-
-  const firstLate = (step: number, batchSize: number): number => {
-    const cpuMillicores = allocationAt(limits, step);
-    const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(cpuMillicores);
-    return schedule.firstLate(freeAtMs, cpuMillicores, batchSize);
-  };
-  const isFeasible = (step: number, batchSize: number): boolean =>
-    keepsUp(problem, allocationAt(limits, step), batchSize) && firstLate(step, batchSize) === -1;
+  const schedule = new EdfSchedule(problem, margin);
 
   // Large batches first: their replays are short, and then most smaller ones fail at once.
   const topStep = stepCount(limits) - 1;
   let bestStep = topStep + 1;
   for (let batchSize = maxBatchSize; batchSize >= 1 && bestStep > 0; batchSize--) {
-    if (!isFeasible(bestStep - 1, batchSize)) continue;
+    if (!isFeasible(problem, schedule, bestStep - 1, batchSize)) continue;
     let low = 0;
     let high = bestStep - 1;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (isFeasible(middle, batchSize)) high = middle;
+      if (isFeasible(problem, schedule, middle, batchSize)) high = middle;
       else low = middle + 1;
     }
     bestStep = low;
   }
 
   if (bestStep > topStep) {
-    const meetsDeadlines = leastBatchSize(maxBatchSize, (batchSize) => firstLate(topStep, batchSize) === -1) !== null;
-    return { kind: 'infeasible', reason: meetsDeadlines ? 'arrival-rate' : 'deadlines', hopeless };
+    const meeting = leastBatchSize(maxBatchSize, (size) => schedule.firstLate(limits.maxMillicores, size) === -1);
+    return { kind: 'infeasible', reason: meeting === null ? 'deadlines' : 'arrival-rate', hopeless };
   }
-  const batchSize = leastBatchSize(maxBatchSize, (size) => isFeasible(bestStep, size))!;
+  const batchSize = leastBatchSize(maxBatchSize, (size) => isFeasible(problem, schedule, bestStep, size))!;
   const cpuMillicores = allocationAt(limits, bestStep);
   if (bestStep === 0) {
     return { kind: 'feasible', cpuMillicores, batchSize, boundBy: { kind: 'floor' }, hopeless };
   }
-  const late = firstLate(bestStep - 1, batchSize);
+  const late = schedule.firstLate(allocationAt(limits, bestStep - 1), batchSize);
   const boundBy =
     late === -1
       ? { kind: 'arrival-rate' as const }
@@ -69,9 +61,13 @@ export function solve(problem: PlanningProblem): Solution {
  * Would every request of the problem's queue be met at this (c, b)? Nothing is set aside and arrivals do not count. To
  * ask it of a worker that is busy until an instant, give the problem an `inFlightRemainingMs` that lasts until then.
  */
-export function isScheduleFeasible(problem: PlanningProblem, cpuMillicores: number, batchSize: number): boolean {
-  const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(cpuMillicores);
-  return new EdfSchedule(problem.queue, problem.models).firstLate(freeAtMs, cpuMillicores, batchSize) === -1;
+export function isScheduleFeasible(
+  problem: PlanningProblem,
+  cpuMillicores: number,
+  batchSize: number,
+  margin = NO_MARGIN,
+): boolean {
+  return new EdfSchedule(problem, margin).firstLate(cpuMillicores, batchSize) === -1;
 }
 
 /** Allocations in {min, min + step, …} ∪ {max}. */
@@ -84,6 +80,11 @@ export function allocationAt(limits: AllocationLimits, step: number): number {
   return Math.min(limits.minMillicores + step * limits.stepMillicores, limits.maxMillicores);
 }
 
+function isFeasible(problem: PlanningProblem, schedule: EdfSchedule, step: number, batchSize: number): boolean {
+  const cpuMillicores = allocationAt(problem.limits, step);
+  return keepsUp(problem, cpuMillicores, batchSize) && schedule.firstLate(cpuMillicores, batchSize) === -1;
+}
+
 /** h(b, c) ≥ λ, written without the division so that whole numbers compare exactly. */
 function keepsUp(problem: PlanningProblem, cpuMillicores: number, batchSize: number): boolean {
   const latencyMs = problem.arrivalModel.plannedLatencyMs(batchSize, cpuMillicores);
@@ -91,25 +92,27 @@ function keepsUp(problem: PlanningProblem, cpuMillicores: number, batchSize: num
 }
 
 interface Salvageable {
-  /** What can still be saved, EDF order. */
-  readonly work: readonly QueuedWork[];
-  /** Queue index of each of them; null where that is its own position. */
+  /** With what can still be saved. */
+  readonly problem: PlanningProblem;
+  /** Index in the whole queue of each that is left; null where that is its own position. */
   readonly queueIndices: readonly number[] | null;
   readonly hopeless: readonly number[];
 }
 
 /** Sets aside what would be late even alone, next, and at the largest allocation. */
-function setHopelessAside(problem: PlanningProblem): Salvageable {
+function setHopelessAside(problem: PlanningProblem, margin: Margin): Salvageable {
   const { queue, models, limits } = problem;
   const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(limits.maxMillicores);
   const earliestFinishAtMs = models.map((model) => freeAtMs + model.plannedLatencyMs(1, limits.maxMillicores));
-  const isHopeless = (request: QueuedWork): boolean => earliestFinishAtMs[request.classIndex]! > request.dueAtMs;
-
-  if (!queue.some(isHopeless)) return { work: queue, queueIndices: null, hopeless: [] };
-  const queueIndices: number[] = [];
   const hopeless: number[] = [];
-  for (let index = 0; index < queue.length; index++) (isHopeless(queue[index]!) ? hopeless : queueIndices).push(index);
-  return { work: queueIndices.map((index) => queue[index]!), queueIndices, hopeless };
+  for (let index = 0; index < queue.length; index++) {
+    const request = queue[index]!;
+    if (earliestFinishAtMs[request.classIndex]! > finishByMs(request, problem.nowMs, margin)) hopeless.push(index);
+  }
+  if (hopeless.length === 0) return { problem, queueIndices: null, hopeless };
+  const aside = new Set(hopeless);
+  const queueIndices = [...queue.keys()].filter((index) => !aside.has(index));
+  return { problem: { ...problem, queue: queueIndices.map((index) => queue[index]!) }, queueIndices, hopeless };
 }
 
 function leastBatchSize(maxBatchSize: number, holds: (batchSize: number) => boolean): number | null {

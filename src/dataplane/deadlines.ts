@@ -1,29 +1,44 @@
 import type { Clock, Timer } from '../clock/clock.js';
-import { EdfQueue, type Queueable } from './edf-queue.js';
+import { compareByDeadline, EdfQueue, type Queueable } from './edf-queue.js';
+import { mayBeLate, type QueueEntry } from './queue-entry.js';
 
 /**
- * Fires for each watched request when its deadline passes, with one live timer: a request is told within a timer's
+ * Fires for each request that waits when its deadline passes, with one live timer: a request is told within a timer's
  * lateness of its deadline even while the model runs, and nothing polls.
+ *
+ * The queue under EDF needs no watching: of what is in it, its head is due first. Only what waits elsewhere is watched one
+ * by one: set aside, or in a queue whose key is not the deadline.
  */
 export class Deadlines {
   readonly #clock: Clock;
+  readonly #queue: EdfQueue<QueueEntry>;
   readonly #onDue: (sequence: number, nowMs: number) => void;
   readonly #watched = new EdfQueue<Queueable>();
+  /** Until an entry comes whose key is not its deadline; from then on all entries are watched one by one. */
+  #isHeadDueFirst = true;
   #timer: Timer | null = null;
   #timerAtMs = Infinity;
 
-  constructor(clock: Clock, onDue: (sequence: number, nowMs: number) => void) {
+  /** `onDue` takes the request out of the queue. */
+  constructor(clock: Clock, queue: EdfQueue<QueueEntry>, onDue: (sequence: number, nowMs: number) => void) {
     this.#clock = clock;
+    this.#queue = queue;
     this.#onDue = onDue;
   }
 
-  watch(request: Queueable): void {
-    this.#watched.push(request);
-    this.#arm();
+  /** For an entry that is in the queue now, or set aside. */
+  watch(entry: QueueEntry): void {
+    const { request } = entry;
+    // Behind all others already and not to be refused: its deadline changes nothing.
+    if (entry.isSetAside && mayBeLate(request)) return;
+    if (entry.isSetAside || !this.#isHeadDueFirst) this.#watched.push(request);
+    else if (entry.dueAtMs !== request.dueAtMs) this.#watchOneByOne();
+    this.#armBy(request.dueAtMs);
   }
 
-  forget(sequence: number): void {
-    this.#watched.remove(sequence);
+  /** For an entry that leaves where it waits. */
+  forget(entry: QueueEntry): void {
+    if (entry.isSetAside || !this.#isHeadDueFirst) this.#watched.remove(entry.request);
   }
 
   /** Nothing is watched any more. */
@@ -31,23 +46,36 @@ export class Deadlines {
     this.#timer?.cancel();
   }
 
+  #watchOneByOne(): void {
+    this.#isHeadDueFirst = false;
+    for (const { request } of this.#queue.toSortedArray()) this.#watched.push(request);
+  }
+
   /** A timer that is too early finds nothing due and arms itself again: cheaper than re-arming at every removal. */
-  #arm(): void {
-    const head = this.#watched.peek();
-    if (head === undefined || head.dueAtMs >= this.#timerAtMs) return;
+  #armBy(atMs: number): void {
+    if (atMs >= this.#timerAtMs) return;
     this.#timer?.cancel();
-    this.#timerAtMs = head.dueAtMs;
-    this.#timer = this.#clock.schedule(head.dueAtMs, () => this.#fire());
+    this.#timerAtMs = atMs;
+    this.#timer = this.#clock.schedule(atMs, () => this.#fire());
   }
 
   #fire(): void {
     this.#timer = null;
     this.#timerAtMs = Infinity;
     const nowMs = this.#clock.nowMs();
-    for (let head = this.#watched.peek(); head !== undefined && head.dueAtMs <= nowMs; head = this.#watched.peek()) {
-      this.#watched.pop();
-      this.#onDue(head.sequence, nowMs);
+    let next = this.#next();
+    for (; next !== undefined && next.dueAtMs <= nowMs; next = this.#next()) {
+      this.#watched.remove(next);
+      this.#onDue(next.sequence, nowMs);
     }
-    this.#arm();
+    if (next !== undefined) this.#armBy(next.dueAtMs);
+  }
+
+  /** What is due first of all that waits. */
+  #next(): Queueable | undefined {
+    const watched = this.#watched.peek();
+    const head = this.#isHeadDueFirst ? this.#queue.peek() : undefined;
+    if (watched === undefined || head === undefined) return watched ?? head;
+    return compareByDeadline(watched, head) < 0 ? watched : head;
   }
 }

@@ -6,12 +6,26 @@ const HANG_PROGRESS = 20;
 /** Timeouts that a batch without any prediction is given: the first run of a large model may be slow. */
 const UNPREDICTED_TIMEOUTS = 6;
 
-/** Gives up on a batch that runs far beyond its prediction: a run cannot be aborted, so its process is replaced. */
+interface Watched {
+  readonly batch: RunningBatch;
+  /** When to look at it next. */
+  checkAtMs: number;
+}
+
+/**
+ * Gives up on a batch that runs far beyond its prediction: a run cannot be aborted, so its process is replaced.
+ *
+ * One timer for all batches, which outlives them: batches end within milliseconds and are looked at after seconds, so a
+ * timer that finds nothing to look at and arms itself again is far cheaper than one for each.
+ */
 export class HangWatch {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #onHang: (message: string) => void;
-  readonly #timers = new Map<number, Timer>();
+  /** Null where none is: no more places than ever ran side by side, and none made anew for each batch. */
+  readonly #places: (Watched | null)[] = [];
+  #timer: Timer | null = null;
+  #timerAtMs = Infinity;
 
   constructor(clock: Clock, timeoutMs: number, onHang: (message: string) => void) {
     this.#clock = clock;
@@ -20,38 +34,52 @@ export class HangWatch {
   }
 
   watch(batch: RunningBatch): void {
-    const atMs = batch.startedAtMs + Math.max(this.#timeoutMs, batch.plannedLatencyMs);
-    this.#timers.set(
-      batch.batchId,
-      this.#clock.schedule(atMs, () => this.#check(batch)),
-    );
+    const checkAtMs = batch.startedAtMs + Math.max(this.#timeoutMs, batch.plannedLatencyMs);
+    const free = this.#places.indexOf(null);
+    this.#places[free === -1 ? this.#places.length : free] = { batch, checkAtMs };
+    this.#armBy(checkAtMs);
   }
 
   forget(batch: RunningBatch): void {
-    this.#timers.get(batch.batchId)?.cancel();
-    this.#timers.delete(batch.batchId);
+    for (let place = 0; place < this.#places.length; place++) {
+      if (this.#places[place]?.batch === batch) this.#places[place] = null;
+    }
   }
 
   /** Gives up watching: the process is about to end with the server. */
   stop(): void {
-    for (const timer of this.#timers.values()) timer.cancel();
-    this.#timers.clear();
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#timerAtMs = Infinity;
+    this.#places.fill(null);
   }
 
-  #check(batch: RunningBatch): void {
+  #armBy(atMs: number): void {
+    if (atMs >= this.#timerAtMs) return;
+    this.#timer?.cancel();
+    this.#timerAtMs = atMs;
+    this.#timer = this.#clock.schedule(atMs, () => this.#fire());
+  }
+
+  #fire(): void {
+    this.#timer = null;
+    this.#timerAtMs = Infinity;
     const nowMs = this.#clock.nowMs();
+    for (const watched of this.#places) {
+      if (watched !== null && watched.checkAtMs <= nowMs) this.#check(nowMs, watched);
+    }
+    for (const watched of this.#places) if (watched !== null) this.#armBy(watched.checkAtMs);
+  }
+
+  #check(nowMs: number, watched: Watched): void {
+    const { batch } = watched;
     const progress = batch.progress(nowMs);
     const elapsedMs = nowMs - batch.startedAtMs;
     // Before anything was measured there is no prediction, and progress stays 0.
     const isHung = progress === 0 ? elapsedMs >= UNPREDICTED_TIMEOUTS * this.#timeoutMs : progress >= HANG_PROGRESS;
     if (isHung) {
-      const seconds = (elapsedMs / 1000).toFixed(1);
-      this.#onHang(`batch ${batch.batchId} hung: still running after ${seconds} s`);
-      return;
-    }
-    this.#timers.set(
-      batch.batchId,
-      this.#clock.schedule(nowMs + this.#timeoutMs, () => this.#check(batch)),
-    );
+      this.forget(batch);
+      this.#onHang(`batch ${batch.batchId} hung: still running after ${(elapsedMs / 1000).toFixed(1)} s`);
+    } else watched.checkAtMs = nowMs + this.#timeoutMs;
   }
 }

@@ -10,10 +10,10 @@ import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
 import type { InferRequest } from '../domain/request.js';
+import { BySequence } from './by-sequence.js';
 import { Deadlines } from './deadlines.js';
 import { EdfQueue } from './edf-queue.js';
 import { mayBeLate, type OnOutcome, type QueueEntry } from './queue-entry.js';
-import { QueueOrder } from './queue-order.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** A queue to look at; only `HeldRequests` changes it. */
@@ -23,9 +23,8 @@ export class HeldRequests {
   readonly #workers: WorkerPool;
   readonly #isDeadlineAware: boolean;
   readonly #emit: (event: Event) => void;
-  readonly #entries = new Map<number, QueueEntry>();
+  readonly #entries = new BySequence<QueueEntry>();
   readonly #queue = new EdfQueue<QueueEntry>();
-  readonly #queueOrder = new QueueOrder();
   readonly #setAside = new EdfQueue<QueueEntry>();
   readonly #deadlines: Deadlines;
   #byteCount = 0;
@@ -36,7 +35,7 @@ export class HeldRequests {
     this.#isDeadlineAware = isDeadlineAware;
     this.#workers = workers;
     this.#emit = emit;
-    this.#deadlines = new Deadlines(clock, (sequence, nowMs) => this.#expire(sequence, nowMs));
+    this.#deadlines = new Deadlines(clock, this.#queue, (sequence, nowMs) => this.#expire(sequence, nowMs));
   }
 
   get count(): number {
@@ -66,9 +65,9 @@ export class HeldRequests {
     return this.#entries.get(sequence);
   }
 
-  /** The queue in its order, for looking at all of it; not to be kept. */
-  queueInOrder(): readonly QueueEntry[] {
-    return this.#queueOrder.list();
+  /** The queue in its order. A list of its own. */
+  queueInOrder(): QueueEntry[] {
+    return this.#queue.toSortedArray();
   }
 
   /** Everything that waits: the queue in its order, then what is set aside. A list of its own. */
@@ -77,7 +76,7 @@ export class HeldRequests {
   }
 
   hold(entry: QueueEntry): void {
-    this.#entries.set(entry.sequence, entry);
+    this.#entries.add(entry);
     this.#byteCount += entry.byteCount;
     this.enqueue(entry);
   }
@@ -85,14 +84,8 @@ export class HeldRequests {
   /** Into the queue where its flags say. Also for one that is tried again. */
   enqueue(entry: QueueEntry): void {
     entry.state = 'queued';
-    if (entry.isSetAside) this.#setAside.push(entry);
-    else {
-      this.#queue.push(entry);
-      this.#queueOrder.add(entry);
-    }
-    // Behind all others already and not to be refused: its deadline changes nothing.
-    const isIndifferent = entry.isSetAside && mayBeLate(entry.request);
-    if (this.#isDeadlineAware && !isIndifferent) this.#deadlines.watch(entry.request);
+    (entry.isSetAside ? this.#setAside : this.#queue).push(entry);
+    if (this.#isDeadlineAware) this.#deadlines.watch(entry);
   }
 
   /** Out of the queue and into a batch. */
@@ -105,9 +98,9 @@ export class HeldRequests {
 
   /** Behind all others from now on. */
   moveAside(entry: QueueEntry): void {
-    this.#queue.remove(entry.sequence);
+    this.#dequeue(entry);
     entry.isSetAside = true;
-    this.#setAside.push(entry);
+    this.enqueue(entry);
   }
 
   /** The one outcome of a request that the worker need not run, or whose result it may drop. */
@@ -124,7 +117,7 @@ export class HeldRequests {
     if (entry.state === 'finished') return;
     if (entry.state === 'queued') this.#dequeue(entry);
     entry.state = 'finished';
-    this.#entries.delete(entry.sequence);
+    this.#entries.delete(entry);
     this.#byteCount -= entry.byteCount;
     this.report(nowMs, entry.request, outcome, entry.onOutcome);
     this.#checkEmpty();
@@ -139,7 +132,7 @@ export class HeldRequests {
   /** Ends all of them, running ones included, as the server shuts down; no timer is left. */
   abandon(nowMs: number): void {
     this.#deadlines.stop();
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.toArray()) {
       this.finish(nowMs, entry, {
         kind: 'failed',
         reason: 'draining',
@@ -155,8 +148,8 @@ export class HeldRequests {
   }
 
   #dequeue(entry: QueueEntry): void {
-    (entry.isSetAside ? this.#setAside : this.#queue).remove(entry.sequence);
-    this.#deadlines.forget(entry.sequence);
+    (entry.isSetAside ? this.#setAside : this.#queue).remove(entry);
+    this.#deadlines.forget(entry);
   }
 
   #expire(sequence: number, nowMs: number): void {

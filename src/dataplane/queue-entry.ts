@@ -20,8 +20,8 @@ export interface QueueEntry {
   isStaged: boolean;
   /** Waits behind all others. */
   isSetAside: boolean;
-  /** Is in `QueueOrder`'s list, where it may stay for a while after it left the queue. */
-  isListed: boolean;
+  /** Not read any more: it goes once `pipeline.ts` does not set it. */
+  isListed?: boolean;
   /** Was in a batch that broke: runs alone, and is not tried a third time. */
   isRetry: boolean;
   /** Where it is; `finished` once its outcome is out. */

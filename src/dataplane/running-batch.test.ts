@@ -18,7 +18,6 @@ function member(sequence: number, model = TEN_MS_EACH): QueueEntry {
     onOutcome: () => undefined,
     isStaged: true,
     isSetAside: false,
-    isListed: false,
     isRetry: false,
     state: 'running',
   };
@@ -88,7 +87,7 @@ describe('the hang watch', () => {
     expect(hungAtMs(() => new RunningBatch(1, [member(1, unknown)], 1, 1000, 100), 50)).toBe(100 + 6 * 50);
   });
 
-  it('forgets a batch that ended', () => {
+  it('forgets a batch that ended: its timer finds nothing to look at, and is the last', () => {
     const clock = new VirtualClock({ startAtMs: 100 });
     const messages: string[] = [];
     const watch = new HangWatch(clock, 50, (message) => messages.push(message));
@@ -96,7 +95,28 @@ describe('the hang watch', () => {
     watch.watch(batch);
     clock.advanceTo(170);
     watch.forget(batch);
-    expect(clock.runUntilIdle()).toBe(0);
+    expect(clock.runUntilIdle()).toBe(1);
     expect(messages).toEqual([]);
+  });
+
+  it('looks at each of several batches in its own time, with one timer, and keeps none once stopped', () => {
+    const clock = new VirtualClock({ startAtMs: 100 });
+    const looks: [number, number][] = [];
+    const watch = new HangWatch(clock, 50, () => undefined);
+    for (const startedAtMs of [100, 120, 130]) {
+      const batch = new RunningBatch(startedAtMs, [member(1)], 1, 1000, startedAtMs);
+      batch.progress = (nowMs) => {
+        looks.push([startedAtMs, nowMs]);
+        return 1;
+      };
+      clock.scheduleExact(startedAtMs, () => watch.watch(batch));
+      if (startedAtMs === 120) clock.scheduleExact(160, () => watch.forget(batch));
+    }
+    clock.advanceTo(135);
+    expect(clock.pendingCount).toBe(2); // The timer, and the end of the second batch.
+    clock.advanceTo(210);
+    expect(looks).toEqual([[100, 150], [130, 180], [100, 200]]); // prettier-ignore
+    watch.stop();
+    expect(clock.runUntilIdle()).toBe(0);
   });
 });
