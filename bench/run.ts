@@ -19,6 +19,7 @@ import { median } from './harness/statistics.js';
 
 const BENCHES = [
   'solver',
+  'planner',
   'queue',
   'added-time',
   'throughput',
@@ -27,7 +28,7 @@ const BENCHES = [
   'refusal',
   'memory',
   'start',
-  'planes',
+  'simulation',
 ] as const;
 
 const { values: flags, positionals } = parseArgs({

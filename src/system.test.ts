@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { dueAt, modelsOf, TEN_MS_EACH, tenMsEach } from '../test/simulation/fixed-latency.js';
 import { VirtualClock } from './clock/virtual-clock.js';
-import { eventPlanner } from './controlplane/program-planner.js';
+import { pricedPlanner } from './controlplane/priced-planner.js';
 import { edfPolicy } from './dataplane/policy.js';
 import type { Event } from './domain/event.js';
 import { outcomeName } from './domain/outcome.js';
@@ -42,7 +42,7 @@ class Bench {
       clock,
       workers,
       scaler,
-      policy: { name: 'sponge', dispatch: edfPolicy, planner: eventPlanner('cpu'), isAllocationFixed: false },
+      policy: { name: 'sponge', dispatch: edfPolicy, planner: pricedPlanner('cpu'), isAllocationFixed: false },
       models: modelsOf(TEN_MS_EACH),
       config: {
         queueLimits: { maxRequests: 100, maxBytes: 1000 },

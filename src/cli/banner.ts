@@ -53,7 +53,7 @@ function describePolicy({ policy }: Server): string {
       const what =
         policy.prefer === 'cpu'
           ? 'least CPU: answers come close to their deadlines (--prefer latency for early ones)'
-          : 'low latency: plans to finish in half of what is left';
+          : 'low latency: keeps headroom, for more CPU';
       return `${policy.name}, ${when}; ${what}`;
     }
   }

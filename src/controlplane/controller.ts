@@ -28,6 +28,8 @@ const SHRINK_DWELL_MS = 100;
 const SHRINK_FRACTION = 0.9;
 /** Actuators slower than this are not waited for before a batch is started. */
 const MAX_AWAITED_RESIZE_MS = 5;
+/** A release is worth it when idleness has lasted for so many times what getting the CPU back takes. */
+const RELEASE_DELAYS = 10;
 /** On this much, at least, requests run that nobody waits for by a deadline. */
 const SET_ASIDE_MILLICORES = 1000;
 
@@ -129,7 +131,7 @@ export class Controller {
   observe(event: Event): void {
     switch (event.kind) {
       case 'request-admitted':
-        this.#estimator.observeArrival(event.atMs);
+        this.#estimator.observeArrival(event.atMs, event.request.dueAtMs - event.request.receivedAtMs);
         this.#arrivalClass = event.request.shapeClass;
         this.#admittedClasses.add(event.request.shapeClass.key);
         this.#idleSinceMs = null;
@@ -271,6 +273,7 @@ export class Controller {
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,
+      resizeDelayMs: this.#scaler.expectedDelayMs,
       readCounters: () => this.#scaler.readCounters(),
     };
   }
@@ -290,8 +293,15 @@ export class Controller {
   #targetMillicores(nowMs: number): number {
     const { idleReleaseMs, idleMillicores } = this.#config;
     const isReleased =
-      this.#idleSinceMs !== null && idleReleaseMs !== null && nowMs - this.#idleSinceMs >= idleReleaseMs;
+      this.#idleSinceMs !== null && idleReleaseMs !== null && nowMs - this.#idleSinceMs >= this.#releaseAfterMs();
     return isReleased ? idleMillicores : this.#usableMillicores(this.#plan.cpuMillicores);
+  }
+
+  /** Idleness that a release waits for: what takes long to get back is not given up for a moment. */
+  #releaseAfterMs(): number {
+    const { expectedDelayMs } = this.#scaler;
+    const isFast = expectedDelayMs <= MAX_AWAITED_RESIZE_MS;
+    return Math.max(this.#config.idleReleaseMs!, isFast ? 0 : RELEASE_DELAYS * expectedDelayMs);
   }
 
   /**
@@ -341,7 +351,7 @@ export class Controller {
   #scheduleIdleRelease(nowMs: number): void {
     const { idleReleaseMs } = this.#config;
     if (this.#idleSinceMs === null || idleReleaseMs === null) return;
-    const atMs = this.#idleSinceMs + idleReleaseMs;
+    const atMs = this.#idleSinceMs + this.#releaseAfterMs();
     if (atMs > nowMs) this.#shrinkTimer = this.#clock.schedule(atMs, () => this.#resize());
   }
 

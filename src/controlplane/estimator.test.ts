@@ -8,22 +8,32 @@ describe('the arrival rate', () => {
 
   it('is the mean over the last two seconds of a steady stream', () => {
     const estimator = new Estimator();
-    for (let atMs = 0; atMs < 10_000; atMs += 50) estimator.observeArrival(atMs);
+    for (let atMs = 0; atMs < 10_000; atMs += 50) estimator.observeArrival(atMs, 500);
     // 20 an s; the window starts on a bucket edge: 1.9 s + the part of the current bucket.
     expect(estimator.forecast(9999).arrivalRatePerSec).toBeCloseTo(20, 1);
   });
 
   it('forgets arrivals that left the window', () => {
     const estimator = new Estimator();
-    for (let atMs = 0; atMs < 1000; atMs += 10) estimator.observeArrival(atMs);
+    for (let atMs = 0; atMs < 1000; atMs += 10) estimator.observeArrival(atMs, 500);
     expect(estimator.forecast(1000).arrivalRatePerSec).toBeCloseTo(100, 0);
     expect(estimator.forecast(4000).arrivalRatePerSec).toBe(0);
   });
 
+  it('of the last ten seconds follows more slowly, and is expected to last where arrivals have no memory', () => {
+    const estimator = new Estimator();
+    for (let atMs = 0; atMs < 10_000; atMs += 50) estimator.observeArrival(atMs, 500);
+    for (let atMs = 10_000; atMs < 12_000; atMs += 25) estimator.observeArrival(atMs, 500);
+    const { arrivalRatePerSec, steadyRatePerSec } = estimator.forecast(11_999);
+    expect(arrivalRatePerSec).toBeCloseTo(40, 0);
+    // 8 s of 20/s and 2 s of 40/s
+    expect(steadyRatePerSec).toBeCloseTo(24, 0);
+  });
+
   it('does not take the first arrivals for a flood', () => {
     const estimator = new Estimator();
-    estimator.observeArrival(0);
-    estimator.observeArrival(1);
+    estimator.observeArrival(0, 500);
+    estimator.observeArrival(1, 500);
     expect(estimator.forecast(2).arrivalRatePerSec).toBe(2 / 0.5);
   });
 });

@@ -1,51 +1,96 @@
 /*
- * The estimator turns what was observed into what to expect: the arrival rate λ. Deterministic; fed by events.
+ * The estimator turns what was observed into what to expect: arrival rates λ, and the budgets that requests come with.
+ * Deterministic; fed by events.
  */
+import { BudgetSample } from './budget-sample.js';
+import { BurstEstimator } from './burst-estimator.js';
 
 /** Mean over this long: at 20 requests/s its standard deviation is 16 % of the rate; the actual queue covers bursts. */
 const WINDOW_MS = 2000;
+/** For what changes slowly: 7 % at 20 requests/s. */
+const STEADY_WINDOW_MS = 10_000;
 const BUCKET_MS = 100;
-const BUCKETS = WINDOW_MS / BUCKET_MS;
 /** After a start, a rate over less than this would be mostly chance. */
 const MIN_OBSERVED_MS = 500;
 
 export interface Forecast {
+  /** Mean of the last two seconds. */
   readonly arrivalRatePerSec: number;
+  /** Mean of the last ten seconds. */
+  readonly steadyRatePerSec: number;
+  /** Of the next moment: the steady rate, and what is expected to last of the last moment's deviation from it. */
+  readonly expectedRatePerSec: number;
+  /** Of the latest requests. */
+  readonly budgets: BudgetSample;
 }
 
 export class Estimator {
-  readonly #counts = new Float64Array(BUCKETS);
+  readonly #recent = new WindowedRate(WINDOW_MS);
+  readonly #steady = new WindowedRate(STEADY_WINDOW_MS);
+  readonly #bursts = new BurstEstimator();
+  readonly #budgets = new BudgetSample();
+
+  /** @param budgetMs deadline − instant received */
+  observeArrival(nowMs: number, budgetMs: number): void {
+    this.#recent.observeArrival(nowMs);
+    this.#steady.observeArrival(nowMs);
+    this.#bursts.observeArrival(nowMs);
+    this.#budgets.observe(budgetMs);
+  }
+
+  forecast(nowMs: number): Forecast {
+    const steadyRatePerSec = this.#steady.ratePerSec(nowMs);
+    return {
+      arrivalRatePerSec: this.#recent.ratePerSec(nowMs),
+      steadyRatePerSec,
+      expectedRatePerSec: this.#bursts.expectedRatePerSec(nowMs, steadyRatePerSec),
+      budgets: this.#budgets,
+    };
+  }
+}
+
+/** Mean arrival rate over a sliding window, in buckets. */
+class WindowedRate {
+  readonly #windowMs: number;
+  readonly #counts: Float64Array;
   #bucket = -1;
   #firstAtMs: number | null = null;
   #total = 0;
 
+  /** @param windowMs a multiple of the bucket */
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+    this.#counts = new Float64Array(windowMs / BUCKET_MS);
+  }
+
   observeArrival(nowMs: number): void {
     this.#advance(nowMs);
     this.#firstAtMs ??= nowMs;
-    this.#counts[this.#bucket % BUCKETS]! += 1;
+    this.#counts[this.#bucket % this.#counts.length]! += 1;
     this.#total += 1;
   }
 
-  forecast(nowMs: number): Forecast {
-    if (this.#firstAtMs === null) return { arrivalRatePerSec: 0 };
+  ratePerSec(nowMs: number): number {
+    if (this.#firstAtMs === null) return 0;
     this.#advance(nowMs);
-    // The window ends inside the current bucket, so it covers slightly less than WINDOW_MS.
-    const coveredMs = WINDOW_MS - BUCKET_MS + (nowMs - this.#bucket * BUCKET_MS);
+    // The window ends inside the current bucket, so it covers slightly less than its length.
+    const coveredMs = this.#windowMs - BUCKET_MS + (nowMs - this.#bucket * BUCKET_MS);
     const observedMs = Math.max(MIN_OBSERVED_MS, Math.min(coveredMs, nowMs - this.#firstAtMs));
-    return { arrivalRatePerSec: (this.#total / observedMs) * 1000 };
+    return (this.#total / observedMs) * 1000;
   }
 
   #advance(nowMs: number): void {
+    const buckets = this.#counts.length;
     const bucket = Math.floor(nowMs / BUCKET_MS);
-    if (this.#bucket < 0 || bucket - this.#bucket >= BUCKETS) {
+    if (this.#bucket < 0 || bucket - this.#bucket >= buckets) {
       this.#counts.fill(0);
       this.#total = 0;
       this.#bucket = bucket;
     }
     while (this.#bucket < bucket) {
       this.#bucket += 1;
-      this.#total -= this.#counts[this.#bucket % BUCKETS]!;
-      this.#counts[this.#bucket % BUCKETS] = 0;
+      this.#total -= this.#counts[this.#bucket % buckets]!;
+      this.#counts[this.#bucket % buckets] = 0;
     }
   }
 }

@@ -18,6 +18,8 @@ export interface PlannerView {
   /** Allocations on which batches may run. */
   readonly limits: AllocationLimits;
   readonly current: Plan;
+  /** Typical time from the request for a resize to its being in force. */
+  readonly resizeDelayMs: number;
   /** Read now; null where the platform has none. */
   readonly readCounters: () => CpuCounters | null;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
+import { aForecast } from '../../test/fixtures/planner-views.js';
 import type { PlannerView } from './planner.js';
 import { eventPlanner, paperPlanner, remainingMs } from './program-planner.js';
 
@@ -23,9 +24,10 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     models: [TEN_MS_EACH],
     inFlightModel: null,
     arrivalModel: TEN_MS_EACH,
-    forecast: { arrivalRatePerSec: 0 },
+    forecast: aForecast(0),
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },
+    resizeDelayMs: 0.1,
     readCounters: () => null,
     ...overrides,
   };
@@ -71,14 +73,14 @@ describe('the planner that solves the program', () => {
 
   it('says that it is the arrivals where only they are too many', () => {
     // h = c/10 ms = 400/s at 4 cores.
-    const { plan } = planner.plan(view([], { forecast: { arrivalRatePerSec: 401 } }));
+    const { plan } = planner.plan(view([], { forecast: aForecast(401) }));
     expect(plan).toMatchObject({ kind: 'infeasible', reason: 'arrival-rate', cpuMillicores: 4000 });
   });
 
   it('explains what bound it', () => {
     const boundBy = (asked: PlannerView): unknown => planner.plan(asked).plan;
     expect(boundBy(view([]))).toMatchObject({ boundBy: 'least allocation' });
-    expect(boundBy(view([], { forecast: { arrivalRatePerSec: 200 } }))).toMatchObject({
+    expect(boundBy(view([], { forecast: aForecast(200) }))).toMatchObject({
       boundBy: 'arrival rate 200.0/s',
       cpuMillicores: 2000,
     });
@@ -120,8 +122,8 @@ describe('the planner that solves the program', () => {
     expect(planner.holds(view([500], { current: infeasible }))).toBe(false);
   });
 
-  it('is the paper’s at a tick of a second and ours on events', () => {
+  it('comes at a tick of a second, as the paper’s, or whenever something happens', () => {
     expect(paperPlanner('cpu')).toMatchObject({ name: 'paper', tickMs: 1000, isEventDriven: false });
-    expect(planner).toMatchObject({ name: 'sponge', isEventDriven: true });
+    expect(planner).toMatchObject({ name: 'program', isEventDriven: true });
   });
 });

@@ -48,7 +48,7 @@ export class LoadShedder {
       dueAtMs: entry.request.dueAtMs,
       classIndex: table.indexOf(entry),
     }));
-    const freeAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs');
+    const freeAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
     for (const sequence of decideShedding({ work, models: table.models, freeAtMs, maxMillicores, maxBatchSize })) {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued') continue;

@@ -31,7 +31,7 @@ export function decideShedding(view: OverloadView): readonly number[] {
     freeAtMs: view.freeAtMs,
     dueAtMs: work.map((request) => request.dueAtMs),
     maxBatchSize: view.maxBatchSize,
-    latencyMs: (batchSize) => model.plannedLatencyMs(batchSize, maxMillicores),
+    latencyMs: (batchSize) => model.predictedLatencyMs(batchSize, maxMillicores),
   });
   return lost.map((index) => work[index]!.sequence);
 }
@@ -39,7 +39,7 @@ export function decideShedding(view: OverloadView): readonly number[] {
 function shedMixed(view: OverloadView): readonly number[] {
   const costsMs = view.models.map((model) => {
     const batchSize = view.maxBatchSize;
-    return model.plannedLatencyMs(batchSize, view.maxMillicores) / batchSize;
+    return model.predictedLatencyMs(batchSize, view.maxMillicores) / batchSize;
   });
   const kept: OverloadView['work'][number][] = [];
   const shed: number[] = [];

@@ -1,6 +1,7 @@
 import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
+import { pricedPlanner } from '../controlplane/priced-planner.js';
 import { staticPlanner } from '../controlplane/baselines/static.js';
 import { themisPlanner } from '../controlplane/baselines/themis-hybrid.js';
 import { vpaPlanner } from '../controlplane/baselines/vpa.js';
@@ -106,14 +107,19 @@ function fixed(setup: ScenarioSetup, cores: number, batchSize: number): CpuRule 
 
 const KINDS: Readonly<Record<string, PolicyKind>> = {
   sponge: {
-    title: 'ours: plans the actual queue whenever something happens',
+    title: 'ours: a price on the worker’s time, the actual queue, each batch with its cores',
     dispatch: OURS,
-    cpu: () => ({ planner: eventPlanner('cpu') }),
+    cpu: () => ({ planner: pricedPlanner('cpu') }),
   },
   'sponge-latency': {
     title: 'ours with --prefer latency',
     dispatch: OURS,
-    cpu: () => ({ planner: eventPlanner('latency') }),
+    cpu: () => ({ planner: pricedPlanner('latency') }),
+  },
+  program: {
+    title: "the paper's program on the actual queue, whenever something happens",
+    dispatch: OURS,
+    cpu: () => ({ planner: eventPlanner('cpu') }),
   },
   paper: {
     title: "the paper's program, once a second, on the actual queue",

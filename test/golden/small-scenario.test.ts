@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { eventPlanner } from '../../src/controlplane/program-planner.js';
+import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
 import { edfPolicy } from '../../src/dataplane/policy.js';
 import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
 import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
@@ -46,7 +46,7 @@ function runSmallScenario(): string {
     clock,
     workers,
     scaler,
-    policy: { name: 'sponge', dispatch: edfPolicy, planner: eventPlanner('cpu'), isAllocationFixed: false },
+    policy: { name: 'sponge', dispatch: edfPolicy, planner: pricedPlanner('cpu'), isAllocationFixed: false },
     models: modelsOf({ predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs }),
     config: {
       queueLimits: { maxRequests: 100, maxBytes: 10_000 },

@@ -1,5 +1,6 @@
 import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { eventPlanner, paperPlanner } from '../../src/controlplane/program-planner.js';
+import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
+import { paperPlanner } from '../../src/controlplane/program-planner.js';
 import { edfPolicy } from '../../src/dataplane/policy.js';
 import type { Event } from '../../src/domain/event.js';
 import type { LatencyModel } from '../../src/domain/latency.js';
@@ -114,7 +115,7 @@ export function faultyRun(options: RunOptions): RunReport {
     policy: {
       name: options.planner,
       dispatch: edfPolicy,
-      planner: options.planner === 'sponge' ? eventPlanner('cpu') : paperPlanner('cpu'),
+      planner: options.planner === 'sponge' ? pricedPlanner('cpu') : paperPlanner('cpu'),
       isAllocationFixed: false,
     },
     models: { isProvisional: false, forClass, observe: () => undefined, relax: () => undefined },

@@ -16,6 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** What each bench has to show, as the beginning of a row's name; each at least once. */
 const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   solver: ['steady', 'burst', 'mixed'].map((load) => `planning decision, queue of 64, ${load}`),
+  planner: ["default planner's decision, queue of 64, p50", "default planner's decision, queue of 64, p99"],
   queue: ['queue push', 'queue pop'],
   'added-time': ['added time p50, 602 KB in, 4 KB back, REST binary', 'added time p50, 602 KB in, 4 KB back, gRPC raw'],
   throughput: ['tiny model, REST JSON'],
@@ -24,7 +25,7 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   refusal: ['infeasible', 'expired'].map((kind) => `answer to an ${kind} request, p99`),
   memory: ['gRPC', 'REST'].map((protocol) => `router memory, 300 queued requests, ${protocol}`),
   start: ['start with a stored profile', 'start without a profile'],
-  planes: ['simulated, static', 'simulated, sponge'],
+  simulation: ['simulated, static', 'simulated, sponge'],
 };
 
 describe('npm run bench -- --tiny', () => {

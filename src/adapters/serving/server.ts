@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
-import { eventPlanner, paperPlanner, type Preference } from '../../controlplane/program-planner.js';
+import { pricedPlanner } from '../../controlplane/priced-planner.js';
+import { paperPlanner, type Preference } from '../../controlplane/program-planner.js';
 import { staticPlanner } from '../../controlplane/baselines/static.js';
 import { edfPolicy } from '../../dataplane/policy.js';
 import type { AllocationLimits } from '../../domain/plan.js';
@@ -271,7 +272,7 @@ function policyOf(choice: PolicyChoice, limits: AllocationLimits): Policy {
     case 'paper':
       return { name: 'paper', dispatch: edfPolicy, planner: paperPlanner(choice.prefer), isAllocationFixed: false };
     case 'sponge':
-      return { name: 'sponge', dispatch: edfPolicy, planner: eventPlanner(choice.prefer), isAllocationFixed: false };
+      return { name: 'sponge', dispatch: edfPolicy, planner: pricedPlanner(choice.prefer), isAllocationFixed: false };
   }
 }
 

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { aForecast, plannerView } from '../../test/fixtures/planner-views.js';
+import type { LatencyModel } from '../domain/latency.js';
+import type { Plan } from '../domain/plan.js';
+import type { BatchInFlight, QueueSnapshot } from '../domain/queue-snapshot.js';
+import type { PlannerView } from './planner.js';
+import { pricedPlanner } from './priced-planner.js';
+
+/** l(b, c) = (100·b)/c + 20·b + 20 ms, planned as predicted. */
+const latencyMs = (batchSize: number, cpuMillicores: number): number =>
+  (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
+const MODEL: LatencyModel = { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
+const CLASS = { key: 'x', elementCount: 1 };
+
+function view(
+  dueAtMs: readonly number[],
+  fields: Omit<Partial<PlannerView>, 'snapshot'> & { readonly snapshot?: Partial<QueueSnapshot> } = {},
+): PlannerView {
+  return plannerView({
+    models: [MODEL],
+    arrivalModel: MODEL,
+    forecast: aForecast(5),
+    limits: { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 },
+    ...fields,
+    snapshot: {
+      work: dueAtMs.map((due) => ({ dueAtMs: due, classIndex: 0 })),
+      sequences: dueAtMs.map((_, index) => 100 + index),
+      classes: dueAtMs.length === 0 ? [] : [CLASS],
+      maxBatchSize: 4,
+      ...fields.snapshot,
+    },
+  });
+}
+
+const RUNNING: BatchInFlight = { shapeClass: CLASS, batchSize: 2, threadCount: 2, progress: 0.5 };
+const IN_FORCE: Plan = { kind: 'feasible', instances: 1, cpuMillicores: 2000, batchSize: 2, boundBy: 'test' };
+
+/** A batch of two is half done on two cores: 160 / 2 = 80 ms are left. */
+function whileRunning(dueAtMs: readonly number[], current: Plan = IN_FORCE): PlannerView {
+  return view(dueAtMs, { current, inFlightModel: MODEL, snapshot: { inFlight: RUNNING } });
+}
+
+describe('the priced planner', () => {
+  const planner = pricedPlanner('cpu');
+
+  it('gives a free worker a batch at once, on as little as the deadline and the price allow', () => {
+    // One request in 125 ms, 5 ms of margin: 100/c + 40 ≤ 120 → c = 1.25, in steps 1.3; the price of 5/s is below.
+    const { plan } = planner.plan(view([125]));
+    expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 1300, batchSize: 1 });
+    expect(plan).toMatchObject({ boundBy: 'deadline of request 100 in 125 ms' });
+  });
+
+  it('plans again whenever a request finds the worker free', () => {
+    expect(planner.holds(view([1000]))).toBe(false);
+    expect(planner.holds(view([]))).toBe(true);
+  });
+
+  it('lets a running batch run: what arrives is met afterwards', () => {
+    // 80 ms left; then 100/16 + 40 = 46 ms at the most cores
+    expect(planner.holds(whileRunning([80 + 47 + 5]))).toBe(true);
+    expect(planner.plan(whileRunning([500])).plan).toMatchObject({ cpuMillicores: 2000, boundBy: 'batch in flight' });
+  });
+
+  it('grants everything and lets the data plane shed where it cannot be met afterwards', () => {
+    // Four in 125 ms at the most cores, then four more: 80 + 125 + 125 > 300
+    const crowd = whileRunning([300, 300, 300, 300, 300, 300, 300, 300]);
+    expect(planner.holds(crowd)).toBe(false);
+    expect(planner.plan(crowd).plan).toEqual({
+      kind: 'infeasible',
+      instances: 1,
+      cpuMillicores: 16_000,
+      batchSize: 4,
+      reason: 'deadlines',
+    });
+  });
+
+  it('sets aside what nothing can save, and plans the rest as if it were not there', () => {
+    const { plan, hopeless } = planner.plan(view([30, 1000]));
+    expect(hopeless).toEqual([0]);
+    expect(plan).toEqual(planner.plan(view([1000])).plan);
+  });
+
+  it('takes the least while nobody waits', () => {
+    expect(planner.plan(view([])).plan).toMatchObject({ cpuMillicores: 1000, boundBy: 'idle' });
+    expect(planner.plan(whileRunning([])).plan).toMatchObject({ cpuMillicores: 2000 });
+  });
+
+  it('holds what sustains the load where a resize takes longer than a batch can wait', () => {
+    const slow = { resizeDelayMs: 1000, forecast: aForecast(20) };
+    // c_r = 4 at 20/s (400/c + 100 = 200 ms for four); √1.6 × 4 = 5.06, and the step above
+    expect(planner.plan(view([], slow)).plan.cpuMillicores).toBe(5100);
+    expect(planner.plan(view([5000], slow)).plan.cpuMillicores).toBeGreaterThanOrEqual(5100);
+  });
+
+  it('leaves a queue of several shape classes to the program', () => {
+    const mixed = view([300, 300], {
+      models: [MODEL, MODEL],
+      snapshot: {
+        work: [{ dueAtMs: 300, classIndex: 0 }, { dueAtMs: 300, classIndex: 1 }], // prettier-ignore
+        classes: [CLASS, { key: 'y', elementCount: 1 }],
+      },
+    });
+    const { plan } = planner.plan(mixed);
+    expect(plan).toMatchObject({ kind: 'feasible' });
+    expect(planner.holds({ ...mixed, current: plan })).toBe(true);
+  });
+
+  it('answers earlier for more CPU with --prefer latency', () => {
+    const queue = [900, 900, 900];
+    const cautious = pricedPlanner('latency').plan(view(queue)).plan;
+    const thrifty = planner.plan(view(queue)).plan;
+    expect(latencyMs(cautious.batchSize, cautious.cpuMillicores)).toBeLessThan(
+      latencyMs(thrifty.batchSize, thrifty.cpuMillicores),
+    );
+  });
+
+  it('decides the same for the same view', () => {
+    const asked = view([200, 400, 900], { forecast: aForecast(12, [100, 500, 900]) });
+    expect(planner.plan(asked)).toEqual(pricedPlanner('cpu').plan(asked));
+  });
+});

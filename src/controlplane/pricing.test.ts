@@ -1,0 +1,164 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { aForecast } from '../../test/fixtures/planner-views.js';
+import type { LatencyModel } from '../domain/latency.js';
+import { cheapestBatch, meetsBehind, steadyMillicores, type BatchQuestion } from './pricing.js';
+import { allocationAt, stepCount } from './solver.js';
+
+/** l(b, c) = (100·b)/c + 20·b + 20 ms; a tenth more is planned with. */
+const MODEL: LatencyModel = {
+  predictedLatencyMs: latencyMs,
+  plannedLatencyMs: (batchSize, cpuMillicores) => 1.1 * latencyMs(batchSize, cpuMillicores),
+};
+function latencyMs(batchSize: number, cpuMillicores: number): number {
+  return (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
+}
+
+function question(dueAtMs: readonly number[], ratePerSec: number, fields: Partial<BatchQuestion> = {}): BatchQuestion {
+  return {
+    nowMs: 0,
+    dueAtMs,
+    model: MODEL,
+    limits: { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 },
+    maxBatchSize: 4,
+    ...aForecast(ratePerSec),
+    safety: 1,
+    ...fields,
+  };
+}
+
+describe('the price of the worker’s time', () => {
+  it('is such that a full batch on the priced allocation just sustains the load', () => {
+    // Four in l(4, c) = 400/c + 100 ms at 20/s: 200 ms, so c = 4 and l = 200.
+    const choice = cheapestBatch(question([5000, 5000, 5000, 5000], 20))!;
+    expect(choice).toEqual({ cpuMillicores: 4000, batchSize: 4, boundBy: 'price' });
+    expect((4 * 1000) / latencyMs(choice.batchSize, choice.cpuMillicores)).toBe(20);
+  });
+
+  it('buys √κ times the cores for safety', () => {
+    expect(cheapestBatch(question([5000, 5000, 5000, 5000], 20, { safety: 2.25 }))!.cpuMillicores).toBe(6000);
+  });
+
+  it('runs a single request slowly where nothing presses, and starts it at once', () => {
+    expect(cheapestBatch(question([5000], 1))).toMatchObject({ cpuMillicores: 1000, batchSize: 1, boundBy: 'price' });
+  });
+
+  it('counts what the queue itself asks for, whatever arrives', () => {
+    const idle = cheapestBatch(question([5000], 1))!;
+    const pressed = cheapestBatch(question([400, 400, 400, 400, 400, 400, 400, 400], 1))!;
+    expect(pressed.cpuMillicores).toBeGreaterThan(idle.cpuMillicores);
+  });
+
+  it('gives a fixed allocation where there is only one', () => {
+    const limits = { minMillicores: 2000, maxMillicores: 2000, stepMillicores: 100 };
+    expect(cheapestBatch(question([5000, 5000], 5, { limits }))!.cpuMillicores).toBe(2000);
+  });
+});
+
+describe('the cheapest batch', () => {
+  it('meets its head by the planned latency', () => {
+    // alone: 1.1 · (100/c + 40) ≤ 60 → c ≥ 6.88
+    const choice = cheapestBatch(question([60], 1))!;
+    expect(choice).toEqual({ cpuMillicores: 6900, batchSize: 1, boundBy: 'head' });
+  });
+
+  it('meets the queue behind it', () => {
+    const dueAtMs = [1000, 230, 1000].sort((a, b) => a - b);
+    const choice = cheapestBatch(question(dueAtMs, 1, { maxBatchSize: 1 }))!;
+    expect(choice.batchSize).toBe(1);
+    expect(
+      meetsBehind(
+        question(dueAtMs, 1, { maxBatchSize: 1 }),
+        1,
+        latencyMs(1, choice.cpuMillicores),
+        choice.cpuMillicores,
+      ),
+    ).toBe(true);
+  });
+
+  it('does not exist where the largest allocation cannot meet everything', () => {
+    expect(cheapestBatch(question([40], 1))).toBeNull();
+    expect(
+      cheapestBatch(
+        question(
+          Array.from({ length: 40 }, () => 300),
+          1,
+        ),
+      ),
+    ).toBeNull();
+  });
+
+  it('runs faster where arrivals with tight budgets would be lost meanwhile', () => {
+    const calm = cheapestBatch(question([5000, 5000], 10))!;
+    const tight = cheapestBatch(question([5000, 5000], 10, aForecast(10, [150, 150, 150])))!;
+    expect(tight.cpuMillicores / tight.batchSize).toBeGreaterThan(calm.cpuMillicores / calm.batchSize);
+  });
+
+  const anInstance = fc.record({
+    dueAtMs: fc
+      .array(fc.integer({ min: 50, max: 2000 }), { minLength: 1, maxLength: 20 })
+      .map((due) => due.sort((a, b) => a - b)),
+    ratePerSec: fc.double({ min: 0, max: 60, noNaN: true }),
+    maxBatchSize: fc.integer({ min: 1, max: 8 }),
+    safety: fc.constantFrom(1, 1.6, 6),
+  });
+
+  it('never gives up a queue that some batch at the largest allocation would serve, and is always feasible itself', () => {
+    fc.assert(
+      fc.property(anInstance, ({ dueAtMs, ratePerSec, maxBatchSize, safety }) => {
+        const asked = question(dueAtMs, ratePerSec, { maxBatchSize, safety });
+        const isFeasible = (batchSize: number, cpuMillicores: number): boolean =>
+          MODEL.plannedLatencyMs(batchSize, cpuMillicores) <= dueAtMs[0]! &&
+          meetsBehind(asked, batchSize, MODEL.predictedLatencyMs(batchSize, cpuMillicores), cpuMillicores);
+        const choice = cheapestBatch(asked);
+        const sizes = Array.from({ length: Math.min(maxBatchSize, dueAtMs.length) }, (_, index) => index + 1);
+        expect(choice !== null).toBe(sizes.some((size) => isFeasible(size, 16_000)));
+        if (choice !== null) expect(isFeasible(choice.batchSize, choice.cpuMillicores)).toBe(true);
+      }),
+    );
+  });
+
+  it('is no dearer than any other feasible one at its price: exhaustive search finds none', () => {
+    fc.assert(
+      fc.property(anInstance, ({ dueAtMs, ratePerSec, maxBatchSize }) => {
+        // Without losses, on which the search may stop at the first rise.
+        const asked = question(dueAtMs, ratePerSec, { maxBatchSize });
+        const choice = cheapestBatch(asked);
+        if (choice === null) return;
+        const price = exhaustivePrice(asked);
+        const cost = (batchSize: number, cpuMillicores: number): number =>
+          ((cpuMillicores / 1000 + price) * latencyMs(batchSize, cpuMillicores)) / batchSize;
+        let least = Infinity;
+        for (let batchSize = 1; batchSize <= Math.min(maxBatchSize, dueAtMs.length); batchSize++) {
+          for (let step = 0; step < stepCount(asked.limits); step++) {
+            const c = allocationAt(asked.limits, step);
+            const meets =
+              MODEL.plannedLatencyMs(batchSize, c) <= dueAtMs[0]! &&
+              meetsBehind(asked, batchSize, latencyMs(batchSize, c), c);
+            if (meets) least = Math.min(least, cost(batchSize, c));
+          }
+        }
+        // The priced allocation is rounded down to a step: one step of 0.1 core from the optimum costs next to nothing.
+        expect(cost(choice.batchSize, choice.cpuMillicores)).toBeLessThanOrEqual(least * 1.01);
+      }),
+    );
+  });
+});
+
+/** κ·c_r²·B/A with A = 100·b, B = 20·b + 20: the definition, for κ = 1. */
+function exhaustivePrice({ dueAtMs, maxBatchSize, steadyRatePerSec }: BatchQuestion): number {
+  const wanted = dueAtMs.map((due, index) => (index + 1) / due);
+  const ratePerMs = Math.max(steadyRatePerSec / 1000, ...wanted);
+  const shared = 100 * maxBatchSize;
+  const single = 20 * maxBatchSize + 20;
+  const spare = maxBatchSize - single * ratePerMs;
+  const cores = spare <= 0 ? 16 : Math.min(16, (shared * ratePerMs) / spare);
+  return (cores * cores * single) / shared;
+}
+
+describe('the steady allocation', () => {
+  it('sustains the load', () => {
+    // c = 4 as above, and the next step
+    expect(steadyMillicores(question([], 20))).toBe(4100);
+  });
+});
