@@ -10,17 +10,19 @@ export class BudgetSample {
   readonly #latestMs = new Float64Array(SAMPLE_SIZE);
   #count = 0;
   #next = 0;
-  /** Ascending, and the sums of its beginnings; made when asked for after a change. */
+  /** Ascending, and the sums of its beginnings; those made when asked for after a change. */
   readonly #sortedMs = new Float64Array(SAMPLE_SIZE);
   readonly #sumsBefore = new Float64Array(SAMPLE_SIZE + 1);
-  #isSorted = false;
+  /** Observed since it was asked last. */
+  #unsorted = 0;
+  /** What `#sortedMs` holds, by age as in `#latestMs`. */
+  readonly #knownMs = new Float64Array(SAMPLE_SIZE);
 
   /** @param budgetMs deadline − instant received; may be negative */
   observe(budgetMs: number): void {
     this.#latestMs[this.#next] = budgetMs;
     this.#next = (this.#next + 1) % SAMPLE_SIZE;
-    this.#count = Math.min(SAMPLE_SIZE, this.#count + 1);
-    this.#isSorted = false;
+    this.#unsorted = Math.min(SAMPLE_SIZE, this.#unsorted + 1);
   }
 
   /**
@@ -31,9 +33,9 @@ export class BudgetSample {
    * A budget B is lost in the first runMs + aloneMs − B of the run. O(log n).
    */
   lostMs(runMs: number, aloneMs: number): number {
+    this.#sort();
     const count = this.#count;
     if (count === 0) return 0;
-    this.#sort();
     // Budgets up to aloneMs are lost whenever they come, those from runMs + aloneMs on never.
     const always = this.#below(aloneMs);
     const ever = this.#below(runMs + aloneMs);
@@ -42,13 +44,16 @@ export class BudgetSample {
     return (always * runMs + partial * (runMs + aloneMs) - partialSumMs) / count;
   }
 
+  /** Takes in what came since it was asked last. Each takes the place of the one it replaces, which wanders to where it belongs. */
   #sort(): void {
-    if (this.#isSorted) return;
-    const sorted = this.#sortedMs.subarray(0, this.#count);
-    sorted.set(this.#latestMs.subarray(0, this.#count));
-    sorted.sort();
-    for (let i = 0; i < sorted.length; i++) this.#sumsBefore[i + 1] = this.#sumsBefore[i]! + sorted[i]!;
-    this.#isSorted = true;
+    if (this.#unsorted === 0) return;
+    for (; this.#unsorted > 0; this.#unsorted--) {
+      const index = (this.#next + SAMPLE_SIZE - this.#unsorted) % SAMPLE_SIZE;
+      const place = index < this.#count ? this.#below(this.#knownMs[index]!) : this.#count++;
+      this.#knownMs[index] = this.#latestMs[index]!;
+      insert(this.#sortedMs, this.#count, place, this.#knownMs[index]);
+    }
+    for (let i = 0; i < this.#count; i++) this.#sumsBefore[i + 1] = this.#sumsBefore[i]! + this.#sortedMs[i]!;
   }
 
   /** How many of the sample are less. */
@@ -62,4 +67,11 @@ export class BudgetSample {
     }
     return low;
   }
+}
+
+function insert(sorted: Float64Array, count: number, freePlace: number, value: number): void {
+  let place = freePlace;
+  for (; place > 0 && sorted[place - 1]! > value; place--) sorted[place] = sorted[place - 1]!;
+  for (; place < count - 1 && sorted[place + 1]! < value; place++) sorted[place] = sorted[place + 1]!;
+  sorted[place] = value;
 }

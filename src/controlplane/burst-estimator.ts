@@ -19,7 +19,9 @@ export class BurstEstimator {
   #next = 0;
   #binEndAtMs: number | null = null;
   #open = 0;
+  /** Made when asked for after a bin has closed. */
   #persistence = 0;
+  #isStale = false;
 
   observeArrival(nowMs: number): void {
     this.#advance(nowMs);
@@ -32,6 +34,10 @@ export class BurstEstimator {
    */
   expectedRatePerSec(nowMs: number, steadyRatePerSec: number): number {
     this.#advance(nowMs);
+    if (this.#isStale) {
+      this.#persistence = this.#correlation();
+      this.#isStale = false;
+    }
     if (this.#persistence === 0) return steadyRatePerSec;
     const lastCount = this.#counts[(this.#next + BINS - 1) % BINS]!;
     const lastRatePerSec = (lastCount * 1000) / BIN_MS;
@@ -50,7 +56,7 @@ export class BurstEstimator {
       this.#filled = Math.min(BINS, this.#filled + 1);
     }
     this.#binEndAtMs += passed * BIN_MS;
-    this.#persistence = this.#correlation();
+    this.#isStale = true;
   }
 
   /** Of neighbouring bins; in 0 … 1. */
@@ -58,22 +64,18 @@ export class BurstEstimator {
     const count = this.#filled;
     if (count < MIN_BINS) return 0;
     let mean = 0;
-    for (let i = 0; i < count; i++) mean += this.#countAt(i) / count;
+    const oldest = (this.#next + BINS - count) % BINS;
+    for (let i = 0, at = oldest; i < count; i++, at = at === BINS - 1 ? 0 : at + 1) mean += this.#counts[at]! / count;
     let variance = 0;
     let covariance = 0;
     let before = 0;
-    for (let i = 0; i < count; i++) {
-      const deviation = this.#countAt(i) - mean;
+    for (let i = 0, at = oldest; i < count; i++, at = at === BINS - 1 ? 0 : at + 1) {
+      const deviation = this.#counts[at]! - mean;
       variance += deviation * deviation;
       if (i > 0) covariance += deviation * before;
       before = deviation;
     }
     const correlation = variance === 0 ? 0 : covariance / variance;
     return correlation > SIGNIFICANT / Math.sqrt(count) ? correlation : 0;
-  }
-
-  /** The oldest first. */
-  #countAt(index: number): number {
-    return this.#counts[(this.#next + BINS - this.#filled + index) % BINS]!;
   }
 }

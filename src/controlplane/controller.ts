@@ -75,6 +75,7 @@ export class Controller {
   readonly #config: ControllerConfig;
   readonly #emit: (event: Event) => void;
   readonly #estimator = new Estimator();
+  readonly #readCounters = (): ReturnType<Scaler['readCounters']> => this.#scaler.readCounters();
 
   #plane: ControlledPlane | null = null;
   #plan: Plan;
@@ -274,7 +275,7 @@ export class Controller {
       limits: this.#config.limits,
       current: this.#plan,
       resizeDelayMs: this.#scaler.expectedDelayMs,
-      readCounters: () => this.#scaler.readCounters(),
+      readCounters: this.#readCounters,
     };
   }
 

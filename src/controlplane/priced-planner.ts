@@ -41,7 +41,7 @@ export function pricedPlanner(prefer: Preference): Planner {
 function planOneClass(view: PlannerView, safety: number): PlanDecision {
   const { snapshot, limits, current } = view;
   const hopeless = hopelessOf(view);
-  const question = questionOf(view, new Set(hopeless), safety);
+  const question = questionOf(view, hopeless.length === 0 ? NOBODY : new Set(hopeless), safety);
   if (question === null) return { plan: resting(view, safety), hopeless };
   if (snapshot.inFlight !== null) {
     return { plan: canCatchUp(view, question) ? keeping(view, current) : infeasible(view), hopeless };
@@ -98,7 +98,11 @@ function hopelessOf(view: PlannerView): number[] {
   if (snapshot.work.length === 0) return [];
   const finishAtMs =
     view.nowMs + inFlightMs(view, limits.maxMillicores) + models[0]!.plannedLatencyMs(1, limits.maxMillicores);
-  return [...snapshot.work.keys()].filter((index) => finishAtMs > snapshot.work[index]!.dueAtMs);
+  const hopeless: number[] = [];
+  for (let index = 0; index < snapshot.work.length; index++) {
+    if (finishAtMs > snapshot.work[index]!.dueAtMs) hopeless.push(index);
+  }
+  return hopeless;
 }
 
 /** Is everything met if the largest allocation is granted as soon as the running batch ends? */

@@ -20,6 +20,7 @@ import type { HeldRequests, QueueView } from './held-requests.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
 import { RunningBatch } from './running-batch.js';
+import { removeFrom } from './short-list.js';
 import type { BatchResult, WorkerPool, WorkerPoolEvent } from './worker-pool.js';
 
 export interface DispatcherConfig {
@@ -55,7 +56,7 @@ export class Dispatcher {
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
   readonly #hangWatch: HangWatch;
-  readonly #running = new Map<number, RunningBatch>();
+  readonly #running: RunningBatch[] = [];
   /** Members of a batch that broke with its worker, until it is known when the worker is back. */
   #broken: QueueEntry[] = [];
 
@@ -92,13 +93,13 @@ export class Dispatcher {
   }
 
   get isRunning(): boolean {
-    return this.#running.size > 0;
+    return this.#running.length > 0;
   }
 
   /** Threads of the batch that is running now, 0 when none is. */
   get runningThreads(): number {
     let threads = 0;
-    for (const batch of this.#running.values()) threads = Math.max(threads, batch.threadCount);
+    for (const batch of this.#running) threads = Math.max(threads, batch.threadCount);
     return threads;
   }
 
@@ -108,14 +109,14 @@ export class Dispatcher {
   }
 
   inFlight(nowMs: number): BatchInFlight | null {
-    const [batch] = this.#running.values();
+    const [batch] = this.#running;
     return batch?.snapshot(nowMs) ?? null;
   }
 
   /** Time that running batches still need at the largest allocation. */
   inFlightRemainingMs(nowMs: number, quantile: keyof LatencyModel): number {
     let remainingMs = 0;
-    for (const batch of this.#running.values()) {
+    for (const batch of this.#running) {
       const totalMs = batch.members[0]!.model[quantile](batch.size, this.#config.maxMillicores);
       remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.progress(nowMs)) * totalMs);
     }
@@ -144,7 +145,7 @@ export class Dispatcher {
     const nowMs = this.#clock.nowMs();
     this.#cpuMillicores = cpuMillicores;
     this.#isGrowthPending = false;
-    for (const batch of this.#running.values()) batch.resize(nowMs, cpuMillicores);
+    for (const batch of this.#running) batch.resize(nowMs, cpuMillicores);
     this.#dispatch();
   }
 
@@ -213,7 +214,7 @@ export class Dispatcher {
   }
 
   #canStart(): boolean {
-    const isFree = this.#running.size < this.#workers.instanceCount;
+    const isFree = this.#running.length < this.#workers.instanceCount;
     const isAllowed = this.#isWorkerReady && !this.#isGrowthPending && !this.#isLeased;
     return isFree && isAllowed && this.#held.queueDepth > 0;
   }
@@ -229,7 +230,7 @@ export class Dispatcher {
     const cpuMillicores = this.#cpuMillicores;
     const threadCount = this.#threadsFor(cpuMillicores);
     const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
-    this.#running.set(batch.batchId, batch);
+    this.#running.push(batch);
     this.#hangWatch.watch(batch);
     this.#emit({
       kind: 'batch-started',
@@ -257,7 +258,7 @@ export class Dispatcher {
 
   #onDone(batch: RunningBatch, result: BatchResult): void {
     const nowMs = this.#clock.nowMs();
-    this.#running.delete(batch.batchId);
+    removeFrom(this.#running, batch);
     this.#hangWatch.forget(batch);
     const isMeasured = result.kind === 'completed' && !this.#models.isProvisional;
     const actualToPredicted = isMeasured ? batch.progress(nowMs) : null;
@@ -379,14 +380,9 @@ function stagedHead(queue: QueueView, table: ClassTable, isEligible: (entry: Que
   const candidates: Candidate[] = [];
   for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
     if (!entry.isStaged || !isEligible(entry)) continue;
-    candidates.push({
-      sequence: entry.sequence,
-      dueAtMs: entry.request.dueAtMs,
-      admittedAtMs: entry.admittedAtMs,
-      classIndex: table.indexOf(entry),
-      byteCount: entry.byteCount,
-      mustRunAlone: entry.isRetry,
-    });
+    const classIndex = table.indexOf(entry);
+    const isPlain = classIndex === 0 && !entry.isRetry;
+    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone: entry.isRetry });
     if (candidates.length === CANDIDATE_LIMIT) break;
   }
   return candidates;

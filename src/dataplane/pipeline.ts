@@ -41,6 +41,7 @@ export class Pipeline {
   readonly #held: HeldRequests;
   readonly #dispatcher: Dispatcher;
   readonly #shedder: LoadShedder;
+  readonly #backlogMs = (): number => this.#shedder.backlogMs(this.#clock.nowMs());
   #isDraining = false;
 
   constructor(options: PipelineOptions) {
@@ -86,7 +87,6 @@ export class Pipeline {
     const nowMs = this.#clock.nowMs();
     this.#emit({ kind: 'request-received', atMs: nowMs, request });
     const model = this.#models.forClass(request.shapeClass);
-    const shedder = this.#shedder;
     const decision = this.#policy.admit(nowMs, request, {
       isDraining: this.#isDraining,
       workerReadyAtMs: this.#dispatcher.readyAtMs(nowMs),
@@ -95,9 +95,7 @@ export class Pipeline {
       heldRequests: this.#held.count,
       heldBytes: this.#held.byteCount,
       limits: this.#config.queueLimits,
-      backlogMs() {
-        return shedder.backlogMs(nowMs);
-      },
+      backlogMs: this.#backlogMs,
     });
     if (decision.kind === 'refuse') {
       this.#held.report(nowMs, request, decision.outcome, onOutcome);
@@ -112,9 +110,16 @@ export class Pipeline {
       admittedAtMs: nowMs,
       model,
       onOutcome,
+      candidate: {
+        sequence: request.sequence,
+        dueAtMs: request.dueAtMs,
+        admittedAtMs: nowMs,
+        classIndex: 0,
+        byteCount: request.byteCount,
+        mustRunAlone: false,
+      },
       isStaged: false,
       isSetAside: decision.isSetAside,
-      isListed: false,
       isRetry: false,
       state: 'queued',
     };
@@ -159,7 +164,8 @@ export class Pipeline {
     const work: QueuedWork[] = [];
     const sequences: number[] = [];
     for (const entry of this.#held.queueInOrder()) {
-      work.push({ dueAtMs: entry.request.dueAtMs, classIndex: table.indexOf(entry) });
+      const classIndex = table.indexOf(entry);
+      work.push(classIndex === 0 ? entry.candidate : { ...entry.candidate, classIndex });
       sequences.push(entry.sequence);
     }
     return {

@@ -1,5 +1,6 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { Outcome } from '../domain/outcome.js';
+import type { Candidate } from './batcher.js';
 import type { AdmittedRequest, InferRequest } from '../domain/request.js';
 
 export type OnOutcome = (outcome: Outcome) => void;
@@ -20,8 +21,8 @@ export interface QueueEntry {
   isStaged: boolean;
   /** Waits behind all others. */
   isSetAside: boolean;
-  /** Not read any more: it goes once `pipeline.ts` does not set it. */
-  isListed?: boolean;
+  /** As decisions see it that know one class, or meet this one first: nearly all. Made once, as decisions are many. */
+  readonly candidate: Candidate;
   /** Was in a batch that broke: runs alone, and is not tried a third time. */
   isRetry: boolean;
   /** Where it is; `finished` once its outcome is out. */

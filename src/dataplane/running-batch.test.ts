@@ -16,6 +16,7 @@ function member(sequence: number, model = TEN_MS_EACH): QueueEntry {
     admittedAtMs: 60,
     model,
     onOutcome: () => undefined,
+    candidate: { sequence, dueAtMs: 500, admittedAtMs: 60, classIndex: 0, byteCount: 1, mustRunAlone: false },
     isStaged: true,
     isSetAside: false,
     isRetry: false,

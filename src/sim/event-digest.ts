@@ -5,8 +5,8 @@ import { outcomeName, type OutcomeName } from '../domain/outcome.js';
  * A fingerprint of an event log: two runs with the same one have done the same, event by event and bit for bit. It mixes
  * the numbers of each event, not a text of it: a simulation makes millions of them.
  *
- * Two 32-bit lanes of FNV-1a over whole words (Fowler, Noll & Vo) with different offsets; for telling runs apart, not for
- * security.
+ * Two 32-bit lanes in the manner of FNV-1a (Fowler, Noll & Vo) over whole words, one for each half of a double, the second
+ * fed by the first; for telling runs apart, not for security.
  */
 export class EventDigest {
   #low = 0x811c9dc5;
@@ -68,19 +68,14 @@ export class EventDigest {
   /** Any number; also for digests of digests, in a fixed order. */
   add(value: number): void {
     this.#float[0] = value;
-    this.#mix(this.#words[0]!);
-    this.#mix(this.#words[1]!);
+    this.#low = Math.imul(this.#low ^ this.#words[0]!, 0x01000193);
+    this.#low ^= this.#low >>> 15;
+    this.#high = Math.imul(this.#high ^ this.#words[1]! ^ this.#low, 0x85ebca6b);
+    this.#high ^= this.#high >>> 13;
   }
 
   addText(text: string): void {
     for (let i = 0; i < text.length; i++) this.add(text.charCodeAt(i));
-  }
-
-  #mix(word: number): void {
-    this.#low = Math.imul(this.#low ^ word, 0x01000193);
-    this.#low ^= this.#low >>> 15;
-    this.#high = Math.imul(this.#high ^ word, 0x85ebca6b);
-    this.#high ^= this.#high >>> 13;
   }
 }
 

@@ -1,4 +1,6 @@
 import type { Clock, Timer } from '../clock/clock.js';
+import { BySequence } from '../dataplane/by-sequence.js';
+import { removeFrom } from '../dataplane/short-list.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../dataplane/worker-pool.js';
 import type { AdmittedRequest } from '../domain/request.js';
 
@@ -56,8 +58,8 @@ export class SimulatedWorker implements WorkerPool {
   readonly scaleTo?: (instances: number) => void;
   readonly #options: SimulatedWorkerOptions;
   readonly #clock: Clock;
-  readonly #staged = new Set<number>();
-  readonly #running = new Set<Running>();
+  #staged = new BySequence<AdmittedRequest>();
+  readonly #running: Running[] = [];
   readonly #coldStarts: Timer[] = [];
   #onEvent: (event: WorkerPoolEvent) => void = () => undefined;
   #cpuMillicores: number;
@@ -102,21 +104,28 @@ export class SimulatedWorker implements WorkerPool {
     const incarnation = this.#incarnation;
     this.#clock.schedule(this.#clock.nowMs() + this.#options.stagingMs, () => {
       if (incarnation !== this.#incarnation) return;
-      this.#staged.add(request.sequence);
+      this.#staged.add(request);
       onStaged();
     });
   }
 
   unstage(sequence: number): void {
-    this.#staged.delete(sequence);
+    this.#takeStaged(sequence);
+  }
+
+  /** Whether it was staged. */
+  #takeStaged(sequence: number): boolean {
+    const request = this.#staged.get(sequence);
+    if (request !== undefined) this.#staged.delete(request);
+    return request !== undefined;
   }
 
   start(run: BatchRun, onDone: (result: BatchResult) => void): void {
     if (this.#isDownReported) throw new Error(`batch ${run.batchId} was started on a worker that is down`);
-    if (this.#running.size >= this.#readyInstances)
+    if (this.#running.length >= this.#readyInstances)
       throw new Error(`batch ${run.batchId} was started on a busy worker`);
     for (const sequence of run.sequences) {
-      const isStaged = this.#staged.has(sequence) || !this.#isUp;
+      const isStaged = this.#staged.get(sequence) !== undefined || !this.#isUp;
       if (!isStaged) throw new Error(`batch ${run.batchId} has request ${sequence}, which is not staged`);
     }
     const nowMs = this.#clock.nowMs();
@@ -129,7 +138,7 @@ export class SimulatedWorker implements WorkerPool {
       updatedAtMs: nowMs,
       timer: null,
     };
-    this.#running.add(running);
+    this.#running.push(running);
     if (this.#isUp) this.#rearm(running); // Otherwise its end is the report of the crash.
   }
 
@@ -157,11 +166,11 @@ export class SimulatedWorker implements WorkerPool {
     }
     this.#isUp = false;
     this.#incarnation += 1;
-    this.#staged.clear();
+    this.#staged = new BySequence();
     const nowMs = this.#clock.nowMs();
     this.#clock.schedule(nowMs + NEWS_MS, () => {
       const broken = [...this.#running];
-      this.#running.clear();
+      this.#running.length = 0;
       this.#isDownReported = true;
       for (const { onDone } of broken) onDone({ kind: 'worker-lost', message });
       this.#onEvent({ kind: 'lost', message, restartEstimateMs: this.#options.restartMs });
@@ -202,8 +211,8 @@ export class SimulatedWorker implements WorkerPool {
 
   #finish(running: Running): void {
     this.#advance(running);
-    this.#running.delete(running);
-    const outputs = running.run.sequences.map((sequence) => (this.#staged.delete(sequence) ? [] : null));
+    removeFrom(this.#running, running);
+    const outputs = running.run.sequences.map((sequence) => (this.#takeStaged(sequence) ? [] : null));
     // Before the dispatcher is told that an instance is free again.
     const isLeaving = this.#leavingInstances > 0;
     if (isLeaving) this.#dropInstance();
@@ -233,7 +242,7 @@ export class SimulatedWorker implements WorkerPool {
   }
 
   #releaseIdle(): void {
-    while (this.#leavingInstances > 0 && this.#running.size < this.#readyInstances) {
+    while (this.#leavingInstances > 0 && this.#running.length < this.#readyInstances) {
       this.#dropInstance();
       this.#onEvent({ kind: 'instances-changed' });
     }

@@ -31,8 +31,8 @@ const RULES: readonly (readonly [name: string, make: () => BatchingRule])[] = [
   ['greedy', () => greedy],
   ['delay of 0', () => delay({ maxQueueDelayMs: 0 })],
   ['delay of 30 ms', () => delay({ maxQueueDelayMs: 30 })],
-  ['window', () => batchWindow({ maxBatchTimeMs: 100, timeLeft: 'fixed' })],
-  ['window of the fork', () => batchWindow({ maxBatchTimeMs: 100, timeLeft: 'cumulative' })],
+  ['window', () => batchWindow({ maxBatchTimeMs: 100, timeLeft: 'fixed' }).batch],
+  ['window of the fork', () => batchWindow({ maxBatchTimeMs: 100, timeLeft: 'cumulative' }).batch],
   ['cork, untrained', () => cork({ maxLatencyMs: 500 }).batch],
   ['cork', experiencedCork],
 ];

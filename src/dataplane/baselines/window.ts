@@ -3,8 +3,9 @@
  *
  * A window opens with a request and closes when it holds `max_batch_size` requests or after `max_batch_time`; the next
  * request opens the next one. Windows do not wait for the model: behind a busy one the backlog is closed windows, small
- * ones among them, that are never merged. So windows follow from the instants of arrival alone, and are cut anew here from
- * what is queued each time the worker is free: nothing needs to be remembered.
+ * ones among them, and they stay as they closed: never merged nor cut again, whatever the plan's batch size becomes. So what
+ * was in force when each request came matters, and the rule learns that from the events; to cut what is queued with the
+ * batch size in force now would be another system wherever that size changes.
  *
  * - `fixed` is upstream since PR #2093: the time that is left is `max_batch_time` less what has passed since the opening.
  * - `cumulative` is upstream before that (issues #1936, #2065) and the Sponge authors' fork: at each arrival what has passed
@@ -13,15 +14,25 @@
  *
  * Windows are cut in order of admission, each class by itself, whatever the queue's order is; the queue's order says which
  * closed window is run first. Under FIFO that is the one that closed first, as upstream. Under EDF it is the one with the
- * earliest deadline in it.
+ * earliest deadline in it. Each retry of a broken batch is a closed window of its own.
  *
- * What this gets wrong: a request that leaves (its client went, it expired) also leaves its window, so that a window that
- * was full may open again and later ones shift; upstream would run the window without it. Beyond the candidates that a rule
- * can see, EDF may split a window; FIFO never does, since it takes whole windows from the front. And each retry of a broken
- * batch is a closed window of its own.
+ * A closed window runs once all of it is staged; others may go before it. What is not staged may also never come, set aside
+ * or, under EDF, beyond the candidates that a rule can see: so a window goes without it after `STAGING_PATIENCE_MS`, or at
+ * once where the candidates are as many as a rule can see. The rest is then a closed window by itself. Under FIFO, with
+ * one class and nothing set aside, no window is split as long as staging takes less than that.
+ *
+ * What differs: a request that leaves (its client went, it expired) leaves its window, which stays closed if it was;
+ * upstream would run it all the same. When the plan's batch size shrinks below what an open window holds, it closes at once,
+ * where upstream would take one more before it looks; one that holds exactly as many takes one more here too. What no event
+ * has told of is cut from what is queued, as if the batch size had always been that of the plan.
  */
-import type { BatchView, Candidate } from '../batcher.js';
+import type { Event } from '../../domain/event.js';
+import { CANDIDATE_LIMIT, type BatchDecision, type BatchView, type Candidate } from '../batcher.js';
+import { BySequence } from '../by-sequence.js';
 import { batchLimit, serveSetAside, type BatchingRule } from './fill-batch.js';
+
+/** For members of a closed window that are not staged, since the last one was: 200 × what a simulated input takes. A choice. */
+const STAGING_PATIENCE_MS = 100;
 
 export interface WindowOptions {
   /** `max_batch_time`, in ms. */
@@ -29,90 +40,231 @@ export interface WindowOptions {
   readonly timeLeft: 'fixed' | 'cumulative';
 }
 
-export function batchWindow(options: WindowOptions): BatchingRule {
-  return (nowMs, view) => {
-    if (view.candidates.length === 0) return serveSetAside(view);
-    const windows = cutWindows(view, options);
-    for (const candidate of view.candidates) {
-      const window = windows.get(candidate)!;
-      if (window.closesAtMs <= nowMs) return { kind: 'dispatch', sequences: window.sequences };
-    }
-    let untilMs = Infinity;
-    for (const { closesAtMs } of windows.values()) untilMs = Math.min(untilMs, closesAtMs);
-    return { kind: 'wait', untilMs };
+export interface BatchWindow {
+  readonly batch: BatchingRule;
+  readonly observe: (event: Event) => void;
+}
+
+export function batchWindow(options: WindowOptions): BatchWindow {
+  const batcher = new WindowBatcher(options);
+  return {
+    batch: (nowMs, view) => batcher.decide(nowMs, view),
+    observe: (event) => batcher.observe(event),
   };
 }
 
-/** The window of each candidate. */
-function cutWindows(view: BatchView, options: WindowOptions): Map<Candidate, Window> {
-  const bounds = { ...options, limit: batchLimit(view), maxBytes: view.maxBatchBytes };
-  const windows = new Map<Candidate, Window>();
-  const latestOfClass = new Map<number, Window>();
-  for (const candidate of [...view.candidates].sort(compareByAdmission)) {
-    if (candidate.mustRunAlone) {
-      windows.set(candidate, new Window(candidate, { ...bounds, limit: 1 }));
-      continue;
-    }
-    let window = latestOfClass.get(candidate.classIndex);
-    if (window?.join(candidate) !== true) {
-      window = new Window(candidate, bounds);
-      latestOfClass.set(candidate.classIndex, window);
-    }
-    windows.set(candidate, window);
+class WindowBatcher {
+  readonly #options: WindowOptions;
+  /** All that has been admitted and not yet started or finished. */
+  readonly #members = new BySequence<Member>();
+  /** By shape class; closed for long, perhaps. */
+  readonly #latestOfClass = new Map<string, Window>();
+  #plannedBatchSize = 1;
+  /** Memory's bounds are not in events; until a view has told, `withinMemory` alone keeps them. */
+  #maxBatchSize = CANDIDATE_LIMIT;
+  #maxBatchBytes = Infinity;
+
+  constructor(options: WindowOptions) {
+    this.#options = options;
   }
-  return windows;
+
+  observe(event: Event): void {
+    switch (event.kind) {
+      case 'planned':
+        this.#plannedBatchSize = event.plan.batchSize;
+        for (const window of this.#latestOfClass.values()) window.closeIfAbove(event.atMs, this.#room.limit);
+        return;
+      case 'request-admitted':
+        this.#admit(event.request.shapeClass.key, {
+          sequence: event.request.sequence,
+          admittedAtMs: event.atMs,
+          byteCount: event.request.byteCount,
+        });
+        return;
+      case 'batch-started':
+        for (const sequence of event.sequences) this.#forget(sequence);
+        return;
+      case 'request-finished':
+        this.#forget(event.request.sequence);
+        return;
+      default:
+        return;
+    }
+  }
+
+  decide(nowMs: number, view: BatchView): BatchDecision {
+    if (view.candidates.length === 0) return serveSetAside(view);
+    this.#maxBatchSize = Math.min(view.maxBatchSize, CANDIDATE_LIMIT);
+    this.#maxBatchBytes = view.maxBatchBytes;
+
+    let untilMs = Infinity;
+    let incomplete: readonly Arrival[] | null = null;
+    for (const [window, staged] of this.#stagedByWindow(view)) {
+      if (window.closesAtMs > nowMs) {
+        untilMs = Math.min(untilMs, window.closesAtMs);
+        continue;
+      }
+      if (staged.length === window.size) return dispatchOf(view, staged);
+      const goesAtMs = window.stagedSinceMs(nowMs, staged.length) + STAGING_PATIENCE_MS;
+      if (goesAtMs > nowMs) untilMs = Math.min(untilMs, goesAtMs);
+      if (goesAtMs <= nowMs || view.candidates.length === CANDIDATE_LIMIT) incomplete ??= staged;
+    }
+    return incomplete === null ? { kind: 'wait', untilMs } : dispatchOf(view, incomplete);
+  }
+
+  get #room(): Room {
+    return { limit: Math.min(this.#plannedBatchSize, this.#maxBatchSize), maxBytes: this.#maxBatchBytes };
+  }
+
+  #admit(classKey: string, arrival: Arrival): void {
+    let window = this.#latestOfClass.get(classKey);
+    if (window?.join(arrival, this.#room) !== true) {
+      window = new Window(arrival, this.#room, this.#options);
+      this.#latestOfClass.set(classKey, window);
+    }
+    this.#members.add({ ...arrival, window });
+  }
+
+  #forget(sequence: number): void {
+    const member = this.#members.get(sequence);
+    if (member === undefined) return;
+    this.#members.delete(member);
+    member.window.leave(member);
+  }
+
+  /** In the queue's order of each window's first candidate. */
+  #stagedByWindow(view: BatchView): Map<Window, Candidate[]> {
+    const unknown = this.#windowsOfUnknown(view);
+    const stagedByWindow = new Map<Window, Candidate[]>();
+    for (const candidate of view.candidates) {
+      const window = unknown.get(candidate) ?? this.#members.get(candidate.sequence)!.window;
+      const staged = stagedByWindow.get(window);
+      if (staged === undefined) stagedByWindow.set(window, [candidate]);
+      else staged.push(candidate);
+    }
+    return stagedByWindow;
+  }
+
+  /** Retries, and those of whose admission no event has told. */
+  #windowsOfUnknown(view: BatchView): Map<Candidate, Window> {
+    const room = { limit: batchLimit(view), maxBytes: view.maxBatchBytes };
+    const windows = new Map<Candidate, Window>();
+    const latestOfClass = new Map<number, Window>();
+    const isUnknown = ({ sequence, mustRunAlone }: Candidate): boolean =>
+      mustRunAlone || this.#members.get(sequence) === undefined;
+    for (const candidate of view.candidates.filter(isUnknown).sort(compareByAdmission)) {
+      if (candidate.mustRunAlone) {
+        windows.set(candidate, new Window(candidate, { ...room, limit: 1 }, this.#options));
+        continue;
+      }
+      let window = latestOfClass.get(candidate.classIndex);
+      if (window?.join(candidate, room) !== true) {
+        window = new Window(candidate, room, this.#options);
+        latestOfClass.set(candidate.classIndex, window);
+      }
+      windows.set(candidate, window);
+    }
+    return windows;
+  }
 }
 
-function compareByAdmission(a: Candidate, b: Candidate): number {
+/** In order of admission. What memory has no room for stays, a closed window that goes next. */
+function dispatchOf(view: BatchView, staged: readonly Arrival[]): BatchDecision {
+  const sequences: number[] = [];
+  let byteCount = 0;
+  for (const arrival of [...staged].sort(compareByAdmission)) {
+    byteCount += arrival.byteCount;
+    if (sequences.length === Math.min(view.maxBatchSize, CANDIDATE_LIMIT)) break;
+    if (sequences.length > 0 && byteCount > view.maxBatchBytes) break;
+    sequences.push(arrival.sequence);
+  }
+  return { kind: 'dispatch', sequences };
+}
+
+function compareByAdmission(a: Arrival, b: Arrival): number {
   return a.admittedAtMs - b.admittedAtMs || a.sequence - b.sequence;
 }
 
-interface WindowBounds extends WindowOptions {
+type Arrival = Pick<Candidate, 'sequence' | 'admittedAtMs' | 'byteCount'>;
+
+interface Member extends Arrival {
+  readonly window: Window;
+}
+
+/** What a window may hold, as it is when a request comes. */
+interface Room {
   readonly limit: number;
   readonly maxBytes: number;
 }
 
 class Window {
-  readonly sequences: number[] = [];
   closesAtMs: number;
-  readonly #bounds: WindowBounds;
+  size = 0;
+  readonly #isCumulative: boolean;
   readonly #openedAtMs: number;
   #lastAtMs: number;
   #leftMs: number;
   #byteCount = 0;
+  /** Before its time was over. */
+  #isShut = false;
+  #stagedCount = 0;
+  #stagedSinceMs = 0;
 
-  constructor(opener: Candidate, bounds: WindowBounds) {
-    this.#bounds = bounds;
+  constructor(opener: Arrival, room: Room, { maxBatchTimeMs, timeLeft }: WindowOptions) {
+    this.#isCumulative = timeLeft === 'cumulative';
     this.#openedAtMs = opener.admittedAtMs;
     this.#lastAtMs = opener.admittedAtMs;
-    this.#leftMs = bounds.maxBatchTimeMs;
-    this.closesAtMs = opener.admittedAtMs + bounds.maxBatchTimeMs;
-    this.#add(opener);
+    this.#leftMs = maxBatchTimeMs;
+    this.closesAtMs = opener.admittedAtMs + maxBatchTimeMs;
+    this.#add(opener, room);
   }
 
-  /** False where the candidate, admitted no sooner than all members, opens the next window. */
-  join(candidate: Candidate): boolean {
-    const atMs = candidate.admittedAtMs;
-    if (this.sequences.length === this.#bounds.limit) return false;
+  /** False where a request, admitted no sooner than all members, opens the next window. */
+  join(arrival: Arrival, room: Room): boolean {
+    const atMs = arrival.admittedAtMs;
+    if (this.#isShut) return false;
     // What waits already is taken without a look at the clock.
     if (atMs >= this.closesAtMs && atMs > this.#lastAtMs) return false;
-    if (this.#byteCount + candidate.byteCount > this.#bounds.maxBytes) {
-      this.closesAtMs = Math.min(this.closesAtMs, atMs);
+    if (this.#byteCount + arrival.byteCount > room.maxBytes) {
+      this.#shut(atMs);
       return false;
     }
-    this.#add(candidate);
+    this.#add(arrival, room);
     return true;
   }
 
-  #add(candidate: Candidate): void {
-    const atMs = candidate.admittedAtMs;
-    this.sequences.push(candidate.sequence);
-    this.#byteCount += candidate.byteCount;
+  leave({ byteCount }: Arrival): void {
+    this.size -= 1;
+    this.#byteCount -= byteCount;
+  }
+
+  closeIfAbove(atMs: number, limit: number): void {
+    if (this.size > limit) this.#shut(atMs);
+  }
+
+  /** Since when so many of it have been staged, as far as anybody asked. */
+  stagedSinceMs(nowMs: number, stagedCount: number): number {
+    if (stagedCount !== this.#stagedCount) {
+      this.#stagedCount = stagedCount;
+      this.#stagedSinceMs = nowMs;
+    }
+    return this.#stagedSinceMs;
+  }
+
+  #add(arrival: Arrival, room: Room): void {
+    const atMs = arrival.admittedAtMs;
+    this.size += 1;
+    this.#byteCount += arrival.byteCount;
     this.#lastAtMs = atMs;
-    if (this.#bounds.timeLeft === 'cumulative') {
+    if (this.#isCumulative) {
       this.#leftMs -= atMs - this.#openedAtMs;
       this.closesAtMs = atMs + Math.max(0, this.#leftMs);
     }
-    if (this.sequences.length === this.#bounds.limit) this.closesAtMs = Math.min(this.closesAtMs, atMs);
+    if (this.size >= room.limit) this.#shut(atMs);
+  }
+
+  #shut(atMs: number): void {
+    this.closesAtMs = Math.min(this.closesAtMs, atMs);
+    this.#isShut = true;
   }
 }
