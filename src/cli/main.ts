@@ -1,10 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { SERVER_VERSION } from '../adapters/serving/version.js';
+import { experimentCommand } from './experiment.js';
 import { inferCommand } from './infer.js';
 import { modelsCommand } from './models.js';
 import { planCommand } from './plan.js';
 import { profileCommand } from './profile.js';
 import { serveCommand } from './serve.js';
+import { simulateCommand } from './simulate.js';
 
 const program = new Command('sponge')
   .description(
@@ -16,6 +18,8 @@ const program = new Command('sponge')
   .addCommand(inferCommand())
   .addCommand(profileCommand())
   .addCommand(planCommand())
+  .addCommand(simulateCommand())
+  .addCommand(experimentCommand())
   .addCommand(modelsCommand());
 
 for (const command of program.commands) command.copyInheritedSettings(program);

@@ -313,9 +313,11 @@ function batchingRule(
     case 'delay':
       return { rule: delay({ maxQueueDelayMs: waitMs }) };
     case 'window':
-      return { rule: batchWindow({ maxBatchTimeMs: waitMs, timeLeft: 'fixed' }) };
-    case 'window-fork':
-      return { rule: batchWindow({ maxBatchTimeMs: waitMs, timeLeft: 'cumulative' }) };
+    case 'window-fork': {
+      const timeLeft = name === 'window' ? 'fixed' : 'cumulative';
+      const { batch, observe } = batchWindow({ maxBatchTimeMs: waitMs, timeLeft });
+      return { rule: batch, observe };
+    }
     case 'cork': {
       const { batch, observe } = cork({ maxLatencyMs: setup.commonSloMs });
       return { rule: batch, observe };

@@ -8,8 +8,9 @@ import { summarisePolicy, type PolicySummary } from '../summary.js';
  * policy stands, ours included.
  */
 
-export const EVALUATED_POLICIES = [
+const EVALUATED_POLICIES = [
   'sponge',
+  'program',
   'paper',
   'released',
   'best-static',

@@ -16,7 +16,7 @@ function rangeOf(value: z.ZodNumber): z.ZodType<number | readonly [number, numbe
   });
 }
 
-export const arrivalsSchema = z.discriminatedUnion('kind', [
+const arrivalsSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('constant'), ratePerSec: positive }),
   z.strictObject({ kind: z.literal('poisson'), ratePerSec: positive }),
   z.strictObject({ kind: z.literal('front-loaded'), ratePerSec: positive }),

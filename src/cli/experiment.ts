@@ -1,0 +1,139 @@
+import { availableParallelism } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { reproduce } from '../experiments/euromlsys24/experiment.js';
+import { networkSource, PAPER_LOG } from '../experiments/euromlsys24/network-source.js';
+import { RUN_SEC } from '../experiments/euromlsys24/published.js';
+import { csvFiles } from '../experiments/euromlsys24/report/csv.js';
+import { seedsText } from '../experiments/euromlsys24/report/head.js';
+import { resultsJson } from '../experiments/euromlsys24/report/json.js';
+import { experimentPage } from '../experiments/euromlsys24/report/page.js';
+import { originLines, textReport } from '../experiments/euromlsys24/report/text-report.js';
+import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
+import { runEvaluation } from './evaluation.js';
+import { positiveInteger, UserError, withConfiguration } from './options.js';
+import { createProgress } from './progress.js';
+
+interface ExperimentFlags {
+  readonly networkLog?: string;
+  readonly seed: number;
+  readonly seeds: number;
+  readonly out?: string;
+  readonly threads: number;
+  readonly durationSec: number;
+  readonly json?: true;
+}
+
+interface Experiment {
+  readonly title: string;
+  readonly run: (flags: ExperimentFlags) => Promise<void>;
+}
+
+const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
+  euromlsys24: { title: 'the numbers and figures of the Sponge paper, beside the published ones', run: runEuromlsys24 },
+  evaluation: { title: 'every policy on every ready scenario, as a Markdown page', run: runEvaluationExperiment },
+};
+
+/** `sponge experiment`: runs whose results are kept in files. */
+export function experimentCommand(): Command {
+  const names = Object.keys(EXPERIMENTS);
+  const list = Object.entries(EXPERIMENTS).map(([name, { title }]) => `  ${name}  ${title}\n`);
+  const command = new Command('experiment')
+    .summary("reproduce the paper's numbers")
+    .description(
+      'Runs an experiment and writes its results: a report on stdout, and in a folder results.json, a CSV file a figure and ' +
+        `report.html.\n\n${list.join('')}`,
+    )
+    .argument('<name>', names.join(', '))
+    .option(
+      '--network-log <file>',
+      `bandwidth log, such as ${PAPER_LOG} of the Ghent 4G/LTE logs (default: generated series)`,
+    )
+    .option('--seeds <n>', 'how many seeds', seedCount, 5)
+    .option('--seed <n>', 'the first seed', seedNumber, 1)
+    .option('--out <folder>', 'where the files go (default: results/<name>)')
+    .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
+    .addOption(
+      new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
+    )
+    .option('--json', 'results.json on stdout instead of the report')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  sponge experiment euromlsys24\n' +
+        `  sponge experiment euromlsys24 --network-log ${PAPER_LOG}\n` +
+        '  sponge experiment euromlsys24 --seeds 20 --out results/twenty --json > twenty.json',
+    )
+    .action(async (name: string, flags: ExperimentFlags, self: Command) => {
+      const experiment = Object.hasOwn(EXPERIMENTS, name) ? EXPERIMENTS[name] : undefined;
+      if (experiment === undefined)
+        self.error(`sponge: no experiment is called ${name}; there are: ${names.join(', ')}`);
+      else await experiment.run(flags);
+    });
+  return withConfiguration(command);
+}
+
+async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }: ExperimentFlags): Promise<void> {
+  if (flags.networkLog !== undefined) {
+    throw new UserError(
+      '--network-log belongs to euromlsys24; the scenarios of the evaluation have their own networks',
+    );
+  }
+  const settings = flags.durationSec === RUN_SEC ? [] : [`durationSec=${flags.durationSec}`];
+  await runEvaluation({ ...flags, out, settings });
+}
+
+async function runEuromlsys24(flags: ExperimentFlags): Promise<void> {
+  const { networkLog, seed, durationSec, threads, out = 'results/euromlsys24' } = flags;
+  const network = networkSource(networkLog);
+  const seeds = Array.from({ length: flags.seeds }, (_, index) => seed + index);
+  // Before the work, which takes minutes.
+  writing(out, () => mkdirSync(out, { recursive: true }));
+
+  const progress = createProgress('euromlsys24', process.stderr);
+  if (network.kind !== 'paper-log') progress.say(`network: ${network.description}`);
+  const startedAtMs = performance.now();
+  const results = await reproduce({ seeds, durationSec, network }, threads, (fraction, now) => {
+    const elapsedMs = performance.now() - startedAtMs;
+    progress.update(fraction, elapsedMs, fraction === 0 ? 0 : (elapsedMs * (1 - fraction)) / fraction, now);
+  }).finally(() => progress.clear());
+
+  const origin = describeOrigin({
+    command: commandText(process.argv.slice(2)),
+    seeds: seedsText(seeds),
+    tookSeconds: (performance.now() - startedAtMs) / 1000,
+  });
+  const json = resultsJson(results, origin);
+  const head = [...originLines(origin), `network: ${network.description}`];
+  const files = new Map([
+    ['results.json', json],
+    ['report.html', await experimentPage(results, origin)],
+    ...csvFiles(results, head),
+  ]);
+  writing(out, () => files.forEach((text, name) => writeFileSync(join(out, name), text)));
+  process.stdout.write(flags.json === true ? json : textReport(results, origin));
+  progress.say(`${[...files.keys()].join(', ')} are in ${out}`);
+}
+
+function writing(folder: string, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    throw new UserError(`--out ${folder}: ${(error as Error).message}; give a folder that can be written`);
+  }
+}
+
+/** Each takes the better part of a minute. */
+const MOST_SEEDS = 1000;
+
+function seedCount(text: string): number {
+  const count = positiveInteger(text);
+  if (count > MOST_SEEDS) throw new InvalidArgumentError(`expected at most ${MOST_SEEDS}.`);
+  return count;
+}
+
+function seedNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number ≥ 0.');
+  return Number(text);
+}

@@ -1,0 +1,129 @@
+import { availableParallelism } from 'node:os';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { checkPolicy, policyTitles } from '../experiments/policies.js';
+import { splitPolicies } from '../experiments/policy-spec.js';
+import { simulationReport } from '../experiments/reports/simulation-report.js';
+import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
+import { simulate, type ScenarioFile } from '../experiments/simulate.js';
+import { positiveInteger, UserError, withConfiguration } from './options.js';
+import { createProgress } from './progress.js';
+import { simulationTable } from './simulation-table.js';
+
+interface SimulateFlags {
+  readonly policies: readonly string[];
+  readonly seed: number;
+  readonly seeds: number;
+  readonly set?: readonly string[];
+  readonly threads: number;
+  readonly list?: true;
+  readonly json?: true;
+  readonly report?: string;
+}
+
+const DEFAULT_POLICIES = ['sponge', 'paper', 'released', 'static-8', 'static-16'];
+
+/** `sponge simulate`: the scheduler that serves, on a virtual clock. */
+export function simulateCommand(): Command {
+  const command = new Command('simulate')
+    .summary('judge serving policies on a scenario, in simulation')
+    .description(
+      'Runs serving policies on a scenario: who sends what over which network to which model. The code that decides is the ' +
+        'code that serves; clients, network, worker and CPU are simulated on a virtual clock, and repeat bit for bit from ' +
+        'their seed. Every policy meets the same requests and is judged by the same formulas, beside a bound that no policy ' +
+        'can pass.',
+    )
+    .argument('[scenario]', 'a ready scenario by name (--list), or a YAML file')
+    .addOption(
+      new Option('--policies <list>', 'separated by commas; name or name(key=value,…)')
+        .argParser(policies)
+        .default(DEFAULT_POLICIES, DEFAULT_POLICIES.join(',')),
+    )
+    .option('--seed <n>', 'the first seed', seedNumber, 1)
+    .option('--seeds <n>', 'how many seeds; counts and core-seconds are added up, quantiles pooled', positiveInteger, 1)
+    .option(
+      '--set <key=value>',
+      'overrides a key of the scenario, such as arrivals.ratePerSec=30; repeatable',
+      collected,
+    )
+    .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
+    .option('--list', 'name the ready scenarios and the policies')
+    .option('--json', 'one JSON object instead of the table')
+    .option('--report <file>', 'also write an HTML page with plots')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  sponge simulate authors-applied\n' +
+        '  sponge simulate bursts --policies sponge,best-static,triton --seeds 5\n' +
+        '  sponge simulate authors --set network.log=report_bus_0001.log --policies released,fa2\n' +
+        '  sponge simulate my-scenario.yaml --set cpu.idleRelease=false --report out.html\n' +
+        '  sponge simulate authors-applied --policies "static(cores=6,batch=4,order=edf),static(cores=6,batch=4)"',
+    )
+    .action(async (name: string | undefined, flags: SimulateFlags, self: Command) => {
+      if (flags.list === true) process.stdout.write(listText());
+      else if (name === undefined) self.error('sponge: simulate needs a scenario: a name from --list, or a YAML file');
+      else await run(readScenario(name, flags.set ?? []), flags);
+    });
+  return withConfiguration(command);
+}
+
+async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
+  for (const policy of flags.policies) checkPolicy(policy);
+  if (flags.report !== undefined) checkWritable(flags.report);
+  const progress = createProgress(file.name, process.stderr);
+  const startedAtMs = performance.now();
+  const { summary, results } = await simulate({
+    file,
+    policies: flags.policies,
+    seed: flags.seed,
+    seeds: flags.seeds,
+    threads: flags.threads,
+    onProgress: (fraction, now) => {
+      const elapsedMs = performance.now() - startedAtMs;
+      progress.update(fraction, elapsedMs, fraction === 0 ? 0 : (elapsedMs * (1 - fraction)) / fraction, now);
+    },
+  }).finally(() => progress.clear());
+  if (flags.report !== undefined) {
+    writeFileSync(flags.report, await simulationReport({ file, summary, results }));
+  }
+  process.stdout.write(flags.json === true ? `${JSON.stringify(summary, null, 2)}\n` : simulationTable(file, summary));
+}
+
+/** Better said before minutes of simulation than after. */
+function checkWritable(path: string): void {
+  try {
+    closeSync(openSync(path, 'a'));
+  } catch (error) {
+    throw new UserError(`--report ${path}: ${(error as Error).message}`);
+  }
+}
+
+function listText(): string {
+  const scenarios = readyScenarios().map(({ name, title }) => ({ name, text: title }));
+  const all = policyTitles().map(({ name, title }) => ({ name, text: title }));
+  const width = Math.max(...[...scenarios, ...all].map(({ name }) => name.length));
+  const lines = (rows: readonly { name: string; text: string }[]): string =>
+    rows.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}\n`).join('');
+  return (
+    `Scenarios\n\n${lines(scenarios)}\nPolicies\n\n${lines(all)}\n` +
+    'Every policy but best-static also takes order=edf|fifo, batching=sponge|greedy|delay|window|window-fork|cork,\n' +
+    'admission=sponge|none and expiry=on|off in parentheses, such as released(order=edf,batching=greedy).\n'
+  );
+}
+
+function policies(text: string): readonly string[] {
+  const list = splitPolicies(text);
+  if (list.length === 0) throw new InvalidArgumentError('expected at least one policy.');
+  const repeated = list.find((each, index) => list.indexOf(each) !== index);
+  if (repeated !== undefined) throw new InvalidArgumentError(`${repeated} is named twice.`);
+  return list;
+}
+
+function seedNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number ≥ 0.');
+  return Number(text);
+}
+
+function collected(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text];
+}

@@ -1,0 +1,44 @@
+import { POLICY_COLUMNS } from '../experiments/reports/policy-columns.js';
+import type { ScenarioFile } from '../experiments/simulate.js';
+import type { SimulationSummary } from '../experiments/summary.js';
+
+/** What `sponge simulate` prints: a line a policy, and what the columns mean. */
+export function simulationTable({ scenario, name }: ScenarioFile, summary: SimulationSummary): string {
+  const { policies, referenceCoreSeconds, referenceReason } = summary;
+  const first = policies[0]!;
+  const reference =
+    referenceCoreSeconds === null
+      ? `none: ${referenceReason ?? ''}`
+      : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time`;
+  const rows = [
+    ['policy', ...POLICY_COLUMNS.map(({ heading }) => heading)],
+    ['', ...POLICY_COLUMNS.map(({ unit }) => unit ?? '')],
+    ...policies.map((policy) => [
+      policy.policy,
+      ...POLICY_COLUMNS.map(({ text }) => text(policy, referenceCoreSeconds)),
+    ]),
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+      .trimEnd(),
+  );
+  return [
+    `${name}: ${scenario.title}`,
+    `${first.sent} requests a policy, ${first.infeasibleOnArrival} of them infeasible on arrival; ${seedsText(summary)}`,
+    '',
+    ...table,
+    '',
+    `reference   ${reference}`,
+    'violations  requests not answered within their SLO, of all whose clients stayed; of those that were feasible on arrival',
+    'bound       the least core-seconds for what this policy answered on time, at the fastest service time of its run',
+    `events      ${summary.eventHash}; ${Math.round(summary.simulatedRequestsPerSec).toLocaleString('en')} requests/s simulated`,
+    '',
+  ].join('\n');
+}
+
+function seedsText({ seed, seeds }: SimulationSummary): string {
+  return seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`;
+}

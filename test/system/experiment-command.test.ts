@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+
+/* The built command line: files, exit code, JSON, and what it says when something is wrong. */
+
+const folder = mkdtempSync(join(tmpdir(), 'sponge-experiment-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function experiment(...args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, ['bin/sponge.js', 'experiment', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk) => (stdout += String(chunk)));
+  child.stderr.on('data', (chunk) => (stderr += String(chunk)));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+const FILES = [
+  'communication-latency.csv',
+  'evaluation-by-second.csv',
+  'evaluation.csv',
+  'fa2-decisions.csv',
+  'latency-fits.csv',
+  'released-decisions.csv',
+  'remaining-slo.csv',
+  'report.html',
+  'results.json',
+  'rule-replays.csv',
+];
+
+interface Results {
+  readonly origin: { readonly command: string; readonly seeds: string };
+  readonly seeds: readonly number[];
+  readonly network: { readonly kind: string };
+  readonly fits: readonly { readonly coefficients: { readonly gamma: number } }[];
+  readonly evaluation: readonly object[];
+}
+
+/** Without the clock and the machine. */
+function withoutOrigin(json: string): object {
+  const { origin, ...rest } = JSON.parse(json) as Results;
+  expect(origin.seeds).not.toBe('');
+  return rest;
+}
+
+describe('sponge experiment euromlsys24', () => {
+  const short = ['euromlsys24', '--seeds', '1', '--duration-sec', '10'] as const;
+
+  it('writes its files, prints the report, and gives the same on one thread and on two', async () => {
+    const first = join(folder, 'first', 'deeper');
+    const text = await experiment(...short, '--out', first, '--threads', '2');
+    expect([text.code, text.stderr.split('\n').filter((line) => !line.startsWith('euromlsys24: '))]).toEqual([0, ['']]);
+    expect(text.stderr).toContain('network: generated 4G-like series');
+    expect(text.stdout).toContain(`command: sponge experiment ${short.join(' ')} --out ${first} --threads 2\n`);
+    expect(text.stdout).toMatch(/Sponge: violations, % \(fit\) +0\.2875/);
+    expect(readdirSync(first).sort()).toEqual(FILES);
+    const report = readFileSync(join(first, 'report.html'), 'utf8');
+    expect(report).toMatch(/^<!doctype html>/);
+
+    const second = join(folder, 'second');
+    const json = await experiment(...short, '--out', second, '--threads', '1', '--json');
+    expect(json.code).toBe(0);
+    expect(json.stdout).toBe(readFileSync(join(second, 'results.json'), 'utf8'));
+    const results = JSON.parse(json.stdout) as Results;
+    expect(results).toMatchObject({ seeds: [1], network: { kind: 'generated' } });
+    expect(results.fits[0]!.coefficients.gamma).toBeCloseTo(140.435157, 6);
+    expect(withoutOrigin(json.stdout)).toEqual(withoutOrigin(readFileSync(join(first, 'results.json'), 'utf8')));
+  });
+
+  it.each([
+    [['euromlsys24', '--network-log', 'no-such.log'], /^sponge: no-such\.log: no such file; check the path\n$/],
+    [
+      ['euromlsys24', '--out', join('package.json', 'x')],
+      /^sponge: --out package\.json.x: .*; give a folder that can be/,
+    ],
+    [['nonsense'], /^sponge: no experiment is called nonsense; there are: euromlsys24\b/],
+    [['euromlsys24', '--seeds', '0'], /argument '0' is invalid\. expected a whole number ≥ 1\.\n/],
+  ])('says in one line what is wrong: %j', async (args, message) => {
+    const { code, stdout, stderr } = await experiment(...args);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(message);
+  });
+});

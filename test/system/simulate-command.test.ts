@@ -1,0 +1,141 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { READY_NAMES } from '../../src/experiments/scenarios/scenario-files.js';
+import type { SimulationSummary } from '../../src/experiments/summary.js';
+
+/* `sponge simulate` as a user runs it: the built command, in a process of its own. */
+
+const ROOT = join(import.meta.dirname, '../..');
+const folder = mkdtempSync(join(tmpdir(), 'sponge-simulate-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function sponge(...args: string[]): Ran {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(ROOT, 'bin/sponge.js'), 'simulate', ...args], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  return { status, stdout, stderr };
+}
+
+function summaryOf(...args: string[]): SimulationSummary {
+  const { status, stdout, stderr } = sponge(...args, '--json');
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout) as SimulationSummary;
+}
+
+const SHORT = ['--set', 'durationSec=30'];
+
+/** Rows of the Ghent format: 10 s at so many bytes a second. */
+function ghentLog(name: string, bytesPerSec: number): string {
+  const rows = Array.from(
+    { length: 10 },
+    (_, second) => `${1450274031248 + 1000 * second} ${1000 * (second + 1)} 51.06 3.73 ${bytesPerSec} 1000`,
+  );
+  const path = join(folder, name);
+  writeFileSync(path, `${rows.join('\n')}\n`);
+  return path;
+}
+
+describe('sponge simulate', () => {
+  it('prints a JSON object that says everything of every policy', () => {
+    const summary = summaryOf('bursts', ...SHORT, '--policies', 'sponge,static-16', '--seeds', '2');
+    expect(summary).toMatchObject({ scenario: 'bursts', seed: 1, seeds: 2 });
+    expect(summary.eventHash).toMatch(/^[0-9a-f]{16}$/);
+    expect(summary.simulatedRequestsPerSec).toBeGreaterThan(0);
+    for (const policy of summary.policies) {
+      for (const key of [
+        'sent onTime late rejectedInfeasible rejectedOverload expired cancelled failed infeasibleOnArrival',
+        'violationRate violationRateFeasible meanCores p99Cores peakCores coreSeconds grantedCoreSeconds cpuSecondsUsed',
+        'boundCoreSeconds resizes meanBatch',
+      ].flatMap((line) => line.split(' '))) {
+        expect(policy, key).toHaveProperty(key, expect.any(Number));
+      }
+      expect(policy.latencyMs).toEqual({ p50: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) });
+      expect(policy.perSeed.map(({ seed }) => seed)).toEqual([1, 2]);
+      expect(policy.perSeed.reduce((sum, { sent }) => sum + sent, 0)).toBe(policy.sent);
+    }
+  });
+
+  it('repeats bit for bit in another process and on another number of threads', () => {
+    const args = ['deep-fades', ...SHORT, '--policies', 'sponge,fa2,bentoml', '--seeds', '2', '--seed', '17'];
+    const first = summaryOf(...args, '--threads', '1');
+    const second = summaryOf(...args, '--threads', '2');
+    expect(second.eventHash).toBe(first.eventHash);
+    expect({ ...second, wallSeconds: 0, simulatedRequestsPerSec: 0 }).toEqual({
+      ...first,
+      wallSeconds: 0,
+      simulatedRequestsPerSec: 0,
+    });
+  });
+
+  it('takes Ghent logs by path, one or several', () => {
+    const [fast, slow] = [ghentLog('fast.log', 6_072_000), ghentLog('slow.log', 607_200)];
+    const args = ['authors-applied', ...SHORT, '--policies', 'static(cores=16,batch=4)'];
+    const p50 = (...logs: string[]): number =>
+      summaryOf(...args, '--set', 'network.clients=2', ...logs.flatMap((log) => ['--set', `network.log=${log}`]))
+        .policies[0]!.latencyMs.p50!;
+    // 303 600 bytes take 50 ms on the fast one and 500 ms on the slow one; with both, half of the requests each.
+    expect(p50(slow) - p50(fast)).toBeGreaterThan(400);
+    const both = p50(fast, slow);
+    expect(both).toBeGreaterThan(p50(fast));
+    expect(both).toBeLessThan(p50(slow));
+    expect(p50('fast.log')).toBe(p50(fast)); // relative to where we are
+  });
+
+  it('prints a table for people', () => {
+    const { status, stdout } = sponge('authors-applied', ...SHORT, '--policies', 'sponge,released');
+    expect(status).toBe(0);
+    expect(stdout).toContain('authors-applied: ');
+    expect(stdout).toMatch(/^policy +violations +violations/m);
+    expect(stdout).toMatch(/^released +\d/m);
+    expect(stdout).toContain('core-seconds: the least at which one instance could answer');
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(160);
+  });
+
+  it('writes a report that is one page', () => {
+    const page = join(folder, 'out.html');
+    const { status, stderr } = sponge('bursts', ...SHORT, '--policies', 'sponge,paper', '--report', page);
+    expect(status, stderr).toBe(0);
+    const html = readFileSync(page, 'utf8');
+    expect(html).toContain('<svg');
+    expect(html).not.toMatch(/(?:src|href)="https?:/);
+  });
+
+  it('lists scenarios and policies', () => {
+    const { status, stdout } = sponge('--list');
+    expect(status).toBe(0);
+    for (const name of [...READY_NAMES, 'sponge', 'released', 'best-static', 'fa2', 'bentoml']) {
+      expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
+    }
+  });
+
+  it.each([
+    [['nosuch'], 'no scenario nosuch; give a YAML file or one of authors'],
+    [['bursts', '--policies', 'spong'], 'no policy is called spong; there are sponge'],
+    [['bursts', '--set', 'arrivals.rate=3'], 'bursts: arrivals: unknown key "rate"; known keys: kind, ratePerSec'],
+    [['bursts', '--set', 'network.log=missing.log'], 'missing.log: no such file'],
+    [['bursts', '--set', 'profile=missing.json'], 'missing.json: '],
+    [['bursts', ...SHORT, '--policies', 'sponge', '--report', 'no/such/folder.html'], '--report no/such/folder.html: '],
+    [[], 'simulate needs a scenario'],
+  ])('says what is wrong with %j in one line', (args, message) => {
+    const { status, stdout, stderr } = sponge(...args);
+    expect(status).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(message);
+    expect(
+      stderr
+        .trim()
+        .split('\n')
+        .filter((line) => !line.startsWith('(add --help')),
+    ).toHaveLength(1);
+  });
+});
