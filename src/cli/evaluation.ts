@@ -1,5 +1,3 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { evaluate } from '../experiments/evaluation/evaluation.js';
 import { evaluationPage } from '../experiments/evaluation/evaluation-page.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
@@ -9,14 +7,12 @@ export interface EvaluationFlags {
   readonly seed: number;
   readonly seeds: number;
   readonly threads: number;
-  readonly out: string;
   /** Overrides of every scenario, `key=value`. */
   readonly settings?: readonly string[];
 }
 
-/** `sponge experiment evaluation`: every policy on every ready scenario; evaluation.md and evaluation.json in a folder. */
-export async function runEvaluation(flags: EvaluationFlags): Promise<void> {
-  mkdirSync(flags.out, { recursive: true });
+/** `sponge experiment evaluation`: every policy on every ready scenario, as a Markdown page and as JSON. */
+export async function runEvaluation(flags: EvaluationFlags): Promise<{ readonly page: string; readonly json: string }> {
   const progress = createProgress('evaluation', process.stderr);
   const startedAtMs = performance.now();
   const scenarios = await evaluate({
@@ -31,10 +27,9 @@ export async function runEvaluation(flags: EvaluationFlags): Promise<void> {
     seeds: `${flags.seed} to ${flags.seed + flags.seeds - 1}`,
     tookSeconds: (performance.now() - startedAtMs) / 1000,
   });
-  const page = evaluationPage(scenarios, origin);
   const data = scenarios.map(({ file, policies, references }) => ({ scenario: file.name, policies, references }));
-  writeFileSync(join(flags.out, 'evaluation.md'), page);
-  writeFileSync(join(flags.out, 'evaluation.json'), `${JSON.stringify({ origin, scenarios: data }, null, 1)}\n`);
-  process.stdout.write(page);
-  progress.say(`evaluation.md and evaluation.json are in ${flags.out}`);
+  return {
+    page: evaluationPage(scenarios, origin),
+    json: `${JSON.stringify({ origin, scenarios: data }, null, 1)}\n`,
+  };
 }

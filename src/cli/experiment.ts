@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { reproduce } from '../experiments/euromlsys24/experiment.js';
 import { networkSource, PAPER_LOG } from '../experiments/euromlsys24/network-source.js';
 import { RUN_SEC } from '../experiments/euromlsys24/published.js';
@@ -12,7 +12,7 @@ import { experimentPage } from '../experiments/euromlsys24/report/page.js';
 import { originLines, textReport } from '../experiments/euromlsys24/report/text-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
 import { runEvaluation } from './evaluation.js';
-import { positiveInteger, UserError, withConfiguration } from './options.js';
+import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
 import { createProgress } from './progress.js';
 
 interface ExperimentFlags {
@@ -81,7 +81,14 @@ async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }:
     );
   }
   const settings = flags.durationSec === RUN_SEC ? [] : [`durationSec=${flags.durationSec}`];
-  await runEvaluation({ ...flags, out, settings });
+  // Before the work, which takes minutes.
+  writing(out, () => mkdirSync(out, { recursive: true }));
+  const { page, json } = await runEvaluation({ ...flags, settings });
+  writing(out, () => {
+    writeFileSync(join(out, 'evaluation.md'), page);
+    writeFileSync(join(out, 'evaluation.json'), json);
+  });
+  process.stdout.write(flags.json === true ? json : page);
 }
 
 async function runEuromlsys24(flags: ExperimentFlags): Promise<void> {
@@ -122,18 +129,4 @@ function writing(folder: string, act: () => void): void {
   } catch (error) {
     throw new UserError(`--out ${folder}: ${(error as Error).message}; give a folder that can be written`);
   }
-}
-
-/** Each takes the better part of a minute. */
-const MOST_SEEDS = 1000;
-
-function seedCount(text: string): number {
-  const count = positiveInteger(text);
-  if (count > MOST_SEEDS) throw new InvalidArgumentError(`expected at most ${MOST_SEEDS}.`);
-  return count;
-}
-
-function seedNumber(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number ≥ 0.');
-  return Number(text);
 }

@@ -128,6 +128,21 @@ export function positiveInteger(text: string): number {
   return Number(text);
 }
 
+/** Of a simulation: the first of several. */
+export function seedNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number ≥ 0.');
+  return Number(text);
+}
+
+/** Each may take the better part of a minute. */
+const MOST_SEEDS = 1000;
+
+export function seedCount(text: string): number {
+  const count = positiveInteger(text);
+  if (count > MOST_SEEDS) throw new InvalidArgumentError(`expected at most ${MOST_SEEDS}.`);
+  return count;
+}
+
 /** 0 for any free port. */
 export function port(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('expected a port, 0 to 65535.');

@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os';
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { checkPolicy, policyTitles } from '../experiments/policies.js';
 import { splitPolicies } from '../experiments/policy-spec.js';
 import { simulationReport } from '../experiments/reports/simulation-report.js';
 import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
 import { simulate, type ScenarioFile } from '../experiments/simulate.js';
-import { positiveInteger, UserError, withConfiguration } from './options.js';
+import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
 import { createProgress } from './progress.js';
 import { simulationTable } from './simulation-table.js';
 
@@ -40,7 +40,7 @@ export function simulateCommand(): Command {
         .default(DEFAULT_POLICIES, DEFAULT_POLICIES.join(',')),
     )
     .option('--seed <n>', 'the first seed', seedNumber, 1)
-    .option('--seeds <n>', 'how many seeds; counts and core-seconds are added up, quantiles pooled', positiveInteger, 1)
+    .option('--seeds <n>', 'how many seeds; counts and core-seconds are added up, quantiles pooled', seedCount, 1)
     .option(
       '--set <key=value>',
       'overrides a key of the scenario, such as arrivals.ratePerSec=30; repeatable',
@@ -92,7 +92,9 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
 /** Better said before minutes of simulation than after. */
 function checkWritable(path: string): void {
   try {
+    const isNew = !existsSync(path);
     closeSync(openSync(path, 'a'));
+    if (isNew) unlinkSync(path);
   } catch (error) {
     throw new UserError(`--report ${path}: ${(error as Error).message}`);
   }
@@ -117,11 +119,6 @@ function policies(text: string): readonly string[] {
   const repeated = list.find((each, index) => list.indexOf(each) !== index);
   if (repeated !== undefined) throw new InvalidArgumentError(`${repeated} is named twice.`);
   return list;
-}
-
-function seedNumber(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number ≥ 0.');
-  return Number(text);
 }
 
 function collected(text: string, previous: readonly string[] = []): readonly string[] {

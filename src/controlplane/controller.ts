@@ -21,13 +21,11 @@ import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { Estimator } from './estimator.js';
 import type { Planner, PlannerView } from './planner.js';
-import type { ResizeResult, Scaler } from './scaler.js';
+import { MAX_AWAITED_RESIZE_MS, type ResizeResult, type Scaler } from './scaler.js';
 
 /** Ten quota periods of 10 ms. */
 const SHRINK_DWELL_MS = 100;
 const SHRINK_FRACTION = 0.9;
-/** Actuators slower than this are not waited for before a batch is started. */
-const MAX_AWAITED_RESIZE_MS = 5;
 /** A release is worth it when idleness has lasted for so many times what getting the CPU back takes. */
 const RELEASE_DELAYS = 10;
 /** On this much, at least, requests run that nobody waits for by a deadline. */
@@ -135,9 +133,13 @@ export class Controller {
         this.#estimator.observeArrival(event.atMs, event.request.dueAtMs - event.request.receivedAtMs);
         this.#arrivalClass = event.request.shapeClass;
         this.#admittedClasses.add(event.request.shapeClass.key);
-        this.#idleSinceMs = null;
-        if (this.#planner.isEventDriven) this.#replanIfBroken('arrival');
-        else this.#resize();
+        if (this.#planner.isEventDriven) {
+          this.#idleSinceMs = null;
+          this.#replanIfBroken('arrival');
+        } else if (this.#idleSinceMs !== null) {
+          this.#idleSinceMs = null;
+          this.#resize(); // The CPU may have been released.
+        }
         return;
       case 'batch-ended':
         this.#noteIdle(); // Its members may all have left before it ended.
@@ -171,15 +173,16 @@ export class Controller {
   /** A resize on somebody else's behalf, seen by everyone like any other. */
   resizeTo(cpuMillicores: number, onApplied: (result: ResizeResult) => void = () => undefined): void {
     const nowMs = this.#clock.nowMs();
+    const resizeId = ++this.#resizeCount;
     this.#emit({
       kind: 'resize-requested',
       atMs: nowMs,
+      resizeId,
       fromMillicores: this.#grantedMillicores,
       toMillicores: cpuMillicores,
     });
     this.#requestedMillicores = cpuMillicores;
     this.#lastResizeAtMs = nowMs;
-    const resizeId = ++this.#resizeCount;
     this.#scaler.resize(cpuMillicores, (result) => {
       this.#onApplied(resizeId, result);
       onApplied(result);
@@ -300,9 +303,7 @@ export class Controller {
 
   /** Idleness that a release waits for: what takes long to get back is not given up for a moment. */
   #releaseAfterMs(): number {
-    const { expectedDelayMs } = this.#scaler;
-    const isFast = expectedDelayMs <= MAX_AWAITED_RESIZE_MS;
-    return Math.max(this.#config.idleReleaseMs!, isFast ? 0 : RELEASE_DELAYS * expectedDelayMs);
+    return Math.max(this.#config.idleReleaseMs!, this.#isSlow ? RELEASE_DELAYS * this.#scaler.expectedDelayMs : 0);
   }
 
   /**
@@ -312,7 +313,7 @@ export class Controller {
   #usableMillicores(cpuMillicores: number): number {
     const { runningThreads } = this.#plane!;
     if (runningThreads === 0 || this.#planner.appliesAtOnce) return cpuMillicores;
-    if (this.#scaler.expectedDelayMs > MAX_AWAITED_RESIZE_MS) return cpuMillicores;
+    if (this.#isSlow) return cpuMillicores;
     return Math.min(cpuMillicores, Math.max(this.#requestedMillicores, runningThreads * 1000));
   }
 
@@ -336,6 +337,8 @@ export class Controller {
       this.#scheduleIdleRelease(nowMs);
       return;
     }
+    // A slow growth under way is not called off for a moment's need of less: its read-back comes here again.
+    if (this.#isSlow && this.#requestedMillicores > this.#grantedMillicores) return;
     const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
     const isWorthIt = target <= this.#requestedMillicores * SHRINK_FRACTION;
     // The running batch keeps its threads; its end comes back here.
@@ -358,7 +361,7 @@ export class Controller {
 
   #isGrowthAwaited(): boolean {
     const isPending = this.#requestedMillicores > this.#grantedMillicores;
-    return isPending && this.#scaler.expectedDelayMs <= MAX_AWAITED_RESIZE_MS;
+    return isPending && !this.#isSlow;
   }
 
   #onApplied(resizeId: number, result: ResizeResult): void {
@@ -367,14 +370,20 @@ export class Controller {
     const isCurrent = resizeId === this.#resizeCount;
     if (result.kind === 'refused') {
       if (isCurrent) this.#requestedMillicores = this.#grantedMillicores;
-      this.#emit({ kind: 'resize-refused', atMs, message: result.message });
+      this.#emit({ kind: 'resize-refused', atMs, resizeId, message: result.message });
     } else {
       this.#grantedMillicores = result.cpuMillicores;
       if (isCurrent) this.#requestedMillicores = result.cpuMillicores;
       const { cpuMillicores, isWritten, tookMs } = result;
-      this.#emit({ kind: 'resized', atMs, cpuMillicores, isWritten, tookMs });
+      this.#emit({ kind: 'resized', atMs, resizeId, cpuMillicores, isWritten, tookMs });
     }
     this.#plane?.setAllocation(this.#grantedMillicores);
+    if (isCurrent && this.#isSlow && result.kind === 'applied') this.#resize();
+  }
+
+  /** Resizes take longer than a batch waits for one. */
+  get #isSlow(): boolean {
+    return this.#scaler.expectedDelayMs > MAX_AWAITED_RESIZE_MS;
   }
 }
 

@@ -12,6 +12,7 @@
  * Where a resize takes longer than a batch can wait for it, the allocation is held at what sustains the load.
  */
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
+import { MAX_AWAITED_RESIZE_MS } from './scaler.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import { cheapestBatch, meetsBehind, steadyMillicores, type BatchChoice, type BatchQuestion } from './pricing.js';
 import { eventPlanner, type Preference } from './program-planner.js';
@@ -22,8 +23,6 @@ const SAFETY: Readonly<Record<Preference, number>> = { cpu: 1.6, latency: 6 };
 const MARGIN_MS = 5;
 /** An overdue batch is expected to need this share of its prediction still. */
 const OVERDUE_FRACTION = 0.05;
-/** Resizes that take longer cannot be had for the batch that is about to start. */
-const MAX_AWAITED_RESIZE_MS = 5;
 
 export function pricedPlanner(prefer: Preference): Planner {
   const program = eventPlanner(prefer);
@@ -73,11 +72,16 @@ const NOBODY: ReadonlySet<number> = new Set();
 /** Null where nobody waits. */
 function questionOf(view: PlannerView, without: ReadonlySet<number>, safety: number): BatchQuestion | null {
   const { nowMs, snapshot, models, limits, forecast } = view;
+  if (snapshot.work.length === without.size) return null;
+  const aloneAtMs = soonestAloneMs(view);
   const dueAtMs: number[] = [];
   snapshot.work.forEach((request, index) => {
-    if (!without.has(index)) dueAtMs.push(request.dueAtMs - MARGIN_MS);
+    if (without.has(index)) return;
+    // The margin is a wish: who can only just be met is not given up for it.
+    dueAtMs.push(Math.max(request.dueAtMs - MARGIN_MS, Math.min(request.dueAtMs, aloneAtMs)));
   });
-  if (dueAtMs.length === 0) return null;
+  // Under another order than EDF too, each batch is held to the earliest deadline that may be in it.
+  dueAtMs.sort((a, b) => a - b);
   const { steadyRatePerSec, expectedRatePerSec, budgets } = forecast;
   return {
     nowMs,
@@ -94,15 +98,20 @@ function questionOf(view: PlannerView, without: ReadonlySet<number>, safety: num
 
 /** Requests that no allocation can save: late even alone, next, at the largest one. */
 function hopelessOf(view: PlannerView): number[] {
-  const { snapshot, models, limits } = view;
+  const { snapshot } = view;
   if (snapshot.work.length === 0) return [];
-  const finishAtMs =
-    view.nowMs + inFlightMs(view, limits.maxMillicores) + models[0]!.plannedLatencyMs(1, limits.maxMillicores);
+  const finishAtMs = soonestAloneMs(view);
   const hopeless: number[] = [];
   for (let index = 0; index < snapshot.work.length; index++) {
     if (finishAtMs > snapshot.work[index]!.dueAtMs) hopeless.push(index);
   }
   return hopeless;
+}
+
+/** When a request would be done that ran next, alone, at the largest allocation, by the planned latency. */
+function soonestAloneMs(view: PlannerView): number {
+  const { maxMillicores } = view.limits;
+  return view.nowMs + inFlightMs(view, maxMillicores) + view.models[0]!.plannedLatencyMs(1, maxMillicores);
 }
 
 /** Is everything met if the largest allocation is granted as soon as the running batch ends? */

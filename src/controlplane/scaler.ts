@@ -21,6 +21,9 @@ export interface CpuCounters {
   readonly throttledSeconds: number;
 }
 
+/** Actuators slower than this are not waited for before a batch is started. */
+export const MAX_AWAITED_RESIZE_MS = 5;
+
 /** Changes one worker's allocation in place. Implementations: `adapters/scalers/*`, `sim/simulated-scaler.ts`. */
 export interface Scaler {
   readonly kind: 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'none' | 'simulated';

@@ -30,6 +30,7 @@ export class BySequence<T extends Member> {
 
   /** The member must not be in it already. */
   add(member: T): void {
+    if (this.get(member.sequence) !== undefined) throw new Error(`request ${member.sequence} is held already`);
     const place = placeOf(member.sequence);
     if (this.#ring[place] === null) this.#ring[place] = member;
     else this.#others.set(member.sequence, member);

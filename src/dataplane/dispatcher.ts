@@ -219,8 +219,9 @@ export class Dispatcher {
     return isFree && isAllowed && this.#held.queueDepth > 0;
   }
 
-  /** Work that cannot be on time is not begun for a request that must be. */
+  /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
   #isWorthTrying(nowMs: number, entry: QueueEntry): boolean {
+    if (!this.#policy.isDeadlineAware) return true;
     const finishAtMs = nowMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { CoreSeconds, WINDOW_MS } from './core-seconds.js';
 import type { Event } from './event.js';
 
-function requested(atMs: number, toMillicores: number): Event {
-  return { kind: 'resize-requested', atMs, fromMillicores: 0, toMillicores };
+function requested(atMs: number, toMillicores: number, resizeId = 1): Event {
+  return { kind: 'resize-requested', atMs, resizeId, fromMillicores: 0, toMillicores };
 }
 
-function resized(atMs: number, cpuMillicores: number): Event {
-  return { kind: 'resized', atMs, cpuMillicores, isWritten: true, tookMs: 1 };
+function resized(atMs: number, cpuMillicores: number, resizeId = 1): Event {
+  return { kind: 'resized', atMs, resizeId, cpuMillicores, isWritten: true, tookMs: 1 };
 }
 
 describe('CoreSeconds', () => {
@@ -47,18 +47,31 @@ describe('CoreSeconds', () => {
   it('takes a refused growth back from the refusal on', () => {
     const ledger = new CoreSeconds(0, 1000);
     ledger.observe(requested(0, 2000));
-    ledger.observe({ kind: 'resize-refused', atMs: 1000, message: 'no rights' });
+    ledger.observe({ kind: 'resize-refused', atMs: 1000, resizeId: 1, message: 'no rights' });
     // 1 s × 2 cores + 1 s × 1 core = 3
     expect(ledger.totalSeconds(2000)).toBeCloseTo(3, 12);
   });
 
-  it('keeps charging what is in force when a newer, smaller request replaces an unanswered growth', () => {
+  it('charges a growth until its own answer, whatever is requested or answered meanwhile', () => {
     const ledger = new CoreSeconds(0, 1000);
-    ledger.observe(requested(0, 4000));
-    ledger.observe(requested(1000, 500));
-    ledger.observe(resized(2000, 500));
-    // 1 s × 4 cores + 1 s × 1 core (still in force) + 1 s × 0.5 cores = 5.5
-    expect(ledger.totalSeconds(3000)).toBeCloseTo(5.5, 12);
+    ledger.observe(requested(0, 4000, 1));
+    ledger.observe(requested(1000, 500, 2));
+    ledger.observe(resized(2000, 1000, 1)); // superseded: what is in force has not changed
+    ledger.observe(resized(3000, 500, 2));
+    // 2 s × 4 cores + 1 s × 1 core + 1 s × 0.5 cores = 9.5
+    expect(ledger.totalSeconds(4000)).toBeCloseTo(9.5, 12);
+  });
+
+  it('charges a growth that is in force but not read back, when an older request is answered and a shrink is asked for', () => {
+    const ledger = new CoreSeconds(0, 2000);
+    ledger.observe(requested(0, 4000, 1));
+    ledger.observe(requested(100, 8000, 2));
+    ledger.observe(resized(500, 2000, 1));
+    ledger.observe(requested(600, 1000, 3));
+    expect(ledger.chargedMillicores).toBe(8000);
+    ledger.observe(resized(900, 8000, 2));
+    ledger.observe({ kind: 'resize-refused', atMs: 1000, resizeId: 3, message: 'no' });
+    expect(ledger.chargedMillicores).toBe(8000);
   });
 
   it('counts used CPU in the windows where it exceeds what was granted, and only there', () => {
@@ -109,7 +122,7 @@ describe('CoreSeconds', () => {
           const atMs = (index + 1) * WINDOW_MS;
           if (kind === 'requested') ledger.observe(requested(atMs - 50, millicores));
           if (kind === 'resized') ledger.observe(resized(atMs - 50, millicores));
-          if (kind === 'refused') ledger.observe({ kind: 'resize-refused', atMs: atMs - 50, message: '' });
+          if (kind === 'refused') ledger.observe({ kind: 'resize-refused', atMs: atMs - 50, resizeId: 1, message: '' });
           usedSeconds += usedMs / 1000;
           const open = ledger.totalSeconds(atMs);
           ledger.closeWindow(atMs, usedSeconds);

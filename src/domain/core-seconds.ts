@@ -30,8 +30,8 @@ const ONE_INSTANCE: Instances = { existing: 1, ready: 1, startingMillicores: 0 }
 export class CoreSeconds {
   /** Read back, in force. */
   private inForceMillicores: number;
-  /** Asked for and not yet answered; equal to what is in force otherwise. */
-  private requestedMillicores: number;
+  /** Asked for and not yet answered, by resize: a newer request may be in force before an older one is answered. */
+  private readonly unansweredMillicores = new Map<number, number>();
   /** Able to run batches. */
   private readyInstances: number;
   /** Asked for last. */
@@ -54,7 +54,6 @@ export class CoreSeconds {
   constructor(startAtMs: number, cpuMillicores: number, instances: Instances = ONE_INSTANCE) {
     this.lastAtMs = startAtMs;
     this.inForceMillicores = cpuMillicores;
-    this.requestedMillicores = cpuMillicores;
     this.readyInstances = instances.ready;
     this.requestedInstances = instances.existing;
     this.startingMillicores = instances.startingMillicores;
@@ -62,26 +61,27 @@ export class CoreSeconds {
 
   /** What is charged now, all instances together. */
   get chargedMillicores(): number {
-    const ofEach = Math.max(this.inForceMillicores, this.requestedMillicores);
+    let ofEach = this.inForceMillicores;
+    for (const millicores of this.unansweredMillicores.values()) ofEach = Math.max(ofEach, millicores);
     const starting = Math.max(0, this.requestedInstances - this.readyInstances);
     return ofEach * this.readyInstances + this.startingMillicores * starting;
   }
 
-  /** Follows the resizes and instances in the event stream; other events change nothing. A newer request replaces an unanswered one. */
+  /** Follows the resizes and instances in the event stream; other events change nothing. Each request counts until its own answer. */
   observe(event: Event): void {
     switch (event.kind) {
       case 'resize-requested':
         this.accrue(event.atMs);
-        this.requestedMillicores = event.toMillicores;
+        this.unansweredMillicores.set(event.resizeId, event.toMillicores);
         return;
       case 'resized':
         this.accrue(event.atMs);
         this.inForceMillicores = event.cpuMillicores;
-        this.requestedMillicores = event.cpuMillicores;
+        this.unansweredMillicores.delete(event.resizeId);
         return;
       case 'resize-refused':
         this.accrue(event.atMs);
-        this.requestedMillicores = this.inForceMillicores;
+        this.unansweredMillicores.delete(event.resizeId);
         return;
       case 'instances-requested':
         this.accrue(event.atMs);

@@ -52,17 +52,25 @@ export type Event =
   | {
       readonly kind: 'resize-requested';
       readonly atMs: number;
+      /** Of this resize; its one answer has the same. Answers may come in another order than requests. */
+      readonly resizeId: number;
       readonly fromMillicores: number;
       readonly toMillicores: number;
     }
   | {
       readonly kind: 'resized';
       readonly atMs: number;
+      readonly resizeId: number;
       readonly cpuMillicores: number;
       readonly isWritten: boolean;
       readonly tookMs: number;
     }
-  | { readonly kind: 'resize-refused'; readonly atMs: number; readonly message: string }
+  | {
+      readonly kind: 'resize-refused';
+      readonly atMs: number;
+      readonly resizeId: number;
+      readonly message: string;
+    }
   /** Horizontal scaling: a plan asks for another number of worker instances. */
   | {
       readonly kind: 'instances-requested';

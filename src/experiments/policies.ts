@@ -1,3 +1,4 @@
+import { grantable } from '../controlplane/baselines/allocations.js';
 import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
@@ -101,7 +102,7 @@ function replicas(
 
 function fixed(setup: ScenarioSetup, cores: number, batchSize: number): CpuRule {
   const { limits, maxBatchSize } = setup.environment.cpu;
-  const cpuMillicores = Math.min(limits.maxMillicores, Math.max(limits.minMillicores, Math.round(cores * 1000)));
+  const cpuMillicores = grantable(Math.round(cores * 1000), limits);
   return { planner: staticPlanner(cpuMillicores, Math.min(batchSize, maxBatchSize)), isAllocationFixed: true };
 }
 

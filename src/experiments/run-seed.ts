@@ -71,8 +71,9 @@ export function runSeed(
 ): SeedResult {
   const startedAtMs = performance.now();
   if (policy === BEST_STATIC) {
+    // A search of unknown length: it has no share to tell before its end.
     const { chosen, simulated, report } = bestStatic(setup, world.seed, (candidate) =>
-      runPolicy(setup, world, candidate, onProgress),
+      runPolicy(setup, world, candidate, () => undefined),
     );
     return { ...resultOf(setup, world, policy, simulated, report, startedAtMs), chosen };
   }

@@ -82,7 +82,7 @@ describe('the summary of a simulation', () => {
     const summary = summaryOf([result(1), result(2)], 7);
     expect(summary.referenceCoreSeconds).toBe(14);
     expect(summary.simulatedRequestsPerSec).toBe(400);
-    expect(summaryOf([result(1)], null)).toMatchObject({ referenceCoreSeconds: null, referenceReason: 'why' });
+    expect(summaryOf([result(1)], null)).toMatchObject({ referenceCoreSeconds: null, referenceReason: 'seed 1: why' });
   });
 
   it('has a hash of all runs', () => {

@@ -154,11 +154,17 @@ export function summarise({
     seeds,
     policies: results.map(summarisePolicy),
     referenceCoreSeconds: sumOrNull(references.map(({ coreSeconds }) => coreSeconds)),
-    referenceReason: references.find(({ reason }) => reason !== null)?.reason ?? null,
+    referenceReason: reasonOf(references),
     eventHash: digest.text,
     wallSeconds,
     simulatedRequestsPerSec: simulated / wallSeconds,
   };
+}
+
+/** Of the first seed that has none. */
+function reasonOf(references: readonly ReferenceResult[]): string | null {
+  const without = references.find(({ reason }) => reason !== null);
+  return without === undefined ? null : `seed ${without.seed}: ${without.reason!}`;
 }
 
 /** The score interval for a share of `hits` in `count` (Wilson, 1927). */
@@ -172,7 +178,7 @@ export function wilson95(hits: number, count: number): readonly [number, number]
   return [Math.max(0, (centre - half) / scale), Math.min(1, (centre + half) / scale)];
 }
 
-function sumOrNull(values: readonly (number | null)[]): number | null {
+export function sumOrNull(values: readonly (number | null)[]): number | null {
   return values.reduce<number | null>((sum, value) => (sum === null || value === null ? null : sum + value), 0);
 }
 

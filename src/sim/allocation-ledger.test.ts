@@ -6,8 +6,8 @@ const ONE = { existing: 1, ready: 1, startingMillicores: 1000 };
 describe('the allocation ledger', () => {
   it('charges growth from its request, and shows what was granted beside it', () => {
     const ledger = new AllocationLedger(0, 1000, ONE);
-    ledger.observe({ kind: 'resize-requested', atMs: 500, fromMillicores: 1000, toMillicores: 3000 });
-    ledger.observe({ kind: 'resized', atMs: 1500, cpuMillicores: 3000, isWritten: true, tookMs: 1000 });
+    ledger.observe({ kind: 'resize-requested', atMs: 500, resizeId: 1, fromMillicores: 1000, toMillicores: 3000 });
+    ledger.observe({ kind: 'resized', atMs: 1500, resizeId: 1, cpuMillicores: 3000, isWritten: true, tookMs: 1000 });
     const report = ledger.report(2000, 0);
     // 0.5 s × 1 + 1.5 s × 3 = 5 charged; 1.5 s × 1 + 0.5 s × 3 = 3 granted
     expect(report.coreSeconds).toBeCloseTo(5, 12);
@@ -39,8 +39,8 @@ describe('the allocation ledger', () => {
 
   it('takes what was set before the run began as where the run begins', () => {
     const ledger = new AllocationLedger(0, 16_000, ONE);
-    ledger.observe({ kind: 'resize-requested', atMs: -400, fromMillicores: 16_000, toMillicores: 2000 });
-    ledger.observe({ kind: 'resized', atMs: -399, cpuMillicores: 2000, isWritten: true, tookMs: 1 });
+    ledger.observe({ kind: 'resize-requested', atMs: -400, resizeId: 1, fromMillicores: 16_000, toMillicores: 2000 });
+    ledger.observe({ kind: 'resized', atMs: -399, resizeId: 1, cpuMillicores: 2000, isWritten: true, tookMs: 1 });
     expect(ledger.report(1000, 0).coreSeconds).toBeCloseTo(2, 12);
   });
 });

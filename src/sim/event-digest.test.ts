@@ -12,6 +12,7 @@ function digestOf(events: readonly Event[]): string {
 const resized = (atMs: number, cpuMillicores: number): Event => ({
   kind: 'resized',
   atMs,
+  resizeId: 1,
   cpuMillicores,
   isWritten: true,
   tookMs: 0,

@@ -20,17 +20,21 @@ export class EventDigest {
   }
 
   observe(event: Event): void {
-    this.add(KIND_CODES[event.kind]);
     this.add(event.atMs);
+    const kind = KIND_CODES[event.kind];
+    // Most events are of these three: kind, outcome and sequence in one exact number.
     switch (event.kind) {
       case 'request-received':
       case 'request-admitted':
-        this.add(event.request.sequence);
+        this.add(event.request.sequence * 1024 + kind);
         return;
       case 'request-finished':
-        this.add(event.request.sequence);
-        this.add(OUTCOME_CODES[outcomeName(event.outcome)]);
+        this.add(event.request.sequence * 1024 + OUTCOME_CODES[outcomeName(event.outcome)] * 32 + kind);
         return;
+      default:
+        this.add(kind);
+    }
+    switch (event.kind) {
       case 'batch-started':
         for (const sequence of event.sequences) this.add(sequence);
         this.add(event.cpuMillicores);

@@ -175,7 +175,8 @@ export class SimulatedWorker implements WorkerPool {
       for (const { onDone } of broken) onDone({ kind: 'worker-lost', message });
       this.#onEvent({ kind: 'lost', message, restartEstimateMs: this.#options.restartMs });
     });
-    this.#clock.schedule(nowMs + this.#options.restartMs, () => {
+    // Not before its death is known.
+    this.#clock.schedule(nowMs + Math.max(2 * NEWS_MS, this.#options.restartMs), () => {
       this.#isUp = true;
       this.#isDownReported = false;
       this.#onEvent({ kind: 'ready' });

@@ -152,6 +152,7 @@ export function startRun(
   feed(clock, system, workload, outcomes, shapeClassOf(machine));
   for (const atMs of environment.worker.crashesAtMs) clock.scheduleExact(atMs, () => workers.kill('simulated crash'));
 
+  const mustEndByMs = lastInstantMs(workload) + MOST_OVERTIME_MS;
   const isOver = (): boolean => outcomes.ended === workload.count && clock.nextAtMs() > workload.durationMs;
   return {
     get endedFraction() {
@@ -160,6 +161,12 @@ export function startRun(
     advance(eventLimit) {
       for (let fired = 0; fired < eventLimit; fired++) {
         if (isOver() || !clock.fireNext()) return false;
+      }
+      if (clock.nowMs() > mustEndByMs) {
+        const left = workload.count - outcomes.ended;
+        throw new Error(
+          `policy ${simulated.policy.name}: ${left} requests were not answered a week after the last was due`,
+        );
       }
       return !isOver();
     },
@@ -221,6 +228,13 @@ class BatchLedger {
 /** The class that was profiled; published tables name none. */
 function shapeClassOf({ name, profile }: Machine): ShapeClass {
   return { key: profile.fingerprint?.shapeClassKey ?? name, elementCount: profile.elementCount };
+}
+
+/** A backlog may take long to be served; a request that is never served is a broken policy, not a long run. */
+const MOST_OVERTIME_MS = 7 * 86_400_000;
+
+function lastInstantMs({ durationMs, latestFinishAtMs }: Workload): number {
+  return latestFinishAtMs.reduce((latest, atMs) => Math.max(latest, atMs), durationMs);
 }
 
 /** Live it is 30 s; here nothing hangs, and a batch under overload on the idle floor may be long. */

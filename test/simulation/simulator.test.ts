@@ -70,6 +70,21 @@ describe('the simulator', () => {
     expect(hashOf(6)).not.toBe(first);
   });
 
+  it.each(POLICIES.filter((policy) => policy !== 'best-static'))('%s ends with expiry off too', (policy) => {
+    const setup = ready('mixed-payloads', 'worker.crashesAtSec=[12]', 'worker.restartMs=0.5');
+    const world = worldOf(setup, 4);
+    expectLawful(runSeed(setup, world, `${policy}(expiry=off)`), world, setup);
+  });
+
+  it('holds a policy to its bound without any chance in service times, off the grid of allocations too', () => {
+    const setup = ready('authors-light', 'cpu.stepCores=5');
+    const calm = { ...setup, machine: { ...setup.machine, logDeviation: 0 } };
+    const still = { ...calm, environment: { ...calm.environment, machine: calm.machine } };
+    const world = worldOf(still, 4);
+    for (const policy of ['static(cores=3.3,batch=8)', 'sponge'])
+      expectLawful(runSeed(still, world, policy), world, still);
+  });
+
   it('gives every policy the same requests', () => {
     const setup = ready('mixed-payloads');
     const received = (policy: string): string[] => {

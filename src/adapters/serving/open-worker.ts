@@ -143,13 +143,15 @@ class LiveWorker implements OpenWorker {
   async resize(cpuMillicores: number): Promise<void> {
     const { nowMs, onEvent = () => undefined } = this.#options;
     const fromMillicores = this.#cpuMillicores;
-    onEvent({ kind: 'resize-requested', atMs: nowMs(), fromMillicores, toMillicores: cpuMillicores });
+    // Before the system exists, whose controller counts from 1; one at a time.
+    const resizeId = 0;
+    onEvent({ kind: 'resize-requested', atMs: nowMs(), resizeId, fromMillicores, toMillicores: cpuMillicores });
     try {
       const applied = await resize(this.scaling, cpuMillicores);
       this.#cpuMillicores = applied.cpuMillicores;
-      onEvent({ ...applied, kind: 'resized', atMs: nowMs() });
+      onEvent({ ...applied, kind: 'resized', atMs: nowMs(), resizeId });
     } catch (error) {
-      onEvent({ kind: 'resize-refused', atMs: nowMs(), message: oneLine(error) });
+      onEvent({ kind: 'resize-refused', atMs: nowMs(), resizeId, message: oneLine(error) });
       throw error;
     }
   }

@@ -100,8 +100,8 @@ describe('EventLog', () => {
       const { messages, observe } = setUp(level);
       observe(finished(50, completed()));
       observe(finished(50, { kind: 'cancelled', reason: 'cancelled' }));
-      observe({ kind: 'resize-requested', atMs: 51, fromMillicores: 1000, toMillicores: 2000 });
-      observe({ kind: 'resized', atMs: 52, cpuMillicores: 2000, isWritten: true, tookMs: 0.4 });
+      observe({ kind: 'resize-requested', atMs: 51, resizeId: 1, fromMillicores: 1000, toMillicores: 2000 });
+      observe({ kind: 'resized', atMs: 52, resizeId: 1, cpuMillicores: 2000, isWritten: true, tookMs: 0.4 });
       expect(messages()).toEqual(expected);
     }
   });

@@ -124,8 +124,11 @@ class ModelLog {
       case 'worker-ready':
         this.logger.info('worker ready');
         return;
+      // Told by how the request ends; and live there is one instance.
       case 'request-received':
       case 'request-admitted':
+      case 'instances-requested':
+      case 'instances-changed':
         return;
     }
   }

@@ -166,9 +166,9 @@ describe('Telemetry', () => {
     clock.advanceTo(50);
     worker.usedSeconds = 0.18;
     clock.advanceTo(100); // granted 0.1 core-seconds, used 0.18
-    observe({ kind: 'resize-requested', atMs: 100, fromMillicores: 1000, toMillicores: 2000 });
+    observe({ kind: 'resize-requested', atMs: 100, resizeId: 1, fromMillicores: 1000, toMillicores: 2000 });
     clock.advanceTo(200); // granted 0.2, used nothing
-    observe({ kind: 'resized', atMs: 200, cpuMillicores: 2000, isWritten: true, tookMs: 0.3 });
+    observe({ kind: 'resized', atMs: 200, resizeId: 1, cpuMillicores: 2000, isWritten: true, tookMs: 0.3 });
     clock.advanceTo(250); // 0.1 granted in the open window
     const samples = await scrape(telemetry);
     expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(0.18 + 0.2 + 0.1, 9);
@@ -186,8 +186,8 @@ describe('Telemetry', () => {
       trigger: 'arrival',
       plan: { kind: 'infeasible', reason: 'deadlines', ...plan },
     });
-    observe({ kind: 'resized', atMs: 2, cpuMillicores: 1700, isWritten: false, tookMs: 0 });
-    observe({ kind: 'resize-refused', atMs: 3, message: 'read-only' });
+    observe({ kind: 'resized', atMs: 2, resizeId: 1, cpuMillicores: 1700, isWritten: false, tookMs: 0 });
+    observe({ kind: 'resize-refused', atMs: 3, resizeId: 1, message: 'read-only' });
     observe({ kind: 'worker-lost', atMs: 4, message: 'exit code 1', restartEstimateMs: 500 });
     observe({ kind: 'worker-ready', atMs: 5 });
     const samples = await scrape(telemetry);

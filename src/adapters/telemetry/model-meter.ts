@@ -155,6 +155,8 @@ export class ModelMeter {
       case 'request-admitted':
       case 'resize-requested':
       case 'worker-ready':
+      case 'instances-requested':
+      case 'instances-changed':
         return;
     }
   }

@@ -54,7 +54,7 @@ describe('the jobs', () => {
       arrivals: { kind: 'poisson', ratePerSec: 20 },
       payloads: [{ bytes: 303_600, sloMs: 1000 }],
       network: { mode: 'applied' },
-      cpu: { idleRelease: true, maxBatch: 8, maxCores: 16 },
+      cpu: { idleRelease: true, maxBatch: 8 },
       coldStartSec: 12,
     });
   });

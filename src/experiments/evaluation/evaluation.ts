@@ -10,6 +10,7 @@ import { summarisePolicy, type PolicySummary } from '../summary.js';
 
 const EVALUATED_POLICIES = [
   'sponge',
+  'sponge-latency',
   'program',
   'paper',
   'released',

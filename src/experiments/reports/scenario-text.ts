@@ -1,11 +1,13 @@
 import { stringify } from 'yaml';
+import type { AllocationLimits } from '../../domain/plan.js';
 import type { Scenario } from '../scenarios/schema.js';
 import type { Facts } from './page.js';
 import { durationText } from './time-bins.js';
 
 /* A scenario in words: who sends what, over which network, to which model, on which machine. */
 
-export function scenarioFacts(scenario: Scenario): Facts {
+/** @param limits of the allocation, which the scenario may leave to its profile */
+export function scenarioFacts(scenario: Scenario, limits: AllocationLimits): Facts {
   const { durationSec, profile, payloads, cpu, queueLimit } = scenario;
   const facts: (readonly [string, string])[] = [
     ['load', `${arrivalsText(scenario.arrivals)}, for ${durationText(durationSec)}`],
@@ -14,7 +16,7 @@ export function scenarioFacts(scenario: Scenario): Facts {
     ['model', `profile \`${profile}\`${cpu.maxBatch === undefined ? '' : `, batches of at most ${cpu.maxBatch}`}`],
     [
       'CPU',
-      `${cpu.minCores} to ${cpu.maxCores} cores in steps of ${cpu.stepCores}` +
+      `${limits.minMillicores / 1000} to ${limits.maxMillicores / 1000} cores in steps of ${cpu.stepCores}` +
         (cpu.idleRelease ? `; ${cpu.idleCores} after ${cpu.idleReleaseMs} ms without work` : '; kept while idle'),
     ],
     ['resizing', scalerText(scenario.scaler)],

@@ -1,4 +1,5 @@
 import type { SeedResult } from '../run-seed.js';
+import { setUp } from '../scenarios/setup.js';
 import type { ScenarioFile, SimulationResults } from '../simulate.js';
 import type { PolicySummary, SimulationSummary } from '../summary.js';
 import { renderChart } from './chart.js';
@@ -24,6 +25,7 @@ export interface SimulationReportOptions extends Pick<SimulationResults, 'summar
 /** One HTML file. @param options results policy by policy, seed by seed, as `simulate` gives them */
 export async function simulationReport({ file, summary, results, origin }: SimulationReportOptions): Promise<string> {
   const { scenario, name } = file;
+  const { limits } = setUp(scenario, name, file.folder).environment.cpu;
   const looks = policyLooks(summary.policies.map(({ policy }) => policy));
   return renderPage({
     title: scenario.title === '' ? name : `${name}: ${scenario.title}`,
@@ -51,7 +53,7 @@ export async function simulationReport({ file, summary, results, origin }: Simul
       {
         heading: 'The scenario',
         blocks: [
-          { kind: 'facts', facts: scenarioFacts(scenario) },
+          { kind: 'facts', facts: scenarioFacts(scenario, limits) },
           { kind: 'details', summary: 'Every setting, as YAML', text: scenarioYaml(scenario) },
         ],
       },

@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { publishedProfile } from '../../perf-model/published.js';
 import { parseScenario } from './parse-scenario.js';
 import { filesOfReadyScenarios, READY_NAMES, readScenario } from './scenario-files.js';
 import type { Scenario } from './schema.js';
@@ -12,12 +16,13 @@ describe('a scenario file', () => {
     expect(scenario.payloads).toEqual([{ bytes: 303_600, sloMs: 1000, weight: 1 }]);
     expect(scenario.network).toMatchObject({ mode: 'applied', clients: 1, replyBytes: 4096 });
     expect(scenario.cpu).toMatchObject({
-      minCores: 1,
-      maxCores: 16,
       stepCores: 0.1,
       idleCores: 0.1,
       idleRelease: true,
     });
+    // a published profile is for 1 to 16 cores
+    const { limits } = setUp(scenario, 'least.yaml', '.').environment.cpu;
+    expect(limits).toEqual({ minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 });
   });
 
   it.each([
@@ -41,8 +46,11 @@ describe('a scenario file', () => {
     ],
     ['durationSec: 60\narrivals: { kind: poisson, ratePerSec: fast }', 's.yaml: arrivals.ratePerSec: '],
     ['durationSec: -1\narrivals: { kind: poisson, ratePerSec: 1 }', 's.yaml: durationSec: '],
-    [`${LEAST}cpu: { minCores: 4, maxCores: 2 }`, 's.yaml: cpu.maxCores 2 is below cpu.minCores 4'],
-    [`${LEAST}cpu: { idleCores: 2 }`, 's.yaml: cpu.idleCores 2 is above cpu.minCores 1'],
+    [`${LEAST}cpu: { stepCores: 0.0004 }`, 's.yaml: cpu.stepCores: '],
+    [
+      `${LEAST}network: { clients: 10000, mode: applied }\ndurationSec: 86400`.replace('durationSec: 60\n', ''),
+      's.yaml: network.clients × durationSec',
+    ],
     [`${LEAST}network: { mode: none, log: a.log }`, 's.yaml: network.mode is none'],
     ['durationSec: 60\narrivals: { kind: rates }', 's.yaml: arrivals of kind rates need either a file or ratesPerSec'],
   ])('that says %j is refused in one line', (text, message) => {
@@ -51,6 +59,32 @@ describe('a scenario file', () => {
       parseScenario(text, 's.yaml');
     } catch (error) {
       expect((error as Error).message).not.toContain('\n');
+    }
+  });
+});
+
+describe('a scenario that is set up', () => {
+  it.each([
+    [`${LEAST}cpu: { minCores: 4, maxCores: 2 }`, 's.yaml: cpu.maxCores 2 is below cpu.minCores 4'],
+    [`${LEAST}cpu: { idleCores: 2 }`, 's.yaml: cpu.idleCores 2 is above cpu.minCores 1'],
+    [`${LEAST}cpu: { stepCores: 0.001 }`, 's.yaml: cpu.stepCores 0.001 makes more than 10000 allocations'],
+    ['durationSec: 86400\narrivals: { kind: poisson, ratePerSec: 1000 }', 's.yaml: about 86400000 requests'],
+  ])('refuses %j in one line', (text, message) => {
+    expect(() => setUp(parseScenario(text, 's.yaml'), 's.yaml', '.')).toThrow(message);
+  });
+
+  it('takes a measured profile by its path, and no more cores than were measured', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sponge-scenario-test-'));
+    try {
+      const profile = publishedProfile('resnet18');
+      const cells = profile.cells.filter((cell) => cell.cpuMillicores <= 2000);
+      writeFileSync(join(folder, 'mine.json'), JSON.stringify({ ...profile, quality: 'full', name: 'mine', cells }));
+      const at = (...settings: string[]): ReturnType<typeof setUp> =>
+        setUp(parseScenario(LEAST, 's.yaml', ['profile=mine.json', ...settings]), 's.yaml', folder);
+      expect(at().environment.cpu.limits).toMatchObject({ minMillicores: 1000, maxMillicores: 2000 });
+      expect(() => at('cpu.maxCores=4')).toThrow('cpu.maxCores 4 is more than was measured; profile mine goes up to 2');
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 });

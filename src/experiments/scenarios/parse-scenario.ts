@@ -139,12 +139,19 @@ function literalOf(option: z.ZodObject): unknown {
 
 // ---- what one key says of another ------------------------------------------------------------------------------------
 
-function checkTogether({ cpu, network, arrivals }: Scenario, name: string): void {
-  if (cpu.maxCores < cpu.minCores) {
-    throw new Error(`${name}: cpu.maxCores ${cpu.maxCores} is below cpu.minCores ${cpu.minCores}`);
+/** Of generated bandwidth, one number a second: 400 MB. */
+const MOST_TRACE_SECONDS = 20_000_000;
+
+function checkTogether({ network, arrivals, durationSec }: Scenario, name: string): void {
+  if (arrivals.kind === 'diurnal' && arrivals.minRatePerSec > arrivals.maxRatePerSec) {
+    throw new Error(`${name}: arrivals.minRatePerSec is above arrivals.maxRatePerSec; swap them`);
   }
-  if (cpu.idleCores > cpu.minCores) {
-    throw new Error(`${name}: cpu.idleCores ${cpu.idleCores} is above cpu.minCores ${cpu.minCores}`);
+  const traceSeconds = network.clients * durationSec;
+  if (network.log === undefined && network.mode !== 'none' && traceSeconds > MOST_TRACE_SECONDS) {
+    throw new Error(
+      `${name}: network.clients × durationSec is ${traceSeconds}, which is more bandwidth than fits into memory; ` +
+        `stay below ${MOST_TRACE_SECONDS}, or give a network.log`,
+    );
   }
   if (network.mode === 'none' && (network.log !== undefined || network.fades !== undefined)) {
     throw new Error(`${name}: network.mode is none, so a log or fades would do nothing; set network.mode to applied`);

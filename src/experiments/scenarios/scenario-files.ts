@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PUBLISHED_PROFILE_NAMES } from '../../perf-model/published.js';
 import type { ScenarioFile } from '../simulate.js';
 import { parseScenario } from './parse-scenario.js';
 
@@ -51,14 +52,18 @@ function readText(path: string): string {
 }
 
 /** Keys whose values are paths. */
-const PATH_SETTING = /^(network\.log|arrivals\.file)=(.+)$/;
+const PATH_SETTING = /^(network\.log|arrivals\.file|profile)=(.+)$/;
 
 function absolutePaths(setting: string): string {
   const match = PATH_SETTING.exec(setting);
   if (match === null) return setting;
+  const [, key, text] = match;
+  if (key === 'profile' && (PUBLISHED_PROFILE_NAMES as readonly string[]).includes(text!)) return setting;
   const absolute = (path: string): string => (isAbsolute(path) ? path : join(process.cwd(), path));
-  const paths = match[2]!.split(',').map((path) => absolute(path.trim()));
-  return `${match[1]!}=${JSON.stringify(paths.length === 1 ? paths[0] : paths)}`;
+  // Several logs: separated by commas, in brackets or not.
+  const names = key === 'network.log' ? text!.replace(/^\[|\]$/g, '').split(',') : [text!];
+  const paths = names.map((name) => absolute(name.trim()));
+  return `${key!}=${JSON.stringify(paths.length === 1 ? paths[0] : paths)}`;
 }
 
 /** For tests: what lies in the folder. */

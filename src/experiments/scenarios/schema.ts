@@ -7,6 +7,12 @@ import { z } from 'zod';
 
 const positive = z.number().positive();
 const nonNegative = z.number().nonnegative();
+/** Whole millicores, and no more than any machine has. */
+const cores = z.number().min(0.001).max(1024);
+const ratePerSec = positive.max(100_000);
+/** Least and most. */
+const interval = (value: z.ZodNumber): z.ZodType<readonly [number, number]> =>
+  z.tuple([value, value]).refine(([least, most]) => least <= most, 'expected [least, most]');
 const fraction = z.number().min(0).max(1);
 
 /** A number, or [least, most] for a uniform draw. */
@@ -17,26 +23,26 @@ function rangeOf(value: z.ZodNumber): z.ZodType<number | readonly [number, numbe
 }
 
 const arrivalsSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('constant'), ratePerSec: positive }),
-  z.strictObject({ kind: z.literal('poisson'), ratePerSec: positive }),
-  z.strictObject({ kind: z.literal('front-loaded'), ratePerSec: positive }),
+  z.strictObject({ kind: z.literal('constant'), ratePerSec }),
+  z.strictObject({ kind: z.literal('poisson'), ratePerSec }),
+  z.strictObject({ kind: z.literal('front-loaded'), ratePerSec }),
   z.strictObject({
     kind: z.literal('mmpp'),
-    ratePerSec: positive,
+    ratePerSec,
     highFactor: positive,
     lowFactor: nonNegative,
-    dwellSec: z.tuple([positive, positive]),
+    dwellSec: interval(z.number().min(0.001)),
   }),
   z.strictObject({
     kind: z.literal('diurnal'),
     minRatePerSec: nonNegative,
-    maxRatePerSec: positive,
+    maxRatePerSec: ratePerSec,
     periodSec: positive,
   }),
   z.strictObject({
     kind: z.literal('flash-crowd'),
-    ratePerSec: positive,
-    peakRatePerSec: positive,
+    ratePerSec,
+    peakRatePerSec: ratePerSec,
     atSec: nonNegative,
     rampSec: nonNegative,
     holdSec: nonNegative,
@@ -46,7 +52,7 @@ const arrivalsSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('rates'),
     file: z.string().optional(),
-    ratesPerSec: z.array(nonNegative).optional(),
+    ratesPerSec: z.array(nonNegative.max(100_000)).min(1).optional(),
   }),
 ]);
 
@@ -65,14 +71,15 @@ const networkSchema = z.strictObject({
   mode: z.enum(['none', 'applied', 'subtracted']).default('applied'),
   /** One path or several: clients take them in turn. Without any, a 4G-like series is generated for each client. */
   log: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
-  clients: z.int().min(1).max(100_000).default(1),
+  clients: z.int().min(1).max(10_000).default(1),
   /** Multiplies every bandwidth. */
   scale: positive.default(1),
   fades: z
     .strictObject({
-      perMinute: nonNegative,
-      durationSec: z.tuple([positive, positive]),
-      bytesPerMs: z.tuple([nonNegative, nonNegative]),
+      perMinute: nonNegative.max(600),
+      /** Whole seconds. */
+      durationSec: interval(z.int().min(1)),
+      bytesPerMs: interval(nonNegative),
     })
     .optional(),
   propagationMs: rangeOf(nonNegative).default(0),
@@ -81,11 +88,12 @@ const networkSchema = z.strictObject({
 });
 
 const cpuSchema = z.strictObject({
-  minCores: positive.default(1),
-  maxCores: positive.default(16),
-  stepCores: positive.default(0.1),
+  /** By default 1 to 16 for a published profile, and what was measured for a measured one. */
+  minCores: cores.optional(),
+  maxCores: cores.optional(),
+  stepCores: cores.default(0.1),
   /** Kept while idle; nothing runs on it. */
-  idleCores: positive.default(0.1),
+  idleCores: cores.default(0.1),
   idleRelease: z.boolean().default(true),
   idleReleaseMs: nonNegative.default(100),
   maxBatch: z.int().min(1).max(256).optional(),

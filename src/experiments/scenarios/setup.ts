@@ -1,5 +1,6 @@
-import { dirname, isAbsolute, join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { readFileSync } from 'node:fs';
+import type { AllocationLimits } from '../../domain/plan.js';
 import { PUBLISHED_PROFILE_NAMES, publishedProfile, type PublishedProfileName } from '../../perf-model/published.js';
 import { parseProfile } from '../../perf-model/profile-schema.js';
 import { stream } from '../../random/streams.js';
@@ -11,6 +12,11 @@ import { lteBandwidth } from '../../sim/workload/lte-trace.js';
 import { generateWorkload, type NetworkSpec, type Workload } from '../../sim/workload/workload.js';
 import { loadAuthorsTrace, loadRates, loadTrace } from '../traces/load-trace.js';
 import type { Scenario } from './schema.js';
+
+/** A request takes about 100 bytes of columns, and a policy's run holds some of them at a time. */
+const MOST_REQUESTS = 20_000_000;
+/** Allocations that every decision may have to look at. */
+const MOST_STEPS = 10_000;
 
 /** A scenario with its files read: all that a run needs but its seed and its policy. */
 export interface ScenarioSetup {
@@ -33,21 +39,23 @@ export function setUp(scenario: Scenario, name: string, folder: string): Scenari
   const networkFor = networkSpecs(scenario, resolved);
   const { leavingFraction, payloads } = scenario;
   const durationMs = scenario.durationSec * 1000;
+  const expected = meanRatePerSec(arrivals, scenario.durationSec) * scenario.durationSec;
+  if (expected > MOST_REQUESTS) {
+    throw new Error(
+      `${name}: about ${Math.round(expected)} requests, which do not fit into memory; ` +
+        `lower durationSec or the rate of arrivals, to ${MOST_REQUESTS} in all`,
+    );
+  }
   return {
     name,
     scenario,
     machine,
-    environment: environmentOf(scenario, machine),
+    environment: environmentOf(scenario, machine, name),
     predictedRatePerSec: scenario.predictedRatePerSec ?? meanRatePerSec(arrivals, scenario.durationSec),
     commonSloMs: middle(payloads[0]!.sloMs),
     workload: (seed) =>
       generateWorkload({ durationMs, arrivals, payloads, network: networkFor(seed), leavingFraction }, seed),
   };
-}
-
-/** Of a file, paths in it are relative to its own folder. */
-export function folderOf(path: string): string {
-  return dirname(path);
 }
 
 function loadMachine({ profile: nameOrPath, service }: Scenario, resolved: (path: string) => string): Machine {
@@ -103,17 +111,12 @@ function networkSpecs(
   };
 }
 
-function environmentOf(scenario: Scenario, machine: Machine): Environment {
+function environmentOf(scenario: Scenario, machine: Machine, name: string): Environment {
   const { cpu, scaler, worker } = scenario;
-  const millicores = (cores: number): number => Math.round(cores * 1000);
   return {
     machine,
     cpu: {
-      limits: {
-        minMillicores: millicores(cpu.minCores),
-        maxMillicores: millicores(cpu.maxCores),
-        stepMillicores: millicores(cpu.stepCores),
-      },
+      limits: allocationLimits(scenario, machine, name),
       idleMillicores: millicores(cpu.idleCores),
       idleReleaseMs: cpu.idleRelease ? cpu.idleReleaseMs : null,
       maxBatchSize: cpu.maxBatch ?? largestMeasuredBatch(machine),
@@ -139,6 +142,40 @@ function environmentOf(scenario: Scenario, machine: Machine): Environment {
     timerLatenessMs: scenario.timerLatenessMs,
     queueLimit: scenario.queueLimit,
   };
+}
+
+/** The published tables are for 1 to 16 cores here; a measured profile is for what was measured. */
+function allocationLimits({ cpu }: Scenario, { profile }: Machine, name: string): AllocationLimits {
+  const measured = profile.cells.map((cell) => cell.cpuMillicores);
+  const isPublished = profile.quality === 'published';
+  const leastMillicores = isPublished ? 1000 : Math.min(...measured);
+  const mostMillicores = isPublished ? 16_000 : Math.max(...measured);
+  const minMillicores = cpu.minCores === undefined ? leastMillicores : millicores(cpu.minCores);
+  const maxMillicores = cpu.maxCores === undefined ? mostMillicores : millicores(cpu.maxCores);
+  const inCores = (value: number): number => value / 1000;
+  if (maxMillicores < minMillicores) {
+    throw new Error(`${name}: cpu.maxCores ${inCores(maxMillicores)} is below cpu.minCores ${inCores(minMillicores)}`);
+  }
+  if (!isPublished && maxMillicores > mostMillicores) {
+    throw new Error(
+      `${name}: cpu.maxCores ${inCores(maxMillicores)} is more than was measured; ` +
+        `profile ${profile.name} goes up to ${inCores(mostMillicores)}`,
+    );
+  }
+  if (millicores(cpu.idleCores) > minMillicores) {
+    throw new Error(`${name}: cpu.idleCores ${cpu.idleCores} is above cpu.minCores ${inCores(minMillicores)}`);
+  }
+  const stepMillicores = millicores(cpu.stepCores);
+  if ((maxMillicores - minMillicores) / stepMillicores > MOST_STEPS) {
+    throw new Error(
+      `${name}: cpu.stepCores ${cpu.stepCores} makes more than ${MOST_STEPS} allocations; take larger steps`,
+    );
+  }
+  return { minMillicores, maxMillicores, stepMillicores };
+}
+
+function millicores(cores: number): number {
+  return Math.round(cores * 1000);
 }
 
 /** 8 for YOLOv5s and 16 for the other published profiles, as in the authors' evaluation. */

@@ -157,7 +157,8 @@ function subtracted(columns: Columns, { traces }: SubtractedNetwork): Budgets {
   const { sentAtMs, sloMs, bytes, client } = columns;
   const networkDelayMs = sentAtMs.map((atMs, i) => {
     const bytesPerMs = Math.trunc(traces[client[i]!]!.bytesPerMsAt(Math.floor(atMs / 1000) * 1000));
-    const leftMs = Math.trunc(sloMs[i]! - bytes[i]! / bytesPerMs);
+    // Nothing takes no time, whatever the bandwidth.
+    const leftMs = bytes[i] === 0 ? sloMs[i]! : Math.trunc(sloMs[i]! - bytes[i]! / bytesPerMs);
     return Math.min(sloMs[i]!, sloMs[i]! - leftMs);
   });
   const dueAtMs = sentAtMs.map((atMs, i) => atMs + sloMs[i]! - networkDelayMs[i]!);
