@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
-          include: ['test/{conformance,system}/**/*.test.ts'],
+          include: ['test/{conformance,system,agreement}/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

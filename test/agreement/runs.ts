@@ -1,0 +1,166 @@
+import { SystemClock } from '../../src/adapters/system-clock.js';
+import type { Clock, Timer } from '../../src/clock/clock.js';
+import { CoreSeconds, WINDOW_MS } from '../../src/domain/core-seconds.js';
+import type { Event } from '../../src/domain/event.js';
+import type { InferRequest } from '../../src/domain/request.js';
+import { policyFor } from '../../src/experiments/policies.js';
+import type { SeedWorld } from '../../src/experiments/run-seed.js';
+import type { ScenarioSetup } from '../../src/experiments/scenarios/setup.js';
+import { stream } from '../../src/random/streams.js';
+import { OutcomeLedger } from '../../src/sim/outcome-ledger.js';
+import { startRun } from '../../src/sim/simulation.js';
+import type { Workload } from '../../src/sim/workload/workload.js';
+import { createSystem, type System } from '../../src/system.js';
+import { Judge, type Judgement } from './judgement.js';
+import type { LiveMachine } from './live-machine.js';
+
+/*
+ * One policy on one seed of a scenario, on virtual and on real time: the same requests with the same instants and
+ * deadlines, the same configuration, and judged by the same formulas.
+ */
+
+export function runSimulated(
+  setup: ScenarioSetup,
+  world: SeedWorld,
+  policy: string,
+  onEvent: (event: Event) => void = () => undefined,
+): Judgement {
+  const { environment, machine } = setup;
+  const judge = new Judge(machine.curve);
+  const simulated = policyFor(policy, setup, world.seed);
+  const run = startRun(environment, world.workload, world.infeasible, simulated, world.seed, (event) => {
+    judge.observe(event);
+    onEvent(event);
+  });
+  while (run.advance(100_000));
+  const { durationMs, allocation, cpuSecondsUsed, outcomes } = run.report();
+  const { coreSeconds } = allocation;
+  return judge.judge({ durationMs, coreSeconds, usedCoreSeconds: cpuSecondsUsed, outcomes });
+}
+
+/** Real time, with an origin of its own. */
+class ShiftedClock implements Clock {
+  readonly #clock = new SystemClock();
+  readonly #originMs: number;
+
+  constructor(startAtMs: number) {
+    this.#originMs = this.#clock.nowMs() - startAtMs;
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs() - this.#originMs;
+  }
+
+  schedule(atMs: number, fire: () => void): Timer {
+    return this.#clock.schedule(atMs + this.#originMs, fire);
+  }
+}
+
+const HANG_TIMEOUT_MS = 30_000;
+
+export async function runLive(
+  live: LiveMachine,
+  setup: ScenarioSetup,
+  world: SeedWorld,
+  policy: string,
+  onEvent: (event: Event) => void = () => undefined,
+): Promise<Judgement> {
+  const { environment, machine } = setup;
+  const { workload, infeasible } = world;
+  const { limits, idleMillicores, idleReleaseMs } = environment.cpu;
+  await live.resize(limits.maxMillicores);
+  const judge = new Judge(machine.curve);
+  const outcomes = new OutcomeLedger(workload, infeasible);
+  const ledger = new CoreSeconds(0, limits.maxMillicores);
+  const simulated = policyFor(policy, setup, world.seed);
+  // As long before the clients as simulated: ticks have the same phase.
+  const clock = new ShiftedClock(-1000 * stream(world.seed, 'start').uniform());
+  const system = createSystem({
+    clock,
+    workers: live.worker,
+    scaler: live.scaler,
+    policy: simulated.policy,
+    models: simulated.models,
+    config: {
+      queueLimits: { maxRequests: environment.queueLimit, maxBytes: Infinity },
+      maxBatchBytes: Infinity,
+      hangTimeoutMs: HANG_TIMEOUT_MS,
+      limits,
+      idleMillicores,
+      idleReleaseMs,
+    },
+    onEvent: (event) => {
+      ledger.observe(event);
+      judge.observe(event);
+      onEvent(event);
+    },
+  });
+  try {
+    const usedSeconds = (): number | null => live.scaler.readCounters()?.usedSeconds ?? null;
+    const usedBefore = usedSeconds() ?? 0;
+    const windows = everyWindow(clock, () => ledger.closeWindow(clock.nowMs(), usedSeconds()));
+    const durationMs = await Promise.race([feed(clock, system, workload, outcomes), live.worker.failure]);
+    windows.cancel();
+    const used = usedSeconds();
+    ledger.closeWindow(durationMs, used);
+    return judge.judge({
+      durationMs,
+      coreSeconds: ledger.totalSeconds(durationMs),
+      usedCoreSeconds: used === null ? null : used - usedBefore,
+      outcomes: outcomes.report(),
+    });
+  } finally {
+    system.stop();
+  }
+}
+
+/** At 0, 100, 200 … ms. */
+function everyWindow(clock: Clock, close: () => void): Timer {
+  let timer: Timer;
+  const next = (atMs: number): void => {
+    timer = clock.schedule(atMs, () => {
+      close();
+      next(atMs + WINDOW_MS);
+    });
+  };
+  next(0);
+  return { cancel: () => timer.cancel() };
+}
+
+/** Submits each request when it is received. @returns when the last one has ended, not before clients stop sending */
+function feed(clock: Clock, system: System, workload: Workload, outcomes: OutcomeLedger): Promise<number> {
+  const { count, durationMs, receivedAtMs } = workload;
+  return new Promise((resolve) => {
+    const end = (): void => resolve(Math.max(durationMs, clock.nowMs()));
+    const next = (index: number): void => {
+      if (index === count) return;
+      clock.schedule(receivedAtMs[index]!, () => {
+        system.submit(requestOf(workload, index), (outcome) => {
+          outcomes.finish(index, outcome, clock.nowMs());
+          if (outcomes.ended === count) clock.schedule(durationMs, end);
+        });
+        next(index + 1);
+      });
+    };
+    next(0);
+  });
+}
+
+function requestOf(workload: Workload, index: number): InferRequest {
+  return {
+    sequence: index + 1,
+    receivedAtMs: workload.receivedAtMs[index]!,
+    sloMs: workload.sloMs[index]!,
+    networkDelayMs: workload.networkDelayMs[index]!,
+    networkDelaySource: workload.networkDelaySources[index]!,
+    replyReserveMs: workload.replyReserveMs[index]!,
+    dueAtMs: workload.dueAtMs[index]!,
+    isDeadlineDefaulted: false,
+    isBestEffort: false,
+    priority: 0,
+    shapeClass: { key: 'agreement', elementCount: 1 },
+    byteCount: workload.bytes[index]!,
+    inputs: [],
+    outputNames: [],
+  };
+}
