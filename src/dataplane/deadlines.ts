@@ -1,4 +1,5 @@
-import type { Clock, Timer } from '../clock/clock.js';
+import type { Clock } from '../clock/clock.js';
+import { EarliestTimer } from '../clock/earliest-timer.js';
 import { compareByDeadline, EdfQueue, type Queueable } from './edf-queue.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
 
@@ -16,12 +17,12 @@ export class Deadlines {
   readonly #watched = new EdfQueue<Queueable>();
   /** Until an entry comes whose key is not its deadline; from then on all entries are watched one by one. */
   #isHeadDueFirst = true;
-  #timer: Timer | null = null;
-  #timerAtMs = Infinity;
+  readonly #timer: EarliestTimer;
 
   /** `onDue` takes the request out of the queue. */
   constructor(clock: Clock, queue: EdfQueue<QueueEntry>, onDue: (sequence: number, nowMs: number) => void) {
     this.#clock = clock;
+    this.#timer = new EarliestTimer(clock, () => this.#tellDue());
     this.#queue = queue;
     this.#onDue = onDue;
   }
@@ -33,7 +34,7 @@ export class Deadlines {
     if (entry.isSetAside && mayBeLate(request)) return;
     if (entry.isSetAside || !this.#isHeadDueFirst) this.#watched.push(request);
     else if (entry.dueAtMs !== request.dueAtMs) this.#watchOneByOne();
-    this.#armBy(request.dueAtMs);
+    this.#timer.armBy(request.dueAtMs);
   }
 
   /** For an entry that leaves where it waits. */
@@ -43,7 +44,7 @@ export class Deadlines {
 
   /** Nothing is watched any more. */
   stop(): void {
-    this.#timer?.cancel();
+    this.#timer.cancel();
   }
 
   #watchOneByOne(): void {
@@ -51,24 +52,14 @@ export class Deadlines {
     for (const { request } of this.#queue.toSortedArray()) this.#watched.push(request);
   }
 
-  /** A timer that is too early finds nothing due and arms itself again: cheaper than re-arming at every removal. */
-  #armBy(atMs: number): void {
-    if (atMs >= this.#timerAtMs) return;
-    this.#timer?.cancel();
-    this.#timerAtMs = atMs;
-    this.#timer = this.#clock.schedule(atMs, () => this.#fire());
-  }
-
-  #fire(): void {
-    this.#timer = null;
-    this.#timerAtMs = Infinity;
+  #tellDue(): void {
     const nowMs = this.#clock.nowMs();
     let next = this.#next();
     for (; next !== undefined && next.dueAtMs <= nowMs; next = this.#next()) {
       this.#watched.remove(next);
       this.#onDue(next.sequence, nowMs);
     }
-    if (next !== undefined) this.#armBy(next.dueAtMs);
+    if (next !== undefined) this.#timer.armBy(next.dueAtMs);
   }
 
   /** What is due first of all that waits. */

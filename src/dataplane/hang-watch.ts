@@ -1,4 +1,5 @@
-import type { Clock, Timer } from '../clock/clock.js';
+import type { Clock } from '../clock/clock.js';
+import { EarliestTimer } from '../clock/earliest-timer.js';
 import type { RunningBatch } from './running-batch.js';
 
 /** A batch may take this many times its prediction before it counts as hung; one bad scheduling stall is not a hang. */
@@ -15,8 +16,7 @@ interface Watched {
 /**
  * Gives up on a batch that runs far beyond its prediction: a run cannot be aborted, so its process is replaced.
  *
- * One timer for all batches, which outlives them: batches end within milliseconds and are looked at after seconds, so a
- * timer that finds nothing to look at and arms itself again is far cheaper than one for each.
+ * One timer for all batches, which outlives them: batches end within milliseconds and are looked at after seconds.
  */
 export class HangWatch {
   readonly #clock: Clock;
@@ -24,11 +24,11 @@ export class HangWatch {
   readonly #onHang: (message: string) => void;
   /** Null where none is: no more places than ever ran side by side, and none made anew for each batch. */
   readonly #places: (Watched | null)[] = [];
-  #timer: Timer | null = null;
-  #timerAtMs = Infinity;
+  readonly #timer: EarliestTimer;
 
   constructor(clock: Clock, timeoutMs: number, onHang: (message: string) => void) {
     this.#clock = clock;
+    this.#timer = new EarliestTimer(clock, () => this.#lookAtDue());
     this.#timeoutMs = timeoutMs;
     this.#onHang = onHang;
   }
@@ -37,7 +37,7 @@ export class HangWatch {
     const checkAtMs = batch.startedAtMs + Math.max(this.#timeoutMs, batch.plannedLatencyMs);
     const free = this.#places.indexOf(null);
     this.#places[free === -1 ? this.#places.length : free] = { batch, checkAtMs };
-    this.#armBy(checkAtMs);
+    this.#timer.armBy(checkAtMs);
   }
 
   forget(batch: RunningBatch): void {
@@ -48,27 +48,16 @@ export class HangWatch {
 
   /** Gives up watching: the process is about to end with the server. */
   stop(): void {
-    this.#timer?.cancel();
-    this.#timer = null;
-    this.#timerAtMs = Infinity;
+    this.#timer.cancel();
     this.#places.fill(null);
   }
 
-  #armBy(atMs: number): void {
-    if (atMs >= this.#timerAtMs) return;
-    this.#timer?.cancel();
-    this.#timerAtMs = atMs;
-    this.#timer = this.#clock.schedule(atMs, () => this.#fire());
-  }
-
-  #fire(): void {
-    this.#timer = null;
-    this.#timerAtMs = Infinity;
+  #lookAtDue(): void {
     const nowMs = this.#clock.nowMs();
     for (const watched of this.#places) {
       if (watched !== null && watched.checkAtMs <= nowMs) this.#check(nowMs, watched);
     }
-    for (const watched of this.#places) if (watched !== null) this.#armBy(watched.checkAtMs);
+    for (const watched of this.#places) if (watched !== null) this.#timer.armBy(watched.checkAtMs);
   }
 
   #check(nowMs: number, watched: Watched): void {

@@ -1,4 +1,5 @@
 import { allocationAt, stepCount } from '../controlplane/solver.js';
+import type { Event } from '../domain/event.js';
 import { fluidBound, type WindowedWork } from '../sim/clairvoyant/fluid-bound.js';
 import { powerCurve, replicatedPowerCurve, type PowerCurve } from '../sim/clairvoyant/power-curve.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
@@ -73,7 +74,7 @@ export function runSeed(
   if (policy === BEST_STATIC) {
     // A search of unknown length: it has no share to tell before its end.
     const { chosen, simulated, report } = bestStatic(setup, world.seed, (candidate) =>
-      runPolicy(setup, world, candidate, () => undefined),
+      runPolicy(setup, world, candidate),
     );
     return { ...resultOf(setup, world, policy, simulated, report, startedAtMs), chosen };
   }
@@ -84,13 +85,15 @@ export function runSeed(
 /** Few enough for a smooth progress bar, enough to cost nothing. */
 const EVENTS_A_TURN = 200_000;
 
-function runPolicy(
+/** @param onEvent told of everything that happens in the system */
+export function runPolicy(
   { environment }: ScenarioSetup,
   { workload, infeasible, seed }: SeedWorld,
   simulated: SimulatedPolicy,
-  onProgress: (fraction: number) => void,
+  onProgress: (fraction: number) => void = () => undefined,
+  onEvent?: (event: Event) => void,
 ): RunReport {
-  const run = startRun(environment, workload, infeasible, simulated, seed);
+  const run = startRun(environment, workload, infeasible, simulated, seed, onEvent);
   while (run.advance(EVENTS_A_TURN)) onProgress(run.endedFraction);
   return run.report();
 }

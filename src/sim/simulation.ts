@@ -285,7 +285,7 @@ function feed(
   if (count > 0) clock.scheduleExact(receivedAtMs[0]!, next);
 }
 
-function requestOf(workload: Workload, index: number, shapeClass: ShapeClass): InferRequest {
+export function requestOf(workload: Workload, index: number, shapeClass: ShapeClass): InferRequest {
   return {
     sequence: index + 1,
     receivedAtMs: workload.receivedAtMs[index]!,

@@ -2,13 +2,13 @@ import { SystemClock } from '../../src/adapters/system-clock.js';
 import type { Clock, Timer } from '../../src/clock/clock.js';
 import { CoreSeconds, WINDOW_MS } from '../../src/domain/core-seconds.js';
 import type { Event } from '../../src/domain/event.js';
-import type { InferRequest } from '../../src/domain/request.js';
+import type { ShapeClass } from '../../src/domain/request.js';
 import { policyFor } from '../../src/experiments/policies.js';
-import type { SeedWorld } from '../../src/experiments/run-seed.js';
+import { runPolicy, type SeedWorld } from '../../src/experiments/run-seed.js';
 import type { ScenarioSetup } from '../../src/experiments/scenarios/setup.js';
 import { stream } from '../../src/random/streams.js';
 import { OutcomeLedger } from '../../src/sim/outcome-ledger.js';
-import { startRun } from '../../src/sim/simulation.js';
+import { requestOf } from '../../src/sim/simulation.js';
 import type { Workload } from '../../src/sim/workload/workload.js';
 import { createSystem, type System } from '../../src/system.js';
 import { Judge, type Judgement } from './judgement.js';
@@ -19,21 +19,21 @@ import type { LiveMachine } from './live-machine.js';
  * deadlines, the same configuration, and judged by the same formulas.
  */
 
+const SHAPE_CLASS: ShapeClass = { key: 'agreement', elementCount: 1 };
+
 export function runSimulated(
   setup: ScenarioSetup,
   world: SeedWorld,
   policy: string,
   onEvent: (event: Event) => void = () => undefined,
 ): Judgement {
-  const { environment, machine } = setup;
-  const judge = new Judge(machine.curve);
+  const judge = new Judge(setup.machine.curve);
   const simulated = policyFor(policy, setup, world.seed);
-  const run = startRun(environment, world.workload, world.infeasible, simulated, world.seed, (event) => {
+  const report = runPolicy(setup, world, simulated, undefined, (event) => {
     judge.observe(event);
     onEvent(event);
   });
-  while (run.advance(100_000));
-  const { durationMs, allocation, cpuSecondsUsed, outcomes } = run.report();
+  const { durationMs, allocation, cpuSecondsUsed, outcomes } = report;
   const { coreSeconds } = allocation;
   return judge.judge({ durationMs, coreSeconds, usedCoreSeconds: cpuSecondsUsed, outcomes });
 }
@@ -135,7 +135,7 @@ function feed(clock: Clock, system: System, workload: Workload, outcomes: Outcom
     const next = (index: number): void => {
       if (index === count) return;
       clock.schedule(receivedAtMs[index]!, () => {
-        system.submit(requestOf(workload, index), (outcome) => {
+        system.submit(requestOf(workload, index, SHAPE_CLASS), (outcome) => {
           outcomes.finish(index, outcome, clock.nowMs());
           if (outcomes.ended === count) clock.schedule(durationMs, end);
         });
@@ -144,23 +144,4 @@ function feed(clock: Clock, system: System, workload: Workload, outcomes: Outcom
     };
     next(0);
   });
-}
-
-function requestOf(workload: Workload, index: number): InferRequest {
-  return {
-    sequence: index + 1,
-    receivedAtMs: workload.receivedAtMs[index]!,
-    sloMs: workload.sloMs[index]!,
-    networkDelayMs: workload.networkDelayMs[index]!,
-    networkDelaySource: workload.networkDelaySources[index]!,
-    replyReserveMs: workload.replyReserveMs[index]!,
-    dueAtMs: workload.dueAtMs[index]!,
-    isDeadlineDefaulted: false,
-    isBestEffort: false,
-    priority: 0,
-    shapeClass: { key: 'agreement', elementCount: 1 },
-    byteCount: workload.bytes[index]!,
-    inputs: [],
-    outputNames: [],
-  };
 }

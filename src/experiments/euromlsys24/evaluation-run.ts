@@ -2,10 +2,10 @@ import { RemainingSloGauge } from '../../controlplane/baselines/remaining-slo-ga
 import { RELEASED_SLO_FRACTION, releasedPlan } from '../../controlplane/baselines/released.js';
 import type { Event } from '../../domain/event.js';
 import { violationRate, type OutcomeCounts } from '../../sim/outcome-ledger.js';
-import { startRun, type RunReport, type SimulatedPolicy } from '../../sim/simulation.js';
+import type { RunReport } from '../../sim/simulation.js';
 import type { Workload } from '../../sim/workload/workload.js';
 import { BEST_STATIC, bestStatic, policyFor } from '../policies.js';
-import { worldOf, type SeedWorld } from '../run-seed.js';
+import { runPolicy, worldOf, type SeedWorld } from '../run-seed.js';
 import { setUp, type ScenarioSetup } from '../scenarios/setup.js';
 import type { EvaluationJob } from './evaluation-jobs.js';
 import { paperPercent, paperViolations, type ServedSecond } from './paper-violations.js';
@@ -47,31 +47,19 @@ export interface SimulatedDecisions {
 }
 
 const DROP_LIMITS_MS = { limit3s: 3000, limit1s: 1000 } as const;
-/** Few enough for a smooth progress bar, enough to cost nothing. */
-const EVENTS_A_TURN = 200_000;
 
 /** One job, in whichever thread this is. */
 export function runEvaluation(job: EvaluationJob, onProgress: (fraction: number) => void): EvaluationResult {
   const { setup, world } = worldFor(job);
   let spec = job.spec;
   if (spec === BEST_STATIC) {
-    spec = bestStatic(setup, job.seed, (simulated) => drive(setup, world, simulated, onProgress)).chosen;
+    spec = bestStatic(setup, job.seed, (simulated) => runPolicy(setup, world, simulated, onProgress)).chosen;
   }
   const recorder = new Recorder(setup, world.workload, job.policy.startsWith('released'));
-  const report = drive(setup, world, policyFor(spec, setup, job.seed), onProgress, (event) => recorder.observe(event));
+  const report = runPolicy(setup, world, policyFor(spec, setup, job.seed), onProgress, (event) =>
+    recorder.observe(event),
+  );
   return resultOf(job, spec, report, recorder);
-}
-
-function drive(
-  { environment }: ScenarioSetup,
-  { workload, infeasible, seed }: SeedWorld,
-  simulated: SimulatedPolicy,
-  onProgress: (fraction: number) => void,
-  onEvent?: (event: Event) => void,
-): RunReport {
-  const run = startRun(environment, workload, infeasible, simulated, seed, onEvent);
-  while (run.advance(EVENTS_A_TURN)) onProgress(run.endedFraction);
-  return run.report();
 }
 
 function resultOf(job: EvaluationJob, spec: string, report: RunReport, recorder: Recorder): EvaluationResult {
