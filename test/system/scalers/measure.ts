@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Scaler } from '../../../src/controlplane/scaler.js';
@@ -86,8 +86,19 @@ export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
+/** Whether a killed process ends within 2 s: its threads die one by one, those in its group maybe before the others. */
+export async function ends(pid: number): Promise<boolean> {
+  const untilMs = performance.now() + 2000;
+  while (isAlive(pid) && performance.now() < untilMs) await delay(20);
+  return !isAlive(pid);
+}
+
 export function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`) && !/^State:\s*Z/m.test(read(`/proc/${pid}/status`));
+  try {
+    return !/^State:\s*[XZ]/m.test(read(`/proc/${pid}/status`));
+  } catch {
+    return false; // gone, maybe while it was read
+  }
 }
 
 export function threadCount(pid: number): number {

@@ -14,6 +14,7 @@ import {
   SETTLE_MS,
   WINDOW_MS,
   coresRunOn,
+  ends,
   greatestUseCores,
   groupDirs,
   isAlive,
@@ -81,7 +82,7 @@ export function scalerSuite(options: SuiteOptions): Suite {
         const { leftoverPid } = await leaveStaleGroup(options.helper, options.kind, stale);
         const handle = await createScaler({ kind: options.kind, groupName: stale, onWarning: failOn });
         try {
-          assert.ok(!isAlive(leftoverPid), 'the leftover worker is still alive');
+          assert.ok(await ends(leftoverPid), 'the leftover worker is still alive');
           assert.equal(handle.scaler.readCounters()?.usedSeconds, 0, 'a fresh group has fresh counters');
         } finally {
           await handle.close();
