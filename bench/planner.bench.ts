@@ -26,7 +26,8 @@ const prng = new Prng(1);
 function randomQuestion(queueSize: number): BatchQuestion {
   const budgets = new BudgetSample();
   for (let i = 0; i < 64; i++) budgets.observe(200 + 800 * prng.uniform());
-  let dueAtMs = 300 + 300 * prng.uniform();
+  // Loose enough that most can be met: an infeasible queue is decided in no time.
+  let dueAtMs = 1200 + 600 * prng.uniform();
   const ratePerSec = 5 + 20 * prng.uniform();
   return {
     nowMs: 0,
@@ -37,7 +38,7 @@ function randomQuestion(queueSize: number): BatchQuestion {
     steadyRatePerSec: ratePerSec,
     expectedRatePerSec: ratePerSec,
     budgets,
-    safety: 1.6,
+    pricing: { safety: 1.4, lossCoreMs: 30_000, usesForecast: true },
   };
 }
 

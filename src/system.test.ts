@@ -42,7 +42,12 @@ class Bench {
       clock,
       workers,
       scaler,
-      policy: { name: 'sponge', dispatch: edfPolicy, planner: pricedPlanner('cpu'), isAllocationFixed: false },
+      policy: {
+        name: 'sponge',
+        dispatch: edfPolicy,
+        planner: pricedPlanner({ prefer: 'cpu' }),
+        isAllocationFixed: false,
+      },
       models: modelsOf(TEN_MS_EACH),
       config: {
         queueLimits: { maxRequests: 100, maxBytes: 1000 },
@@ -70,7 +75,7 @@ describe('the system', () => {
     expect(bench.system.status().grantedMillicores).toBe(1000);
     bench.send(1, 1009);
     bench.clock.advanceTo(1100);
-    // 10/c ≤ 9 − 5 − 0.27 of margin: c ≥ 2.7, that is 3 cores, on which it may use 2 threads: it takes 10/2 = 5 ms.
+    // 10/c ≤ 9 − 5 of margin: c ≥ 2.5, that is 3 cores, on which it may use 2 threads: it takes 10/2 = 5 ms.
     expect(bench.events.find((event) => event.kind === 'batch-started')).toMatchObject({
       cpuMillicores: 3000,
       threadCount: 2,
@@ -134,6 +139,20 @@ describe('lending the worker', () => {
     lease.release();
     bench.clock.advanceTo(1100);
     expect(bench.told).toEqual(['1060 1 completed_on_time', '1070 2 completed_on_time']);
+  });
+
+  it('runs the first batch after a loan on what it needs, not on what the borrower had', () => {
+    const bench = new Bench();
+    const lease = bench.system.lease('idle', () => undefined)!;
+    lease.resize(4000, () => undefined);
+    bench.clock.advanceTo(1050);
+    bench.send(1, 1500);
+    lease.release();
+    bench.clock.advanceTo(1100);
+    expect(bench.events.find((event) => event.kind === 'batch-started')).toMatchObject({
+      cpuMillicores: 1000,
+      threadCount: 1,
+    });
   });
 
   it('lets the borrower resize, plans nothing meanwhile, and takes its own plan up again', () => {

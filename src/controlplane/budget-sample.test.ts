@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BudgetSample } from './budget-sample.js';
+import { BudgetSample, SAMPLE_SIZE } from './budget-sample.js';
 
 function sampleOf(budgetsMs: readonly number[]): BudgetSample {
   const sample = new BudgetSample();
@@ -25,19 +25,24 @@ describe('the budgets of late', () => {
 
   it('forget what is long past', () => {
     const sample = sampleOf([50]);
-    for (let i = 0; i < 64; i++) sample.observe(1000);
+    for (let i = 0; i < SAMPLE_SIZE; i++) sample.observe(1000);
     expect(sample.lostMs(300, 100)).toBe(0);
   });
 
-  it('are what a plain sum over the latest 64 says', () => {
+  it('have quantiles', () => {
+    expect(sampleOf([400, 100, 300, 200]).quantileMs(0.25)).toBe(200);
+    expect(new BudgetSample().quantileMs(0.2)).toBe(Infinity);
+  });
+
+  it('are what a plain sum over the latest ones says', () => {
     const ms = fc.double({ min: -200, max: 2000, noNaN: true });
     fc.assert(
       fc.property(
-        fc.array(ms, { minLength: 1, maxLength: 150 }),
+        fc.array(ms, { minLength: 1, maxLength: 2 * SAMPLE_SIZE }),
         fc.double({ min: 0, max: 1500, noNaN: true }),
         ms,
         (all, runMs, aloneMs) => {
-          const latest = all.slice(-64);
+          const latest = all.slice(-SAMPLE_SIZE);
           const plain = latest.map((budgetMs) => Math.min(runMs, Math.max(0, runMs + aloneMs - budgetMs)));
           const expected = plain.reduce((sum, each) => sum + each, 0) / latest.length;
           expect(sampleOf(all).lostMs(runMs, aloneMs)).toBeCloseTo(expected, 6);

@@ -32,7 +32,7 @@ class Plane implements ControlledPlane {
   runningThreads = 0;
   isIdle = false;
   queue = BUSY;
-  readonly plans: (readonly [cpuMillicores: number, isGrowthPending: boolean])[] = [];
+  readonly plans: (readonly [cpuMillicores: number, isResizePending: boolean])[] = [];
   readonly allocations: number[] = [];
   readonly givenUp: number[] = [];
 
@@ -40,8 +40,8 @@ class Plane implements ControlledPlane {
     return this.queue;
   }
 
-  setPlan(plan: Plan, isGrowthPending: boolean): void {
-    this.plans.push([plan.cpuMillicores, isGrowthPending]);
+  setPlan(plan: Plan, isResizePending: boolean): void {
+    this.plans.push([plan.cpuMillicores, isResizePending]);
   }
 
   setAllocation(cpuMillicores: number): void {
@@ -170,30 +170,30 @@ describe('the controller', () => {
     expect(bench.plane.plans.at(-1)).toEqual([3000, false]);
   });
 
-  it('shrinks 100 ms after the last resize, by then to what the plan says', () => {
+  it('shrinks 50 ms after the last resize, by then to what the plan says', () => {
     const bench = new Bench();
     bench.planAt(1000, 2000);
     bench.planAt(1010, 1500);
     bench.planAt(1020, 1000);
     bench.clock.advanceTo(2000);
-    expect(bench.resizes).toEqual([[1000, 2000], [1100, 1000]]); // prettier-ignore
+    expect(bench.resizes).toEqual([[1000, 2000], [1050, 1000]]); // prettier-ignore
   });
 
   it('does not shrink any more when the plan grew back meanwhile', () => {
     const bench = new Bench();
     bench.planAt(1000, 2000);
     bench.planAt(1010, 1000);
-    bench.planAt(1050, 2000);
+    bench.planAt(1040, 2000);
     bench.clock.advanceTo(2000);
     expect(bench.resizes).toEqual([[1000, 2000]]);
   });
 
-  it('shrinks only to 90 % or less: 4000 to 3600 and not to 3700', () => {
+  it('shrinks only to 95 % or less: 4000 to 3800 and not to 3900', () => {
     const bench = new Bench();
-    bench.planAt(1000, 3700);
+    bench.planAt(1000, 3900);
     expect(bench.resizes).toEqual([]);
-    bench.planAt(2000, 3600);
-    expect(bench.resizes).toEqual([[2000, 3600]]);
+    bench.planAt(2000, 3800);
+    expect(bench.resizes).toEqual([[2000, 3800]]);
   });
 
   it('applies every plan as it is, at once and whatever runs, for a planner that wants so', () => {
@@ -238,8 +238,8 @@ describe('the controller', () => {
     bench.goesIdle();
     bench.next = planOf(2000);
     bench.clock.advanceTo(700);
-    // Idle since 390, tick at 400, release at 440; too soon after the growth, so at 500.
-    expect(bench.resizes).toEqual([[100, 1000], [400, 2000], [500, 100]]); // prettier-ignore
+    // Idle since 390, tick at 400, release at 440; too soon after the growth, so at 450.
+    expect(bench.resizes).toEqual([[100, 1000], [400, 2000], [450, 100]]); // prettier-ignore
   });
 
   it('is idle too when the members of the last batch all left before it ended', () => {

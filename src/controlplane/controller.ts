@@ -4,10 +4,11 @@
  * resizes the worker in place.
  *
  * When it resizes: growth at once, but not beyond the threads of the running batch while a fast scaler can do the rest in
- * time for the next one. A shrink only to 90 % or less of what is granted, and not sooner than `SHRINK_DWELL_MS`
+ * time for the next one. A shrink only to 95 % or less of what is granted, and not sooner than `SHRINK_DWELL_MS`
  * after the last resize (every quota write refills the kernel's bucket, so frequent writes would undo the quota), and
- * never below the threads of the running batch: it keeps its threads, and more threads than CPU stall each other. So
- * growth is quota first, then threads (with the next batch); a shrink is threads first, then quota.
+ * never below the threads of the running batch: it keeps its threads, and more threads than CPU stall each other. A batch
+ * starts when a resize that takes no time is done, so growth is quota first, then threads, and a shrink is in force before
+ * threads are chosen.
  *
  * A refused resize: the allocation stays what it is, the event says why, the next plan tries again. Unlike the paper,
  * which retries three times and does not verify.
@@ -20,12 +21,12 @@ import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { Estimator } from './estimator.js';
-import type { Planner, PlannerView } from './planner.js';
+import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import { MAX_AWAITED_RESIZE_MS, type ResizeResult, type Scaler } from './scaler.js';
 
-/** Ten quota periods of 10 ms. */
-const SHRINK_DWELL_MS = 100;
-const SHRINK_FRACTION = 0.9;
+/** Five quota periods of 10 ms: a write gives away one period's quota at most. */
+const SHRINK_DWELL_MS = 50;
+const SHRINK_FRACTION = 0.95;
 /** A release is worth it when idleness has lasted for so many times what getting the CPU back takes. */
 const RELEASE_DELAYS = 10;
 /** On this much, at least, requests run that nobody waits for by a deadline. */
@@ -38,8 +39,8 @@ export interface ControlledPlane {
   /** Nothing is queued and nothing runs. */
   readonly isIdle: boolean;
   snapshot(): QueueSnapshot;
-  setPlan(plan: Plan, isGrowthPending: boolean): void;
-  setAllocation(cpuMillicores: number): void;
+  setPlan(plan: Plan, isResizePending: boolean): void;
+  setAllocation(cpuMillicores: number, isResizePending: boolean): void;
   giveUp(sequences: readonly number[]): void;
 }
 
@@ -89,6 +90,7 @@ export class Controller {
   readonly #admittedClasses = new Set<string>();
   #tickTimer: Timer | null = null;
   #shrinkTimer: Timer | null = null;
+  #wakeTimer: Timer | null = null;
   #idleSinceMs: number | null = null;
   #isPaused = false;
   #isPlanning = false;
@@ -123,6 +125,7 @@ export class Controller {
   stop(): void {
     this.#tickTimer?.cancel();
     this.#shrinkTimer?.cancel();
+    this.#wakeTimer?.cancel();
     this.#plane = null;
   }
 
@@ -167,7 +170,9 @@ export class Controller {
   /** While paused the allocation belongs to somebody else (profiling) and no plan is made. */
   setPaused(isPaused: boolean): void {
     this.#isPaused = isPaused;
-    if (!isPaused) this.#replan('worker');
+    if (isPaused) return;
+    this.#lastResizeAtMs = -Infinity; // The borrower's resizes are no reason to wait with ours.
+    this.#replan('worker');
   }
 
   /** A resize on somebody else's behalf, seen by everyone like any other. */
@@ -235,11 +240,16 @@ export class Controller {
 
   #replanFrom(view: PlannerView, trigger: Trigger): void {
     this.#isPlanning = true;
-    const { plan, hopeless } = this.#models.isProvisional ? this.#provisionalPlan() : this.#planner.plan(view);
+    const { plan, hopeless, wakeAtMs } = this.#models.isProvisional
+      ? this.#provisionalPlan()
+      : this.#planner.plan(view);
     this.#plan = this.#withSetAside(plan, view.snapshot);
     this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
     if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => view.snapshot.sequences[index]!));
     this.#isPlanning = false;
+    this.#wakeTimer?.cancel();
+    this.#wakeTimer =
+      wakeAtMs === undefined ? null : this.#clock.schedule(wakeAtMs, () => this.#replanIfBroken('timer'));
     this.#noteIdle();
     this.#resize();
     if (!this.#hasArrivalWhilePlanning) return;
@@ -248,7 +258,7 @@ export class Controller {
   }
 
   /** Until anything was measured: the largest allocation, one at a time. */
-  #provisionalPlan(): { plan: Plan; hopeless: readonly number[] } {
+  #provisionalPlan(): PlanDecision {
     const cpuMillicores = this.#config.limits.maxMillicores;
     return {
       plan: { kind: 'feasible', instances: 1, cpuMillicores, batchSize: 1, boundBy: 'no profile yet' },
@@ -328,7 +338,7 @@ export class Controller {
       if (target > this.#requestedMillicores) this.resizeTo(target);
       this.#scheduleIdleRelease(nowMs);
     }
-    this.#plane.setPlan(this.#plan, this.#isGrowthAwaited());
+    this.#plane.setPlan(this.#plan, this.#isResizeAwaited());
   }
 
   #shrink(nowMs: number, target: number): void {
@@ -359,9 +369,8 @@ export class Controller {
     if (atMs > nowMs) this.#shrinkTimer = this.#clock.schedule(atMs, () => this.#resize());
   }
 
-  #isGrowthAwaited(): boolean {
-    const isPending = this.#requestedMillicores > this.#grantedMillicores;
-    return isPending && !this.#isSlow;
+  #isResizeAwaited(): boolean {
+    return this.#requestedMillicores !== this.#grantedMillicores && !this.#isSlow;
   }
 
   #onApplied(resizeId: number, result: ResizeResult): void {
@@ -377,7 +386,7 @@ export class Controller {
       const { cpuMillicores, isWritten, tookMs } = result;
       this.#emit({ kind: 'resized', atMs, resizeId, cpuMillicores, isWritten, tookMs });
     }
-    this.#plane?.setAllocation(this.#grantedMillicores);
+    this.#plane?.setAllocation(this.#grantedMillicores, this.#isResizeAwaited());
     if (isCurrent && this.#isSlow && result.kind === 'applied') this.#resize();
   }
 

@@ -20,14 +20,18 @@ describe('the arrival rate', () => {
     expect(estimator.forecast(4000).arrivalRatePerSec).toBe(0);
   });
 
-  it('of the last ten seconds follows more slowly, and is expected to last where arrivals have no memory', () => {
+  it('is that of the last minute in the long run, and of the last ten seconds once they differ by more than chance', () => {
     const estimator = new Estimator();
-    for (let atMs = 0; atMs < 10_000; atMs += 50) estimator.observeArrival(atMs, 500);
-    for (let atMs = 10_000; atMs < 12_000; atMs += 25) estimator.observeArrival(atMs, 500);
-    const { arrivalRatePerSec, steadyRatePerSec } = estimator.forecast(11_999);
+    for (let atMs = 0; atMs < 60_000; atMs += 50) estimator.observeArrival(atMs, 500);
+    expect(estimator.forecast(59_999).steadyRatePerSec).toBeCloseTo(20, 0);
+    for (let atMs = 60_000; atMs < 62_000; atMs += 25) estimator.observeArrival(atMs, 500);
+    // 8 s of 20/s and 2 s of 40/s: 240 instead of 207, 2.3 deviations of √207
+    expect(estimator.forecast(61_999).steadyRatePerSec).toBeCloseTo(20.7, 0);
+    for (let atMs = 62_000; atMs < 64_000; atMs += 25) estimator.observeArrival(atMs, 500);
+    // 6 s of 20/s and 4 s of 40/s: 280 instead of 213, 4.6 deviations
+    const { arrivalRatePerSec, steadyRatePerSec } = estimator.forecast(63_999);
     expect(arrivalRatePerSec).toBeCloseTo(40, 0);
-    // 8 s of 20/s and 2 s of 40/s
-    expect(steadyRatePerSec).toBeCloseTo(24, 0);
+    expect(steadyRatePerSec).toBeCloseTo(28, 0);
   });
 
   it('does not take the first arrivals for a flood', () => {

@@ -3,12 +3,15 @@
  * Deterministic; fed by events.
  */
 import { BudgetSample } from './budget-sample.js';
-import { BurstEstimator } from './burst-estimator.js';
+import { RateForecast } from './rate-forecast.js';
 
 /** Mean over this long: at 20 requests/s its standard deviation is 16 % of the rate; the actual queue covers bursts. */
 const WINDOW_MS = 2000;
-/** For what changes slowly: 7 % at 20 requests/s. */
-const STEADY_WINDOW_MS = 10_000;
+/** For what changes slowly: at 20 requests/s the minute is exact to 3 %, the ten seconds to 7 %. */
+const LONG_WINDOW_MS = 60_000;
+const SHORT_WINDOW_MS = 10_000;
+/** The minute counts until the ten seconds differ from it by more than chance does: standard deviations of their count. */
+const CHANGE_DEVIATIONS = 3;
 const BUCKET_MS = 100;
 /** After a start, a rate over less than this would be mostly chance. */
 const MIN_OBSERVED_MS = 500;
@@ -16,7 +19,7 @@ const MIN_OBSERVED_MS = 500;
 export interface Forecast {
   /** Mean of the last two seconds. */
   readonly arrivalRatePerSec: number;
-  /** Mean of the last ten seconds. */
+  /** Mean of the last minute, or of the last ten seconds where the rate has changed since. */
   readonly steadyRatePerSec: number;
   /** Of the next moment: the steady rate, and what is expected to last of the last moment's deviation from it. */
   readonly expectedRatePerSec: number;
@@ -26,26 +29,37 @@ export interface Forecast {
 
 export class Estimator {
   readonly #recent = new WindowedRate(WINDOW_MS);
-  readonly #steady = new WindowedRate(STEADY_WINDOW_MS);
-  readonly #bursts = new BurstEstimator();
+  readonly #short = new WindowedRate(SHORT_WINDOW_MS);
+  readonly #long = new WindowedRate(LONG_WINDOW_MS);
+  readonly #next = new RateForecast();
   readonly #budgets = new BudgetSample();
 
   /** @param budgetMs deadline − instant received */
   observeArrival(nowMs: number, budgetMs: number): void {
     this.#recent.observeArrival(nowMs);
-    this.#steady.observeArrival(nowMs);
-    this.#bursts.observeArrival(nowMs);
+    this.#short.observeArrival(nowMs);
+    this.#long.observeArrival(nowMs);
+    this.#next.observeArrival(nowMs);
     this.#budgets.observe(budgetMs);
   }
 
   forecast(nowMs: number): Forecast {
-    const steadyRatePerSec = this.#steady.ratePerSec(nowMs);
+    const steadyRatePerSec = this.#steadyRatePerSec(nowMs);
     return {
       arrivalRatePerSec: this.#recent.ratePerSec(nowMs),
       steadyRatePerSec,
-      expectedRatePerSec: this.#bursts.expectedRatePerSec(nowMs, steadyRatePerSec),
+      expectedRatePerSec: this.#next.expectedRatePerSec(nowMs, steadyRatePerSec),
       budgets: this.#budgets,
     };
+  }
+
+  #steadyRatePerSec(nowMs: number): number {
+    const longPerSec = this.#long.ratePerSec(nowMs);
+    const shortPerSec = this.#short.ratePerSec(nowMs);
+    const windowSec = SHORT_WINDOW_MS / 1000;
+    const isChanged =
+      Math.abs(shortPerSec - longPerSec) * windowSec > CHANGE_DEVIATIONS * Math.sqrt(longPerSec * windowSec);
+    return isChanged ? shortPerSec : longPerSec;
   }
 }
 

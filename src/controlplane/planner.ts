@@ -28,6 +28,8 @@ export interface PlanDecision {
   readonly plan: Plan;
   /** Snapshot indices of requests that no allocation can save: they wait behind the others from now on. */
   readonly hopeless: readonly number[];
+  /** To be asked by then whether the plan still holds, if nothing else happens before. */
+  readonly wakeAtMs?: number;
 }
 
 /**

@@ -41,7 +41,7 @@ function whileRunning(dueAtMs: readonly number[], current: Plan = IN_FORCE): Pla
 }
 
 describe('the priced planner', () => {
-  const planner = pricedPlanner('cpu');
+  const planner = pricedPlanner({ prefer: 'cpu' });
 
   it('gives a free worker a batch at once, on as little as the deadline and the price allow', () => {
     // One request in 125 ms, 5 ms of margin: 100/c + 40 ≤ 120 → c = 1.25, in steps 1.3; the price of 5/s is below.
@@ -87,9 +87,30 @@ describe('the priced planner', () => {
 
   it('holds what sustains the load where a resize takes longer than a batch can wait', () => {
     const slow = { resizeDelayMs: 1000, forecast: aForecast(20) };
-    // c_r = 4 at 20/s (400/c + 100 = 200 ms for four); √1.6 × 4 = 5.06, and the step above
-    expect(planner.plan(view([], slow)).plan.cpuMillicores).toBe(5100);
-    expect(planner.plan(view([5000], slow)).plan.cpuMillicores).toBeGreaterThanOrEqual(5100);
+    // c_r = 4 at 20/s (400/c + 100 = 200 ms for four); √2.4 × 4 = 6.20
+    expect(planner.plan(view([], slow)).plan.cpuMillicores).toBe(6200);
+    expect(planner.plan(view([5000], slow)).plan.cpuMillicores).toBe(6200);
+  });
+
+  it('raises a held allocation for what is still due when a resize is in force, not for what is over by then', () => {
+    const slow = { resizeDelayMs: 1000, forecast: aForecast(20) };
+    const crowd = (dueAtMs: number): readonly number[] => Array.from({ length: 12 }, () => dueAtMs);
+    expect(planner.plan(view(crowd(900), slow)).plan.cpuMillicores).toBe(6200);
+    // Twelve within the 500 ms that are left then: 24 a second, c_r = 400·24/(4 − 100·0.024)/1000 = 6; × √2.4 = 9.3
+    expect(planner.plan(view(crowd(1505), slow)).plan.cpuMillicores).toBe(9300);
+  });
+
+  it('asks to be woken when the running batch is overdue', () => {
+    // 80 ms of its 160 are left; planned as predicted
+    expect(planner.plan(whileRunning([500])).wakeAtMs).toBe(80);
+  });
+
+  it('gives what only a lucky run would save a try at once', () => {
+    const scattered: LatencyModel = { ...MODEL, plannedLatencyMs: (b, c) => 1.5 * latencyMs(b, c) };
+    // 46.25 ms alone at the most cores, planned 69
+    const { plan, hopeless } = planner.plan(view([50, 2000], { models: [scattered] }));
+    expect(hopeless).toEqual([]);
+    expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 16_000, batchSize: 1 });
   });
 
   it('leaves a queue of several shape classes to the program', () => {
@@ -107,7 +128,7 @@ describe('the priced planner', () => {
 
   it('answers earlier for more CPU with --prefer latency', () => {
     const queue = [900, 900, 900];
-    const cautious = pricedPlanner('latency').plan(view(queue)).plan;
+    const cautious = pricedPlanner({ prefer: 'latency' }).plan(view(queue)).plan;
     const thrifty = planner.plan(view(queue)).plan;
     expect(latencyMs(cautious.batchSize, cautious.cpuMillicores)).toBeLessThan(
       latencyMs(thrifty.batchSize, thrifty.cpuMillicores),
@@ -116,6 +137,6 @@ describe('the priced planner', () => {
 
   it('decides the same for the same view', () => {
     const asked = view([200, 400, 900], { forecast: aForecast(12, [100, 500, 900]) });
-    expect(planner.plan(asked)).toEqual(pricedPlanner('cpu').plan(asked));
+    expect(planner.plan(asked)).toEqual(pricedPlanner({ prefer: 'cpu' }).plan(asked));
   });
 });

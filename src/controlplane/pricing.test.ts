@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { aForecast } from '../../test/fixtures/planner-views.js';
 import type { LatencyModel } from '../domain/latency.js';
-import { cheapestBatch, meetsBehind, steadyMillicores, type BatchQuestion } from './pricing.js';
+import {
+  cheapestBatch,
+  latestStarts,
+  meetsBehind,
+  steadyMillicores,
+  type BatchQuestion,
+  type Pricing,
+} from './pricing.js';
 import { allocationAt, stepCount } from './solver.js';
 
 /** l(b, c) = (100·b)/c + 20·b + 20 ms; a tenth more is planned with. */
@@ -14,6 +21,9 @@ function latencyMs(batchSize: number, cpuMillicores: number): number {
   return (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
 }
 
+/** Without the forecast, so that every number is the price's own. */
+const PRICING: Pricing = { safety: 1, lossCoreMs: 20_000, usesForecast: false };
+
 function question(dueAtMs: readonly number[], ratePerSec: number, fields: Partial<BatchQuestion> = {}): BatchQuestion {
   return {
     nowMs: 0,
@@ -22,7 +32,7 @@ function question(dueAtMs: readonly number[], ratePerSec: number, fields: Partia
     limits: { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 },
     maxBatchSize: 4,
     ...aForecast(ratePerSec),
-    safety: 1,
+    pricing: PRICING,
     ...fields,
   };
 }
@@ -36,7 +46,9 @@ describe('the price of the worker’s time', () => {
   });
 
   it('buys √κ times the cores for safety', () => {
-    expect(cheapestBatch(question([5000, 5000, 5000, 5000], 20, { safety: 2.25 }))!.cpuMillicores).toBe(6000);
+    expect(
+      cheapestBatch(question([5000, 5000, 5000, 5000], 20, { pricing: { ...PRICING, safety: 2.25 } }))!.cpuMillicores,
+    ).toBe(6000);
   });
 
   it('runs a single request slowly where nothing presses, and starts it at once', () => {
@@ -106,7 +118,7 @@ describe('the cheapest batch', () => {
   it('never gives up a queue that some batch at the largest allocation would serve, and is always feasible itself', () => {
     fc.assert(
       fc.property(anInstance, ({ dueAtMs, ratePerSec, maxBatchSize, safety }) => {
-        const asked = question(dueAtMs, ratePerSec, { maxBatchSize, safety });
+        const asked = question(dueAtMs, ratePerSec, { maxBatchSize, pricing: { ...PRICING, safety } });
         const isFeasible = (batchSize: number, cpuMillicores: number): boolean =>
           MODEL.plannedLatencyMs(batchSize, cpuMillicores) <= dueAtMs[0]! &&
           meetsBehind(asked, batchSize, MODEL.predictedLatencyMs(batchSize, cpuMillicores), cpuMillicores);
@@ -140,6 +152,49 @@ describe('the cheapest batch', () => {
         }
         // The priced allocation is rounded down to a step: one step of 0.1 core from the optimum costs next to nothing.
         expect(cost(choice.batchSize, choice.cpuMillicores)).toBeLessThanOrEqual(least * 1.01);
+      }),
+    );
+  });
+});
+
+describe('more to do', () => {
+  const oneByOne = (dueAtMs: readonly number[], ratePerSec: number): number =>
+    cheapestBatch(question(dueAtMs, ratePerSec, { maxBatchSize: 1 }))?.cpuMillicores ?? Infinity;
+  const aQueue = fc
+    .array(fc.integer({ min: 50, max: 2000 }), { minLength: 1, maxLength: 12 })
+    .map((due) => due.sort((a, b) => a - b));
+  const aRate = fc.double({ min: 0, max: 40, noNaN: true });
+
+  it('never needs fewer cores: a higher rate, or one request more', () => {
+    fc.assert(
+      fc.property(aQueue, aRate, aRate, fc.integer({ min: 50, max: 2000 }), (dueAtMs, a, b, more) => {
+        expect(oneByOne(dueAtMs, Math.max(a, b))).toBeGreaterThanOrEqual(oneByOne(dueAtMs, Math.min(a, b)));
+        const longer = [...dueAtMs, more].sort((x, y) => x - y);
+        expect(oneByOne(longer, a)).toBeGreaterThanOrEqual(oneByOne(dueAtMs, a));
+        const held = (rate: number): number => steadyMillicores(question([], rate));
+        expect(held(Math.max(a, b))).toBeGreaterThanOrEqual(held(Math.min(a, b)));
+      }),
+    );
+  });
+
+  it('never needs more cores for a looser deadline', () => {
+    fc.assert(
+      fc.property(aQueue, aRate, fc.nat(11), fc.integer({ min: 1, max: 500 }), (dueAtMs, rate, index, byMs) => {
+        const looser = dueAtMs.map((due, at) => (at === index % dueAtMs.length ? due + byMs : due));
+        looser.sort((a, b) => a - b);
+        expect(oneByOne(looser, rate)).toBeLessThanOrEqual(oneByOne(dueAtMs, rate));
+      }),
+    );
+  });
+
+  it('makes nothing feasible in batches either: who can be met in company can be met without', () => {
+    fc.assert(
+      fc.property(aQueue, aRate, fc.nat(11), (dueAtMs, rate, index) => {
+        const fewer = dueAtMs.filter((_, at) => at !== index % dueAtMs.length);
+        const isMet = (due: readonly number[]): boolean =>
+          latestStarts(due, MODEL, 4, 16_000)[0]! >= 0 && due.length > 0;
+        if (fewer.length > 0 && isMet(dueAtMs)) expect(isMet(fewer)).toBe(true);
+        if (cheapestBatch(question(dueAtMs, rate)) !== null) expect(isMet(dueAtMs)).toBe(true);
       }),
     );
   });

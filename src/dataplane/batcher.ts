@@ -90,7 +90,9 @@ function gatherBatch(nowMs: number, view: BatchView, head: Candidate): number[] 
     }
     byteCount += candidate.byteCount;
     if (members.length > 0 && byteCount > view.maxBatchBytes) break;
-    if (nowMs + model.plannedLatencyMs(members.length + 1, view.cpuMillicores) > mustFinishByMs) break;
+    // Alone, what may just make it is tried; company must not cost it its chance.
+    const quantile = members.length === 0 ? 'predictedLatencyMs' : 'plannedLatencyMs';
+    if (nowMs + model[quantile](members.length + 1, view.cpuMillicores) > mustFinishByMs) break;
     members.push(candidate.sequence);
   }
   return members;

@@ -64,7 +64,7 @@ export class Dispatcher {
   #plan: Plan;
   #requestedInstances: number;
   #cpuMillicores: number;
-  #isGrowthPending = false;
+  #isResizePending = false;
   #isWorkerReady = true;
   #workerReadyAtMs = 0;
   #isLeased = false;
@@ -133,18 +133,18 @@ export class Dispatcher {
     });
   }
 
-  /** `isGrowthPending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
-  setPlan(plan: Plan, isGrowthPending: boolean): void {
+  /** `isResizePending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
+  setPlan(plan: Plan, isResizePending: boolean): void {
     this.#plan = plan;
-    this.#isGrowthPending = isGrowthPending;
+    this.#isResizePending = isResizePending;
     this.#scaleTo(plan.instances);
   }
 
-  /** The allocation now in force. */
-  setAllocation(cpuMillicores: number): void {
+  /** The allocation now in force; another one may be on its way. */
+  setAllocation(cpuMillicores: number, isResizePending: boolean): void {
     const nowMs = this.#clock.nowMs();
     this.#cpuMillicores = cpuMillicores;
-    this.#isGrowthPending = false;
+    this.#isResizePending = isResizePending;
     for (const batch of this.#running) batch.resize(nowMs, cpuMillicores);
     this.#dispatch();
   }
@@ -215,7 +215,7 @@ export class Dispatcher {
 
   #canStart(): boolean {
     const isFree = this.#running.length < this.#workers.instanceCount;
-    const isAllowed = this.#isWorkerReady && !this.#isGrowthPending && !this.#isLeased;
+    const isAllowed = this.#isWorkerReady && !this.#isResizePending && !this.#isLeased;
     return isFree && isAllowed && this.#held.queueDepth > 0;
   }
 

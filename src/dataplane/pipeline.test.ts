@@ -193,7 +193,7 @@ describe('the data plane', () => {
     bench.at(0, () => bench.pipeline.setPlan(PLAN, true));
     bench.send(0, 1, 500);
     bench.send(1, 2, 500);
-    bench.at(5, () => bench.pipeline.setAllocation(1000));
+    bench.at(5, () => bench.pipeline.setAllocation(1000, false));
     expect(bench.run().batches).toEqual([[5, [1, 2]]]);
   });
 

@@ -142,20 +142,20 @@ export class Pipeline {
     );
   }
 
-  /** Queued requests that no allocation can save by the planned latency: they wait behind all others, or are refused. */
+  /** Queued requests that no allocation can save: they wait behind all others, or are refused. */
   giveUp(sequences: readonly number[]): void {
     this.#shedder.giveUp(this.#clock.nowMs(), sequences);
   }
 
-  /** Publishes a plan. `isGrowthPending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
-  setPlan(plan: Plan, isGrowthPending: boolean): void {
-    this.#dispatcher.setPlan(plan, isGrowthPending);
+  /** Publishes a plan. `isResizePending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
+  setPlan(plan: Plan, isResizePending: boolean): void {
+    this.#dispatcher.setPlan(plan, isResizePending);
     if (plan.kind === 'infeasible' && plan.reason === 'deadlines') this.#shedder.shed(this.#clock.nowMs());
   }
 
-  /** The allocation now in force. */
-  setAllocation(cpuMillicores: number): void {
-    this.#dispatcher.setAllocation(cpuMillicores);
+  /** The allocation now in force; `isResizePending` as above. */
+  setAllocation(cpuMillicores: number, isResizePending: boolean): void {
+    this.#dispatcher.setAllocation(cpuMillicores, isResizePending);
   }
 
   /** What a plan depends on; O(n) in the queue, so it is taken only to plan. */

@@ -47,7 +47,7 @@ export type Event =
       readonly kind: 'planned';
       readonly atMs: number;
       readonly plan: Plan;
-      readonly trigger: 'arrival' | 'batch-end' | 'tick' | 'worker' | 'start';
+      readonly trigger: 'arrival' | 'batch-end' | 'tick' | 'timer' | 'worker' | 'start';
     }
   | {
       readonly kind: 'resize-requested';

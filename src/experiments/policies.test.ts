@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bestStatic, checkPolicy, policyFor, policyTitles } from './policies.js';
+import { bestStatic } from './best-static.js';
+import { checkPolicy, policyFor, policyTitles } from './policies.js';
 import { runSeed, worldOf } from './run-seed.js';
 import { readScenario } from './scenarios/scenario-files.js';
 import { setUp, type ScenarioSetup } from './scenarios/setup.js';
@@ -27,7 +28,10 @@ describe('the policies', () => {
 
   it.each([
     ['spong', 'no policy is called spong; there are sponge, '],
-    ['sponge(cores=3)', 'policy sponge has no parameter cores; it has order, batching, admission, expiry'],
+    [
+      'sponge(cores=3)',
+      'policy sponge has no parameter cores; it has safety, without, order, batching, admission, expiry',
+    ],
     ['static(cores=-1)', 'policy parameter cores=-1: give a number > 0'],
     ['static(order=lifo)', 'policy parameter order=lifo: give one of edf, fifo'],
     ['constructor', 'no policy is called constructor'],

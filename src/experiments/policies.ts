@@ -2,7 +2,7 @@ import { grantable } from '../controlplane/baselines/allocations.js';
 import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
-import { pricedPlanner } from '../controlplane/priced-planner.js';
+import { DEFAULT_SAFETY, pricedPlanner } from '../controlplane/priced-planner.js';
 import { staticPlanner } from '../controlplane/baselines/static.js';
 import { themisPlanner } from '../controlplane/baselines/themis-hybrid.js';
 import { vpaPlanner } from '../controlplane/baselines/vpa.js';
@@ -18,8 +18,9 @@ import { batchWindow } from '../dataplane/baselines/window.js';
 import type { Event } from '../domain/event.js';
 import type { AllocationLimits } from '../domain/plan.js';
 import { OnlineLatencyModels } from '../perf-model/latency-model.js';
+import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
-import type { RunReport, SimulatedPolicy } from '../sim/simulation.js';
+import type { SimulatedPolicy } from '../sim/simulation.js';
 import { draw } from '../sim/workload/workload.js';
 import { parsePolicySpec, type PolicySpec } from './policy-spec.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
@@ -48,15 +49,28 @@ interface CpuRule {
   readonly planner: Planner;
   readonly observe?: (event: Event) => void;
   readonly isAllocationFixed?: boolean;
+  /** Whether latency models follow the batches that really ran; they do unless this is false. */
+  readonly learns?: boolean;
   readonly horizontal?: SimulatedPolicy['horizontal'];
 }
+
+/** What can be left out of our own planner, to see what it is worth. */
+const PARTS = ['none', 'slowing', 'learning', 'forecast', 'losses', 'events'] as const;
+type Part = (typeof PARTS)[number];
 
 interface PolicyKind {
   readonly title: string;
   readonly dispatch: DispatchKnobs;
   /** Parameters besides the dispatch knobs, and their defaults. */
   readonly parameters?: Readonly<Record<string, number>>;
-  readonly cpu: (setup: ScenarioSetup, parameters: Readonly<Record<string, number>>, seed: number) => CpuRule;
+  /** Whether `without=…` is understood. */
+  readonly hasParts?: boolean;
+  readonly cpu: (
+    setup: ScenarioSetup,
+    parameters: Readonly<Record<string, number>>,
+    seed: number,
+    without: Part,
+  ) => CpuRule;
 }
 
 const OURS: DispatchKnobs = { order: 'edf', batching: 'sponge', admission: 'sponge', expiry: 'on' };
@@ -106,16 +120,31 @@ function fixed(setup: ScenarioSetup, cores: number, batchSize: number): CpuRule 
   return { planner: staticPlanner(cpuMillicores, Math.min(batchSize, maxBatchSize)), isAllocationFixed: true };
 }
 
+/** The planner without one of its parts. */
+function sponge(safety: number, without: Part): CpuRule {
+  const planner = pricedPlanner({
+    prefer: 'cpu',
+    ...(safety === DEFAULT_SAFETY ? {} : { safety }),
+    usesForecast: without !== 'forecast',
+    holds: without === 'slowing',
+    ...(without === 'losses' ? { lossCoreMs: 0 } : {}),
+    ...(without === 'events' ? { everyMs: 1000 } : {}),
+  });
+  return { planner, learns: without !== 'learning', isAllocationFixed: without === 'slowing' };
+}
+
 const KINDS: Readonly<Record<string, PolicyKind>> = {
   sponge: {
     title: 'ours: a price on the worker’s time, the actual queue, each batch with its cores',
     dispatch: OURS,
-    cpu: () => ({ planner: pricedPlanner('cpu') }),
+    hasParts: true,
+    parameters: { safety: DEFAULT_SAFETY },
+    cpu: (_, { safety }, __, without) => sponge(safety!, without),
   },
   'sponge-latency': {
     title: 'ours with --prefer latency',
     dispatch: OURS,
-    cpu: () => ({ planner: pricedPlanner('latency') }),
+    cpu: () => ({ planner: pricedPlanner({ prefer: 'latency' }) }),
   },
   program: {
     title: "the paper's program on the actual queue, whenever something happens",
@@ -214,7 +243,7 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
   },
 };
 
-/** The least fixed allocation that, with our queue, batcher and admission, violates no more than `sponge` does. */
+/** Found in hindsight (`best-static.ts`): the least fixed allocation that violates no more than `sponge` does. */
 export const BEST_STATIC = 'best-static';
 
 export interface PolicyTitle {
@@ -240,8 +269,10 @@ export function checkPolicy(text: string): void {
 /** A fresh one for each run: some remember. */
 export function policyFor(text: string, setup: ScenarioSetup, seed: number): SimulatedPolicy {
   const spec = parsePolicySpec(text);
-  const { kind, knobs, parameters } = kindOf(spec);
-  const { planner, observe, isAllocationFixed = false, horizontal } = kind.cpu(setup, parameters, seed);
+  const { kind, knobs, parameters, without } = kindOf(spec);
+  const cpuRule = kind.cpu(setup, parameters, seed, without);
+  const { planner, observe, isAllocationFixed = false, learns = true, horizontal } = cpuRule;
+  const models = new OnlineLatencyModels(setup.machine.profile);
   const { rule, observe: observeBatching } = batchingRule(
     knobs.batching,
     setup,
@@ -258,7 +289,7 @@ export function policyFor(text: string, setup: ScenarioSetup, seed: number): Sim
       isAllocationFixed,
       ...(observers.length === 0 ? {} : { observe: (event) => observers.forEach((each) => each(event)) }),
     },
-    models: new OnlineLatencyModels(setup.machine.profile),
+    models: learns ? models : unlearning(models),
     ...(horizontal === undefined ? {} : { horizontal }),
   };
 }
@@ -267,6 +298,7 @@ function kindOf(spec: PolicySpec): {
   readonly kind: PolicyKind;
   readonly knobs: DispatchKnobs;
   readonly parameters: Readonly<Record<string, number>>;
+  readonly without: Part;
 } {
   const kind = Object.hasOwn(KINDS, spec.name) ? KINDS[spec.name] : undefined;
   if (kind === undefined) {
@@ -275,18 +307,31 @@ function kindOf(spec: PolicySpec): {
   }
   const knobs = { ...kind.dispatch };
   const parameters: Record<string, number> = { ...kind.parameters };
+  let without: Part = 'none';
   for (const [key, value] of Object.entries(spec.parameters)) {
     if (key === 'order') knobs.order = oneOf(ORDERS, key, value);
     else if (key === 'batching') knobs.batching = oneOf(BATCHINGS, key, value);
     else if (key === 'admission') knobs.admission = oneOf(ADMISSIONS, key, value);
     else if (key === 'expiry') knobs.expiry = oneOf(EXPIRIES, key, value);
+    else if (key === 'without' && kind.hasParts) without = oneOf(PARTS, key, value);
     else if (Object.hasOwn(parameters, key)) parameters[key] = positive(key, value);
     else {
-      const known = [...Object.keys(kind.parameters ?? {}), 'order', 'batching', 'admission', 'expiry'];
+      const own = [...Object.keys(kind.parameters ?? {}), ...(kind.hasParts ? ['without'] : [])];
+      const known = [...own, 'order', 'batching', 'admission', 'expiry'];
       throw new Error(`policy ${spec.name} has no parameter ${key}; it has ${known.join(', ')}`);
     }
   }
-  return { kind, knobs, parameters };
+  return { kind, knobs, parameters, without };
+}
+
+/** The profile alone, whatever batches really take. */
+function unlearning(models: LatencyModels): LatencyModels {
+  return {
+    isProvisional: models.isProvisional,
+    forClass: (shapeClass) => models.forClass(shapeClass),
+    observe: () => undefined,
+    relax: () => undefined,
+  };
 }
 
 function oneOf<const T extends string>(allowed: readonly T[], key: string, value: string): T {
@@ -324,68 +369,4 @@ function batchingRule(
       return { rule: batch, observe };
     }
   }
-}
-
-// ---- the best fixed allocation, in hindsight -------------------------------------------------------------------------
-
-export interface HindsightChoice {
-  readonly chosen: string;
-  readonly simulated: SimulatedPolicy;
-  readonly report: RunReport;
-}
-
-/**
- * Fixed allocations in rising order, whole cores first and then the steps below the first that is good enough: more cores
- * hardly ever violate more, and where they do by a few requests, the choice is off by as little.
- */
-export function bestStatic(
-  setup: ScenarioSetup,
-  seed: number,
-  run: (simulated: SimulatedPolicy) => RunReport,
-): HindsightChoice {
-  const { limits, maxBatchSize } = setup.environment.cpu;
-  const attempt = (cpuMillicores: number): HindsightChoice => {
-    const chosen = `static(cores=${cpuMillicores / 1000},batch=${maxBatchSize},order=edf,batching=sponge,admission=sponge,expiry=on)`;
-    const simulated = policyFor(chosen, setup, seed);
-    return { chosen, simulated, report: run(simulated) };
-  };
-  const most = feasibleViolations(run(policyFor('sponge', setup, seed)));
-  const isGoodEnough = ({ report }: HindsightChoice): boolean => feasibleViolations(report) <= most;
-
-  const tried: HindsightChoice[] = [];
-  const firstGood = (millicores: readonly number[]): HindsightChoice | undefined =>
-    millicores.find((each) => {
-      tried.push(attempt(each));
-      return isGoodEnough(tried.at(-1)!);
-    }) === undefined
-      ? undefined
-      : tried.at(-1)!;
-
-  const { minMillicores, maxMillicores, stepMillicores } = limits;
-  const coarseStep = Math.max(1000, stepMillicores);
-  const coarse = firstGood(steps(minMillicores, maxMillicores, coarseStep));
-  if (coarse === undefined) {
-    return tried.reduce((best, each) =>
-      feasibleViolations(each.report) < feasibleViolations(best.report) ? each : best,
-    );
-  }
-  const coarseMillicores = minMillicores + (tried.length - 1) * coarseStep;
-  const below = steps(
-    Math.max(minMillicores, coarseMillicores - coarseStep) + stepMillicores,
-    coarseMillicores,
-    stepMillicores,
-  );
-  return firstGood(below.slice(0, -1)) ?? coarse;
-}
-
-function feasibleViolations({ outcomes }: RunReport): number {
-  const due = outcomes.sent - outcomes.cancelled - outcomes.infeasibleOnArrival;
-  return due - (outcomes.onTime - outcomes.infeasibleOnTime);
-}
-
-/** from, from + step, …, and `to` itself. */
-function steps(from: number, to: number, step: number): number[] {
-  const values: number[] = [];
-  for (let value = from; value < to; value += step) values.push(value);
-  return [...values, to];
 }

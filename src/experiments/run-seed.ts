@@ -6,7 +6,8 @@ import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim
 import { meanMultiplier, slownessAt } from '../sim/service-noise.js';
 import { startRun, type RunReport, type SimulatedPolicy } from '../sim/simulation.js';
 import type { Workload } from '../sim/workload/workload.js';
-import { bestStatic, policyFor, BEST_STATIC } from './policies.js';
+import { bestStatic } from './best-static.js';
+import { policyFor, BEST_STATIC } from './policies.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
 
 /*

@@ -46,7 +46,12 @@ function runSmallScenario(): string {
     clock,
     workers,
     scaler,
-    policy: { name: 'sponge', dispatch: edfPolicy, planner: pricedPlanner('cpu'), isAllocationFixed: false },
+    policy: {
+      name: 'sponge',
+      dispatch: edfPolicy,
+      planner: pricedPlanner({ prefer: 'cpu' }),
+      isAllocationFixed: false,
+    },
     models: modelsOf({ predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs }),
     config: {
       queueLimits: { maxRequests: 100, maxBytes: 10_000 },

@@ -115,7 +115,7 @@ export function faultyRun(options: RunOptions): RunReport {
     policy: {
       name: options.planner,
       dispatch: edfPolicy,
-      planner: options.planner === 'sponge' ? pricedPlanner('cpu') : paperPlanner('cpu'),
+      planner: options.planner === 'sponge' ? pricedPlanner({ prefer: 'cpu' }) : paperPlanner('cpu'),
       isAllocationFixed: false,
     },
     models: { isProvisional: false, forClass, observe: () => undefined, relax: () => undefined },

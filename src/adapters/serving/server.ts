@@ -272,7 +272,12 @@ function policyOf(choice: PolicyChoice, limits: AllocationLimits): Policy {
     case 'paper':
       return { name: 'paper', dispatch: edfPolicy, planner: paperPlanner(choice.prefer), isAllocationFixed: false };
     case 'sponge':
-      return { name: 'sponge', dispatch: edfPolicy, planner: pricedPlanner(choice.prefer), isAllocationFixed: false };
+      return {
+        name: 'sponge',
+        dispatch: edfPolicy,
+        planner: pricedPlanner({ prefer: choice.prefer }),
+        isAllocationFixed: false,
+      };
   }
 }
 
