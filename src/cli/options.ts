@@ -117,6 +117,12 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+export function openFraction(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('expected a number between 0 and 1.');
+  return value;
+}
+
 export function nonNegativeNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= 0 && value < Infinity)) throw new InvalidArgumentError('expected a number ≥ 0.');

@@ -1,10 +1,12 @@
 import { Command, Option } from 'commander';
 import { startServer, type ServerOptions } from '../adapters/serving/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
+import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
 import {
   cores,
   nonNegativeNumber,
+  openFraction,
   port,
   positiveInteger,
   positiveNumber,
@@ -50,6 +52,7 @@ interface ServeFlags {
   readonly bodyTimeoutMs: number;
   readonly maxCalls: number;
   readonly hangTimeoutMs: number;
+  readonly targetMissRate: number;
   readonly drainSeconds: number;
   readonly compat: ServerOptions['compat'];
   readonly logLevel: LogLevel;
@@ -107,6 +110,12 @@ export function serveCommand(): Command {
       new Option('--prefer <what>', 'cpu: least CPU, answers come close to their deadlines; latency: keep headroom')
         .choices(['cpu', 'latency'])
         .default('cpu'),
+    )
+    .option(
+      '--target-miss-rate <fraction>',
+      'share of batches that may miss deadlines although started early enough by the plan',
+      openFraction,
+      DEFAULT_TARGET_MISS_RATE,
     )
     .option('--cpu <cores>', 'allocation of --policy static', cores)
     .option('--batch <n>', 'batch size of --policy static', positiveInteger)
@@ -210,6 +219,7 @@ function serverOptions(
       maxConcurrentCalls: flags.maxCalls,
     },
     hangTimeoutMs: flags.hangTimeoutMs,
+    targetMissRate: flags.targetMissRate,
     drainMs: flags.drainSeconds * 1000,
     compat: flags.compat,
     logger: createLogger({ format: flags.logFormat, level: flags.logLevel }),

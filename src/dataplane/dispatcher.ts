@@ -269,6 +269,7 @@ export class Dispatcher {
         batchSize: batch.size,
         cpuMillicores: batch.startMillicores,
         actualToPredicted,
+        missedFraction: batch.missedFraction(nowMs),
       });
     }
 

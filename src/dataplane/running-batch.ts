@@ -19,6 +19,8 @@ export class RunningBatch {
   /** Dispatch to reply, at the allocation of the dispatch. */
   readonly predictedLatencyMs: number;
   readonly plannedLatencyMs: number;
+  /** Members that the plan expected to be in time. */
+  readonly #expected: readonly QueueEntry[];
   readonly #model: LatencyModel;
   #cpuMillicores: number;
   #progress = 0;
@@ -41,6 +43,8 @@ export class RunningBatch {
     this.plannedLatencyMs = this.#model.plannedLatencyMs(members.length, cpuMillicores);
     this.#cpuMillicores = cpuMillicores;
     this.#progressAtMs = nowMs;
+    const finishAtMs = nowMs + this.plannedLatencyMs;
+    this.#expected = members.filter(({ request }) => finishAtMs <= request.dueAtMs);
   }
 
   get size(): number {
@@ -62,6 +66,12 @@ export class RunningBatch {
     const elapsedMs = nowMs - this.#progressAtMs;
     const predictedMs = this.#model.predictedLatencyMs(this.size, this.#effectiveMillicores());
     return predictedMs > 0 ? this.#progress + elapsedMs / predictedMs : this.#progress;
+  }
+
+  /** When it has ended: of the members that the plan expected to be in time, those that were not; null without such. */
+  missedFraction(nowMs: number): number | null {
+    const missed = this.#expected.filter(({ request }) => nowMs > request.dueAtMs).length;
+    return this.#expected.length === 0 ? null : missed / this.#expected.length;
   }
 
   snapshot(nowMs: number): BatchInFlight {

@@ -14,6 +14,13 @@ import { SlidingWindow } from './sliding-window.js';
  *   starts out full of the profile's own residuals, which give way lowest first, so the factor cannot fall before there
  *   is evidence.
  *
+ * - Guard: what experience adds to both. The p99 is right for batches that are exchangeable; spells of slowness are not, nor is
+ *   a deadline missed for another reason. A batch that was started early enough by the plan and still missed deadlines raises
+ *   the guard by a step, every one that did not lowers it by the target's share of a step: the quantile tracking of conformal
+ *   prediction (Angelopoulos, Candès & Tibshirani, "Conformal PID control for time series prediction", 2023). As the guard
+ *   stays within its limits, the share of n such batches that miss is at most the target + limit / (step · n), whatever the
+ *   latencies do, as long as the limit is enough.
+ *
  * A residual is what the prediction in force really missed by, lag included. Where the machine's speed wanders, that is
  * what has to be planned for: residuals from a scale smoothed afterwards let 7 % of batches exceed the plan under
  * strongly autocorrelated noise, instead of 1 %. The price is that a lasting step counts as noise for one window.
@@ -27,6 +34,11 @@ const TAIL_RANK = 2;
  * would otherwise make every request infeasible: no batch would run, and so none could correct it.
  */
 const GREATEST_LOG_RESIDUAL = Math.log(3);
+
+/** One missed batch adds 5 % to what is planned with; at a target of 1 %, 99 kept ones take it back. */
+const GUARD_STEP = 0.05;
+/** Twice the planned latency; more would refuse nearly everything. */
+const GREATEST_GUARD = Math.log(2);
 
 /** What each `relax` leaves of a correction upwards: less than half of it after seven. One batch restores it all. */
 const KEPT_BY_RELAXING = 0.9;
@@ -43,6 +55,8 @@ export interface Prior {
   readonly strength: number;
   /** ln(actual / typical), `TAIL_WINDOW` values, ascending. */
   readonly logResiduals: readonly number[];
+  /** Of batches that the plan expected to be in time, the share that may miss deadlines. */
+  readonly targetMissRate: number;
 }
 
 export class ClassModel implements LatencyModel {
@@ -52,6 +66,8 @@ export class ClassModel implements LatencyModel {
   #observations = 0;
   #leastLogScale = 0;
   #leastLogTail = 0;
+  #targetMissRate = 0;
+  #guard = 0;
   /** 1 right after a batch; how much of a correction upwards is believed. */
   #trust = 1;
   #logScale = 0;
@@ -84,19 +100,28 @@ export class ClassModel implements LatencyModel {
     );
     this.#residuals = new SlidingWindow(TAIL_WINDOW, prior.logResiduals);
     this.#observations = 0;
+    this.#guard = 0;
+    this.#targetMissRate = prior.targetMissRate;
     this.#leastLogScale = prior.leastLogScale;
     this.#leastLogTail = this.#learnedLogTail();
     this.#trust = 1;
     this.#updateFactors();
   }
 
-  /** @param actualToPredicted > 0, relative to `predictedLatencyMs` as it is now */
-  observe(actualToPredicted: number): void {
+  /**
+   * @param actualToPredicted > 0, relative to `predictedLatencyMs` as it is now
+   * @param missedFraction of the members that the plan expected to be in time, those that were late; null without such
+   */
+  observe(actualToPredicted: number, missedFraction: number | null): void {
     const logScale = this.#logScale + Math.log(actualToPredicted);
     const logResidual = logScale - this.#scales.median();
     this.#scales.push(logScale);
     // Until the scale is its own, a class's residuals say how wrong the prior was, not how much its batches scatter.
     if (++this.#observations > SCALE_WINDOW) this.#residuals.push(Math.min(logResidual, GREATEST_LOG_RESIDUAL));
+    if (missedFraction !== null) {
+      const guard = this.#guard + GUARD_STEP * (missedFraction - this.#targetMissRate);
+      this.#guard = Math.min(GREATEST_GUARD, Math.max(0, guard));
+    }
     this.#trust = 1;
     this.#updateFactors();
   }
@@ -113,7 +138,8 @@ export class ClassModel implements LatencyModel {
   #updateFactors(): void {
     this.#logScale = this.#trusted(this.#scales.median(), this.#leastLogScale);
     this.#predictedFactor = Math.exp(this.#logScale);
-    this.#plannedFactor = Math.exp(this.#logScale + this.#trusted(this.#learnedLogTail(), this.#leastLogTail));
+    const logTail = this.#trusted(this.#learnedLogTail() + this.#guard, this.#leastLogTail);
+    this.#plannedFactor = Math.exp(this.#logScale + logTail);
   }
 
   #trusted(learned: number, least: number): number {

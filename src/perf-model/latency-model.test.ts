@@ -59,9 +59,10 @@ function run(
   batchSize: number,
   cpuMillicores: number,
   latencyMs: number,
+  missedFraction: number | null = null,
 ) {
   const predictedMs = models.forClass(shapeClass).predictedLatencyMs(batchSize, cpuMillicores);
-  models.observe({ shapeClass, batchSize, cpuMillicores, actualToPredicted: latencyMs / predictedMs });
+  models.observe({ shapeClass, batchSize, cpuMillicores, actualToPredicted: latencyMs / predictedMs, missedFraction });
 }
 
 /** Runs `count` random batches that take `slowdown` times the truth, ± 10 %; returns how many exceeded their plan. */
@@ -87,6 +88,55 @@ function runMany(
 function scaleOf(model: LatencyModel): number {
   return model.predictedLatencyMs(2, 1000) / fittedLatencyMs(TRUTH, 2, 1000);
 }
+
+/** Batches one after another, each with a deadline right where the plan expects its end: the share that misses it. */
+function missRate(models: OnlineLatencyModels, count: number, slowdown: (i: number) => number): number {
+  let missed = 0;
+  for (let i = 0; i < count; i++) {
+    const dueMs = models.forClass(PROFILED).plannedLatencyMs(4, 1000);
+    const latencyMs = fittedLatencyMs(TRUTH, 4, 1000) * slowdown(i);
+    const isMissed = latencyMs > dueMs;
+    missed += Number(isMissed);
+    run(models, PROFILED, 4, 1000, latencyMs, Number(isMissed));
+  }
+  return missed / count;
+}
+
+describe('the share of missed batches', () => {
+  /** Spells of 1 to 60 batches up to 60 % slower: nothing about them is exchangeable. */
+  const spells = (seed: number): ((i: number) => number) => {
+    const prng = new Prng(seed);
+    let [left, factor] = [0, 1];
+    return () => {
+      if (left-- <= 0) [left, factor] = [1 + prng.int(60), prng.uniform() < 0.2 ? 1 + 0.6 * prng.uniform() : 1];
+      return factor * noise(prng, 0.05);
+    };
+  };
+
+  it.each([0.005, 0.01, 0.03])('stays near the target of %d whatever the latencies do', (target) => {
+    const count = 20_000;
+    // target + ln 2 / (0.05 · n): the bound of quantile tracking
+    const bound = target + Math.log(2) / (0.05 * count);
+    for (const seed of [1, 2, 3]) {
+      expect(missRate(new OnlineLatencyModels(measuredProfile(), target), count, spells(seed))).toBeLessThanOrEqual(
+        bound,
+      );
+    }
+  });
+
+  it('would be half as large again with the p99 alone', () => {
+    // A target of nearly 1 never raises the guard.
+    expect(missRate(new OnlineLatencyModels(measuredProfile(), 0.999), 20_000, spells(1))).toBeGreaterThan(0.014);
+  });
+
+  it('recovers from a model that is wrong by half within a dozen batches', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const prng = new Prng(1);
+    const slower = (): number => 1.5 * noise(prng, 0.05);
+    missRate(models, 12, slower);
+    expect(missRate(models, 500, slower)).toBeLessThanOrEqual(0.01);
+  });
+});
 
 describe('the base model', () => {
   it('is the fit where latency follows the formula, and the table where it does not', () => {
@@ -227,7 +277,7 @@ describe('a latency model', () => {
           const models = new OnlineLatencyModels(profile);
           const model = models.forClass(shapeClass);
           for (const actualToPredicted of seen)
-            models.observe({ shapeClass, batchSize: b, cpuMillicores: c, actualToPredicted });
+            models.observe({ shapeClass, batchSize: b, cpuMillicores: c, actualToPredicted, missedFraction: null });
           for (const quantile of ['predictedLatencyMs', 'plannedLatencyMs'] as const) {
             expect(model[quantile](b + moreB, c)).toBeGreaterThanOrEqual(model[quantile](b, c) * (1 - 1e-12));
             expect(model[quantile](b, c + moreC)).toBeLessThanOrEqual(model[quantile](b, c) * (1 + 1e-12));
@@ -244,7 +294,13 @@ describe('a latency model', () => {
     const before = models.forClass(PROFILED).plannedLatencyMs(2, 1000);
     for (const actualToPredicted of [0, -1, NaN, Infinity]) {
       for (let i = 0; i < 40; i++)
-        models.observe({ shapeClass: PROFILED, batchSize: 1, cpuMillicores: 1000, actualToPredicted });
+        models.observe({
+          shapeClass: PROFILED,
+          batchSize: 1,
+          cpuMillicores: 1000,
+          actualToPredicted,
+          missedFraction: null,
+        });
     }
     expect(models.forClass(PROFILED).plannedLatencyMs(2, 1000)).toBe(before);
   });
@@ -337,7 +393,13 @@ describe('another profile', () => {
     expect(models.isProvisional).toBe(true);
     expect(models.baseModel).toBeNull();
     expect([model.predictedLatencyMs(8, 100), model.plannedLatencyMs(8, 100)]).toEqual([0, 0]);
-    models.observe({ shapeClass: PROFILED, batchSize: 8, cpuMillicores: 100, actualToPredicted: 2 });
+    models.observe({
+      shapeClass: PROFILED,
+      batchSize: 8,
+      cpuMillicores: 100,
+      actualToPredicted: 2,
+      missedFraction: null,
+    });
     models.relax(PROFILED);
     expect(model.plannedLatencyMs(8, 100)).toBe(0);
 

@@ -29,6 +29,9 @@ const UNPROFILED_STRENGTH = 2;
 /** Classes remembered, 3.5 KB each; the least recently used is forgotten. Clients choose shapes, so it must be bounded. */
 const MOST_CLASSES = 64;
 
+/** Planning is with the p99: one in a hundred may be slower. */
+export const DEFAULT_TARGET_MISS_RATE = 0.01;
+
 interface KnownClass {
   readonly model: ClassModel;
   readonly shapeClass: ShapeClass;
@@ -47,12 +50,15 @@ export class OnlineLatencyModels implements LatencyModels {
   #base: Base | null;
   readonly #classes = new Map<string, KnownClass>();
   #uses = 0;
+  readonly #targetMissRate: number;
 
   /**
    * @param profile null where nothing has been measured yet: every latency is then predicted to be 0 ms, so that admission
    *   refuses nothing and every plan is feasible, and `isProvisional` tells planning to grant the largest allocation
+   * @param targetMissRate of batches that the plan expected to be in time, the share that may miss deadlines; in (0, 1)
    */
-  constructor(profile: Profile | null) {
+  constructor(profile: Profile | null, targetMissRate = DEFAULT_TARGET_MISS_RATE) {
+    this.#targetMissRate = targetMissRate;
     this.#base = profile === null ? null : baseOf(profile);
   }
 
@@ -70,9 +76,9 @@ export class OnlineLatencyModels implements LatencyModels {
     return this.#classModel(shapeClass);
   }
 
-  observe({ shapeClass, actualToPredicted }: LatencyObservation): void {
+  observe({ shapeClass, actualToPredicted, missedFraction }: LatencyObservation): void {
     if (this.#base === null || !(actualToPredicted > 0 && actualToPredicted < Infinity)) return;
-    this.#classModel(shapeClass).observe(actualToPredicted);
+    this.#classModel(shapeClass).observe(actualToPredicted, missedFraction);
   }
 
   /**
@@ -117,7 +123,8 @@ export class OnlineLatencyModels implements LatencyModels {
 
   /** @param machineLogScale ln(latency of the profiled class now / its profile) */
   #prior(shapeClass: ShapeClass, machineLogScale: number): Prior {
-    if (this.#base === null) return PROVISIONAL_PRIOR;
+    const targetMissRate = this.#targetMissRate;
+    if (this.#base === null) return { ...PROVISIONAL_PRIOR, targetMissRate };
     const { profile, model, logResiduals } = this.#base;
     const isProfiled = isProfiledClass(profile, shapeClass);
     const margin = isProfiled && profile.quality !== 'quick' ? 0 : THIN_EVIDENCE_LOG_MARGIN;
@@ -130,6 +137,7 @@ export class OnlineLatencyModels implements LatencyModels {
       leastLogScale: Math.min(0, logScale),
       strength: isProfiled ? PROFILED_STRENGTH : UNPROFILED_STRENGTH,
       logResiduals: logResiduals.map((residual) => residual + margin),
+      targetMissRate,
     };
   }
 
@@ -144,7 +152,7 @@ export class OnlineLatencyModels implements LatencyModels {
 }
 
 const NO_LATENCY: LatencyCurve = { latencyMs: () => 0 };
-const PROVISIONAL_PRIOR: Prior = {
+const PROVISIONAL_PRIOR: Omit<Prior, 'targetMissRate'> = {
   curve: NO_LATENCY,
   logScale: 0,
   leastLogScale: 0,

@@ -8,6 +8,8 @@ export interface LatencyObservation {
   readonly cpuMillicores: number;
   /** Measured over predicted, weighted over the allocations it ran at. */
   readonly actualToPredicted: number;
+  /** Of the members that were started early enough by the planned latency, those that were late; null without such. */
+  readonly missedFraction: number | null;
 }
 
 /** Where both planes get latency models from: one a shape class, corrected online. */

@@ -31,6 +31,8 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
   readonly maxBatchBytes: number;
   readonly hangTimeoutMs: number;
+  /** Of batches that were started early enough by the plan, the share that may miss deadlines. */
+  readonly targetMissRate: number;
   /** Null: from the profile, max(1 s, 10 × l(1, 1 core)). */
   readonly defaultSloMs: number | null;
   readonly quickBudgetMs: number;
@@ -72,7 +74,7 @@ export class ServedModel {
     this.#options = options;
     this.#worker = worker;
     this.#profile = profile;
-    this.models = new OnlineLatencyModels(profile);
+    this.models = new OnlineLatencyModels(profile, options.targetMissRate);
     this.limits = runnableLimits(worker, options.minMillicores);
     this.#defaultSloMs = this.#chooseDefaultSloMs();
     this.system = createSystem({

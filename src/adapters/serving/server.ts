@@ -48,6 +48,7 @@ type ModelOptions = Pick<
   | 'shapes'
   | 'isRefining'
   | 'hangTimeoutMs'
+  | 'targetMissRate'
 >;
 
 export interface ServerOptions extends ModelOptions {
