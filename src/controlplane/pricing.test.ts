@@ -2,14 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { aForecast } from '../../test/fixtures/planner-views.js';
 import type { LatencyModel } from '../domain/latency.js';
-import {
-  cheapestBatch,
-  latestStarts,
-  meetsBehind,
-  steadyMillicores,
-  type BatchQuestion,
-  type Pricing,
-} from './pricing.js';
+import { latestStarts } from '../perf-model/latest-starts.js';
+import { cheapestBatch, meetsBehind, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
 import { allocationAt, stepCount } from './solver.js';
 
 /** l(b, c) = (100·b)/c + 20·b + 20 ms; a tenth more is planned with. */

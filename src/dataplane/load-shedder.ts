@@ -4,6 +4,7 @@
  * decides whom.
  */
 import { ClassTable } from './class-table.js';
+import type { ClientShares } from './client-shares.js';
 import type { Dispatcher } from './dispatcher.js';
 import type { HeldRequests } from './held-requests.js';
 import { decideShedding } from './overload.js';
@@ -15,12 +16,20 @@ export class LoadShedder {
   readonly #dispatcher: Dispatcher;
   readonly #workers: WorkerPool;
   readonly #maxMillicores: number;
+  readonly #shares: ClientShares;
 
-  constructor(held: HeldRequests, dispatcher: Dispatcher, workers: WorkerPool, maxMillicores: number) {
+  constructor(
+    held: HeldRequests,
+    dispatcher: Dispatcher,
+    workers: WorkerPool,
+    maxMillicores: number,
+    shares: ClientShares,
+  ) {
     this.#held = held;
     this.#dispatcher = dispatcher;
     this.#workers = workers;
     this.#maxMillicores = maxMillicores;
+    this.#shares = shares;
   }
 
   /**
@@ -38,7 +47,7 @@ export class LoadShedder {
     }
   }
 
-  /** Gives up the fewest queued requests such that the largest allocation meets all others. */
+  /** Gives up the fewest queued requests such that the largest allocation meets all others; others where a client would starve. */
   shed(nowMs: number): void {
     const { maxBatchSize } = this.#workers;
     const maxMillicores = this.#maxMillicores;
@@ -47,9 +56,19 @@ export class LoadShedder {
       sequence: entry.sequence,
       dueAtMs: entry.request.dueAtMs,
       classIndex: table.indexOf(entry),
+      client: entry.request.client,
     }));
     const freeAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
-    for (const sequence of decideShedding({ work, models: table.models, freeAtMs, maxMillicores, maxBatchSize })) {
+    const shed = decideShedding({
+      work,
+      models: table.models,
+      freeAtMs,
+      maxMillicores,
+      maxBatchSize,
+      floor: this.#shares.floor(nowMs),
+      servedOf: (client) => this.#shares.servedOf(client, nowMs),
+    });
+    for (const sequence of shed) {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued') continue;
       if (mayBeLate(entry.request)) this.#held.moveAside(entry);

@@ -11,13 +11,79 @@ const THIRTY_MS_EACH: OverloadView['models'][number] = {
 
 function view(work: readonly (readonly [dueAtMs: number, classIndex: number])[], freeAtMs = 0): OverloadView {
   return {
-    work: work.map(([dueAtMs, classIndex], index) => ({ sequence: index + 1, dueAtMs, classIndex })),
+    work: work.map(([dueAtMs, classIndex], index) => ({ sequence: index + 1, dueAtMs, classIndex, client: 'a' })),
     models: [TEN_MS_EACH, THIRTY_MS_EACH],
     freeAtMs,
     maxMillicores: 1000,
     maxBatchSize: 1,
+    floor: 0,
+    servedOf: () => 0,
   };
 }
+
+describe('shedding among clients', () => {
+  /** Twelve requests of 10 ms each and room for six: all of them due by 60 ms, each client's in turn. */
+  const crowd = (clients: readonly string[]): OverloadView['work'] =>
+    Array.from({ length: 12 }, (_, index) => ({
+      sequence: index + 1,
+      dueAtMs: 60,
+      classIndex: 0,
+      client: clients[index % clients.length]!,
+    }));
+  const keptOf = (work: OverloadView['work'], served: Readonly<Record<string, number>>, floor: number): string[] => {
+    const shed = decideShedding({ ...view([]), work, floor, servedOf: (client) => served[client] ?? 0 });
+    return work.filter(({ sequence }) => !shed.includes(sequence)).map(({ client }) => client);
+  };
+
+  it('gives up those of the client that was served most where another one is below its floor', () => {
+    expect(keptOf(crowd(['a', 'b']), { a: 100, b: 1 }, 25)).toEqual(['b', 'b', 'b', 'b', 'b', 'b']);
+    expect(keptOf(crowd(['a', 'b', 'b', 'b']), { a: 1, b: 100 }, 25).filter((client) => client === 'a')).toHaveLength(
+      3,
+    );
+  });
+
+  it('ends up even where both are below it', () => {
+    expect(keptOf(crowd(['a', 'b']), { a: 0, b: 0 }, 10).sort()).toEqual(['a', 'a', 'a', 'b', 'b', 'b']);
+  });
+
+  it('does not ask who sent what where nobody is below it', () => {
+    expect(keptOf(crowd(['a', 'b']), { a: 100, b: 30 }, 25)).toHaveLength(6);
+  });
+
+  it('keeps tight deadlines from pushing everybody else out', () => {
+    // b is due by 60 ms, six requests; a declares 40 ms for its six. Four of a could be met and two of b.
+    const work = Array.from({ length: 12 }, (_, index) => ({
+      sequence: index + 1,
+      dueAtMs: index < 6 ? 40 : 60,
+      classIndex: 0,
+      client: index < 6 ? 'a' : 'b',
+    }));
+    expect(keptOf(work, { a: 100, b: 1 }, 25).filter((client) => client === 'b')).toHaveLength(6);
+  });
+
+  it('gives up one after another until the rest can be met, and no more than that', () => {
+    const aWork = fc.record({
+      dueAtMs: fc.integer({ min: 5, max: 120 }),
+      client: fc.constantFrom('a', 'b', 'c'),
+    });
+    fc.assert(
+      fc.property(fc.array(aWork, { minLength: 1, maxLength: 14 }), (requests) => {
+        const work = requests
+          .sort((x, y) => x.dueAtMs - y.dueAtMs)
+          .map((request, index) => ({ ...request, sequence: index, classIndex: 0 }));
+        const kept = (floor: number): number[] => {
+          const shed = decideShedding({ ...view([]), work, floor, servedOf: (client) => (client === 'a' ? 50 : 0) });
+          return work.filter(({ sequence }) => !shed.includes(sequence)).map(({ dueAtMs }) => dueAtMs);
+        };
+        const fair = kept(10);
+        // One at a time, 10 ms each, in order of deadline.
+        fair.forEach((dueAtMs, index) => expect(10 * (index + 1)).toBeLessThanOrEqual(dueAtMs));
+        // Of equal requests the rule loses as few as the exact program.
+        expect(fair).toHaveLength(kept(0).length);
+      }),
+    );
+  });
+});
 
 describe('shedding', () => {
   it('gives up nothing when all can be met, and nothing of nothing', () => {

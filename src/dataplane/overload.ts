@@ -5,18 +5,37 @@
  * One shape class: exact (`queue-dp.ts`). Several: Moore and Hodgson's rule (1968) on amortised costs: go through the
  * queue in order, and when one would be late, give up the one that costs most so far. Exact for single runs, a heuristic
  * for batches of mixed classes.
+ *
+ * Where that would give up a request of a client that is below its floor (`client-shares.ts`), requests of clients above it
+ * are given up instead, of the one served most first, though that may save fewer in all: Moore and Hodgson's rule again, whose
+ * choice of the victim is free where all requests cost the same. Deadlines decide the order in which requests are served;
+ * they buy no share.
+ *
+ * Rejected alternative: serving high budgets before low ones under overload (PARD's order flip). It stops EDF from working on
+ * what is lost anyway; the program gives that up beforehand, and what is left can be met in EDF order.
  */
 import type { LatencyModel } from '../domain/latency.js';
-import { shedForOverload } from './queue-dp.js';
+import { latestStarts } from '../perf-model/latest-starts.js';
+import { EXACT_LIMIT, shedForOverload } from './queue-dp.js';
 
 export interface OverloadView {
   /** In queue order. */
-  readonly work: readonly { readonly sequence: number; readonly dueAtMs: number; readonly classIndex: number }[];
+  readonly work: readonly OverloadedWork[];
   readonly models: readonly LatencyModel[];
   /** When the worker can start the next batch, at the largest allocation. */
   readonly freeAtMs: number;
   readonly maxMillicores: number;
   readonly maxBatchSize: number;
+  /** What each client is to have at least, and what it has. */
+  readonly floor: number;
+  readonly servedOf: (client: string) => number;
+}
+
+interface OverloadedWork {
+  readonly sequence: number;
+  readonly dueAtMs: number;
+  readonly classIndex: number;
+  readonly client: string;
 }
 
 /** Sequences to give up. */
@@ -33,7 +52,41 @@ export function decideShedding(view: OverloadView): readonly number[] {
     maxBatchSize: view.maxBatchSize,
     latencyMs: (batchSize) => model.predictedLatencyMs(batchSize, maxMillicores),
   });
-  return lost.map((index) => work[index]!.sequence);
+  const isUnfair = work.length <= EXACT_LIMIT && lost.some((index) => view.servedOf(work[index]!.client) < view.floor);
+  return isUnfair ? shedFairly(view, model) : lost.map((index) => work[index]!.sequence);
+}
+
+/** One shape class. O(n² b) as long as a request given up makes room for another. */
+function shedFairly(view: OverloadView, model: LatencyModel): readonly number[] {
+  const { freeAtMs, maxBatchSize, maxMillicores } = view;
+  const served = new Map<string, number>();
+  const servedOf = (client: string): number => served.get(client) ?? view.servedOf(client);
+  const kept: OverloadedWork[] = [];
+  const shed: number[] = [];
+  const canBeMet = (): boolean => {
+    const dueAtMs = kept.map((request) => request.dueAtMs);
+    return latestStarts(dueAtMs, model, maxBatchSize, maxMillicores)[0]! >= freeAtMs;
+  };
+  for (const request of view.work) {
+    kept.push(request);
+    served.set(request.client, servedOf(request.client) + 1);
+    while (!canBeMet()) {
+      const victim = leastDeserving(kept, servedOf);
+      const [given] = kept.splice(victim, 1);
+      shed.push(given!.sequence);
+      served.set(given!.client, servedOf(given!.client) - 1);
+    }
+  }
+  return shed;
+}
+
+/** Of the client served most, its latest due. */
+function leastDeserving(kept: readonly OverloadedWork[], servedOf: (client: string) => number): number {
+  let worst = 0;
+  for (let index = 1; index < kept.length; index++) {
+    if (servedOf(kept[index]!.client) >= servedOf(kept[worst]!.client)) worst = index;
+  }
+  return worst;
 }
 
 function shedMixed(view: OverloadView): readonly number[] {

@@ -10,6 +10,7 @@ import type { InferRequest } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import type { QueueLimits } from './admission.js';
 import { ClassTable } from './class-table.js';
+import { ClientShares } from './client-shares.js';
 import { Dispatcher, type DispatcherConfig } from './dispatcher.js';
 import { HeldRequests } from './held-requests.js';
 import { LoadShedder } from './load-shedder.js';
@@ -45,7 +46,12 @@ export class Pipeline {
   #isDraining = false;
 
   constructor(options: PipelineOptions) {
-    const { clock, workers, config, emit } = options;
+    const { clock, workers, config } = options;
+    const shares = new ClientShares();
+    const emit = (event: Event): void => {
+      shares.observe(event);
+      options.emit(event);
+    };
     this.#clock = clock;
     this.#workers = workers;
     this.#models = options.models;
@@ -55,10 +61,11 @@ export class Pipeline {
     this.#held = new HeldRequests(clock, workers, emit, options.policy.isDeadlineAware);
     this.#dispatcher = new Dispatcher({
       ...options,
+      emit,
       held: this.#held,
       refuse: (nowMs, entry) => this.#shedder.refuse(nowMs, entry),
     });
-    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores);
+    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores, shares);
   }
 
   get queueDepth(): number {

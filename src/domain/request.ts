@@ -28,6 +28,8 @@ export interface InferRequest {
   readonly replyReserveMs: number;
   /** The deadline: `receivedAtMs + sloMs − networkDelayMs − replyReserveMs`. */
   readonly dueAtMs: number;
+  /** Whom it is from: what the client calls itself, else the address it calls from. Shares under overload are by it. */
+  readonly client: string;
   /** No budget was stated: the deadline orders and sizes, but the request is served late rather than refused or expired. */
   readonly isDeadlineDefaulted: boolean;
   /** Asked to be served after all else instead of being refused. */

@@ -294,6 +294,7 @@ export function requestOf(workload: Workload, index: number, shapeClass: ShapeCl
     networkDelaySource: workload.networkDelaySources[index]!,
     replyReserveMs: workload.replyReserveMs[index]!,
     dueAtMs: workload.dueAtMs[index]!,
+    client: String(workload.client[index]!),
     isDeadlineDefaulted: false,
     isBestEffort: false,
     priority: 0,

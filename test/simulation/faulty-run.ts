@@ -190,6 +190,7 @@ function makeRequest(prng: Prng, nowMs: number, sequence: number): InferRequest 
     networkDelaySource: 'transfer',
     replyReserveMs: 0,
     dueAtMs: nowMs + sloMs - networkDelayMs,
+    client: 'a',
     isDeadlineDefaulted: kind < 0.05,
     isBestEffort: kind > 0.95,
     priority: 0,

@@ -107,6 +107,17 @@ describe('header parameters', () => {
     });
   });
 
+  it('name the client, in 1 to 64 printable characters', () => {
+    const named = (client: string): string | undefined =>
+      readDeadlineInputs(callWith(withHeaderParameters({}, (name) => (name === 'sponge-client' ? client : undefined))))
+        .client;
+    expect(named('camera 7')).toBe('camera 7');
+    for (const client of ['', 'x'.repeat(65), 'a\nb', 'ü']) {
+      expect(() => named(client)).toThrow("parameter 'sponge_client': expected 1 to 64 printable ASCII characters");
+    }
+    expect(() => readDeadlineInputs(callWith({ sponge_client: 7 }))).toThrow("parameter 'sponge_client': expected");
+  });
+
   it('are refused when they are no microseconds', () => {
     expect(() => withHeaderParameters({}, () => '-1')).toThrow(/header sponge-upload-us/);
   });

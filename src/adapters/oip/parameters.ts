@@ -8,9 +8,10 @@
  * | `best_effort`         | boolean | serve after all else instead of refusing                                   |
  * | `sponge_upload_us`    | µs      | how long the client took to send, as it measured it                        |
  * | `sponge_sent_unix_us` | Unix µs | when the client began to send, by its own clock                            |
+ * | `sponge_client`       | –       | what the client calls itself; its address counts where it does not         |
  *
- * The last two may also be sent as the HTTP header or gRPC metadata `sponge-upload-us` and `sponge-sent-unix-us`; a
- * parameter wins over its header.
+ * The last three may also be sent as the HTTP header or gRPC metadata `sponge-upload-us`, `sponge-sent-unix-us` and
+ * `sponge-client`; a parameter wins over its header.
  */
 import type { Outcome } from '../../domain/outcome.js';
 import { OipFailure } from './service.js';
@@ -26,6 +27,8 @@ export interface DeadlineInputs {
   readonly declaredUploadMs?: number;
   /** Milliseconds since 1970 by the client's clock, fractional; > 0. */
   readonly sentAtUnixMs?: number;
+  /** 1 to 64 printable ASCII characters. */
+  readonly client?: string;
   /** ≥ 1. */
   readonly priority?: number;
   readonly isBestEffort: boolean;
@@ -40,6 +43,7 @@ export function readDeadlineInputs(call: InferCall): DeadlineInputs {
   const timeoutUs = readInteger(parameters, 'timeout', 'microseconds');
   const uploadUs = readInteger(parameters, 'sponge_upload_us', 'microseconds');
   const sentUnixUs = readInteger(parameters, 'sponge_sent_unix_us', 'microseconds since 1970');
+  const client = readClient(parameters);
   const priority = readInteger(parameters, 'priority', 'a level, 1 is the highest');
   return {
     statedBudgetsMs:
@@ -48,6 +52,7 @@ export function readDeadlineInputs(call: InferCall): DeadlineInputs {
         : [...call.statedBudgetsMs, timeoutUs / US_PER_MS],
     ...(uploadUs === undefined ? {} : { declaredUploadMs: uploadUs / US_PER_MS }),
     ...(sentUnixUs === undefined || sentUnixUs === 0 ? {} : { sentAtUnixMs: sentUnixUs / US_PER_MS }),
+    ...(client === undefined ? {} : { client }),
     ...(priority === undefined || priority === 0 ? {} : { priority }),
     isBestEffort: readBoolean(parameters, 'best_effort') ?? false,
   };
@@ -57,6 +62,7 @@ export function readDeadlineInputs(call: InferCall): DeadlineInputs {
 const HEADER_OF_PARAMETER = {
   sponge_upload_us: 'sponge-upload-us',
   sponge_sent_unix_us: 'sponge-sent-unix-us',
+  sponge_client: 'sponge-client',
 } as const;
 
 /**
@@ -71,8 +77,11 @@ export function withHeaderParameters(
   for (const [parameter, headerName] of Object.entries(HEADER_OF_PARAMETER)) {
     const text = header(headerName);
     if (text === undefined || parameter in parameters) continue;
-    if (!/^\d{1,16}$/.test(text)) throw invalid(`header ${headerName}: expected microseconds, an integer ≥ 0`);
-    merged = { ...merged, [parameter]: Number(text) };
+    const isText = parameter === 'sponge_client';
+    if (!isText && !/^\d{1,16}$/.test(text)) {
+      throw invalid(`header ${headerName}: expected microseconds, an integer ≥ 0`);
+    }
+    merged = { ...merged, [parameter]: isText ? text : Number(text) };
   }
   return merged;
 }
@@ -154,6 +163,15 @@ function readBoolean(parameters: Readonly<Record<string, ParameterValue>>, name:
   if (!Object.hasOwn(parameters, name)) return undefined;
   const value = parameters[name];
   if (typeof value !== 'boolean') throw invalid(`parameter '${name}': expected true or false`);
+  return value;
+}
+
+function readClient(parameters: Readonly<Record<string, ParameterValue>>): string | undefined {
+  if (!Object.hasOwn(parameters, 'sponge_client')) return undefined;
+  const value = parameters['sponge_client'];
+  if (typeof value !== 'string' || !/^[\x20-\x7e]{1,64}$/.test(value)) {
+    throw invalid("parameter 'sponge_client': expected 1 to 64 printable ASCII characters");
+  }
   return value;
 }
 

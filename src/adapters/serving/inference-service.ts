@@ -160,12 +160,13 @@ export class Inference implements InferenceService {
   #toRequest(call: InferCall, { served, replyBytes }: Registered): { request: InferRequest; explanation: Explanation } {
     const { arrival } = call;
     const inputs = readDeadlineInputs(call);
+    const client = inputs.client ?? arrival.peer;
     const transferMs = arrival.receivedAtMs - arrival.firstByteAtMs;
-    this.#network.observeTransfer(arrival.peer, arrival.bodyBytes, transferMs);
+    this.#network.observeTransfer(client, arrival.bodyBytes, transferMs);
     const sendStampDelayMs =
       inputs.sentAtUnixMs === undefined
         ? undefined
-        : this.#network.sendStampDelayMs(arrival.peer, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
+        : this.#network.sendStampDelayMs(client, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
     const budget = resolveBudget({
       firstByteAtMs: arrival.firstByteAtMs,
       receivedAtMs: arrival.receivedAtMs,
@@ -173,12 +174,13 @@ export class Inference implements InferenceService {
       defaultSloMs: served.defaultSloMs,
       ...(inputs.declaredUploadMs === undefined ? {} : { declaredUploadMs: inputs.declaredUploadMs }),
       ...(sendStampDelayMs === undefined ? {} : { sendStampDelayMs }),
-      expectedReplyMs: this.#network.expectedReplyMs(arrival.peer, replyBytes),
+      expectedReplyMs: this.#network.expectedReplyMs(client, replyBytes),
     });
     const request: InferRequest = {
       ...budget,
       sequence: this.#nextSequence++,
       receivedAtMs: arrival.receivedAtMs,
+      client,
       isBestEffort: inputs.isBestEffort,
       priority: inputs.priority ?? 0,
       shapeClass: shapeClassOf(call.inputs, served.isBatchable),

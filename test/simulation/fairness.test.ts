@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { VirtualClock } from '../../src/clock/virtual-clock.js';
+import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
+import { edfPolicy } from '../../src/dataplane/policy.js';
+import { outcomeName } from '../../src/domain/outcome.js';
+import { Prng } from '../../src/random/prng.js';
+import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
+import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
+import { createSystem } from '../../src/system.js';
+import { dueAt, modelsOf, TEN_MS_EACH, tenMsEach } from './fixed-latency.js';
+
+interface Sender {
+  readonly client: string;
+  readonly ratePerSec: number;
+  readonly budgetMs: number;
+}
+
+const DURATION_MS = 60_000;
+/** 10 ms a request at one core, four cores at most: 400 a second. */
+const CAPACITY_PER_SEC = 400;
+
+/** Requests answered in time per second, by client. */
+function servedPerSec(senders: readonly Sender[]): Record<string, number> {
+  const clock = new VirtualClock();
+  const limits = { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 };
+  const workers = new SimulatedWorker({
+    clock,
+    threadCounts: [1, 2, 3, 4],
+    maxBatchSize: 4,
+    cpuMillicores: limits.maxMillicores,
+    latencyMs: tenMsEach,
+    noise: () => 1,
+    stagingMs: 0,
+    restartMs: 100,
+  });
+  const scaler = new SimulatedScaler({
+    clock,
+    limits,
+    cpuMillicores: limits.maxMillicores,
+    delayMs: () => 0.1,
+    expectedDelayMs: 0.1,
+    isRefused: () => false,
+    apply: (cpuMillicores) => workers.setAllocation(cpuMillicores),
+  });
+  const system = createSystem({
+    clock,
+    workers,
+    scaler,
+    policy: {
+      name: 'sponge',
+      dispatch: edfPolicy,
+      planner: pricedPlanner({ prefer: 'cpu' }),
+      isAllocationFixed: false,
+    },
+    models: modelsOf(TEN_MS_EACH),
+    config: {
+      queueLimits: { maxRequests: 10_000, maxBytes: 1_000_000 },
+      maxBatchBytes: 1_000_000,
+      hangTimeoutMs: 10_000,
+      limits,
+      idleMillicores: 1000,
+      idleReleaseMs: null,
+    },
+    onEvent: () => undefined,
+  });
+  const served: Record<string, number> = {};
+  let sequence = 0;
+  senders.forEach(({ client, ratePerSec, budgetMs }, index) => {
+    const prng = new Prng(index + 1);
+    served[client] = 0;
+    for (let atMs = 0; atMs < DURATION_MS; atMs += prng.exponential(1000 / ratePerSec)) {
+      const request = dueAt(++sequence, atMs + budgetMs, { receivedAtMs: atMs, client });
+      clock.schedule(atMs, () =>
+        system.submit(request, (outcome) => {
+          if (outcomeName(outcome) === 'completed_on_time') served[client]! += 1000 / DURATION_MS;
+        }),
+      );
+    }
+  });
+  clock.advanceTo(DURATION_MS + 5000);
+  system.stop();
+  return served;
+}
+
+describe('clients under overload', () => {
+  it('declaring a tiny budget does not buy the whole queue', () => {
+    const served = servedPerSec([
+      { client: 'greedy', ratePerSec: 6 * CAPACITY_PER_SEC, budgetMs: 40 },
+      { client: 'modest', ratePerSec: 0.5 * CAPACITY_PER_SEC, budgetMs: 300 },
+    ]);
+    // Half of an equal share, of what is served in all.
+    const total = served['greedy']! + served['modest']!;
+    expect(served['modest']).toBeGreaterThan(0.9 * (total / 2) * 0.5);
+    expect(total).toBeGreaterThan(0.8 * CAPACITY_PER_SEC);
+  });
+
+  it('nobody starves beside many that send more', () => {
+    const crowd = Array.from({ length: 9 }, (_, index) => ({
+      client: `busy ${index}`,
+      ratePerSec: CAPACITY_PER_SEC,
+      budgetMs: 60 + 10 * index,
+    }));
+    const served = servedPerSec([...crowd, { client: 'rare', ratePerSec: 0.1 * CAPACITY_PER_SEC, budgetMs: 200 }]);
+    const total = Object.values(served).reduce((sum, each) => sum + each, 0);
+    for (const [client, each] of Object.entries(served)) {
+      expect({ client, isStarved: each < 0.9 * 0.5 * (total / 10) }).toEqual({ client, isStarved: false });
+    }
+    expect(total).toBeGreaterThan(0.8 * CAPACITY_PER_SEC);
+  });
+});
