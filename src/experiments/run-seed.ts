@@ -1,6 +1,6 @@
 import { allocationAt, stepCount } from '../controlplane/solver.js';
 import type { Event } from '../domain/event.js';
-import { fluidBound, type WindowedWork } from '../sim/clairvoyant/fluid-bound.js';
+import { fluidBound, unitJobsOnTime, type WindowedWork } from '../sim/clairvoyant/fluid-bound.js';
 import { powerCurve, replicatedPowerCurve, type PowerCurve } from '../sim/clairvoyant/power-curve.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
 import { meanMultiplier, slownessAt } from '../sim/service-noise.js';
@@ -49,6 +49,10 @@ export interface ReferenceResult {
   readonly coreSeconds: number | null;
   /** Why there is none. */
   readonly reason: string | null;
+  /** The same for all the work that can be done by the deadlines: `coreSeconds` where that is all of it. */
+  readonly servableCoreSeconds: number;
+  /** Feasible requests that any policy must leave unanswered or late: an upper bound on what can be answered taken from all. */
+  readonly unavoidable: number;
 }
 
 /** A workload and what is known of it before any policy has seen it. */
@@ -164,10 +168,14 @@ export function reference(setup: ScenarioSetup, { workload, infeasible, seed }: 
     (i) => infeasible[i] === 0 && workload.leavesAtMs[i] === Infinity,
     (i) => mean * slownessAt(environment.worker.state, workload.receivedAtMs[i]!),
   );
-  const bound = fluidBound(singleCurve(setup, setup.environment.cpu.limits.minMillicores), work, workload.durationMs);
-  return bound.kind === 'feasible'
-    ? { seed, coreSeconds: bound.coreSeconds, reason: null }
-    : { seed, coreSeconds: null, reason: bound.reason };
+  const curve = singleCurve(setup, setup.environment.cpu.limits.minMillicores);
+  const bound = fluidBound(curve, work, workload.durationMs);
+  const { coreSeconds: servableCoreSeconds } = bound;
+  if (bound.kind === 'feasible') {
+    return { seed, coreSeconds: servableCoreSeconds, reason: null, servableCoreSeconds, unavoidable: 0 };
+  }
+  const unavoidable = work.work.length - unitJobsOnTime(curve.ratesPerMs.at(-1)!, work);
+  return { seed, coreSeconds: null, reason: bound.reason, servableCoreSeconds, unavoidable };
 }
 
 /** For the requests that a run answered on time, at the least service time that it met: true for whatever might have served them. */

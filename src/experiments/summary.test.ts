@@ -74,6 +74,8 @@ describe('the summary of a simulation', () => {
         seed,
         coreSeconds: reference,
         reason: reference === null ? 'why' : null,
+        servableCoreSeconds: reference ?? 1,
+        unavoidable: 0,
       })),
       wallSeconds: 0.5,
     });

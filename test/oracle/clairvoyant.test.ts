@@ -176,6 +176,8 @@ describe('the fluid bound', () => {
     const bound = fluidBound(TWO_STEPS, columnsOf(list), 100);
     if (bound.kind === 'feasible') throw new Error('it cannot be done');
     expect(bound.unmetWork).toBeCloseTo(0.5, 12);
+    // 12 ms at the two cores of the top rate, and 88 idle ms.
+    expectRelative(1000 * bound.coreSeconds, 12 * 2 + 88 * TWO_STEPS.idleCores);
     expect(bound.reason).toBe("0.5 of 2 requests' work cannot be done by the deadlines even at 125 a second");
   });
 
@@ -237,6 +239,9 @@ describe('the fluid bound', () => {
         } else {
           const beyondTop = integrate(profile, 2000, (ratePerMs) => Math.max(0, ratePerMs - top));
           expectRelative(bound.unmetWork, beyondTop);
+          const points = operatingPoints(machine);
+          const capped = (ratePerMs: number): number => cheapestMix(points, Math.min(ratePerMs, top))!;
+          expectRelative(1000 * bound.coreSeconds, integrate(profile, 2000, capped));
         }
       }),
       { numRuns: runs, seed: SEED },

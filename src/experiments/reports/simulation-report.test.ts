@@ -216,7 +216,15 @@ function report(results: readonly (readonly SeedResult[])[], referenceReason: st
     seed: 1,
     seeds: results[0]!.length,
     results,
-    references: [{ seed: 1, coreSeconds: referenceReason === null ? 1000 : null, reason: referenceReason }],
+    references: [
+      {
+        seed: 1,
+        coreSeconds: referenceReason === null ? 1000 : null,
+        reason: referenceReason,
+        servableCoreSeconds: 1000,
+        unavoidable: 0,
+      },
+    ],
     wallSeconds: 1,
   });
   const file = readScenario('diurnal');

@@ -31,8 +31,16 @@ export interface WindowedWork {
 
 export type FluidBound =
   | { readonly kind: 'feasible'; readonly coreSeconds: number }
-  /** Not even the top rate does all; `unmetWork` is unavoidable, in requests × multiplier. */
-  | { readonly kind: 'infeasible'; readonly unmetWork: number; readonly reason: string };
+  /**
+   * Not even the top rate does all; `unmetWork` is unavoidable, in requests × multiplier. `coreSeconds` is the least at which
+   * all the rest is done.
+   */
+  | {
+      readonly kind: 'infeasible';
+      readonly unmetWork: number;
+      readonly coreSeconds: number;
+      readonly reason: string;
+    };
 
 /**
  * Doubles of ms are 5e-10 apart after an hour; a nanosecond is far above that and below what any clock resolves. Long busy
@@ -59,7 +67,10 @@ export function fluidBound(curve: PowerCurve, work: WindowedWork, durationMs: nu
     const ratePerMs = curve.ratesPerMs[vertex]!;
     if (vertex > 0) unmetWork = machine.unmetWork(ratePerMs);
     if (vertex === last) {
-      return unmetWork > 0 ? infeasible(unmetWork, machine.totalWork, ratePerMs) : feasible(coreMs);
+      if (unmetWork === 0) return feasible(coreMs);
+      // What is never done was counted at the slope of every vertex before this one: that is the last slope in all.
+      const doneCoreMs = coreMs - slope * unmetWork;
+      return { ...infeasible(unmetWork, machine.totalWork, ratePerMs), coreSeconds: doneCoreMs / 1000 };
     }
     const slopeBefore = slope;
     slope = slopeFrom(curve, vertex);
@@ -72,7 +83,11 @@ function feasible(coreMs: number): FluidBound {
   return { kind: 'feasible', coreSeconds: coreMs / 1000 };
 }
 
-function infeasible(unmetWork: number, totalWork: number, ratePerMs: number): FluidBound {
+function infeasible(
+  unmetWork: number,
+  totalWork: number,
+  ratePerMs: number,
+): Omit<Extract<FluidBound, { kind: 'infeasible' }>, 'coreSeconds'> {
   const short = (value: number): number => Number(value.toPrecision(4));
   const reason =
     `${short(unmetWork)} of ${short(totalWork)} requests' work cannot be done by the deadlines ` +
