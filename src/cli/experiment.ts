@@ -11,7 +11,7 @@ import { resultsJson } from '../experiments/euromlsys24/report/json.js';
 import { experimentPage } from '../experiments/euromlsys24/report/page.js';
 import { originLines, textReport } from '../experiments/euromlsys24/report/text-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
-import { runEvaluation } from './evaluation.js';
+import { runEvaluation, runPlanner, textAround, writeInto, type PageFiles } from './page-experiment.js';
 import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
 import { createProgress } from './progress.js';
 
@@ -23,7 +23,12 @@ interface ExperimentFlags {
   readonly threads: number;
   readonly durationSec: number;
   readonly json?: true;
+  readonly into?: string;
+  readonly scale: number;
 }
+
+const SEEDS = 5;
+const FIRST_SEED = 1;
 
 interface Experiment {
   readonly title: string;
@@ -33,6 +38,7 @@ interface Experiment {
 const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   euromlsys24: { title: 'the numbers and figures of the Sponge paper, beside the published ones', run: runEuromlsys24 },
   evaluation: { title: 'every policy on every ready scenario, as a Markdown page', run: runEvaluationExperiment },
+  planner: { title: 'what the default planner is held to, and what each of its parts is worth', run: runPlannerOnly },
 };
 
 /** `sponge experiment`: runs whose results are kept in files. */
@@ -50,13 +56,15 @@ export function experimentCommand(): Command {
       '--network-log <file>',
       `bandwidth log, such as ${PAPER_LOG} of the Ghent 4G/LTE logs (default: generated series)`,
     )
-    .option('--seeds <n>', 'how many seeds', seedCount, 5)
-    .option('--seed <n>', 'the first seed', seedNumber, 1)
+    .option('--seeds <n>', 'how many seeds', seedCount, SEEDS)
+    .option('--seed <n>', 'the first seed', seedNumber, FIRST_SEED)
     .option('--out <folder>', 'where the files go (default: results/<name>)')
+    .option('--into <file.md>', 'planner: replace what that file has between its marks too')
     .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
     .addOption(
       new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
     )
+    .addOption(new Option('--scale <share>', 'of the requests of planner').argParser(Number).default(1).hideHelp())
     .option('--json', 'results.json on stdout instead of the report')
     .addHelpText(
       'after',
@@ -83,12 +91,30 @@ async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }:
   const settings = flags.durationSec === RUN_SEC ? [] : [`durationSec=${flags.durationSec}`];
   // Before the work, which takes minutes.
   writing(out, () => mkdirSync(out, { recursive: true }));
-  const { page, json } = await runEvaluation({ ...flags, settings });
+  writePage('evaluation', out, await runEvaluation({ ...flags, settings }), flags.json);
+}
+
+async function runPlannerOnly({ out = 'results/planner', into, ...flags }: ExperimentFlags): Promise<void> {
+  if (flags.networkLog !== undefined) throw new UserError('--network-log belongs to euromlsys24');
+  if (flags.seed !== FIRST_SEED || flags.seeds !== SEEDS) {
+    throw new UserError(
+      '--seed and --seeds: planner has seeds of its own, those of its constants and others; leave them out',
+    );
+  }
+  const settings = flags.durationSec === RUN_SEC ? [] : [`durationSec=${flags.durationSec}`];
+  if (into !== undefined) textAround(into);
+  writing(out, () => mkdirSync(out, { recursive: true }));
+  const files = await runPlanner({ ...flags, settings });
+  writePage('planner', out, files, flags.json);
+  if (into !== undefined) writeInto(into, files.page);
+}
+
+function writePage(name: string, out: string, { page, json }: PageFiles, isJson: true | undefined): void {
   writing(out, () => {
-    writeFileSync(join(out, 'evaluation.md'), page);
-    writeFileSync(join(out, 'evaluation.json'), json);
+    writeFileSync(join(out, `${name}.md`), page);
+    writeFileSync(join(out, `${name}.json`), json);
   });
-  process.stdout.write(flags.json === true ? json : page);
+  process.stdout.write(isJson === true ? json : page);
 }
 
 async function runEuromlsys24(flags: ExperimentFlags): Promise<void> {
