@@ -50,6 +50,17 @@ describe('what the last moments say of the next', () => {
     expect(Math.abs(forecast.expectedRatePerSec(180_000, 8) - 8)).toBeLessThan(4);
   });
 
+  it('does not prepare for what is over before anybody has to be served: each second its requests at once', () => {
+    const forecast = new RateForecast();
+    const expected: number[] = [];
+    for (let second = 0; second < 120; second++) {
+      for (let i = 0; i < 20; i++) forecast.observeArrival(1000 * second + i);
+      if (second > 60)
+        for (const ms of [100, 500, 900]) expected.push(forecast.expectedRatePerSec(1000 * second + ms, 20));
+    }
+    for (const ratePerSec of expected) expect(Math.abs(ratePerSec - 20)).toBeLessThan(4);
+  });
+
   it('does not judge before it has seen nine seconds, and survives silence', () => {
     const forecast = new RateForecast();
     feed(forecast, 0, 3000, (atMs) => (atMs < 1500 ? 1 : 100));

@@ -16,7 +16,7 @@ const SOME = 200_000;
 export const STEADY = ['authors-applied', 'multi-client', 'authors-light'] as const;
 export const VARYING = ['bursts', 'mixed-payloads', 'deep-fades', 'flash-crowd'] as const;
 export const AGAINST_STATIC = ['bursts', 'diurnal', 'deep-fades'] as const;
-const SHOWN = ['authors-applied', 'authors-light', 'mixed-payloads', 'bursts', 'flash-crowd'] as const;
+const SHOWN = ['authors-applied', 'authors-light', 'mixed-payloads', 'bursts', 'flash-crowd', 'drift'] as const;
 
 export const SAFETIES = [1, 1.2, 1.4, 1.7, 2, 3, 6] as const;
 const HELD_SAFETIES = [1.4, 2, 2.4, 3, 4, 5, 6, 8] as const;
@@ -54,7 +54,16 @@ export interface PlannerResults {
   readonly bestStatic: readonly { readonly scenario: string; readonly ours: Outcome; readonly theirs: Outcome }[];
   readonly wholeCores: readonly { readonly scenario: string; readonly outcome: Outcome }[];
   readonly oneSecond: { readonly paper: Outcome; readonly ours: Outcome; readonly safety: number };
-  readonly drift: { readonly before: number; readonly worst: number; readonly recoveredAfterSec: number | null };
+  readonly drift: {
+    /** Violations of feasible requests before the step, and once everything has long been learnt after it. */
+    readonly before: number;
+    readonly after: number;
+    /** In the worst five seconds. */
+    readonly worst: number;
+    /** From the step on until five seconds have at most twice the level of before, or of after; null if not for a minute. */
+    readonly toBeforeSec: number | null;
+    readonly toAfterSec: number | null;
+  };
 }
 
 export interface PlannerExperimentOptions extends CaseOptions {
@@ -126,25 +135,28 @@ function atEqualCoreSeconds(paper: Outcome, oursAt: (safety: number) => Outcome)
 /** The scenario's step, in s, and the rolling window over which violations are counted. */
 const DRIFT_AT_SEC = 300;
 const WINDOW_SEC = 5;
-/** At its beginning a run learns. */
+const WATCHED_SEC = 60;
+/** At its beginning a run learns, and after the step. */
 const SETTLED_AFTER_SEC = 60;
 
-/** After the step, when the violations of the last five seconds, over all seeds, are back to twice their level before. */
+/** How long violations, over all seeds, stay above what they were before the step, and above what they are on such a machine. */
 function recovery({ sentBySecond, violatedBySecond }: Outcome): PlannerResults['drift'] {
   const rate = (from: number, to: number): number => {
     const sum = (column: readonly number[]): number => column.slice(from, to).reduce((total, each) => total + each, 0);
     return sum(violatedBySecond) / Math.max(1, sum(sentBySecond));
   };
   const before = rate(SETTLED_AFTER_SEC, DRIFT_AT_SEC);
-  let worst = 0;
-  let recoveredAfterSec: number | null = null;
-  for (let second = DRIFT_AT_SEC + 1; second <= DRIFT_AT_SEC + 60; second++) {
-    const now = rate(second - WINDOW_SEC, second);
-    worst = Math.max(worst, now);
-    if (now > 2 * before) recoveredAfterSec = null;
-    else recoveredAfterSec ??= second - DRIFT_AT_SEC;
-  }
-  return { before, worst, recoveredAfterSec };
+  const after = rate(DRIFT_AT_SEC + SETTLED_AFTER_SEC, sentBySecond.length);
+  // Windows that lie behind the step: sent just before it is hit by it too.
+  const windows = Array.from({ length: WATCHED_SEC }, (_, index) =>
+    rate(DRIFT_AT_SEC + index, DRIFT_AT_SEC + index + WINDOW_SEC),
+  );
+  const firstBelow = (level: number): number | null => {
+    const index = windows.findIndex((each) => each <= 2 * level);
+    return index === -1 ? null : index + WINDOW_SEC;
+  };
+  const worst = Math.max(rate(DRIFT_AT_SEC - 1, DRIFT_AT_SEC + WINDOW_SEC - 1), ...windows);
+  return { before, after, worst, toBeforeSec: firstBelow(before), toAfterSec: firstBelow(after) };
 }
 
 // ---- what it is held to ----------------------------------------------------------------------------------------------
@@ -197,7 +209,8 @@ export function targets(results: PlannerResults): readonly Target[] {
   const overloadShare = (1 - overload.summary.violationRateFeasible) / (1 - overload.unavoidable);
   const { paper, ours, safety } = results.oneSecond;
   const slowRatio = ours.summary.violationRateFeasible / paper.summary.violationRateFeasible;
-  const recovered = results.drift.recoveredAfterSec;
+  const { toBeforeSec, toAfterSec } = results.drift;
+  const seconds = (value: number | null): string => (value === null ? 'not within 60 s' : `${value} s`);
   const whole = results.wholeCores;
   const steadyWhole = whole.filter(({ scenario }) => scenario !== 'authors-light');
   const lightWhole = whole.filter(({ scenario }) => scenario === 'authors-light');
@@ -238,9 +251,9 @@ export function targets(results: PlannerResults): readonly Target[] {
       measure: 'service times +30 %: violations of 5 s back to twice their level',
       least: '≤ 10 s',
       aim: '≤ 2 s',
-      measured: recovered === null ? 'not within 60 s' : `${recovered} s`,
-      isMet: recovered !== null && recovered <= 10,
-      isAimMet: recovered !== null && recovered <= 2,
+      measured: `${seconds(toBeforeSec)}; to twice the slower machine's own level ${seconds(toAfterSec)}`,
+      isMet: toBeforeSec !== null && toBeforeSec <= 10,
+      isAimMet: toBeforeSec !== null && toBeforeSec <= 2,
     },
     atMost(
       `1 s actuator: violations / those of paper, at no more core-seconds (κ = ${safety})`,

@@ -87,14 +87,12 @@ export function plannerPage(results: PlannerResults, { command, commit, date, ma
   ].join('\n');
 }
 
-function driftText({ before, worst, recoveredAfterSec }: PlannerResults['drift']): string {
-  const recovery =
-    recoveredAfterSec === null
-      ? 'not back to twice that within a minute'
-      : `back to twice that ${recoveredAfterSec} s after it`;
+function driftText({ before, after, worst, toBeforeSec, toAfterSec }: PlannerResults['drift']): string {
+  const within = (seconds: number | null): string => (seconds === null ? 'not within a minute' : `after ${seconds} s`);
   return (
-    `Every batch takes 30 % longer from one moment to the next: violations are ${percent(before)} % before, at worst ` +
-    `${percent(worst)} % over five seconds after it, and ${recovery}.`
+    `Every batch takes 30 % longer from one moment to the next. Violations are ${percent(before)} % before, at worst ` +
+    `${percent(worst)} % over five seconds, and ${percent(after)} % in the long run: the machine is nearer to its limit. Five seconds ` +
+    `are back to twice the level of before ${within(toBeforeSec)}, to twice that of the slower machine ${within(toAfterSec)}.`
   );
 }
 
