@@ -1,5 +1,5 @@
 import { BudgetSample } from '../src/controlplane/budget-sample.js';
-import { cheapestBatch, meetsBehind, type BatchChoice, type BatchQuestion } from '../src/controlplane/pricing.js';
+import { cheapestBatch, firstLate, type BatchChoice, type BatchQuestion } from '../src/controlplane/pricing.js';
 import { allocationAt, stepCount } from '../src/controlplane/solver.js';
 import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
 import { publishedProfile } from '../src/perf-model/published.js';
@@ -32,7 +32,8 @@ function randomQuestion(queueSize: number): BatchQuestion {
   return {
     nowMs: 0,
     dueAtMs: Array.from({ length: queueSize }, () => (dueAtMs += 100 * prng.uniform())),
-    model,
+    classIndexes: null,
+    models: [model],
     limits: LIMITS,
     maxBatchSize: MAX_BATCH_SIZE,
     steadyRatePerSec: ratePerSec,
@@ -50,7 +51,7 @@ function enumerate(question: BatchQuestion): number | null {
       const c = allocationAt(LIMITS, step);
       const runMs = model.predictedLatencyMs(batchSize, c);
       const isHeadMet = model.plannedLatencyMs(batchSize, c) <= question.dueAtMs[0]!;
-      if (!isHeadMet || !meetsBehind(question, batchSize, runMs, c)) continue;
+      if (!isHeadMet || firstLate(question, batchSize, runMs, c) !== -1) continue;
       const lost = (question.steadyRatePerSec / 1000) * question.budgets.lostMs(runMs, 50);
       const cost = ((c / 1000 + 4) * runMs + 20_000 * lost) / batchSize;
       if (least === null || cost < least) least = cost;

@@ -113,17 +113,27 @@ describe('the priced planner', () => {
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 16_000, batchSize: 1 });
   });
 
-  it('leaves a queue of several shape classes to the program', () => {
-    const mixed = view([300, 300], {
-      models: [MODEL, MODEL],
+  it('plans each class by its own model, and names the request whose deadline decides', () => {
+    const SLOW: LatencyModel = {
+      predictedLatencyMs: (b, c) => 3 * latencyMs(b, c),
+      plannedLatencyMs: (b, c) => 3 * latencyMs(b, c),
+    };
+    const mixed = view([400, 470], {
+      models: [MODEL, SLOW],
       snapshot: {
-        work: [{ dueAtMs: 300, classIndex: 0 }, { dueAtMs: 300, classIndex: 1 }], // prettier-ignore
+        work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 470, classIndex: 1 }], // prettier-ignore
         classes: [CLASS, { key: 'y', elementCount: 1 }],
       },
     });
-    const { plan } = planner.plan(mixed);
-    expect(plan).toMatchObject({ kind: 'feasible' });
-    expect(planner.holds({ ...mixed, current: plan })).toBe(true);
+    // Both, one after the other: 4 · (100/c + 40) ≤ 470 − 5 → c ≥ 1.31
+    expect(planner.plan(mixed).plan).toMatchObject({
+      cpuMillicores: 1400,
+      batchSize: 1,
+      boundBy: 'deadline of request 101 in 470 ms',
+    });
+    // Alone at the most cores the slow one takes 139 ms.
+    const hopeless = { ...mixed, snapshot: { ...mixed.snapshot, work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 130, classIndex: 1 }] } }; // prettier-ignore
+    expect(planner.plan(hopeless).hopeless).toEqual([1]);
   });
 
   it('answers earlier for more CPU with --prefer latency', () => {

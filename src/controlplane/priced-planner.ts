@@ -11,8 +11,8 @@
  * What is given up as hopeless is late even by the typical latency; whom only a lucky run would save is tried at once, alone
  * (by the planned latency a seventh more was lost where budgets are mixed).
  *
- * It is exact within one shape class only in what it promises, that no deadline of the queue is given up that the largest
- * allocation would meet; the choice itself is a price, not an optimum. A queue of several classes is left to the integer program.
+ * It is exact, within one shape class, only in what it promises: no deadline of the queue is given up that the largest allocation
+ * would meet. The choice itself is a price, not an optimum.
  *
  * Where a resize takes longer than a batch can wait for it, an allocation cannot be chosen for a batch, nor for the queue of
  * this moment: it will be in force for the one after. So it is held at what sustains the load with more to spare, and raised for
@@ -24,13 +24,13 @@ import { MAX_AWAITED_RESIZE_MS } from './scaler.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import {
   cheapestBatch,
-  meetsBehind,
+  firstLate,
   steadyMillicores,
   type BatchChoice,
   type BatchQuestion,
   type Pricing,
 } from './pricing.js';
-import { eventPlanner, type Preference } from './program-planner.js';
+import type { Preference } from './program-planner.js';
 
 /**
  * κ: what sustains the load, times √κ. Like the other constants chosen in simulation, once for all scenarios, on seeds that
@@ -69,7 +69,6 @@ interface Settings {
 
 export function pricedPlanner(options: PricedPlannerOptions): Planner {
   const { prefer, everyMs } = options;
-  const program = eventPlanner(prefer);
   const rest = { lossCoreMs: options.lossCoreMs ?? LOSS_CORE_MS, usesForecast: options.usesForecast ?? true };
   const settings: Settings = {
     fast: { safety: options.safety ?? SAFETY[prefer], ...rest },
@@ -82,15 +81,16 @@ export function pricedPlanner(options: PricedPlannerOptions): Planner {
     tickMs: everyMs ?? 500,
     isEventDriven: everyMs === undefined,
     appliesAtOnce: false,
-    plan: (view) => (view.snapshot.classes.length > 1 ? program.plan(view) : planOneClass(view, settings)),
-    holds: (view) => (view.snapshot.classes.length > 1 ? program.holds(view) : holdsForOneClass(view, settings)),
+    plan: (view) => planBy(settings, view),
+    holds: stillHolds,
   };
 }
 
-function planOneClass(view: PlannerView, settings: Settings): PlanDecision {
+function planBy(settings: Settings, view: PlannerView): PlanDecision {
   const { snapshot, current } = view;
   const hopeless = hopelessOf(view);
-  const question = questionOf(view, new Set(hopeless), settings.fast);
+  const queue = queueOf(view, hopeless);
+  const question = queue === null ? null : { ...loadOf(view, settings.fast), ...queue };
   if (isHeld(view, settings)) {
     const canBeMet = question === null || canCatchUp(view, question);
     return { plan: canBeMet ? holding(view, settings.held, question?.dueAtMs ?? []) : infeasible(view), hopeless };
@@ -107,39 +107,58 @@ function planOneClass(view: PlannerView, settings: Settings): PlanDecision {
     instances: 1,
     cpuMillicores: choice.cpuMillicores,
     batchSize: choice.batchSize,
-    boundBy: explain(view, choice),
+    boundBy: explain(view, choice, queue!.indexes),
   };
   return { plan, hopeless };
 }
 
 /** While a batch runs, only what cannot be made up for afterwards breaks the plan; a free worker always wants a new one. */
-function holdsForOneClass(view: PlannerView, settings: Settings): boolean {
+function stillHolds(view: PlannerView): boolean {
   const { snapshot, current } = view;
   if (snapshot.work.length === 0) return true;
   if (current.kind !== 'feasible') return false;
-  const question = questionOf(view, NOBODY, settings.fast)!;
-  return snapshot.inFlight !== null && canCatchUp(view, question);
+  return snapshot.inFlight !== null && canCatchUp(view, queueOf(view, [])!);
 }
 
-const NOBODY: ReadonlySet<number> = new Set();
+/** The queue as pricing sees it, in order of deadline. */
+interface PricedQueue extends Pick<BatchQuestion, 'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize'> {
+  /** Where in the snapshot each of it is; null where that is the same place. */
+  readonly indexes: readonly number[] | null;
+}
 
-/** Null where nobody waits. */
-function questionOf(view: PlannerView, without: ReadonlySet<number>, pricing: Pricing): BatchQuestion | null {
-  const { snapshot } = view;
-  if (snapshot.work.length === without.size) return null;
-  const aloneAtMs = soonestAloneMs(view, 'plannedLatencyMs');
-  const dueAtMs: number[] = [];
-  snapshot.work.forEach((request, index) => {
-    // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
-    if (!without.has(index)) dueAtMs.push(Math.max(request.dueAtMs - MARGIN_MS, aloneAtMs));
-  });
+/** Null where nobody waits but these. */
+function queueOf(view: PlannerView, without: readonly number[]): PricedQueue | null {
+  const { snapshot, models } = view;
+  const { work, maxBatchSize } = snapshot;
+  if (work.length === without.length) return null;
+  // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
+  const aloneAtMs = models.map((model) => soonestAloneMs(view, model, 'plannedLatencyMs'));
+  const wishedAtMs: number[] = [];
+  let isInOrder = true;
+  for (let index = 0; index < work.length; index++) {
+    const { dueAtMs, classIndex } = work[index]!;
+    const wishAtMs = Math.max(dueAtMs - MARGIN_MS, aloneAtMs[classIndex]!);
+    isInOrder &&= index === 0 || wishedAtMs[index - 1]! <= wishAtMs;
+    wishedAtMs.push(wishAtMs);
+  }
+  if (isInOrder && without.length === 0 && models.length === 1) {
+    return { dueAtMs: wishedAtMs, classIndexes: null, models, maxBatchSize, indexes: null };
+  }
+  const skipped = new Set(without);
+  const indexes = wishedAtMs.map((_, index) => index).filter((index) => !skipped.has(index));
   // Under another order than EDF too, each batch is held to the earliest deadline that may be in it.
-  dueAtMs.sort((a, b) => a - b);
-  return { ...loadOf(view, pricing), model: view.models[0]!, dueAtMs };
+  indexes.sort((a, b) => wishedAtMs[a]! - wishedAtMs[b]!);
+  return {
+    dueAtMs: indexes.map((index) => wishedAtMs[index]!),
+    classIndexes: models.length === 1 ? null : indexes.map((index) => work[index]!.classIndex),
+    models,
+    maxBatchSize,
+    indexes,
+  };
 }
 
 /** The question without a queue. */
-function loadOf(view: PlannerView, pricing: Pricing): Omit<BatchQuestion, 'model' | 'dueAtMs'> {
+function loadOf(view: PlannerView, pricing: Pricing): Omit<BatchQuestion, 'models' | 'dueAtMs' | 'classIndexes'> {
   const { nowMs, snapshot, limits, forecast } = view;
   const { steadyRatePerSec, expectedRatePerSec, budgets } = forecast;
   const { maxBatchSize } = snapshot;
@@ -150,27 +169,25 @@ function loadOf(view: PlannerView, pricing: Pricing): Omit<BatchQuestion, 'model
 function hopelessOf(view: PlannerView): number[] {
   const { snapshot } = view;
   if (snapshot.work.length === 0) return [];
-  const finishAtMs = soonestAloneMs(view, 'predictedLatencyMs');
+  const finishAtMs = view.models.map((model) => soonestAloneMs(view, model, 'predictedLatencyMs'));
   const hopeless: number[] = [];
   for (let index = 0; index < snapshot.work.length; index++) {
-    if (finishAtMs > snapshot.work[index]!.dueAtMs) hopeless.push(index);
+    const { dueAtMs, classIndex } = snapshot.work[index]!;
+    if (finishAtMs[classIndex]! > dueAtMs) hopeless.push(index);
   }
   return hopeless;
 }
 
 /** When a request would be done that ran next, alone, at the largest allocation. */
-function soonestAloneMs(view: PlannerView, quantile: keyof LatencyModel): number {
+function soonestAloneMs(view: PlannerView, model: LatencyModel, quantile: keyof LatencyModel): number {
   const { maxMillicores } = view.limits;
-  return view.nowMs + inFlightMs(view, maxMillicores) + view.models[0]![quantile](1, maxMillicores);
+  return view.nowMs + inFlightMs(view, maxMillicores) + model[quantile](1, maxMillicores);
 }
 
 /** Is everything met if the largest allocation is granted as soon as the running batch ends? */
-function canCatchUp(view: PlannerView, question: BatchQuestion): boolean {
-  return meetsBehind(question, 0, freeAtMs(view), view.limits.maxMillicores);
-}
-
-function freeAtMs(view: PlannerView): number {
-  return view.nowMs + inFlightMs(view, view.current.cpuMillicores);
+function canCatchUp(view: PlannerView, queue: PricedQueue | BatchQuestion): boolean {
+  const freeAtMs = view.nowMs + inFlightMs(view, view.current.cpuMillicores);
+  return firstLate(queue, 0, freeAtMs, view.limits.maxMillicores) === -1;
 }
 
 /** From then on the running batch takes longer than planned, and what waits behind it may no longer be met. */
@@ -212,7 +229,7 @@ function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly num
   return {
     kind: 'feasible',
     instances: 1,
-    cpuMillicores: steadyMillicores({ ...loadOf(view, pricing), nowMs, model, dueAtMs }),
+    cpuMillicores: steadyMillicores({ ...loadOf(view, pricing), nowMs, models: [model], classIndexes: null, dueAtMs }),
     batchSize: snapshot.maxBatchSize,
     boundBy: `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`,
   };
@@ -233,17 +250,22 @@ function infeasible({ limits, snapshot }: PlannerView): InfeasiblePlan {
   };
 }
 
-function explain({ snapshot, nowMs, forecast }: PlannerView, { boundBy }: BatchChoice): string {
+function explain(
+  { snapshot, nowMs, forecast }: PlannerView,
+  { boundBy }: BatchChoice,
+  indexes: readonly number[] | null,
+): string {
   switch (boundBy) {
     case 'price':
       return `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s`;
-    case 'head':
-      return `deadline of request ${snapshot.sequences[0]!} in ${(snapshot.work[0]!.dueAtMs - nowMs).toFixed(0)} ms`;
-    case 'queue':
-      return `deadlines of ${snapshot.work.length} queued requests`;
     case 'forecast':
       return `${forecast.expectedRatePerSec.toFixed(1)} arrivals/s expected`;
     case 'loss':
       return 'tight budgets that may arrive';
+    default: {
+      const index = indexes === null ? boundBy.deadlineOf : indexes[boundBy.deadlineOf]!;
+      const leftMs = snapshot.work[index]!.dueAtMs - nowMs;
+      return `deadline of request ${snapshot.sequences[index]!} in ${leftMs.toFixed(0)} ms`;
+    }
   }
 }

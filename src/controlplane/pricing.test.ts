@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { aForecast } from '../../test/fixtures/planner-views.js';
 import type { LatencyModel } from '../domain/latency.js';
 import { latestStarts } from '../perf-model/latest-starts.js';
-import { cheapestBatch, meetsBehind, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
+import { cheapestBatch, firstLate, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
 import { allocationAt, stepCount } from './solver.js';
 
 /** l(b, c) = (100·b)/c + 20·b + 20 ms; a tenth more is planned with. */
@@ -22,7 +22,8 @@ function question(dueAtMs: readonly number[], ratePerSec: number, fields: Partia
   return {
     nowMs: 0,
     dueAtMs,
-    model: MODEL,
+    classIndexes: null,
+    models: [MODEL],
     limits: { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 },
     maxBatchSize: 4,
     ...aForecast(ratePerSec),
@@ -65,21 +66,15 @@ describe('the cheapest batch', () => {
   it('meets its head by the planned latency', () => {
     // alone: 1.1 · (100/c + 40) ≤ 60 → c ≥ 6.88
     const choice = cheapestBatch(question([60], 1))!;
-    expect(choice).toEqual({ cpuMillicores: 6900, batchSize: 1, boundBy: 'head' });
+    expect(choice).toEqual({ cpuMillicores: 6900, batchSize: 1, boundBy: { deadlineOf: 0 } });
   });
 
   it('meets the queue behind it', () => {
     const dueAtMs = [1000, 230, 1000].sort((a, b) => a - b);
     const choice = cheapestBatch(question(dueAtMs, 1, { maxBatchSize: 1 }))!;
     expect(choice.batchSize).toBe(1);
-    expect(
-      meetsBehind(
-        question(dueAtMs, 1, { maxBatchSize: 1 }),
-        1,
-        latencyMs(1, choice.cpuMillicores),
-        choice.cpuMillicores,
-      ),
-    ).toBe(true);
+    const asked = question(dueAtMs, 1, { maxBatchSize: 1 });
+    expect(firstLate(asked, 1, latencyMs(1, choice.cpuMillicores), choice.cpuMillicores)).toBe(-1);
   });
 
   it('does not exist where the largest allocation cannot meet everything', () => {
@@ -115,7 +110,7 @@ describe('the cheapest batch', () => {
         const asked = question(dueAtMs, ratePerSec, { maxBatchSize, pricing: { ...PRICING, safety } });
         const isFeasible = (batchSize: number, cpuMillicores: number): boolean =>
           MODEL.plannedLatencyMs(batchSize, cpuMillicores) <= dueAtMs[0]! &&
-          meetsBehind(asked, batchSize, MODEL.predictedLatencyMs(batchSize, cpuMillicores), cpuMillicores);
+          firstLate(asked, batchSize, MODEL.predictedLatencyMs(batchSize, cpuMillicores), cpuMillicores) === -1;
         const choice = cheapestBatch(asked);
         const sizes = Array.from({ length: Math.min(maxBatchSize, dueAtMs.length) }, (_, index) => index + 1);
         expect(choice !== null).toBe(sizes.some((size) => isFeasible(size, 16_000)));
@@ -140,12 +135,99 @@ describe('the cheapest batch', () => {
             const c = allocationAt(asked.limits, step);
             const meets =
               MODEL.plannedLatencyMs(batchSize, c) <= dueAtMs[0]! &&
-              meetsBehind(asked, batchSize, latencyMs(batchSize, c), c);
+              firstLate(asked, batchSize, latencyMs(batchSize, c), c) === -1;
             if (meets) least = Math.min(least, cost(batchSize, c));
           }
         }
         // The priced allocation is rounded down to a step: one step of 0.1 core from the optimum costs next to nothing.
         expect(cost(choice.batchSize, choice.cpuMillicores)).toBeLessThanOrEqual(least * 1.01);
+      }),
+    );
+  });
+});
+
+describe('several shape classes', () => {
+  /** Three times as long. */
+  const SLOW: LatencyModel = {
+    predictedLatencyMs: (b, c) => 3 * MODEL.predictedLatencyMs(b, c),
+    plannedLatencyMs: (b, c) => 3 * MODEL.plannedLatencyMs(b, c),
+  };
+  const mixed = fc.record({
+    queue: fc
+      .array(fc.record({ dueAtMs: fc.integer({ min: 20, max: 3000 }), classIndex: fc.nat(1) }), {
+        minLength: 1,
+        maxLength: 14,
+      })
+      .map((queue) => queue.sort((a, b) => a.dueAtMs - b.dueAtMs)),
+    maxBatchSize: fc.integer({ min: 1, max: 4 }),
+    cpuMillicores: fc.constantFrom(1000, 4000, 16_000),
+    taken: fc.nat(3),
+  });
+  const asked = (
+    queue: readonly { readonly dueAtMs: number; readonly classIndex: number }[],
+    fields: Partial<BatchQuestion> = {},
+  ): BatchQuestion =>
+    question(
+      queue.map(({ dueAtMs }) => dueAtMs),
+      5,
+      { classIndexes: queue.map(({ classIndex }) => classIndex), models: [MODEL, SLOW], ...fields },
+    );
+
+  /** Batch by batch: the earliest request left, and the next of its class. */
+  function replay({ dueAtMs, classIndexes, models, maxBatchSize }: BatchQuestion, taken: number, c: number): number {
+    let left = dueAtMs.map((due, place) => ({ due, place, classIndex: classIndexes![place]! }));
+    const gone = left.filter(({ classIndex }) => classIndex === classIndexes![0]).slice(0, taken);
+    left = left.filter((each) => !gone.includes(each));
+    let finishAtMs = 0;
+    for (let isNext = true; left.length > 0; isNext = false) {
+      const { classIndex, place, due } = left[0]!;
+      const batch = left.filter((each) => each.classIndex === classIndex).slice(0, maxBatchSize);
+      const model = models[classIndex]!;
+      const latest = isNext ? model.plannedLatencyMs(batch.length, c) : model.predictedLatencyMs(batch.length, c);
+      if (finishAtMs + latest > due) return place;
+      finishAtMs += model.predictedLatencyMs(batch.length, c);
+      left = left.filter((each) => !batch.includes(each));
+    }
+    return -1;
+  }
+
+  it('are checked as a replay batch by batch would find', () => {
+    fc.assert(
+      fc.property(mixed, ({ queue, maxBatchSize, cpuMillicores, taken }) => {
+        const each = asked(queue, { maxBatchSize });
+        const ofHead = queue.filter(({ classIndex }) => classIndex === queue[0]!.classIndex).length;
+        const gone = Math.min(taken, ofHead);
+        expect(firstLate(each, gone, 0, cpuMillicores)).toBe(replay(each, gone, cpuMillicores));
+      }),
+    );
+  });
+
+  it('make a batch of the head’s class that meets its head and everybody whom it overtakes', () => {
+    fc.assert(
+      fc.property(mixed, ({ queue, maxBatchSize }) => {
+        const each = asked(queue, { maxBatchSize });
+        const choice = cheapestBatch(each);
+        if (choice === null) return;
+        const { batchSize, cpuMillicores } = choice;
+        const model = each.models[queue[0]!.classIndex]!;
+        expect(model.plannedLatencyMs(batchSize, cpuMillicores)).toBeLessThanOrEqual(queue[0]!.dueAtMs);
+        const freeAtMs = model.predictedLatencyMs(batchSize, cpuMillicores);
+        expect(firstLate(each, batchSize, freeAtMs, cpuMillicores)).toBe(-1);
+        expect(batchSize).toBeLessThanOrEqual(
+          queue.filter(({ classIndex }) => classIndex === queue[0]!.classIndex).length,
+        );
+      }),
+    );
+  });
+
+  it('are one where they are alike', () => {
+    fc.assert(
+      fc.property(mixed, ({ queue, maxBatchSize }) => {
+        const alone = queue.map(({ dueAtMs }) => ({ dueAtMs, classIndex: 0 }));
+        const choice = cheapestBatch(asked(alone, { maxBatchSize }));
+        expect(choice).toEqual(
+          cheapestBatch({ ...asked(alone, { maxBatchSize }), classIndexes: null, models: [MODEL] }),
+        );
       }),
     );
   });

@@ -52,9 +52,12 @@ const EXACT_LIMIT = 96;
 
 export interface BatchQuestion {
   readonly nowMs: number;
-  /** Deadlines of the queue in EDF order, one shape class; at least one. */
+  /** Deadlines of the queue in EDF order; at least one. */
   readonly dueAtMs: readonly number[];
-  readonly model: LatencyModel;
+  /** Which model each of them is of; null where all are of the first. */
+  readonly classIndexes: readonly number[] | null;
+  /** By class index. */
+  readonly models: readonly LatencyModel[];
   readonly limits: AllocationLimits;
   readonly maxBatchSize: number;
   /** Long-run mean, and what is expected of the next moment. */
@@ -67,8 +70,8 @@ export interface BatchQuestion {
 export interface BatchChoice {
   readonly cpuMillicores: number;
   readonly batchSize: number;
-  /** What kept the allocation from being smaller. */
-  readonly boundBy: 'price' | 'head' | 'queue' | 'forecast' | 'loss';
+  /** What kept the allocation from being smaller; a deadline by its place in the queue. */
+  readonly boundBy: 'price' | 'forecast' | 'loss' | { readonly deadlineOf: number };
 }
 
 /**
@@ -76,19 +79,26 @@ export interface BatchChoice {
  * queue. Some twenty looks at each batch size that may be cheapest: the least feasible allocation by bisection (more cores never
  * make a queue late), then the same for where cost begins to rise. What is expected is a wish: where no allocation
  * can meet it too, the largest is taken, and it never makes a queue infeasible.
+ *
+ * Of several shape classes the batch is the head's: the first n of its class. Those of other classes that it overtakes wait,
+ * and are checked with the queue behind it. The rate to sustain, and what is expected, are taken to be of the queue's own mix.
  */
 export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
-  const { nowMs, dueAtMs, model, limits, maxBatchSize } = question;
-  const price = priceOfTime(question);
+  const { nowMs, dueAtMs, classIndexes, models, limits, maxBatchSize } = question;
+  const model = models[classIndexes?.[0] ?? 0]!;
+  const mix = mixOf(question);
+  const price = priceOfTime(question, mix);
   const topStep = stepCount(limits) - 1;
+  const mateCount =
+    classIndexes === null ? dueAtMs.length : classIndexes.filter((each) => each === classIndexes[0]).length;
   const aloneMs = model.predictedLatencyMs(1, limits.maxMillicores);
   const arrivalsPerMs = question.steadyRatePerSec / 1000;
-  const expected = expectedWork(question);
+  const expected = expectedWork(question, mix);
 
   const headMeets = (batchSize: number, cpuMillicores: number): boolean =>
     nowMs + model.plannedLatencyMs(batchSize, cpuMillicores) <= dueAtMs[0]!;
-  const queueMeets = (batchSize: number, cpuMillicores: number): boolean =>
-    meetsBehind(question, batchSize, nowMs + model.predictedLatencyMs(batchSize, cpuMillicores), cpuMillicores);
+  const lateBehind = (batchSize: number, cpuMillicores: number): number =>
+    firstLate(question, batchSize, nowMs + model.predictedLatencyMs(batchSize, cpuMillicores), cpuMillicores);
   /** Rises from the priced allocation on. */
   const runCostOf = (batchSize: number, cpuMillicores: number): number =>
     ((cpuMillicores / 1000 + price) * model.predictedLatencyMs(batchSize, cpuMillicores)) / batchSize;
@@ -101,12 +111,12 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
   let best: BatchChoice | null = null;
   let leastCost = Infinity;
   // The largest first: it is the cheapest most often, and then the others end at their lower bound.
-  for (let batchSize = Math.min(maxBatchSize, dueAtMs.length); batchSize >= 1; batchSize--) {
+  for (let batchSize = Math.min(maxBatchSize, mateCount); batchSize >= 1; batchSize--) {
     const pricedStep = stepBelow(pricedCores(model, batchSize, price, limits), limits);
     if (runCostOf(batchSize, allocationAt(limits, pricedStep)) > leastCost) continue;
     const isFeasible = (step: number): boolean => {
       const cpuMillicores = allocationAt(limits, step);
-      return headMeets(batchSize, cpuMillicores) && queueMeets(batchSize, cpuMillicores);
+      return headMeets(batchSize, cpuMillicores) && lateBehind(batchSize, cpuMillicores) === -1;
     };
     const neededStep = leastFeasible(pricedStep, topStep, isFeasible);
     if (neededStep === null || runCostOf(batchSize, allocationAt(limits, neededStep)) > leastCost) continue;
@@ -117,17 +127,13 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
     const cost = costAt(step);
     if (cost > leastCost) continue; // Of equals the smaller, which ends sooner.
     leastCost = cost;
-    const below = allocationAt(limits, Math.max(0, leastStep - 1));
-    const boundBy =
-      step > leastStep
-        ? 'loss'
-        : leastStep > neededStep
-          ? 'forecast'
-          : leastStep === pricedStep
-            ? 'price'
-            : headMeets(batchSize, below)
-              ? 'queue'
-              : 'head';
+    let boundBy: BatchChoice['boundBy'] = 'price';
+    if (step > leastStep) boundBy = 'loss';
+    else if (leastStep > neededStep) boundBy = 'forecast';
+    else if (neededStep > pricedStep) {
+      const below = allocationAt(limits, neededStep - 1);
+      boundBy = { deadlineOf: headMeets(batchSize, below) ? lateBehind(batchSize, below) : 0 };
+    }
     best = { cpuMillicores: allocationAt(limits, step), batchSize, boundBy };
   }
   return best;
@@ -135,40 +141,105 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
 
 /** Cores that sustain the load at κ: for actuators that are too slow to follow each batch. */
 export function steadyMillicores(question: BatchQuestion): number {
-  const { model, maxBatchSize, limits } = question;
-  return allocationAt(limits, stepBelow(pricedCores(model, maxBatchSize, priceOfTime(question), limits), limits) + 1);
+  const { maxBatchSize, limits } = question;
+  const mix = mixOf(question);
+  const cores = pricedCores(mix, maxBatchSize, priceOfTime(question, mix), limits);
+  return allocationAt(limits, stepBelow(cores, limits) + 1);
 }
 
 /**
- * Would everything from the `first` request on meet its deadline, in full batches at this allocation, when the worker is free
- * then? Typical latencies, but the next batch has to make it by the planned one.
+ * The place in the queue of the first that would be late if the worker were free then and ran the rest of the queue in full
+ * batches at this allocation; −1 where none would. Typical latencies, but the next batch has to make it by the planned one.
+ * @param taken so many of the head's class are gone by then
  */
-export function meetsBehind(
-  { dueAtMs, model, maxBatchSize }: Pick<BatchQuestion, 'dueAtMs' | 'model' | 'maxBatchSize'>,
-  first: number,
+export function firstLate(queue: PlannedQueue, taken: number, freeAtMs: number, cpuMillicores: number): number {
+  return queue.classIndexes === null
+    ? firstLateOfOneClass(queue, taken, freeAtMs, cpuMillicores)
+    : firstLateOfMany(queue, queue.classIndexes, taken, freeAtMs, cpuMillicores);
+}
+
+type PlannedQueue = Pick<BatchQuestion, 'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize'>;
+
+/** Batches are consecutive, and all but the last are alike. O(n / b). */
+function firstLateOfOneClass(
+  { dueAtMs, models, maxBatchSize }: PlannedQueue,
+  taken: number,
   freeAtMs: number,
   cpuMillicores: number,
-): boolean {
-  let finishAtMs = freeAtMs;
-  for (let head = first; head < dueAtMs.length; head += maxBatchSize) {
-    const size = Math.min(maxBatchSize, dueAtMs.length - head);
-    const latencyMs = model.predictedLatencyMs(size, cpuMillicores);
-    const cautiousMs = head === first ? model.plannedLatencyMs(size, cpuMillicores) : latencyMs;
-    if (finishAtMs + cautiousMs > dueAtMs[head]!) return false;
-    finishAtMs += latencyMs;
+): number {
+  const count = dueAtMs.length;
+  if (taken >= count) return -1;
+  const model = models[0]!;
+  const nextSize = Math.min(maxBatchSize, count - taken);
+  if (freeAtMs + model.plannedLatencyMs(nextSize, cpuMillicores) > dueAtMs[taken]!) return taken;
+  const fullLatencyMs = model.predictedLatencyMs(nextSize, cpuMillicores);
+  let finishAtMs = freeAtMs + fullLatencyMs;
+  let head = taken + maxBatchSize;
+  for (; head + maxBatchSize <= count; head += maxBatchSize) {
+    finishAtMs += fullLatencyMs;
+    if (finishAtMs > dueAtMs[head]!) return head;
   }
-  return true;
+  if (head >= count) return -1;
+  return finishAtMs + model.predictedLatencyMs(count - head, cpuMillicores) > dueAtMs[head]! ? head : -1;
+}
+
+/** A batch takes the earliest that its class has left: the k-th of a class is a head exactly when k is a multiple of the size. O(n). */
+function firstLateOfMany(
+  { dueAtMs, models, maxBatchSize }: PlannedQueue,
+  classIndexes: readonly number[],
+  taken: number,
+  freeAtMs: number,
+  cpuMillicores: number,
+): number {
+  const left = models.map(() => 0);
+  for (const classIndex of classIndexes) left[classIndex]! += 1;
+  left[classIndexes[0]!]! -= taken;
+  const seen = models.map((_, classIndex) => (classIndex === classIndexes[0] ? -taken : 0));
+  let finishAtMs = freeAtMs;
+  let isNext = true;
+  for (let place = 0; place < dueAtMs.length; place++) {
+    const classIndex = classIndexes[place]!;
+    const rank = seen[classIndex]!++;
+    if (rank < 0 || rank % maxBatchSize !== 0) continue;
+    const size = Math.min(maxBatchSize, left[classIndex]! - rank);
+    const latencyMs = models[classIndex]!.predictedLatencyMs(size, cpuMillicores);
+    const cautiousMs = isNext ? models[classIndex]!.plannedLatencyMs(size, cpuMillicores) : latencyMs;
+    if (finishAtMs + cautiousMs > dueAtMs[place]!) return place;
+    finishAtMs += latencyMs;
+    isNext = false;
+  }
+  return -1;
+}
+
+/** The latency of a batch of the queue's classes, each as often as it waits. */
+function mixOf({ dueAtMs, classIndexes, models }: BatchQuestion): LatencyModel {
+  if (classIndexes === null) return models[0]!;
+  const weights = models.map(
+    (_, classIndex) => classIndexes.filter((each) => each === classIndex).length / dueAtMs.length,
+  );
+  const mean = (quantile: keyof LatencyModel) => (batchSize: number, cpuMillicores: number) =>
+    weights.reduce((sum, weight, index) => sum + weight * models[index]![quantile](batchSize, cpuMillicores), 0);
+  return { predictedLatencyMs: mean('predictedLatencyMs'), plannedLatencyMs: mean('plannedLatencyMs') };
 }
 
 /** The queue and what is expected to join it, and whether all of it can be met at an allocation from its first `n` on. */
-function expectedWork(question: BatchQuestion): { isMet(batchSize: number, step: number): boolean } {
-  const { nowMs, dueAtMs, model, limits, maxBatchSize, pricing } = question;
+function expectedWork(
+  question: BatchQuestion,
+  model: LatencyModel,
+): { isMet(batchSize: number, step: number): boolean } {
+  const { nowMs, dueAtMs, limits, maxBatchSize, pricing } = question;
   const expectedPerMs = question.expectedRatePerSec / 1000;
   const count = Math.floor(expectedPerMs * EXPECTED_WITHIN_MS);
   if (!pricing.usesForecast || count === 0 || dueAtMs.length + count > EXACT_LIMIT) return { isMet: () => true };
-  const budgetMs = question.budgets.quantileMs(EXPECTED_BUDGET_QUANTILE);
-  const arrivals = Array.from({ length: count }, (_, index) => nowMs + (index + 1) / expectedPerMs + budgetMs);
-  const all = mergeAscending(dueAtMs, arrivals);
+  const firstDueAtMs = nowMs + question.budgets.quantileMs(EXPECTED_BUDGET_QUANTILE);
+  const all: number[] = [];
+  let queued = 0;
+  for (let arrival = 1; arrival <= count; arrival++) {
+    const due = firstDueAtMs + arrival / expectedPerMs;
+    while (queued < dueAtMs.length && dueAtMs[queued]! <= due) all.push(dueAtMs[queued++]!);
+    all.push(due);
+  }
+  while (queued < dueAtMs.length) all.push(dueAtMs[queued++]!);
   const latestByStep = new Map<number, Float64Array>();
   return {
     isMet(batchSize, step) {
@@ -183,25 +254,15 @@ function expectedWork(question: BatchQuestion): { isMet(batchSize: number, step:
   };
 }
 
-function mergeAscending(a: readonly number[], b: readonly number[]): number[] {
-  const merged: number[] = [];
-  let i = 0;
-  for (const value of b) {
-    while (i < a.length && a[i]! <= value) merged.push(a[i++]!);
-    merged.push(value);
-  }
-  while (i < a.length) merged.push(a[i++]!);
-  return merged;
-}
-
 /** π, in cores. The rate to sustain is that of arrivals, or what the queue itself asks for: k + 1 requests by each deadline. */
-function priceOfTime(question: BatchQuestion): number {
-  const { nowMs, dueAtMs, model, maxBatchSize, limits, pricing } = question;
+function priceOfTime(question: BatchQuestion, model: LatencyModel): number {
+  const { nowMs, dueAtMs, maxBatchSize, limits, pricing } = question;
   const nextShare = pricing.usesForecast ? NEXT_MOMENT_SHARE : 0;
   let ratePerMs = ((1 - nextShare) * question.steadyRatePerSec + nextShare * question.expectedRatePerSec) / 1000;
-  dueAtMs.forEach((due, index) => {
+  for (let index = 0; index < dueAtMs.length; index++) {
+    const due = dueAtMs[index]!;
     if (due > nowMs) ratePerMs = Math.max(ratePerMs, (index + 1) / (due - nowMs));
-  });
+  }
   const { shared, single } = split(model, maxBatchSize, limits);
   if (shared === 0) return 0;
   const spare = maxBatchSize - single * ratePerMs;

@@ -130,7 +130,8 @@ export class RateForecast {
       }
       this.#products[row] = this.#products[row]! * KEPT_PER_BIN + deviation * target;
     }
-    this.#solve();
+    // Coefficients change little within a horizon.
+    if (this.#closed % HORIZON_BINS === 0) this.#solve();
   }
 
   /** Rates of the lags that end before a bin, less a mean; the latest lag with what the open bin has so far. */

@@ -9,6 +9,7 @@ import type { Event } from '../domain/event.js';
 
 /** What was served counts half after so long. */
 const HALF_LIFE_MS = 5000;
+const DECAY_PER_MS = Math.LN2 / HALF_LIFE_MS;
 /** Of the share that would be everybody's if all clients had the same. */
 const FLOOR_FRACTION = 0.5;
 /** A client counts as one of those that share while it has sent about one request in ten seconds. */
@@ -23,7 +24,6 @@ interface Client {
 }
 
 export class ClientShares {
-  /** Those heard of last are at the end. */
   readonly #clients = new Map<string, Client>();
 
   observe(event: Event): void {
@@ -36,7 +36,7 @@ export class ClientShares {
   /** Requests served in time of late, each half as much after five seconds. */
   servedOf(name: string, nowMs: number): number {
     const client = this.#clients.get(name);
-    return client === undefined ? 0 : decayed(client.served, client, nowMs);
+    return client === undefined ? 0 : client.served * keptAt(client, nowMs);
   }
 
   /** What each client is to have at least, if it asks for it: half of an equal share of all that was served. */
@@ -44,27 +44,39 @@ export class ClientShares {
     let active = 0;
     let served = 0;
     for (const client of this.#clients.values()) {
-      if (decayed(client.asked, client, nowMs) >= ACTIVE_WEIGHT) active += 1;
-      served += decayed(client.served, client, nowMs);
+      const kept = keptAt(client, nowMs);
+      if (client.asked * kept >= ACTIVE_WEIGHT) active += 1;
+      served += client.served * kept;
     }
     return active < 2 ? 0 : (FLOOR_FRACTION * served) / active;
   }
 
   #client(name: string, nowMs: number): Client {
-    let client = this.#clients.get(name);
-    if (client === undefined) client = { asked: 0, served: 0, atMs: nowMs };
-    else {
-      client.asked = decayed(client.asked, client, nowMs);
-      client.served = decayed(client.served, client, nowMs);
-      client.atMs = nowMs;
-      this.#clients.delete(name);
+    const known = this.#clients.get(name);
+    if (known !== undefined) {
+      const kept = keptAt(known, nowMs);
+      known.asked *= kept;
+      known.served *= kept;
+      known.atMs = nowMs;
+      return known;
     }
+    if (this.#clients.size >= MOST_CLIENTS) this.#forgetOne();
+    const client = { asked: 0, served: 0, atMs: nowMs };
     this.#clients.set(name, client);
-    if (this.#clients.size > MOST_CLIENTS) this.#clients.delete(this.#clients.keys().next().value!);
     return client;
+  }
+
+  #forgetOne(): void {
+    let oldest: string | null = null;
+    let oldestAtMs = Infinity;
+    for (const [name, { atMs }] of this.#clients) {
+      if (atMs < oldestAtMs) [oldest, oldestAtMs] = [name, atMs];
+    }
+    this.#clients.delete(oldest!);
   }
 }
 
-function decayed(value: number, { atMs }: Client, nowMs: number): number {
-  return value * 2 ** ((atMs - nowMs) / HALF_LIFE_MS);
+/** What is left of what a client had. */
+function keptAt({ atMs }: Client, nowMs: number): number {
+  return Math.exp((atMs - nowMs) * DECAY_PER_MS);
 }

@@ -19,8 +19,6 @@ export class RunningBatch {
   /** Dispatch to reply, at the allocation of the dispatch. */
   readonly predictedLatencyMs: number;
   readonly plannedLatencyMs: number;
-  /** Members that the plan expected to be in time. */
-  readonly #expected: readonly QueueEntry[];
   readonly #model: LatencyModel;
   #cpuMillicores: number;
   #progress = 0;
@@ -43,8 +41,6 @@ export class RunningBatch {
     this.plannedLatencyMs = this.#model.plannedLatencyMs(members.length, cpuMillicores);
     this.#cpuMillicores = cpuMillicores;
     this.#progressAtMs = nowMs;
-    const finishAtMs = nowMs + this.plannedLatencyMs;
-    this.#expected = members.filter(({ request }) => finishAtMs <= request.dueAtMs);
   }
 
   get size(): number {
@@ -70,8 +66,15 @@ export class RunningBatch {
 
   /** When it has ended: of the members that the plan expected to be in time, those that were not; null without such. */
   missedFraction(nowMs: number): number | null {
-    const missed = this.#expected.filter(({ request }) => nowMs > request.dueAtMs).length;
-    return this.#expected.length === 0 ? null : missed / this.#expected.length;
+    const plannedAtMs = this.startedAtMs + this.plannedLatencyMs;
+    let expected = 0;
+    let missed = 0;
+    for (const { request } of this.members) {
+      if (plannedAtMs > request.dueAtMs) continue;
+      expected += 1;
+      if (nowMs > request.dueAtMs) missed += 1;
+    }
+    return expected === 0 ? null : missed / expected;
   }
 
   snapshot(nowMs: number): BatchInFlight {
