@@ -39,7 +39,7 @@ function randomQuestion(queueSize: number): BatchQuestion {
     steadyRatePerSec: ratePerSec,
     expectedRatePerSec: ratePerSec,
     budgets,
-    pricing: { safety: 1.4, lossCoreMs: 30_000, usesForecast: true },
+    pricing: { safety: 1.4, lossCoreMs: 35_000, usesForecast: true },
   };
 }
 

@@ -20,7 +20,7 @@
  * - the queue behind meets its own in full batches at the same c. Smaller batches might meet them on less, and were tried: they
  *   leave the worker too little throughput for what comes next (five times the violations at 20 requests/s);
  * - the queue and the arrivals expected within a second meet theirs at the same c, in batches of any sizes (exactly, by dynamic
- *   programming): arrivals at the expected rate, with a budget that four in five of the latest requests exceed.
+ *   programming): arrivals at the expected rate, with a budget that nine in ten of the latest requests exceed.
  */
 import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits } from '../domain/plan.js';
@@ -46,7 +46,7 @@ const NEXT_MOMENT_SHARE = 0.7;
 /** How far ahead arrivals are expected: about the longest a batch and the wait for it may take. */
 const EXPECTED_WITHIN_MS = 1000;
 /** Their budgets: the share of the latest requests that had less. */
-const EXPECTED_BUDGET_QUANTILE = 0.2;
+const EXPECTED_BUDGET_QUANTILE = 0.1;
 /** The exact program looks at so many requests, queued and expected; longer queues are checked in full batches only. */
 const EXACT_LIMIT = 96;
 
