@@ -20,9 +20,10 @@ import type { AllocationLimits, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
+import { ActuatorDelay } from './actuator-delay.js';
 import { Estimator } from './estimator.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
-import { MAX_AWAITED_RESIZE_MS, type ResizeResult, type Scaler } from './scaler.js';
+import type { ResizeResult, Scaler } from './scaler.js';
 
 /** Five quota periods of 10 ms: a write gives away one period's quota at most. */
 const SHRINK_DWELL_MS = 50;
@@ -73,6 +74,7 @@ export class Controller {
   readonly #planner: Planner;
   readonly #config: ControllerConfig;
   readonly #emit: (event: Event) => void;
+  readonly #delay: ActuatorDelay;
   readonly #estimator = new Estimator();
   readonly #readCounters = (): ReturnType<Scaler['readCounters']> => this.#scaler.readCounters();
 
@@ -99,6 +101,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#clock = options.clock;
     this.#scaler = options.scaler;
+    this.#delay = new ActuatorDelay(options.scaler.expectedDelayMs);
     this.#models = options.models;
     this.#planner = options.planner;
     this.#config = options.config;
@@ -287,7 +290,8 @@ export class Controller {
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,
-      resizeDelayMs: this.#scaler.expectedDelayMs,
+      resizeDelayMs: this.#delay.typicalMs,
+      isActuatorSlow: this.#delay.isSlow,
       readCounters: this.#readCounters,
     };
   }
@@ -313,7 +317,7 @@ export class Controller {
 
   /** Idleness that a release waits for: what takes long to get back is not given up for a moment. */
   #releaseAfterMs(): number {
-    return Math.max(this.#config.idleReleaseMs!, this.#isSlow ? RELEASE_DELAYS * this.#scaler.expectedDelayMs : 0);
+    return Math.max(this.#config.idleReleaseMs!, this.#delay.isSlow ? RELEASE_DELAYS * this.#delay.typicalMs : 0);
   }
 
   /**
@@ -323,7 +327,7 @@ export class Controller {
   #usableMillicores(cpuMillicores: number): number {
     const { runningThreads } = this.#plane!;
     if (runningThreads === 0 || this.#planner.appliesAtOnce) return cpuMillicores;
-    if (this.#isSlow) return cpuMillicores;
+    if (this.#delay.isSlow) return cpuMillicores;
     return Math.min(cpuMillicores, Math.max(this.#requestedMillicores, runningThreads * 1000));
   }
 
@@ -348,7 +352,7 @@ export class Controller {
       return;
     }
     // A slow growth under way is not called off for a moment's need of less: its read-back comes here again.
-    if (this.#isSlow && this.#requestedMillicores > this.#grantedMillicores) return;
+    if (this.#delay.isSlow && this.#requestedMillicores > this.#grantedMillicores) return;
     const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
     const isWorthIt = target <= this.#requestedMillicores * SHRINK_FRACTION;
     // The running batch keeps its threads; its end comes back here.
@@ -370,7 +374,7 @@ export class Controller {
   }
 
   #isResizeAwaited(): boolean {
-    return this.#requestedMillicores !== this.#grantedMillicores && !this.#isSlow;
+    return this.#requestedMillicores !== this.#grantedMillicores && !this.#delay.isSlow;
   }
 
   #onApplied(resizeId: number, result: ResizeResult): void {
@@ -384,15 +388,11 @@ export class Controller {
       this.#grantedMillicores = result.cpuMillicores;
       if (isCurrent) this.#requestedMillicores = result.cpuMillicores;
       const { cpuMillicores, isWritten, tookMs } = result;
+      if (isWritten) this.#delay.observe(tookMs);
       this.#emit({ kind: 'resized', atMs, resizeId, cpuMillicores, isWritten, tookMs });
     }
     this.#plane?.setAllocation(this.#grantedMillicores, this.#isResizeAwaited());
-    if (isCurrent && this.#isSlow && result.kind === 'applied') this.#resize();
-  }
-
-  /** Resizes take longer than a batch waits for one. */
-  get #isSlow(): boolean {
-    return this.#scaler.expectedDelayMs > MAX_AWAITED_RESIZE_MS;
+    if (isCurrent && this.#delay.isSlow && result.kind === 'applied') this.#resize();
   }
 }
 

@@ -18,8 +18,10 @@ export interface PlannerView {
   /** Allocations on which batches may run. */
   readonly limits: AllocationLimits;
   readonly current: Plan;
-  /** Typical time from the request for a resize to its being in force. */
+  /** Typical time from the request for a resize to its being in force and read back. */
   readonly resizeDelayMs: number;
+  /** Too long for a batch to wait for the CPU that it was planned with. */
+  readonly isActuatorSlow: boolean;
   /** Read now; null where the platform has none. */
   readonly readCounters: () => CpuCounters | null;
 }

@@ -86,18 +86,20 @@ describe('the priced planner', () => {
   });
 
   it('holds what sustains the load where a resize takes longer than a batch can wait', () => {
-    const slow = { resizeDelayMs: 1000, forecast: aForecast(20) };
+    const slow = { resizeDelayMs: 1000, isActuatorSlow: true, forecast: aForecast(20) };
     // c_r = 4 at 20/s (400/c + 100 = 200 ms for four); √2.4 × 4 = 6.20
     expect(planner.plan(view([], slow)).plan.cpuMillicores).toBe(6200);
     expect(planner.plan(view([5000], slow)).plan.cpuMillicores).toBe(6200);
   });
 
-  it('raises a held allocation for what is still due when a resize is in force, not for what is over by then', () => {
-    const slow = { resizeDelayMs: 1000, forecast: aForecast(20) };
-    const crowd = (dueAtMs: number): readonly number[] => Array.from({ length: 12 }, () => dueAtMs);
-    expect(planner.plan(view(crowd(900), slow)).plan.cpuMillicores).toBe(6200);
-    // Twelve within the 500 ms that are left then: 24 a second, c_r = 400·24/(4 − 100·0.024)/1000 = 6; × √2.4 = 9.3
-    expect(planner.plan(view(crowd(1505), slow)).plan.cpuMillicores).toBe(9300);
+  it('raises a held allocation for what will still wait when a resize is in force, and can be met then', () => {
+    // Two cores serve four in 300 ms: 13 within the second that a resize takes.
+    const slow = { resizeDelayMs: 1000, isActuatorSlow: true, forecast: aForecast(20), current: IN_FORCE };
+    const crowd = (count: number, dueAtMs: number): readonly number[] => Array.from({ length: count }, () => dueAtMs);
+    expect(planner.plan(view(crowd(13, 1505), slow)).plan.cpuMillicores).toBe(6200);
+    expect(planner.plan(view(crowd(25, 1040), slow)).plan.cpuMillicores).toBe(6200);
+    // Twelve more within the 500 ms that are left: 24 a second, c_r = 400·24/(4 − 100·0.024)/1000 = 6; × √2.4 = 9.3
+    expect(planner.plan(view(crowd(25, 1505), slow)).plan.cpuMillicores).toBe(9300);
   });
 
   it('asks to be woken when the running batch is overdue', () => {

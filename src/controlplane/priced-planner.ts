@@ -20,7 +20,6 @@
  */
 import type { LatencyModel } from '../domain/latency.js';
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
-import { MAX_AWAITED_RESIZE_MS } from './scaler.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import {
   cheapestBatch,
@@ -217,20 +216,27 @@ function resting(view: PlannerView): Plan {
 
 // ---- slow actuators --------------------------------------------------------------------------------------------------
 
-function isHeld({ resizeDelayMs }: PlannerView, { holds }: Settings): boolean {
-  return holds || resizeDelayMs > MAX_AWAITED_RESIZE_MS;
+function isHeld({ isActuatorSlow }: PlannerView, { holds }: Settings): boolean {
+  return holds || isActuatorSlow;
 }
 
-/** What sustains the load, and what is queued and still due when a resize asked for now is in force. */
+/**
+ * What sustains the load, and what of the queue will still wait when a resize asked for now is in force: what is not served
+ * until then on what is held, in full batches, and can still be met.
+ */
 function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly number[]): Plan {
-  const { snapshot, arrivalModel: model, resizeDelayMs, forecast } = view;
+  const { snapshot, arrivalModel: model, resizeDelayMs, forecast, limits, current } = view;
+  const { maxBatchSize } = snapshot;
   const nowMs = view.nowMs + resizeDelayMs;
-  const dueAtMs = queueDueAtMs.filter((due) => due > nowMs);
+  const batchMs = model.predictedLatencyMs(maxBatchSize, Math.max(limits.minMillicores, current.cpuMillicores));
+  const served = batchMs === 0 ? 0 : Math.floor((resizeDelayMs / batchMs) * maxBatchSize);
+  const soonestAtMs = nowMs + model.predictedLatencyMs(1, limits.maxMillicores);
+  const dueAtMs = queueDueAtMs.slice(served).filter((due) => due >= soonestAtMs);
   return {
     kind: 'feasible',
     instances: 1,
     cpuMillicores: steadyMillicores({ ...loadOf(view, pricing), nowMs, models: [model], classIndexes: null, dueAtMs }),
-    batchSize: snapshot.maxBatchSize,
+    batchSize: maxBatchSize,
     boundBy: `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`,
   };
 }

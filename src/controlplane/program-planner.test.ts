@@ -28,6 +28,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },
     resizeDelayMs: 0.1,
+    isActuatorSlow: false,
     readCounters: () => null,
     ...overrides,
   };

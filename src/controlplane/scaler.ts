@@ -21,16 +21,13 @@ export interface CpuCounters {
   readonly throttledSeconds: number;
 }
 
-/** Actuators slower than this are not waited for before a batch is started. */
-export const MAX_AWAITED_RESIZE_MS = 5;
-
 /** Changes one worker's allocation in place. Implementations: `adapters/scalers/*`, `sim/simulated-scaler.ts`. */
 export interface Scaler {
   readonly kind: 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'none' | 'simulated';
   /** False where it only recommends: the plan is published but nothing is limited. */
   readonly isActuating: boolean;
   readonly limits: AllocationLimits;
-  /** Typical decision → in force. The dispatcher waits for a growth only where this is small. */
+  /** Decision → read back, until resizes have shown what it is. */
   readonly expectedDelayMs: number;
   /**
    * Asks for an allocation; a newer call supersedes an unfinished one. Calls back once, never inside this call.

@@ -33,8 +33,8 @@ export class LoadShedder {
   }
 
   /**
-   * Takes note of queued requests that no allocation can save by the planned (pessimistic) latency: they wait behind all
-   * others, in case the running batch ends early, or are refused now where even the typical latency is too long.
+   * Takes note of queued requests that the planner thinks no allocation can save: they are refused now where even the typical
+   * latency is too long, and else wait behind all others, in case the running batch ends early.
    */
   giveUp(nowMs: number, sequences: readonly number[]): void {
     for (const sequence of sequences) {
