@@ -87,19 +87,19 @@ describe('the priced planner', () => {
 
   it('holds what sustains the load where a resize takes longer than a batch can wait', () => {
     const slow = { resizeDelayMs: 1000, isActuatorSlow: true, forecast: aForecast(20) };
-    // c_r = 4 at 20/s (400/c + 100 = 200 ms for four); √2.4 × 4 = 6.20
-    expect(planner.plan(view([], slow)).plan.cpuMillicores).toBe(6200);
-    expect(planner.plan(view([5000], slow)).plan.cpuMillicores).toBe(6200);
+    // c_r = 4 at 20/s (400/c + 100 = 200 ms for four); √2.8 × 4 = 6.69, and the step above
+    expect(planner.plan(view([], slow)).plan.cpuMillicores).toBe(6700);
+    expect(planner.plan(view([5000], slow)).plan.cpuMillicores).toBe(6700);
   });
 
   it('raises a held allocation for what will still wait when a resize is in force, and can be met then', () => {
     // Two cores serve four in 300 ms: 13 within the second that a resize takes.
     const slow = { resizeDelayMs: 1000, isActuatorSlow: true, forecast: aForecast(20), current: IN_FORCE };
     const crowd = (count: number, dueAtMs: number): readonly number[] => Array.from({ length: count }, () => dueAtMs);
-    expect(planner.plan(view(crowd(13, 1505), slow)).plan.cpuMillicores).toBe(6200);
-    expect(planner.plan(view(crowd(25, 1040), slow)).plan.cpuMillicores).toBe(6200);
-    // Twelve more within the 500 ms that are left: 24 a second, c_r = 400·24/(4 − 100·0.024)/1000 = 6; × √2.4 = 9.3
-    expect(planner.plan(view(crowd(25, 1505), slow)).plan.cpuMillicores).toBe(9300);
+    expect(planner.plan(view(crowd(13, 1505), slow)).plan.cpuMillicores).toBe(6700);
+    expect(planner.plan(view(crowd(25, 1040), slow)).plan.cpuMillicores).toBe(6700);
+    // Twelve more within the 500 ms that are left: 24 a second, c_r = 400·24/(4 − 100·0.024)/1000 = 6; × √2.8 = 10.04, and the step above
+    expect(planner.plan(view(crowd(25, 1505), slow)).plan.cpuMillicores).toBe(10_100);
   });
 
   it('asks to be woken when the running batch is overdue', () => {

@@ -38,7 +38,7 @@ import type { Preference } from './program-planner.js';
 export const DEFAULT_SAFETY = 1.4;
 const SAFETY: Readonly<Record<Preference, number>> = { cpu: DEFAULT_SAFETY, latency: 6 };
 /** The same where an allocation is held because resizes are slow: nothing else can answer a cluster of arrivals. */
-const HELD_SAFETY: Readonly<Record<Preference, number>> = { cpu: 2.4, latency: 6 };
+const HELD_SAFETY: Readonly<Record<Preference, number>> = { cpu: 2.8, latency: 6 };
 /** What losing a request costs: 35 cores for a second. Twice as much costs 3 % of CPU where budgets are mixed. */
 const LOSS_CORE_MS = 35_000;
 /** Timer lateness, the link and the phase of the quota period (Clockwork, OSDI '20, uses 5 ms too). */

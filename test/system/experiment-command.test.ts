@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -87,11 +87,44 @@ describe('sponge experiment euromlsys24', () => {
       ['euromlsys24', '--out', join('package.json', 'x')],
       /^sponge: --out package\.json.x: .*; give a folder that can be/,
     ],
+    [['planner', '--seeds', '3'], /^sponge: --seed and --seeds: planner has seeds of its own.*\n$/],
+    [['planner', '--into', 'README.md'], /^sponge: --into README\.md: give a file with the lines .*\n$/],
     [['nonsense'], /^sponge: no experiment is called nonsense; there are: euromlsys24\b/],
     [['euromlsys24', '--seeds', '0'], /argument '0' is invalid\. expected a whole number ≥ 1\.\n/],
   ])('says in one line what is wrong: %j', async (args, message) => {
     const { code, stdout, stderr } = await experiment(...args);
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(message);
+  });
+});
+
+describe('sponge experiment planner', () => {
+  it('holds the planner to its targets, and puts the tables where a page has a place for them', async () => {
+    const out = join(folder, 'planner');
+    const page = join(folder, 'page.md');
+    writeFileSync(page, 'before\n<!-- generated: begin -->\nold\n<!-- generated: end -->\nafter\n');
+    const short = ['--scale', '0.001', '--duration-sec', '10'] as const;
+    const { code, stdout, stderr } = await experiment('planner', ...short, '--out', out, '--into', page);
+    expect([code, stderr.split('\n').filter((line) => !line.startsWith('planner: '))]).toEqual([0, ['']]);
+    expect(readdirSync(out).sort()).toEqual(['planner.json', 'planner.md']);
+    expect(stdout).toBe(readFileSync(join(out, 'planner.md'), 'utf8'));
+    for (const heading of ['What it is held to', 'Every scenario', 'What each part is worth', 'What the dial trades']) {
+      expect(stdout).toContain(`### ${heading}\n`);
+    }
+    // Every target has a number, and every scenario a row.
+    const rows = stdout.split('\n').filter((line) => line.startsWith('| '));
+    expect(rows.filter((line) => / (?:met|aim met|\*\*missed\*\*) \|$/.test(line))).toHaveLength(13);
+    expect(rows.filter((line) => /^\| overload \|/.test(line))).toHaveLength(1);
+    expect(stdout).not.toMatch(/NaN|undefined|Infinity/);
+    const written = readFileSync(page, 'utf8');
+    expect(written).toMatch(/^before\n/);
+    expect(written).toContain(stdout.trim());
+    expect(written).toMatch(/\nafter\n$/);
+    expect(written).not.toContain('old');
+    const { results } = JSON.parse(readFileSync(join(out, 'planner.json'), 'utf8')) as {
+      results: { suite: { scenario: string; released: { toReference: number } }[] };
+    };
+    expect(results.suite).toHaveLength(12);
+    for (const { released } of results.suite) expect(released.toReference).toBeGreaterThan(0.9);
   });
 });
