@@ -73,9 +73,9 @@ describe('the system', () => {
   it('grows for a tight request and runs it on what it was granted', () => {
     const bench = new Bench();
     expect(bench.system.status().grantedMillicores).toBe(1000);
-    bench.send(1, 1009);
+    bench.send(1, 1014);
     bench.clock.advanceTo(1100);
-    // 10/c ≤ 9 − 5 of margin: c ≥ 2.5, that is 3 cores, on which it may use 2 threads: it takes 10/2 = 5 ms.
+    // 10/c ≤ 14 − 10 of margin: c ≥ 2.5, that is 3 cores, on which it may use 2 threads: it takes 10/2 = 5 ms.
     expect(bench.events.find((event) => event.kind === 'batch-started')).toMatchObject({
       cpuMillicores: 3000,
       threadCount: 2,

@@ -44,10 +44,10 @@ describe('the priced planner', () => {
   const planner = pricedPlanner({ prefer: 'cpu' });
 
   it('gives a free worker a batch at once, on as little as the deadline and the price allow', () => {
-    // One request in 125 ms, 5 ms of margin: 100/c + 40 ≤ 120 → c = 1.25, in steps 1.3; the price of 5/s is below.
-    const { plan } = planner.plan(view([125]));
+    // One request in 130 ms, 10 ms of margin: 100/c + 40 ≤ 120 → c = 1.25, in steps 1.3; the price of 5/s is below.
+    const { plan } = planner.plan(view([130]));
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 1300, batchSize: 1 });
-    expect(plan).toMatchObject({ boundBy: 'deadline of request 100 in 125 ms' });
+    expect(plan).toMatchObject({ boundBy: 'deadline of request 100 in 130 ms' });
   });
 
   it('plans again whenever a request finds the worker free', () => {
@@ -57,7 +57,7 @@ describe('the priced planner', () => {
 
   it('lets a running batch run: what arrives is met afterwards', () => {
     // 80 ms left; then 100/16 + 40 = 46 ms at the most cores
-    expect(planner.holds(whileRunning([80 + 47 + 5]))).toBe(true);
+    expect(planner.holds(whileRunning([80 + 47 + 10]))).toBe(true);
     expect(planner.plan(whileRunning([500])).plan).toMatchObject({ cpuMillicores: 2000, boundBy: 'batch in flight' });
   });
 
@@ -99,7 +99,7 @@ describe('the priced planner', () => {
     expect(planner.plan(view(crowd(13, 1505), slow)).plan.cpuMillicores).toBe(6700);
     expect(planner.plan(view(crowd(25, 1040), slow)).plan.cpuMillicores).toBe(6700);
     // Twelve more within the 500 ms that are left: 24 a second, c_r = 400·24/(4 − 100·0.024)/1000 = 6; × √2.8 = 10.04, and the step above
-    expect(planner.plan(view(crowd(25, 1505), slow)).plan.cpuMillicores).toBe(10_100);
+    expect(planner.plan(view(crowd(25, 1510), slow)).plan.cpuMillicores).toBe(10_100);
   });
 
   it('asks to be woken when the running batch is overdue', () => {
@@ -127,7 +127,7 @@ describe('the priced planner', () => {
         classes: [CLASS, { key: 'y', elementCount: 1 }],
       },
     });
-    // Both, one after the other: 4 · (100/c + 40) ≤ 470 − 5 → c ≥ 1.31
+    // Both, one after the other: 4 · (100/c + 40) ≤ 470 − 10 → c ≥ 1.34
     expect(planner.plan(mixed).plan).toMatchObject({
       cpuMillicores: 1400,
       batchSize: 1,
