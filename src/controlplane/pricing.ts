@@ -128,8 +128,12 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
     if (cost > leastCost) continue; // Of equals the smaller, which ends sooner.
     leastCost = cost;
     let boundBy: BatchChoice['boundBy'] = 'price';
-    if (step > leastStep) boundBy = 'loss';
-    else if (leastStep > neededStep) boundBy = 'forecast';
+    if (step > leastStep) {
+      // Where latencies do not follow A/c + B, the run itself may be cheaper on more cores.
+      const extra =
+        runCostOf(batchSize, allocationAt(limits, step)) - runCostOf(batchSize, allocationAt(limits, leastStep));
+      boundBy = extra > 0 ? 'loss' : 'price';
+    } else if (leastStep > neededStep) boundBy = 'forecast';
     else if (neededStep > pricedStep) {
       const below = allocationAt(limits, neededStep - 1);
       boundBy = { deadlineOf: headMeets(batchSize, below) ? lateBehind(batchSize, below) : 0 };

@@ -1,7 +1,7 @@
 import type { ReferenceResult, SeedResult } from '../run-seed.js';
 import { readScenario } from '../scenarios/scenario-files.js';
 import { runJobs, type Job } from '../simulate.js';
-import { summarisePolicy, wilson95, type PolicySummary } from '../summary.js';
+import { summarisePolicy, type PolicySummary } from '../summary.js';
 
 /** One policy on one scenario, over so many seeds as make about so many requests. */
 export interface Case {
@@ -44,7 +44,7 @@ const REQUESTS_A_SEED: Readonly<Record<string, number>> = {
 };
 const USUAL_REQUESTS_A_SEED = 12_000;
 
-export function seedCountOf({ scenario, requests }: Case): number {
+function seedCountOf({ scenario, requests }: Case): number {
   return Math.max(LEAST_SEEDS, Math.ceil(requests / (REQUESTS_A_SEED[scenario] ?? USUAL_REQUESTS_A_SEED)));
 }
 
@@ -116,24 +116,12 @@ function pooledBySecond(columns: readonly (readonly number[])[]): number[] {
   return Array.from({ length }, (_, second) => columns.reduce((sum, column) => sum + (column[second] ?? 0), 0));
 }
 
-/** Several cases as one: violations of feasible requests, their 95 % interval, and core-seconds over the reference. */
-export function pooled(outcomes: readonly Outcome[]): {
-  readonly violations: number;
-  readonly interval: readonly [number, number];
-  readonly toReference: number;
-  readonly requests: number;
-} {
+/** Share of feasible requests that were violated, several cases as one. */
+export function pooledViolations(outcomes: readonly Outcome[]): number {
   const requests = outcomes.reduce((sum, { summary }) => sum + feasibleCount(summary), 0);
   const violated = outcomes.reduce(
     (sum, { summary }) => sum + summary.violationRateFeasible * feasibleCount(summary),
     0,
   );
-  const coreSeconds = outcomes.reduce((sum, { summary }) => sum + summary.coreSeconds, 0);
-  const reference = outcomes.reduce((sum, { summary, toReference }) => sum + summary.coreSeconds / toReference, 0);
-  return {
-    violations: violated / requests,
-    interval: wilson95(violated, requests),
-    toReference: coreSeconds / reference,
-    requests,
-  };
+  return violated / requests;
 }
