@@ -46,10 +46,10 @@ export function experimentCommand(): Command {
   const names = Object.keys(EXPERIMENTS);
   const list = Object.entries(EXPERIMENTS).map(([name, { title }]) => `  ${name}  ${title}\n`);
   const command = new Command('experiment')
-    .summary("reproduce the paper's numbers")
+    .summary("reproduce the paper's numbers, and measure ours")
     .description(
-      'Runs an experiment and writes its results: a report on stdout, and in a folder results.json, a CSV file a figure and ' +
-        `report.html.\n\n${list.join('')}`,
+      'Runs an experiment: a report on stdout, and files in a folder (euromlsys24: results.json, a CSV file a figure and report.html; ' +
+        `the others: a Markdown page and JSON).\n\n${list.join('')}`,
     )
     .argument('<name>', names.join(', '))
     .option(
@@ -71,12 +71,14 @@ export function experimentCommand(): Command {
       '\nExamples:\n' +
         '  sponge experiment euromlsys24\n' +
         `  sponge experiment euromlsys24 --network-log ${PAPER_LOG}\n` +
-        '  sponge experiment euromlsys24 --seeds 20 --out results/twenty --json > twenty.json',
+        '  sponge experiment euromlsys24 --seeds 20 --out results/twenty --json > twenty.json\n' +
+        '  sponge experiment planner --into docs/planner.md',
     )
     .action(async (name: string, flags: ExperimentFlags, self: Command) => {
       const experiment = Object.hasOwn(EXPERIMENTS, name) ? EXPERIMENTS[name] : undefined;
       if (experiment === undefined)
         self.error(`sponge: no experiment is called ${name}; there are: ${names.join(', ')}`);
+      else if (flags.into !== undefined && name !== 'planner') throw new UserError('--into belongs to planner');
       else await experiment.run(flags);
     });
   return withConfiguration(command);
