@@ -29,9 +29,9 @@ export class BudgetSample {
   }
 
   /**
-   * Of a batch that runs for `runMs`, the time during which whoever arrives is lost: its budget is over before the batch has
+   * Of a batch that runs for `runMs`, the time during which whoever arrives is lost by it: its budget is over before the batch has
    * ended and it has run alone for `aloneMs`. Mean over the sample, in 0 … `runMs`; 0 where nothing is known. Times the
-   * arrival rate, it is how many are expected to be lost.
+   * arrival rate, it is how many are expected to be lost. Who cannot be met whenever it comes is not lost by this batch.
    *
    * A budget B is lost in the first runMs + aloneMs − B of the run. O(log n).
    */
@@ -39,12 +39,11 @@ export class BudgetSample {
     this.#sort();
     const count = this.#count;
     if (count === 0) return 0;
-    // Budgets up to aloneMs are lost whenever they come, those from runMs + aloneMs on never.
+    // Those from runMs + aloneMs on never.
     const always = this.#below(aloneMs);
     const ever = this.#below(runMs + aloneMs);
-    const partial = ever - always;
     const partialSumMs = this.#sumsBefore[ever]! - this.#sumsBefore[always]!;
-    return (always * runMs + partial * (runMs + aloneMs) - partialSumMs) / count;
+    return ((ever - always) * (runMs + aloneMs) - partialSumMs) / count;
   }
 
   /** So large a share of budgets is less; Infinity where nothing is known. @param fraction in [0, 1) */

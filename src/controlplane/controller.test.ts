@@ -7,7 +7,8 @@ import type { FeasiblePlan, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import { SimulatedScaler } from '../sim/simulated-scaler.js';
-import { Controller, type ControlledPlane } from './controller.js';
+import type { ControlledPlane } from './controlled-plane.js';
+import { Controller } from './controller.js';
 import type { Planner } from './planner.js';
 
 function planOf(cpuMillicores: number, batchSize = 1): FeasiblePlan {
@@ -61,6 +62,9 @@ interface Options {
   readonly expectedDelayMs?: number;
   readonly isRefused?: () => boolean;
   readonly isProvisional?: boolean;
+  readonly readBackMs?: () => number;
+  /** How long after each plan its timer is. */
+  readonly wakeAfterMs?: number;
 }
 
 /** A controller whose planner answers what `next` says; starts with 4 cores granted. Resizes take 0.5 ms. */
@@ -83,7 +87,9 @@ class Bench {
       appliesAtOnce: options.appliesAtOnce ?? false,
       plan: () => {
         this.planCount += 1;
-        return { plan: this.next, hopeless: this.hopeless };
+        const { wakeAfterMs } = options;
+        const wake = wakeAfterMs === undefined ? {} : { wakeAtMs: this.clock.nowMs() + wakeAfterMs };
+        return { plan: this.next, hopeless: this.hopeless, ...wake };
       },
       holds: () => this.holds,
     };
@@ -98,6 +104,7 @@ class Bench {
         delayMs: options.delayMs ?? ((): number => 0.5),
         expectedDelayMs: options.expectedDelayMs ?? 0.5,
         isRefused: options.isRefused ?? ((): boolean => false),
+        ...(options.readBackMs === undefined ? {} : { readBackMs: options.readBackMs }),
         apply: () => undefined,
       }),
       models: {
@@ -168,6 +175,40 @@ describe('the controller', () => {
     bench.planAt(1000, 1000);
     bench.planAt(2000, 3000);
     expect(bench.plane.plans.at(-1)).toEqual([3000, false]);
+  });
+
+  it('plans again when the timer that a plan asked for fires, and asks for no more than one', () => {
+    const bench = new Bench({ wakeAfterMs: 30 });
+    bench.clock.advanceTo(5);
+    bench.batchEnds();
+    const before = bench.planCount;
+    bench.clock.advanceTo(34);
+    expect(bench.planCount).toBe(before);
+    bench.clock.advanceTo(35);
+    expect(bench.planCount).toBe(before + 1);
+  });
+
+  it('believes no answer of a resize once a newer one was answered', () => {
+    const readBacksMs = [500, 0, 0];
+    const bench = new Bench({ appliesAtOnce: true, delayMs: () => 100, readBackMs: () => readBacksMs.shift()! });
+    bench.planAt(1000, 2000); // in force at 1100, told at 1600
+    bench.planAt(1200, 3000); // in force and told at 1300
+    bench.clock.advanceTo(2000);
+    expect(bench.controller.grantedMillicores).toBe(3000);
+    expect(bench.events.filter(({ kind }) => kind === 'resized')).toHaveLength(2);
+  });
+
+  it('does not begin a slow growth anew for a little more, and adds it once the first is in force', () => {
+    const bench = new Bench({ delayMs: () => 1000, expectedDelayMs: 1000 });
+    bench.planAt(1000, 1000);
+    bench.clock.advanceTo(2500);
+    bench.planAt(3000, 3000);
+    bench.planAt(3300, 3200);
+    expect(bench.resizes.at(-1)).toEqual([3000, 3000]);
+    bench.clock.advanceTo(4000);
+    expect(bench.resizes.at(-1)).toEqual([4000, 3200]);
+    bench.planAt(4100, 4000);
+    expect(bench.resizes.at(-1)).toEqual([4100, 4000]);
   });
 
   it('shrinks 50 ms after the last resize, by then to what the plan says', () => {

@@ -21,6 +21,7 @@ import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { ActuatorDelay } from './actuator-delay.js';
+import type { ControlledPlane } from './controlled-plane.js';
 import { Estimator } from './estimator.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import type { ResizeResult, Scaler } from './scaler.js';
@@ -28,22 +29,11 @@ import type { ResizeResult, Scaler } from './scaler.js';
 /** Five quota periods of 10 ms: a write gives away one period's quota at most. */
 const SHRINK_DWELL_MS = 50;
 const SHRINK_FRACTION = 0.95;
+const WELL_UNDER_WAY_FRACTION = 0.85;
 /** A release is worth it when idleness has lasted for so many times what getting the CPU back takes. */
 const RELEASE_DELAYS = 10;
 /** On this much, at least, requests run that nobody waits for by a deadline. */
 const SET_ASIDE_MILLICORES = 1000;
-
-/** What the controller needs of the data plane. */
-export interface ControlledPlane {
-  /** Threads of the batch that is running now, 0 when none is. */
-  readonly runningThreads: number;
-  /** Nothing is queued and nothing runs. */
-  readonly isIdle: boolean;
-  snapshot(): QueueSnapshot;
-  setPlan(plan: Plan, isResizePending: boolean): void;
-  setAllocation(cpuMillicores: number, isResizePending: boolean): void;
-  giveUp(sequences: readonly number[]): void;
-}
 
 export interface ControllerConfig {
   /** Allocations on which batches may run. */
@@ -85,6 +75,8 @@ export class Controller {
   /** Asked for last; equals granted when no resize is under way. */
   #requestedMillicores: number;
   #resizeCount = 0;
+  /** The newest resize that was answered. */
+  #answeredId = 0;
   #lastResizeAtMs = -Infinity;
   #arrivalClass: ShapeClass | null = null;
   /** Refused as infeasible, and admitted, since the last tick; by key. */
@@ -251,8 +243,7 @@ export class Controller {
     if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => view.snapshot.sequences[index]!));
     this.#isPlanning = false;
     this.#wakeTimer?.cancel();
-    this.#wakeTimer =
-      wakeAtMs === undefined ? null : this.#clock.schedule(wakeAtMs, () => this.#replanIfBroken('timer'));
+    this.#wakeTimer = wakeAtMs === undefined ? null : this.#clock.schedule(wakeAtMs, () => this.#replan('timer'));
     this.#noteIdle();
     this.#resize();
     if (!this.#hasArrivalWhilePlanning) return;
@@ -292,6 +283,7 @@ export class Controller {
       current: this.#plan,
       resizeDelayMs: this.#delay.typicalMs,
       isActuatorSlow: this.#delay.isSlow,
+      grantedMillicores: this.#grantedMillicores,
       readCounters: this.#readCounters,
     };
   }
@@ -339,10 +331,16 @@ export class Controller {
     this.#shrinkTimer = null;
     if (target < this.#requestedMillicores) this.#shrink(nowMs, target);
     else {
-      if (target > this.#requestedMillicores) this.resizeTo(target);
+      if (target > this.#requestedMillicores && !this.#isWellUnderWay(target)) this.resizeTo(target);
       this.#scheduleIdleRelease(nowMs);
     }
     this.#plane.setPlan(this.#plan, this.#isResizeAwaited());
+  }
+
+  /** A slow growth is not begun anew for a little more: a newer request calls it off, and nothing would ever be in force. */
+  #isWellUnderWay(target: number): boolean {
+    const isGrowing = this.#requestedMillicores > this.#grantedMillicores;
+    return this.#delay.isSlow && isGrowing && target * WELL_UNDER_WAY_FRACTION <= this.#requestedMillicores;
   }
 
   #shrink(nowMs: number, target: number): void {
@@ -385,9 +383,11 @@ export class Controller {
       if (isCurrent) this.#requestedMillicores = this.#grantedMillicores;
       this.#emit({ kind: 'resize-refused', atMs, resizeId, message: result.message });
     } else {
-      this.#grantedMillicores = result.cpuMillicores;
-      if (isCurrent) this.#requestedMillicores = result.cpuMillicores;
-      const { cpuMillicores, isWritten, tookMs } = result;
+      // What an older one found is no longer so once a newer one was answered.
+      if (resizeId >= this.#answeredId) this.#grantedMillicores = result.cpuMillicores;
+      this.#answeredId = Math.max(this.#answeredId, resizeId);
+      const [cpuMillicores, { isWritten, tookMs }] = [this.#grantedMillicores, result];
+      if (isCurrent) this.#requestedMillicores = cpuMillicores;
       if (isWritten) this.#delay.observe(tookMs);
       this.#emit({ kind: 'resized', atMs, resizeId, cpuMillicores, isWritten, tookMs });
     }

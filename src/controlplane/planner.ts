@@ -18,6 +18,8 @@ export interface PlannerView {
   /** Allocations on which batches may run. */
   readonly limits: AllocationLimits;
   readonly current: Plan;
+  /** In force now, as it was read back. */
+  readonly grantedMillicores: number;
   /** Typical time from the request for a resize to its being in force and read back. */
   readonly resizeDelayMs: number;
   /** Too long for a batch to wait for the CPU that it was planned with. */
@@ -30,7 +32,7 @@ export interface PlanDecision {
   readonly plan: Plan;
   /** Snapshot indices of requests that no allocation can save: they wait behind the others from now on. */
   readonly hopeless: readonly number[];
-  /** To be asked by then whether the plan still holds, if nothing else happens before. */
+  /** Plan again then, if nothing else happened before. */
   readonly wakeAtMs?: number;
 }
 

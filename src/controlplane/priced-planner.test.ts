@@ -94,7 +94,7 @@ describe('the priced planner', () => {
 
   it('raises a held allocation for what will still wait when a resize is in force, and can be met then', () => {
     // Two cores serve four in 300 ms: 13 within the second that a resize takes.
-    const slow = { resizeDelayMs: 1000, isActuatorSlow: true, forecast: aForecast(20), current: IN_FORCE };
+    const slow = { resizeDelayMs: 1000, isActuatorSlow: true, grantedMillicores: 2000, forecast: aForecast(20) };
     const crowd = (count: number, dueAtMs: number): readonly number[] => Array.from({ length: count }, () => dueAtMs);
     expect(planner.plan(view(crowd(13, 1505), slow)).plan.cpuMillicores).toBe(6700);
     expect(planner.plan(view(crowd(25, 1040), slow)).plan.cpuMillicores).toBe(6700);

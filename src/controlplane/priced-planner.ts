@@ -4,7 +4,7 @@
  *
  * - The worker is free and somebody waits: the cheapest batch that keeps every deadline, started at once.
  * - A batch runs: nothing is changed by what arrives, as long as the largest allocation can still make up for it afterwards.
- *   Whether it can is asked again when the batch ends, and when it takes longer than planned.
+ *   Whether it can is asked on every arrival, when the batch ends, and by a timer while it takes longer than planned.
  * - Not everything can be met: the largest allocation, and the data plane sheds.
  * - Nobody waits: the least allocation.
  *
@@ -35,8 +35,7 @@ import type { Preference } from './program-planner.js';
  * κ: what sustains the load, times √κ. Like the other constants chosen in simulation, once for all scenarios, on seeds that
  * no published number uses: docs/planner.md.
  */
-export const DEFAULT_SAFETY = 1.4;
-const SAFETY: Readonly<Record<Preference, number>> = { cpu: DEFAULT_SAFETY, latency: 6 };
+const SAFETY: Readonly<Record<Preference, number>> = { cpu: 1.4, latency: 6 };
 /** The same where an allocation is held because resizes are slow: nothing else can answer a cluster of arrivals. */
 const HELD_SAFETY: Readonly<Record<Preference, number>> = { cpu: 2.8, latency: 6 };
 /** What losing a request costs: 35 cores for a second. Twice as much costs 3 % of CPU where budgets are mixed. */
@@ -83,7 +82,10 @@ export function pricedPlanner(options: PricedPlannerOptions): Planner {
     tickMs: everyMs ?? 500,
     isEventDriven: everyMs === undefined,
     appliesAtOnce: false,
-    plan: (view) => planBy(settings, view),
+    plan: (view) => {
+      const decision = planBy(settings, view);
+      return everyMs === undefined ? decision : { plan: decision.plan, hopeless: decision.hopeless };
+    },
     holds: stillHolds,
   };
 }
@@ -104,6 +106,7 @@ function planBy(settings: Settings, view: PlannerView): PlanDecision {
   }
   const choice = cheapestBatch(question);
   if (choice === null) return { plan: infeasible(view), hopeless };
+  const headModel = question.models[question.classIndexes?.[0] ?? 0]!;
   const plan: Plan = {
     kind: 'feasible',
     instances: 1,
@@ -111,7 +114,9 @@ function planBy(settings: Settings, view: PlannerView): PlanDecision {
     batchSize: choice.batchSize,
     boundBy: explain(view, choice, queue!.indexes),
   };
-  return { plan, hopeless };
+  // The batch that starts now is overdue by then.
+  const wakeAtMs = view.nowMs + headModel.plannedLatencyMs(choice.batchSize, choice.cpuMillicores);
+  return { plan, hopeless, wakeAtMs };
 }
 
 /** While a batch runs, only what cannot be made up for afterwards breaks the plan; a free worker always wants a new one. */
@@ -228,10 +233,10 @@ function isHeld({ isActuatorSlow }: PlannerView, { holds }: Settings): boolean {
  * until then on what is held, in full batches, and can still be met.
  */
 function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly number[]): Plan {
-  const { snapshot, arrivalModel: model, resizeDelayMs, forecast, limits, current } = view;
+  const { snapshot, arrivalModel: model, resizeDelayMs, forecast, limits, grantedMillicores } = view;
   const { maxBatchSize } = snapshot;
   const nowMs = view.nowMs + resizeDelayMs;
-  const batchMs = model.predictedLatencyMs(maxBatchSize, Math.max(limits.minMillicores, current.cpuMillicores));
+  const batchMs = model.predictedLatencyMs(maxBatchSize, Math.max(limits.minMillicores, grantedMillicores));
   const served = batchMs === 0 ? 0 : Math.floor((resizeDelayMs / batchMs) * maxBatchSize);
   const soonestAtMs = nowMs + model.predictedLatencyMs(1, limits.maxMillicores);
   const dueAtMs = queueDueAtMs.slice(served).filter((due) => due >= soonestAtMs);

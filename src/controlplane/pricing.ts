@@ -19,8 +19,8 @@
  * - the head meets its deadline by the planned latency;
  * - the queue behind meets its own in full batches at the same c. Smaller batches might meet them on less, and were tried: they
  *   leave the worker too little throughput for what comes next (five times the violations at 20 requests/s);
- * - the queue and the arrivals expected within a second meet theirs at the same c, in batches of any sizes (exactly, by dynamic
- *   programming): arrivals at the expected rate, with a budget that nine in ten of the latest requests exceed.
+ * - the queue and the arrivals expected within a second, but for the n first due, meet theirs at the same c, in batches of any
+ *   sizes (by dynamic programming): arrivals at the expected rate, with a budget that nine in ten of the latest requests exceed.
  */
 import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits } from '../domain/plan.js';
@@ -226,7 +226,10 @@ function mixOf({ dueAtMs, classIndexes, models }: BatchQuestion): LatencyModel {
   return { predictedLatencyMs: mean('predictedLatencyMs'), plannedLatencyMs: mean('plannedLatencyMs') };
 }
 
-/** The queue and what is expected to join it, and whether all of it can be met at an allocation from its first `n` on. */
+/**
+ * The queue and what is expected to join it, and whether all of it but n can be met at an allocation. The n are the first due of
+ * all, a relaxation: some of them may not have come yet, while others of the batch about to start stay in.
+ */
 function expectedWork(
   question: BatchQuestion,
   model: LatencyModel,
@@ -235,7 +238,9 @@ function expectedWork(
   const expectedPerMs = question.expectedRatePerSec / 1000;
   const count = Math.floor(expectedPerMs * EXPECTED_WITHIN_MS);
   if (!pricing.usesForecast || count === 0 || dueAtMs.length + count > EXACT_LIMIT) return { isMet: () => true };
-  const firstDueAtMs = nowMs + question.budgets.quantileMs(EXPECTED_BUDGET_QUANTILE);
+  // Budgets that not even the largest allocation could meet say nothing about how fast to be.
+  const leastBudgetMs = model.plannedLatencyMs(1, limits.maxMillicores);
+  const firstDueAtMs = nowMs + Math.max(leastBudgetMs, question.budgets.quantileMs(EXPECTED_BUDGET_QUANTILE));
   const all: number[] = [];
   let queued = 0;
   for (let arrival = 1; arrival <= count; arrival++) {

@@ -29,6 +29,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },
     resizeDelayMs: 0.1,
     isActuatorSlow: false,
+    grantedMillicores: 16_000,
     readCounters: () => null,
     ...overrides,
   };

@@ -46,7 +46,7 @@ export interface BatchView {
   /** The most that memory lets share a batch: requests, and bytes of their inputs. */
   readonly maxBatchSize: number;
   readonly maxBatchBytes: number;
-  /** The allocation cannot follow the plan (fixed or slow): waiting for batch-mates is then what saves CPU. */
+  /** Waiting for batch-mates is then what saves CPU. */
   readonly isAllocationFixed: boolean;
 }
 

@@ -27,7 +27,7 @@ export interface DispatcherConfig {
   readonly maxMillicores: number;
   /** Input bytes that may share a batch; a single larger request still runs. */
   readonly maxBatchBytes: number;
-  /** The allocation cannot follow the plan closely (fixed, or slow to change). */
+  /** One allocation for ever. */
   readonly isAllocationFixed: boolean;
   /** A batch is given up when it ran this long and far beyond its prediction. */
   readonly hangTimeoutMs: number;

@@ -2,7 +2,7 @@ import { grantable } from '../controlplane/baselines/allocations.js';
 import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
-import { DEFAULT_SAFETY, pricedPlanner } from '../controlplane/priced-planner.js';
+import { pricedPlanner } from '../controlplane/priced-planner.js';
 import { staticPlanner } from '../controlplane/baselines/static.js';
 import { themisPlanner } from '../controlplane/baselines/themis-hybrid.js';
 import { vpaPlanner } from '../controlplane/baselines/vpa.js';
@@ -124,7 +124,7 @@ function fixed(setup: ScenarioSetup, cores: number, batchSize: number): CpuRule 
 function sponge(safety: number, without: Part): CpuRule {
   const planner = pricedPlanner({
     prefer: 'cpu',
-    ...(safety === DEFAULT_SAFETY ? {} : { safety }),
+    ...(safety === 0 ? {} : { safety }),
     usesForecast: without !== 'forecast',
     holds: without === 'slowing',
     ...(without === 'losses' ? { lossCoreMs: 0 } : {}),
@@ -138,7 +138,8 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
     title: 'ours: a price on the worker’s time, the actual queue, each batch with its cores',
     dispatch: OURS,
     hasParts: true,
-    parameters: { safety: DEFAULT_SAFETY },
+    // 0: the planner's own.
+    parameters: { safety: 0 },
     cpu: (_, { safety }, __, without) => sponge(safety!, without),
   },
   'sponge-latency': {

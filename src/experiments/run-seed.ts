@@ -51,7 +51,7 @@ export interface ReferenceResult {
   readonly reason: string | null;
   /** The same for all the work that can be done by the deadlines: `coreSeconds` where that is all of it. */
   readonly servableCoreSeconds: number;
-  /** Feasible requests that any policy must leave unanswered or late: an upper bound on what can be answered taken from all. */
+  /** Feasible requests that nobody can answer in time at the mean service time: an upper bound on what can be, taken from all. */
   readonly unavoidable: number;
 }
 

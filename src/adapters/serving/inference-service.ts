@@ -160,13 +160,15 @@ export class Inference implements InferenceService {
   #toRequest(call: InferCall, { served, replyBytes }: Registered): { request: InferRequest; explanation: Explanation } {
     const { arrival } = call;
     const inputs = readDeadlineInputs(call);
-    const client = inputs.client ?? arrival.peer;
+    // Nobody can take another's address by naming itself so, nor spoil what was learnt of another's network.
+    const client = inputs.client === undefined ? `address ${arrival.peer}` : `name ${inputs.client}`;
+    const link = inputs.client === undefined ? arrival.peer : `${arrival.peer} ${inputs.client}`;
     const transferMs = arrival.receivedAtMs - arrival.firstByteAtMs;
-    this.#network.observeTransfer(client, arrival.bodyBytes, transferMs);
+    this.#network.observeTransfer(link, arrival.bodyBytes, transferMs);
     const sendStampDelayMs =
       inputs.sentAtUnixMs === undefined
         ? undefined
-        : this.#network.sendStampDelayMs(client, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
+        : this.#network.sendStampDelayMs(link, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
     const budget = resolveBudget({
       firstByteAtMs: arrival.firstByteAtMs,
       receivedAtMs: arrival.receivedAtMs,
@@ -174,7 +176,7 @@ export class Inference implements InferenceService {
       defaultSloMs: served.defaultSloMs,
       ...(inputs.declaredUploadMs === undefined ? {} : { declaredUploadMs: inputs.declaredUploadMs }),
       ...(sendStampDelayMs === undefined ? {} : { sendStampDelayMs }),
-      expectedReplyMs: this.#network.expectedReplyMs(client, replyBytes),
+      expectedReplyMs: this.#network.expectedReplyMs(link, replyBytes),
     });
     const request: InferRequest = {
       ...budget,

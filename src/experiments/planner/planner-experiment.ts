@@ -1,5 +1,5 @@
 import { READY_NAMES } from '../scenarios/scenario-files.js';
-import { pooledViolations, runCases, type Case, type CaseOptions, type Outcome } from './cases.js';
+import { feasibleCount, pooledViolations, runCases, type Case, type CaseOptions, type Outcome } from './cases.js';
 
 /*
  * What the default planner is held to: its numbers on every scenario, on seeds that no constant was chosen on, beside those on
@@ -53,7 +53,12 @@ export interface PlannerResults {
   readonly shown: readonly string[];
   readonly bestStatic: readonly { readonly scenario: string; readonly ours: Outcome; readonly theirs: Outcome }[];
   readonly wholeCores: readonly { readonly scenario: string; readonly outcome: Outcome }[];
-  readonly oneSecond: { readonly paper: Outcome; readonly ours: Outcome; readonly safety: number };
+  readonly oneSecond: {
+    readonly paper: Outcome;
+    readonly ours: Outcome;
+    readonly safety: number;
+    readonly isAffordable: boolean;
+  };
   readonly drift: {
     /** Violations of feasible requests before the step, and once everything has long been learnt after it. */
     readonly before: number;
@@ -129,7 +134,7 @@ export async function runPlannerExperiment(options: PlannerExperimentOptions): P
 function atEqualCoreSeconds(paper: Outcome, oursAt: (safety: number) => Outcome): PlannerResults['oneSecond'] {
   const affordable = HELD_SAFETIES.filter((each) => oursAt(each).summary.coreSeconds <= paper.summary.coreSeconds);
   const safety = affordable.at(-1) ?? HELD_SAFETIES[0];
-  return { paper, ours: oursAt(safety), safety };
+  return { paper, ours: oursAt(safety), safety, isAffordable: affordable.length > 0 };
 }
 
 /** The scenario's step, in s, and the rolling window over which violations are counted. */
@@ -196,9 +201,9 @@ export function targets(results: PlannerResults): readonly Target[] {
     names.map((name) => [name, ofScenario(name).released.toReference]);
   const aboveUnavoidable = (names: readonly string[]): number => {
     const outcomes = names.map((name) => ofScenario(name).released);
-    const lost = outcomes.reduce((sum, { unavoidable, summary }) => sum + unavoidable * summary.sent, 0);
-    const sent = outcomes.reduce((sum, { summary }) => sum + summary.sent, 0);
-    return 100 * Math.max(0, pooledViolations(outcomes) - lost / sent);
+    const lost = outcomes.reduce((sum, { unavoidable, summary }) => sum + unavoidable * feasibleCount(summary), 0);
+    const due = outcomes.reduce((sum, { summary }) => sum + feasibleCount(summary), 0);
+    return 100 * Math.max(0, pooledViolations(outcomes) - lost / due);
   };
   const applied = ofScenario('authors-applied');
   const appliedRatio = applied.released.summary.meanCores / applied.authors.summary.meanCores;
@@ -207,8 +212,8 @@ export function targets(results: PlannerResults): readonly Target[] {
   );
   const overload = ofScenario('overload').released;
   const overloadShare = (1 - overload.summary.violationRateFeasible) / (1 - overload.unavoidable);
-  const { paper, ours, safety } = results.oneSecond;
-  const slowRatio = ours.summary.violationRateFeasible / paper.summary.violationRateFeasible;
+  const { paper, ours, safety, isAffordable } = results.oneSecond;
+  const slowRatio = !isAffordable ? Infinity : ours.summary.violationRateFeasible / paper.summary.violationRateFeasible;
   const { toBeforeSec, toAfterSec } = results.drift;
   const seconds = (value: number | null): string => (value === null ? 'not within 60 s' : `${value} s`);
   const whole = results.wholeCores;
