@@ -213,7 +213,7 @@ export function targets(results: PlannerResults): readonly Target[] {
   const overload = ofScenario('overload').released;
   const overloadShare = (1 - overload.summary.violationRateFeasible) / (1 - overload.unavoidable);
   const { paper, ours, safety, isAffordable } = results.oneSecond;
-  const slowRatio = !isAffordable ? Infinity : ours.summary.violationRateFeasible / paper.summary.violationRateFeasible;
+  const slowRatio = isAffordable ? ratioOf(ours, paper) : null;
   const { toBeforeSec, toAfterSec } = results.drift;
   const seconds = (value: number | null): string => (value === null ? 'not within 60 s' : `${value} s`);
   const whole = results.wholeCores;
@@ -260,13 +260,14 @@ export function targets(results: PlannerResults): readonly Target[] {
       isMet: toBeforeSec !== null && toBeforeSec <= 10,
       isAimMet: toBeforeSec !== null && toBeforeSec <= 2,
     },
-    atMost(
-      `1 s actuator: violations / those of paper, at no more core-seconds (κ = ${safety})`,
-      0.5,
-      0.2,
-      [['', slowRatio]],
-      2,
-    ),
+    {
+      measure: `1 s actuator: violations / those of paper, at no more core-seconds (κ = ${safety})`,
+      least: '≤ 0.5',
+      aim: '≤ 0.2',
+      measured: slowRatio?.toFixed(2) ?? 'no κ needs as few',
+      isMet: slowRatio !== null && slowRatio <= 0.5,
+      isAimMet: slowRatio !== null && slowRatio <= 0.2,
+    },
     atMost(
       'whole cores, never below 1: core-seconds / reference',
       1.15,
@@ -282,4 +283,11 @@ export function targets(results: PlannerResults): readonly Target[] {
       3,
     ),
   ];
+}
+
+/** Of violations; null where only the other has none. */
+function ratioOf(ours: Outcome, other: Outcome): number | null {
+  const [mine, others] = [ours.summary.violationRateFeasible, other.summary.violationRateFeasible];
+  if (mine === 0) return 0;
+  return others === 0 ? null : mine / others;
 }
