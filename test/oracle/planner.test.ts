@@ -1,15 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
-import { edfPolicy } from '../../src/dataplane/policy.js';
 import type { LatencyModel } from '../../src/domain/latency.js';
 import { outcomeName } from '../../src/domain/outcome.js';
 import { latestStarts } from '../../src/perf-model/latest-starts.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
-import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
-import { createSystem } from '../../src/system.js';
-import { dueAt, modelsOf } from '../simulation/fixed-latency.js';
+import { exactSystem } from '../fixtures/exact-system.js';
+import { dueAt } from '../simulation/fixed-latency.js';
 import { mostOnTime } from './serial-batching.js';
 
 /*
@@ -43,49 +38,7 @@ function dueAtMsOf({ releaseAtMs, budgetMs }: Instance['requests'][number]): num
 
 /** Sequences answered in time. @param isTogether the worker is lent until all have arrived */
 function servedOnTime(instance: Instance, isTogether: boolean): number[] {
-  const clock = new VirtualClock();
-  const model = modelOf(instance);
-  const limits = { minMillicores: 1000, maxMillicores: MAX_CORES * 1000, stepMillicores: 500 };
-  const workers = new SimulatedWorker({
-    clock,
-    threadCounts: [1, 2, 3, 4],
-    maxBatchSize: MAX_BATCH_SIZE,
-    cpuMillicores: limits.maxMillicores,
-    latencyMs: (batchSize, cpuMillicores) => model.predictedLatencyMs(batchSize, cpuMillicores),
-    noise: () => 1,
-    stagingMs: 0,
-    restartMs: 100,
-  });
-  const scaler = new SimulatedScaler({
-    clock,
-    limits,
-    cpuMillicores: limits.maxMillicores,
-    delayMs: () => 0,
-    expectedDelayMs: 0,
-    isRefused: () => false,
-    apply: (cpuMillicores) => workers.setAllocation(cpuMillicores),
-  });
-  const system = createSystem({
-    clock,
-    workers,
-    scaler,
-    policy: {
-      name: 'sponge',
-      dispatch: edfPolicy,
-      planner: pricedPlanner({ prefer: 'cpu' }),
-      isAllocationFixed: false,
-    },
-    models: modelsOf(model),
-    config: {
-      queueLimits: { maxRequests: 100, maxBytes: 100 },
-      maxBatchBytes: 100,
-      hangTimeoutMs: 10_000,
-      limits,
-      idleMillicores: 1000,
-      idleReleaseMs: null,
-    },
-    onEvent: () => undefined,
-  });
+  const { clock, system } = exactSystem(modelOf(instance), MAX_BATCH_SIZE, 0);
   const onTime: number[] = [];
   let ended = 0;
   clock.advanceTo(START_AT_MS - 1);

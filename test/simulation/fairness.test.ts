@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
-import { edfPolicy } from '../../src/dataplane/policy.js';
 import { outcomeName } from '../../src/domain/outcome.js';
 import { Prng } from '../../src/random/prng.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
-import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
-import { createSystem } from '../../src/system.js';
-import { dueAt, modelsOf, TEN_MS_EACH, tenMsEach } from './fixed-latency.js';
+import { exactSystem } from '../fixtures/exact-system.js';
+import { dueAt, TEN_MS_EACH } from './fixed-latency.js';
 
 interface Sender {
   readonly client: string;
@@ -21,48 +16,7 @@ const CAPACITY_PER_SEC = 400;
 
 /** Requests answered in time per second, by client. */
 function servedPerSec(senders: readonly Sender[]): Record<string, number> {
-  const clock = new VirtualClock();
-  const limits = { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 };
-  const workers = new SimulatedWorker({
-    clock,
-    threadCounts: [1, 2, 3, 4],
-    maxBatchSize: 4,
-    cpuMillicores: limits.maxMillicores,
-    latencyMs: tenMsEach,
-    noise: () => 1,
-    stagingMs: 0,
-    restartMs: 100,
-  });
-  const scaler = new SimulatedScaler({
-    clock,
-    limits,
-    cpuMillicores: limits.maxMillicores,
-    delayMs: () => 0.1,
-    expectedDelayMs: 0.1,
-    isRefused: () => false,
-    apply: (cpuMillicores) => workers.setAllocation(cpuMillicores),
-  });
-  const system = createSystem({
-    clock,
-    workers,
-    scaler,
-    policy: {
-      name: 'sponge',
-      dispatch: edfPolicy,
-      planner: pricedPlanner({ prefer: 'cpu' }),
-      isAllocationFixed: false,
-    },
-    models: modelsOf(TEN_MS_EACH),
-    config: {
-      queueLimits: { maxRequests: 10_000, maxBytes: 1_000_000 },
-      maxBatchBytes: 1_000_000,
-      hangTimeoutMs: 10_000,
-      limits,
-      idleMillicores: 1000,
-      idleReleaseMs: null,
-    },
-    onEvent: () => undefined,
-  });
+  const { clock, system } = exactSystem(TEN_MS_EACH, 4, 0.1);
   const served: Record<string, number> = {};
   let sequence = 0;
   senders.forEach(({ client, ratePerSec, budgetMs }, index) => {

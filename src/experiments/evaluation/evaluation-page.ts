@@ -1,3 +1,4 @@
+import { markdownTable } from '../reports/markdown-table.js';
 import type { RunOrigin } from '../reports/run-origin.js';
 import { sumOrNull, type PolicySummary } from '../summary.js';
 import type { EvaluatedPolicy, EvaluatedScenario } from './evaluation.js';
@@ -42,7 +43,7 @@ function overview(scenarios: readonly EvaluatedScenario[]): string[] {
     '',
     'Violations of feasible requests, % · mean cores.',
     '',
-    ...table([head, ...scenarios.map(cellsOf)]),
+    ...markdownTable([head, ...scenarios.map(cellsOf)]),
     '',
   ];
 }
@@ -95,7 +96,7 @@ function section({ file, policies, references }: EvaluatedScenario): string[] {
     '',
     `${file.scenario.title}. ${first.sent} requests, ${first.infeasibleOnArrival} infeasible on arrival. ${referenceText}`,
     '',
-    ...table([HEADINGS, ...rows]),
+    ...markdownTable([HEADINGS, ...rows]),
     '',
   ];
 }
@@ -160,11 +161,4 @@ function spread(values: readonly number[], digits: number): string {
 
 function percent(share: number): string {
   return (100 * share).toFixed(share < 0.1 ? 3 : 1);
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const [head, ...body] = rows;
-  const line = (cellTexts: readonly string[]): string => `| ${cellTexts.join(' | ')} |`;
-  const rule = `|${head!.map((_, column) => (column === 0 ? '---' : '--:')).join('|')}|`;
-  return [line(head!), rule, ...body.map(line)];
 }

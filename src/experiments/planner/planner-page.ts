@@ -1,3 +1,4 @@
+import { markdownTable } from '../reports/markdown-table.js';
 import type { RunOrigin } from '../reports/run-origin.js';
 import { wilson95 } from '../summary.js';
 import { feasibleCount, type Outcome } from './cases.js';
@@ -15,7 +16,7 @@ export function plannerPage(results: PlannerResults, { command, commit, date, ma
     '',
     '### What it is held to',
     '',
-    ...table([
+    ...markdownTable([
       ['measure', 'at least', 'aim', 'measured', ''],
       ...targets(results).map(({ measure, least, aim, measured, isMet, isAimMet }) => [
         measure,
@@ -32,7 +33,7 @@ export function plannerPage(results: PlannerResults, { command, commit, date, ma
     'CPU released and kept; core-seconds over the reference, on seeds from 1001 on and, beside it, on those from 1 on, on which the',
     "constants were chosen; and the authors' released code on the same requests.",
     '',
-    ...table([
+    ...markdownTable([
       [
         'scenario',
         'requests',
@@ -75,7 +76,7 @@ export function plannerPage(results: PlannerResults, { command, commit, date, ma
     '',
     '### Against the best static allocation, a slow actuator, a slower machine',
     '',
-    ...table([
+    ...markdownTable([
       ['scenario', 'sponge', 'best static in hindsight'],
       ...results.bestStatic.map(({ scenario, ours, theirs }) => [scenario, withCores(ours), withCores(theirs)]),
     ]),
@@ -99,7 +100,7 @@ function driftText({ before, after, worst, toBeforeSec, toAfterSec }: PlannerRes
 function grid(columns: readonly string[], rows: readonly (readonly [string, readonly Outcome[]])[]): string[] {
   const cell = ({ summary, toReference }: Outcome): string =>
     `${percent(summary.violationRateFeasible)} · ${toReference.toFixed(3)}`;
-  return table([['', ...columns], ...rows.map(([title, outcomes]) => [title, ...outcomes.map(cell)])]);
+  return markdownTable([['', ...columns], ...rows.map(([title, outcomes]) => [title, ...outcomes.map(cell)])]);
 }
 
 function withInterval({ summary }: Outcome): string {
@@ -116,11 +117,4 @@ function percent(share: number): string {
   const value = 100 * share;
   if (value > 0 && value < FLOOR) return `< ${FLOOR}`;
   return value.toFixed(value < 10 ? 3 : 1);
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const [head, ...body] = rows;
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const rule = `|${head!.map((_, column) => (column === 0 ? '---' : '--:')).join('|')}|`;
-  return [line(head!), rule, ...body.map(line)];
 }
