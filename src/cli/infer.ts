@@ -1,16 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Command } from 'commander';
+import { noiseInputs } from '../adapters/oip/noise-inputs.js';
 import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
-import { Prng } from '../random/prng.js';
-import {
-  DATATYPES,
-  ELEMENT_BYTES,
-  elementCount,
-  type Datatype,
-  type Tensor,
-  type TensorSpec,
-} from '../domain/tensor.js';
+import { DATATYPES, type Datatype, type Tensor, type TensorSpec } from '../domain/tensor.js';
 import { positiveNumber, shape, UserError, withConfiguration } from './options.js';
 
 /*
@@ -71,7 +64,8 @@ Examples:
 async function infer(model: string, flags: InferFlags): Promise<void> {
   const base = `${flags.url.replace(/\/$/, '')}/v2/models/${encodeURIComponent(model)}`;
   const metadata = (await exchange(base, { method: 'GET' })).json as unknown as Metadata;
-  const inputs = flags.data === undefined ? noise(metadata, flags.shape ?? {}) : given(metadata, flags.data);
+  const inputs =
+    flags.data === undefined ? noiseInputs(metadata.inputs, flags.shape ?? {}) : given(metadata, flags.data);
   const head = JSON.stringify({
     inputs: inputs.map(({ name, shape: sizes, datatype, data }) => ({
       name,
@@ -165,45 +159,6 @@ function readText(path: string): string {
 /** [[1, 2, 3]] → [1, 3]. */
 function nestedShape(value: unknown): number[] {
   return Array.isArray(value) ? [value.length, ...(value.length === 0 ? [] : nestedShape(value[0]))] : [];
-}
-
-/** Seeded, so that a repeated call sends the same. */
-function noise(metadata: Metadata, shapes: Readonly<Record<string, readonly number[]>>): Tensor[] {
-  const prng = new Prng(1);
-  return metadata.inputs.map(({ name, datatype, shape: declared }) => {
-    const sizes = shapes[name] ?? declared.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
-    if (sizes.includes(-1)) {
-      throw new UserError(
-        `input ${name} is [${declared.join(', ')}]: say which shape to send, e.g. --shape ${name}=1,…`,
-      );
-    }
-    const count = elementCount(sizes);
-    if (datatype === 'FP32')
-      return {
-        name,
-        datatype,
-        shape: sizes,
-        data: bytesOf(Float32Array.from({ length: count }, () => prng.uniform())),
-      };
-    if (datatype === 'FP64')
-      return {
-        name,
-        datatype,
-        shape: sizes,
-        data: bytesOf(Float64Array.from({ length: count }, () => prng.uniform())),
-      };
-    // Zeros are valid for every other type; empty strings are four zero bytes each.
-    return {
-      name,
-      datatype,
-      shape: sizes,
-      data: new Uint8Array(count * (datatype === 'BYTES' ? 4 : ELEMENT_BYTES[datatype])),
-    };
-  });
-}
-
-function bytesOf(values: Float32Array | Float64Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 /** Flat, as JSON would carry them; what JSON cannot carry is told by its size. */

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync, unlinkSync } from 'node:fs';
 import { InvalidArgumentError, type Command, type Option } from 'commander';
 import { parse } from 'yaml';
 
@@ -109,6 +109,17 @@ function readConfig(path: string): Readonly<Record<string, unknown>> {
   return value as Readonly<Record<string, unknown>>;
 }
 
+/** Better said before minutes of work than after. @throws UserError where the file cannot be written */
+export function checkWritable(flag: string, path: string): void {
+  try {
+    const isNew = !existsSync(path);
+    closeSync(openSync(path, 'a'));
+    if (isNew) unlinkSync(path);
+  } catch (error) {
+    throw new UserError(`${flag} ${path}: ${(error as Error).message}`);
+  }
+}
+
 // ---- values ----------------------------------------------------------------------------------------------------------
 
 export function positiveNumber(text: string): number {
@@ -179,4 +190,9 @@ export function shape(
 export function threadCounts(text: string): readonly number[] {
   const counts = text.split(',').map(positiveInteger);
   return [...new Set(counts)].sort((a, b) => a - b);
+}
+
+/** For a flag that may be repeated. */
+export function collected(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text];
 }

@@ -1,12 +1,21 @@
 import { availableParallelism } from 'node:os';
-import { closeSync, existsSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { checkPolicy, policyTitles } from '../experiments/policies.js';
 import { splitPolicies } from '../experiments/policy-spec.js';
+import { writeEventLog } from '../experiments/recorded-run.js';
 import { simulationReport } from '../experiments/reports/simulation-report.js';
 import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
 import { simulate, type ScenarioFile } from '../experiments/simulate.js';
-import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
+import {
+  checkWritable,
+  collected,
+  positiveInteger,
+  seedCount,
+  seedNumber,
+  UserError,
+  withConfiguration,
+} from './options.js';
 import { createProgress } from './progress.js';
 import { simulationTable } from './simulation-table.js';
 
@@ -19,6 +28,7 @@ interface SimulateFlags {
   readonly list?: true;
   readonly json?: true;
   readonly report?: string;
+  readonly eventLog?: string;
 }
 
 const DEFAULT_POLICIES = ['sponge', 'paper', 'released', 'static-8', 'static-16'];
@@ -50,12 +60,17 @@ export function simulateCommand(): Command {
     .option('--list', 'name the ready scenarios and the policies')
     .option('--json', 'one JSON object instead of the table')
     .option('--report <file>', 'also write an HTML page with plots')
+    .option(
+      '--event-log <file>',
+      'also write every event of the run, of one policy and one seed, as serve --event-log does',
+    )
     .addHelpText(
       'after',
       '\nExamples:\n' +
         '  sponge simulate authors-applied\n' +
         '  sponge simulate bursts --policies sponge,best-static,triton --seeds 5\n' +
         '  sponge simulate authors --set network.log=report_bus_0001.log --policies released,fa2\n' +
+        '  sponge simulate bursts --policies sponge --event-log bursts.jsonl\n' +
         '  sponge simulate my-scenario.yaml --set cpu.idleRelease=false --report out.html\n' +
         '  sponge simulate authors-applied --policies "static(cores=6,batch=4,order=edf),static(cores=6,batch=4)"',
     )
@@ -69,7 +84,11 @@ export function simulateCommand(): Command {
 
 async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
   for (const policy of flags.policies) checkPolicy(policy);
-  if (flags.report !== undefined) checkWritable(flags.report);
+  if (flags.report !== undefined) checkWritable('--report', flags.report);
+  if (flags.eventLog !== undefined) {
+    assertOneRun(flags);
+    checkWritable('--event-log', flags.eventLog);
+  }
   const progress = createProgress(file.name, process.stderr);
   const startedAtMs = performance.now();
   const { summary, results } = await simulate({
@@ -86,18 +105,20 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
   if (flags.report !== undefined) {
     writeFileSync(flags.report, await simulationReport({ file, summary, results }));
   }
+  if (flags.eventLog !== undefined) {
+    // What hindsight chose can be run by name.
+    const policy = results[0]![0]!.chosen ?? flags.policies[0]!;
+    writeEventLog(flags.eventLog, { file, policy, seed: flags.seed });
+  }
   process.stdout.write(flags.json === true ? `${JSON.stringify(summary, null, 2)}\n` : simulationTable(file, summary));
 }
 
-/** Better said before minutes of simulation than after. */
-function checkWritable(path: string): void {
-  try {
-    const isNew = !existsSync(path);
-    closeSync(openSync(path, 'a'));
-    if (isNew) unlinkSync(path);
-  } catch (error) {
-    throw new UserError(`--report ${path}: ${(error as Error).message}`);
-  }
+function assertOneRun({ policies: list, seeds }: SimulateFlags): void {
+  if (list.length === 1 && seeds === 1) return;
+  const asked = `${list.length} ${list.length === 1 ? 'policy' : 'policies'} and ${seeds} ${seeds === 1 ? 'seed' : 'seeds'}`;
+  throw new UserError(
+    `--event-log is of one run, and ${asked} are asked for; name one policy (--policies sponge) and one seed (--seeds 1)`,
+  );
 }
 
 function listText(): string {
@@ -119,8 +140,4 @@ function policies(text: string): readonly string[] {
   const repeated = list.find((each, index) => list.indexOf(each) !== index);
   if (repeated !== undefined) throw new InvalidArgumentError(`${repeated} is named twice.`);
   return list;
-}
-
-function collected(text: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, text];
 }

@@ -11,6 +11,7 @@ import { BandwidthTrace } from '../../sim/workload/bandwidth-trace.js';
 import { lteBandwidth } from '../../sim/workload/lte-trace.js';
 import { generateWorkload, type NetworkSpec, type Workload } from '../../sim/workload/workload.js';
 import { loadAuthorsTrace, loadRates, loadTrace } from '../traces/load-trace.js';
+import { meanRatePerSec } from './adjust.js';
 import type { Scenario } from './schema.js';
 
 /** A request takes about 100 bytes of columns, and a policy's run holds some of them at a time. */
@@ -29,6 +30,8 @@ export interface ScenarioSetup {
   /** The middle of the first payload's SLOs: what policies with one SLO for all are configured with. */
   readonly commonSloMs: number;
   workload(seed: number): Workload;
+  /** What the workload's transfers go over. */
+  network(seed: number): NetworkSpec;
 }
 
 /** @throws Error, one line, where a file is missing or wrong   @param folder that paths in the scenario are relative to */
@@ -55,6 +58,7 @@ export function setUp(scenario: Scenario, name: string, folder: string): Scenari
     commonSloMs: middle(payloads[0]!.sloMs),
     workload: (seed) =>
       generateWorkload({ durationMs, arrivals, payloads, network: networkFor(seed), leavingFraction }, seed),
+    network: networkFor,
   };
 }
 
@@ -181,26 +185,6 @@ function millicores(cores: number): number {
 /** 8 for YOLOv5s and 16 for the other published profiles, as in the authors' evaluation. */
 function largestMeasuredBatch({ profile }: Machine): number {
   return Math.max(...profile.cells.map((cell) => cell.batchSize));
-}
-
-function meanRatePerSec(arrivals: ArrivalSpec, durationSec: number): number {
-  switch (arrivals.kind) {
-    case 'constant':
-    case 'poisson':
-    case 'front-loaded':
-    case 'mmpp':
-      return arrivals.ratePerSec;
-    case 'diurnal':
-      return (arrivals.minRatePerSec + arrivals.maxRatePerSec) / 2;
-    case 'flash-crowd': {
-      const { ratePerSec, peakRatePerSec, rampSec, holdSec, decaySec } = arrivals;
-      return ratePerSec + ((peakRatePerSec - ratePerSec) * (holdSec + (rampSec + decaySec) / 2)) / durationSec;
-    }
-    case 'rates': {
-      const { ratesPerSec } = arrivals;
-      return ratesPerSec.reduce((sum, rate) => sum + rate, 0) / ratesPerSec.length;
-    }
-  }
 }
 
 function middle(range: number | readonly [number, number]): number {

@@ -215,6 +215,19 @@ describe('a bandwidth trace', () => {
     );
   });
 
+  it('carries between two instants what a transfer between them moves', () => {
+    // 10 × 5, and the 4 ms of 2 bytes/ms before 34; a period is 70 bytes.
+    expect(new BandwidthTrace([10, 20, 10], [5, 0, 2]).bytesBetween(0, 34)).toBe(58);
+    expect(new BandwidthTrace([10, 20, 10], [5, 0, 2]).bytesBetween(-3, 81)).toBe(6 + 140 + 5);
+    fc.assert(
+      fc.property(anySteps, instant, size, (steps, startAtMs, bytes) => {
+        const trace = traceOf(steps);
+        const moved = trace.bytesBetween(startAtMs, trace.transferEndAtMs(startAtMs, bytes));
+        expect(Math.abs(moved - bytes)).toBeLessThan(0.01 + 1e-8 * (bytes + 7000 * roundingMs(startAtMs)));
+      }),
+    );
+  });
+
   it('does not wait out an outage for what is left by rounding alone', () => {
     // 0.1 + 0.2 > 0.3 in doubles: the two steps carry 30.000000000000004 bytes, ten times their sum hardly ever exactly.
     const any = new BandwidthTrace([0.1, 0.2, 1000], [100, 100, 0]);

@@ -149,6 +149,20 @@ export class BandwidthTrace {
     return Math.min(stepStartAtMs, periodStartAtMs + periods * this.durationMs + inPeriodMs);
   }
 
+  /** What passes from one instant to a later one; at `transferEndAtMs` it is the whole transfer, up to rounding. */
+  bytesBetween(fromMs: number, toMs: number): number {
+    return this.#bytesBy(toMs) - this.#bytesBy(fromMs);
+  }
+
+  /** Since 0; negative before it. */
+  #bytesBy(atMs: number): number {
+    const periodStartAtMs = this.#periodStartAtMs(atMs);
+    const inPeriodMs = atMs - periodStartAtMs;
+    const step = this.#stepAt(inPeriodMs);
+    const inPeriodBytes = this.#bytesBefore[step]! + (inPeriodMs - this.#startsMs[step]!) * this.#bytesPerMs[step]!;
+    return Math.round(periodStartAtMs / this.durationMs) * this.#totalBytes + inPeriodBytes;
+  }
+
   #periodStartAtMs(atMs: number): number {
     return Math.floor(atMs / this.durationMs) * this.durationMs;
   }

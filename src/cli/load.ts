@@ -1,0 +1,225 @@
+import { writeFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { findTarget } from '../experiments/load/find-target.js';
+import { highestRate, type RateFound, type Trial } from '../experiments/load/highest-rate.js';
+import { load, type LoadResult } from '../experiments/load/load.js';
+import { loadCsv } from '../experiments/load/load-csv.js';
+import { summariseLoad } from '../experiments/load/load-summary.js';
+import {
+  DEADLINE_PLACES,
+  PROTOCOLS,
+  type DeadlinePlace,
+  type LoadTarget,
+  type Protocol,
+} from '../experiments/load/target.js';
+import { loadReport } from '../experiments/reports/load-report.js';
+import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
+import { atMeanRate, withOneSlo } from '../experiments/scenarios/adjust.js';
+import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
+import { setUp } from '../experiments/scenarios/setup.js';
+import type { ScenarioFile } from '../experiments/simulate.js';
+import {
+  checkWritable,
+  collected,
+  nonNegativeNumber,
+  positiveInteger,
+  positiveNumber,
+  seedNumber,
+  shape,
+  withConfiguration,
+} from './options.js';
+import { loadTable, progressText } from './load-table.js';
+import { createProgress } from './progress.js';
+
+interface LoadFlags {
+  readonly url?: string;
+  readonly protocol: Protocol;
+  readonly model?: string;
+  readonly modelVersion: string;
+  readonly shape?: Readonly<Record<string, readonly number[]>>;
+  readonly deadline: DeadlinePlace;
+  readonly seed: number;
+  readonly set?: readonly string[];
+  readonly durationSec?: number;
+  readonly rate?: number;
+  readonly slo?: number;
+  readonly threads: number;
+  readonly search?: true;
+  readonly mostViolations: number;
+  readonly mostRate: number;
+  readonly list?: true;
+  readonly json?: true;
+  readonly report?: string;
+  readonly csv?: string;
+}
+
+/** Trials of a search, where the scenario says nothing shorter: a thousand requests at 50 a second. */
+const TRIAL_SEC = 20;
+
+/** `sponge load`: the simulator's scenarios against a real server. */
+export function loadCommand(): Command {
+  const command = new Command('load')
+    .summary('put the load of a scenario on a running server, and judge it as its clients would')
+    .description(
+      'Sends the requests of a scenario to any server of the Open Inference Protocol: arrivals, sizes, SLOs and networks are ' +
+        'those of `sponge simulate`, of the same seed. Uploads are really as slow as their client’s network; requests leave when ' +
+        'they are due, whatever became of those before. On time is what is answered within its SLO, as the client sees it.',
+    )
+    .argument('[scenario]', 'a ready scenario by name (--list), or a YAML file')
+    .option('--url <url>', 'where the server is (default: http://127.0.0.1:8000, or :8001 for gRPC)')
+    .addOption(new Option('--protocol <name>', 'rest has binary tensors').choices(PROTOCOLS).default('rest'))
+    .option('--model <name>', 'name of the model (default: the only one there is)')
+    .option('--model-version <version>', 'its version', '')
+    .option('--shape <input=sizes>', 'shape of an input, e.g. x=1,3,48,320 (repeatable)', shape)
+    .addOption(
+      new Option(
+        '--deadline <where>',
+        'how a request states its SLO: header (Request-Timeout-Ms, grpc-timeout), parameter (timeout), none',
+      )
+        .choices(DEADLINE_PLACES)
+        .default('header'),
+    )
+    .optionsGroup('Load:')
+    .option('--seed <n>', 'of arrivals, sizes and networks', seedNumber, 1)
+    .option('--set <key=value>', 'overrides a key of the scenario, such as network.scale=0.5; repeatable', collected)
+    .option('--duration-sec <s>', 'how long clients send (default: the scenario’s)', positiveNumber)
+    .option('--rate <n>', 'mean requests a second (default: the scenario’s)', positiveNumber)
+    .option('--slo <ms>', 'one SLO for all (default: the scenario’s)', positiveNumber)
+    .option('--threads <n>', 'of the generator; clients are shared among them', positiveInteger, 1)
+    .optionsGroup('Search:')
+    .option(
+      '--search',
+      `find the highest rate that is sustained; trials of ${TRIAL_SEC} s unless --duration-sec says otherwise`,
+    )
+    .option('--most-violations <fraction>', 'share of requests that may miss their SLO', nonNegativeNumber, 0.01)
+    .option('--most-rate <n>', 'highest rate to try', positiveNumber, 10_000)
+    .optionsGroup('Output:')
+    .option('--list', 'name the ready scenarios')
+    .option('--json', 'one JSON object instead of the table')
+    .option('--report <file>', 'also write an HTML page with plots')
+    .option('--csv <file>', 'also write a line for every request')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  sponge load authors-applied --model ocr --shape x=1,3,48,320 --duration-sec 60\n' +
+        '  sponge load bursts --rate 40 --protocol grpc --report load.html\n' +
+        '  sponge load multi-client --search --most-violations 0.01 --slo 500\n' +
+        '  sponge load my-scenario.yaml --url http://10.0.0.7:8000 --deadline parameter   # Triton',
+    )
+    .action(async (name: string | undefined, flags: LoadFlags, self: Command) => {
+      if (flags.list === true) {
+        process.stdout.write(
+          readyScenarios()
+            .map((each) => `  ${each.name.padEnd(18)}${each.title}\n`)
+            .join(''),
+        );
+      } else if (name === undefined) {
+        self.error('sponge: load needs a scenario: a name from --list, or a YAML file');
+      } else await run(scenarioOf(name, flags), flags);
+    });
+  return withConfiguration(command);
+}
+
+function scenarioOf(name: string, { set = [], durationSec, slo, rate, search }: LoadFlags): ScenarioFile {
+  const seconds = durationSec ?? (search === true ? TRIAL_SEC : undefined);
+  const settings = [...set, ...(seconds === undefined ? [] : [`durationSec=${seconds}`])];
+  const file = readScenario(name, settings);
+  const scenario = slo === undefined ? file.scenario : withOneSlo(file.scenario, slo);
+  return { ...file, scenario: rate === undefined ? scenario : atMeanRate(scenario, rate) };
+}
+
+async function run(file: ScenarioFile, flags: LoadFlags): Promise<void> {
+  if (flags.report !== undefined) checkWritable('--report', flags.report);
+  if (flags.csv !== undefined) checkWritable('--csv', flags.csv);
+  // Better said here than by a thread.
+  const { predictedRatePerSec } = setUp(file.scenario, file.name, file.folder);
+  const target = await findTarget({
+    url: flags.url ?? null,
+    protocol: flags.protocol,
+    model: flags.model ?? null,
+    version: flags.modelVersion,
+    shapes: flags.shape ?? {},
+    deadline: flags.deadline,
+  });
+  const interruption = new AbortController();
+  const interrupt = (): void => interruption.abort();
+  process.once('SIGINT', interrupt);
+  try {
+    if (flags.search === true) await search(file, target, predictedRatePerSec, flags, interruption.signal);
+    else await once(file, target, flags, interruption.signal);
+  } finally {
+    process.off('SIGINT', interrupt);
+  }
+}
+
+async function once(file: ScenarioFile, target: LoadTarget, flags: LoadFlags, signal: AbortSignal): Promise<void> {
+  const result = await loadWithProgress(file, target, flags, signal, file.name);
+  const summary = summariseLoad(result);
+  const origin = describeOrigin({ command: commandText(process.argv.slice(2)), seeds: String(flags.seed) });
+  if (flags.csv !== undefined) writeFileSync(flags.csv, loadCsv(result.columns));
+  if (flags.report !== undefined)
+    writeFileSync(flags.report, await loadReport({ file, target, summary, result, origin }));
+  const { inputs, ...plainTarget } = target;
+  const shapes = Object.fromEntries(inputs.map(({ name, shape: sizes }) => [name, sizes]));
+  const json = { scenario: file.name, target: { ...plainTarget, shapes }, ...summary, origin };
+  process.stdout.write(flags.json === true ? `${JSON.stringify(json, null, 2)}\n` : loadTable(file, target, summary));
+}
+
+async function search(
+  file: ScenarioFile,
+  target: LoadTarget,
+  fromRatePerSec: number,
+  flags: LoadFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await highestRate({
+    fromRatePerSec,
+    mostViolations: flags.mostViolations,
+    mostRatePerSec: flags.mostRate,
+    resolution: 0.05,
+    tryRate: async (ratePerSec) => {
+      const trial = { ...file, scenario: atMeanRate(file.scenario, ratePerSec) };
+      const result = await loadWithProgress(trial, target, flags, signal, `${file.name} at ${ratePerSec.toFixed(1)}/s`);
+      signal.throwIfAborted();
+      return summariseLoad(result).violationRate;
+    },
+    onTrial: (trial) => process.stderr.write(`${trialText(trial)}\n`),
+  });
+  process.stdout.write(
+    flags.json === true ? `${JSON.stringify(found, null, 2)}\n` : foundText(found, flags.mostViolations),
+  );
+}
+
+function trialText({ ratePerSec, violationRate, isSustained }: Trial): string {
+  return `${ratePerSec.toFixed(1).padStart(8)}/s  ${(100 * violationRate).toFixed(2).padStart(6)} % violations  ${isSustained ? 'sustained' : 'too much'}`;
+}
+
+function foundText({ sustainedPerSec, failedPerSec }: RateFound, mostViolations: number): string {
+  const bound = `at most ${100 * mostViolations} % violations`;
+  if (sustainedPerSec === null)
+    return `no rate down to ${failedPerSec?.toFixed(1) ?? '?'}/s was served with ${bound}\n`;
+  const next = failedPerSec === null ? 'the most that was to be tried' : `${failedPerSec.toFixed(1)}/s was too much`;
+  return `highest rate with ${bound}: ${sustainedPerSec.toFixed(1)} requests/s (${next})\n`;
+}
+
+async function loadWithProgress(
+  file: ScenarioFile,
+  target: LoadTarget,
+  { seed, threads }: LoadFlags,
+  signal: AbortSignal,
+  title: string,
+): Promise<LoadResult> {
+  const progress = createProgress(title, process.stderr);
+  const durationMs = file.scenario.durationSec * 1000;
+  return load({
+    file,
+    seed,
+    target,
+    threads,
+    signal,
+    onProgress: (now) => {
+      const fraction = Math.min(1, now.elapsedMs / durationMs);
+      progress.update(fraction, now.elapsedMs, Math.max(0, durationMs - now.elapsedMs), progressText(now));
+    },
+  }).finally(() => progress.clear());
+}

@@ -1,0 +1,124 @@
+import type { EventRecord, ModelRecord, RunHeader } from './event-record.js';
+
+/*
+ * Reading what an event log or the live feed says. Pure, so that experiments, the dashboard and `sponge watch` share it.
+ *
+ * An event log is JSON Lines: the `RunHeader`, then one `ModelRecord` a line, in the order in which things happened.
+ */
+
+export interface RecordedRun {
+  readonly header: RunHeader;
+  readonly records: readonly ModelRecord[];
+}
+
+/** A message of the live feed: what happened since the one before, and what time it is now. */
+export interface FeedMessage {
+  /** Instant of the run's clock at which it was sent; not before any of its records. */
+  readonly atMs: number;
+  /** Empty in a heartbeat. */
+  readonly records: readonly ModelRecord[];
+}
+
+/**
+ * The last line may be cut off, as it is where a process was killed: it is left out then.
+ * @throws Error, one line, for what is not an event log
+ */
+export function parseEventLog(text: string): RecordedRun {
+  const firstEnd = endOfLine(text, 0);
+  const header = parseRunHeader(text.slice(0, firstEnd), 'line 1');
+  const records: ModelRecord[] = [];
+  let lineNumber = 2;
+  for (let start = firstEnd + 1; start < text.length; lineNumber++) {
+    const end = endOfLine(text, start);
+    const line = text.slice(start, end);
+    const isWhole = end < text.length;
+    start = end + 1;
+    if (line.trim() === '') continue;
+    const value = jsonOrUndefined(line);
+    if (value === undefined && !isWhole) break;
+    if (!isModelRecord(value, header.models.length)) {
+      throw new Error(`line ${lineNumber} of the event log is no event of this run: ${excerpt(line)}`);
+    }
+    records.push(value);
+  }
+  return { header, records };
+}
+
+/** @param where it stands, for the message @throws Error, one line, for anything else */
+export function parseRunHeader(json: string, where: string): RunHeader {
+  const value = jsonOrUndefined(json) as Partial<RunHeader> | null | undefined;
+  if (value?.kind !== 'run' || !Array.isArray(value.models)) {
+    throw new Error(
+      `${where} is not the header of an event log ({"kind":"run",…}): ${excerpt(json)}; ` +
+        'event logs are written by sponge serve --event-log and sponge simulate --event-log',
+    );
+  }
+  const version: number | undefined = value.schemaVersion;
+  if (version !== 1) {
+    throw new Error(`${where} is of event log version ${String(version)}, and this Sponge reads version 1`);
+  }
+  return value as RunHeader;
+}
+
+/** @throws Error, one line, for anything else */
+export function parseFeedMessage(json: string, { models }: RunHeader): FeedMessage {
+  const value = jsonOrUndefined(json) as Partial<FeedMessage> | null | undefined;
+  const isMessage =
+    typeof value?.atMs === 'number' &&
+    Array.isArray(value.records) &&
+    value.records.every((each) => isModelRecord(each, models.length));
+  if (!isMessage) throw new Error(`not a message of a live feed: ${excerpt(json)}`);
+  return value as FeedMessage;
+}
+
+/** As a record, so that the compiler sees to it that no kind is missing. */
+const KINDS: Readonly<Record<EventRecord['kind'], true>> = {
+  'request-received': true,
+  'request-admitted': true,
+  'request-finished': true,
+  'batch-started': true,
+  'batch-ended': true,
+  planned: true,
+  'resize-requested': true,
+  resized: true,
+  'resize-refused': true,
+  'instances-requested': true,
+  'instances-changed': true,
+  'worker-lost': true,
+  'worker-ready': true,
+};
+
+/** What every record has; the rest is as its writer made it. */
+function isModelRecord(value: unknown, modelCount: number): value is ModelRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { kind, atMs, model } = value as Readonly<Record<string, unknown>>;
+  return (
+    typeof kind === 'string' &&
+    Object.hasOwn(KINDS, kind) &&
+    Number.isFinite(atMs) &&
+    Number.isInteger(model) &&
+    (model as number) >= 0 &&
+    (model as number) < modelCount
+  );
+}
+
+function endOfLine(text: string, start: number): number {
+  const end = text.indexOf('\n', start);
+  return end === -1 ? text.length : end;
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function excerpt(text: string): string {
+  const line = text
+    .trim()
+    .slice(0, 60)
+    .replaceAll(/\p{Cc}/gu, '�');
+  return line === '' ? 'it is empty' : JSON.stringify(line);
+}

@@ -1,0 +1,164 @@
+import type { Event } from './event.js';
+import { outcomeName, type OutcomeName, type Reason } from './outcome.js';
+import type { AllocationLimits } from './plan.js';
+import type { NetworkDelaySource } from './request.js';
+
+/*
+ * The event stream as plain data: a line of an event log, an item of the live feed. Live and simulated runs look alike in
+ * it, and it is all that the dashboard, `--watch` and the reports of experiments know of a run. Everything of an event is
+ * kept but tensors and what repeats: a request is told in full once, when it is received, and by its sequence afterwards.
+ *
+ * Instants are those of the run's own clock, ms, to the microsecond; `RunHeader.startedAtMs` is where it began.
+ */
+
+type EventOf<Kind extends Event['kind']> = Extract<Event, { kind: Kind }>;
+
+/** What is told of a completed request beside its outcome. */
+export interface ServiceNote {
+  readonly queuedMs: number;
+  readonly slackAtDispatchMs: number;
+  readonly batchId: number;
+  readonly latencyMs: number;
+}
+
+export type EventRecord =
+  | {
+      readonly kind: 'request-received';
+      readonly atMs: number;
+      readonly sequence: number;
+      readonly sloMs: number;
+      readonly networkDelayMs: number;
+      readonly networkDelaySource: NetworkDelaySource;
+      readonly dueAtMs: number;
+      readonly client: string;
+      readonly isDeadlineDefaulted: boolean;
+    }
+  | {
+      readonly kind: 'request-admitted';
+      readonly atMs: number;
+      readonly sequence: number;
+      readonly queueDepth: number;
+    }
+  | {
+      readonly kind: 'request-finished';
+      readonly atMs: number;
+      readonly sequence: number;
+      readonly outcome: OutcomeName;
+      /** Null for a request that was completed. */
+      readonly reason: Reason | null;
+      /** Null for one that was not. */
+      readonly service: ServiceNote | null;
+    }
+  | EventOf<
+      | 'batch-started'
+      | 'batch-ended'
+      | 'planned'
+      | 'resize-requested'
+      | 'resized'
+      | 'resize-refused'
+      | 'instances-requested'
+      | 'instances-changed'
+      | 'worker-lost'
+      | 'worker-ready'
+    >;
+
+/** One of several models' records: `model` is an index into `RunHeader.models`. */
+export type ModelRecord = EventRecord & { readonly model: number };
+
+/** The first line of an event log, the first message of the live feed: what the records are of. */
+export interface RunHeader {
+  readonly kind: 'run';
+  readonly schemaVersion: 1;
+  readonly source: 'live' | 'simulated';
+  /** For people: the server's name, the scenario and its policy. */
+  readonly title: string;
+  /** Instant of the run's clock at which it began, and the wall time then (ISO 8601); null where there is none. */
+  readonly startedAtMs: number;
+  readonly startedAt: string | null;
+  readonly models: readonly RunModel[];
+}
+
+export interface RunModel {
+  readonly name: string;
+  readonly version: string;
+  readonly policy: string;
+  readonly limits: AllocationLimits;
+  /** Allocation in force when the run began; in the live feed, before the first record that follows. */
+  readonly cpuMillicores: number;
+  readonly maxBatchSize: number;
+}
+
+export function recordOf(event: Event): EventRecord {
+  const atMs = toMicrosecond(event.atMs);
+  switch (event.kind) {
+    case 'request-received': {
+      const { sequence, sloMs, networkDelayMs, networkDelaySource, dueAtMs, client, isDeadlineDefaulted } =
+        event.request;
+      return {
+        kind: event.kind,
+        atMs,
+        sequence,
+        sloMs,
+        networkDelayMs: toMicrosecond(networkDelayMs),
+        networkDelaySource,
+        dueAtMs: toMicrosecond(dueAtMs),
+        client,
+        isDeadlineDefaulted,
+      };
+    }
+    case 'request-admitted':
+      return { kind: event.kind, atMs, sequence: event.request.sequence, queueDepth: event.queueDepth };
+    case 'request-finished': {
+      const { outcome } = event;
+      const service = outcome.kind === 'completed' ? serviceNote(outcome.service) : null;
+      const reason = outcome.kind === 'completed' ? null : outcome.reason;
+      return {
+        kind: event.kind,
+        atMs,
+        sequence: event.request.sequence,
+        outcome: outcomeName(outcome),
+        reason,
+        service,
+      };
+    }
+    case 'batch-started':
+      return {
+        ...event,
+        atMs,
+        predictedLatencyMs: toMicrosecond(event.predictedLatencyMs),
+        plannedLatencyMs: toMicrosecond(event.plannedLatencyMs),
+      };
+    case 'batch-ended':
+      return {
+        ...event,
+        atMs,
+        latencyMs: toMicrosecond(event.latencyMs),
+        computeMs: toMicrosecond(event.computeMs),
+        actualToPredicted: event.actualToPredicted === null ? null : toMicrosecond(event.actualToPredicted),
+      };
+    case 'resized':
+      return { ...event, atMs, tookMs: toMicrosecond(event.tookMs) };
+    case 'planned':
+    case 'resize-requested':
+    case 'resize-refused':
+    case 'instances-requested':
+    case 'instances-changed':
+    case 'worker-lost':
+    case 'worker-ready':
+      return { ...event, atMs };
+  }
+}
+
+function serviceNote(service: ServiceNote): ServiceNote {
+  return {
+    queuedMs: toMicrosecond(service.queuedMs),
+    slackAtDispatchMs: toMicrosecond(service.slackAtDispatchMs),
+    batchId: service.batchId,
+    latencyMs: toMicrosecond(service.latencyMs),
+  };
+}
+
+/** Three decimals: enough for anything that is measured in ms, and half the bytes of a double in JSON. */
+function toMicrosecond(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

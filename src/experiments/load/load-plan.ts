@@ -1,0 +1,98 @@
+import type { BandwidthTrace } from '../../sim/workload/bandwidth-trace.js';
+import { clientClocks, type NetworkSpec, type Workload } from '../../sim/workload/workload.js';
+import type { ScenarioSetup } from '../scenarios/setup.js';
+
+/*
+ * What a load generator is to do: the simulator's workload of a scenario and seed, request by request, for a real server.
+ * Pure: instants are ms since the start of the run. The same seed gives the simulator and the generator the same clients,
+ * the same send instants, sizes, SLOs and networks.
+ */
+
+export interface PlannedRequest {
+  readonly index: number;
+  readonly client: number;
+  readonly sentAtMs: number;
+  /** Size that the network sees, whatever the body that carries the model's tensors has. */
+  readonly bytes: number;
+  /** What the client tells the server. */
+  readonly sloMs: number;
+  /** What it is judged by: less than the SLO where a delay is subtracted instead of applied. */
+  readonly patienceMs: number;
+  /** Null: the body leaves at once. */
+  readonly upload: Upload | null;
+  /** What the client says of its upload, ms; null where it says nothing. */
+  readonly declaredUploadMs: number | null;
+  /** By the client's own clock, ms; null where it does not stamp. */
+  readonly sendStampMs: number | null;
+  /** The client leaves; Infinity where it stays. */
+  readonly leavesAtMs: number;
+}
+
+/** The bytes leave the client as its link lets them, and are on the server's side a propagation later. */
+export interface Upload {
+  readonly trace: BandwidthTrace;
+  readonly sentAtMs: number;
+  readonly bytes: number;
+  readonly propagationMs: number;
+  /** The last byte is there. */
+  readonly endAtMs: number;
+}
+
+export interface LoadPlan {
+  readonly durationMs: number;
+  readonly clientCount: number;
+  /** By send instant. */
+  readonly requests: readonly PlannedRequest[];
+  /** When the client has a reply of which the last byte left the server at an instant; as large as the scenario says. */
+  replyEndAtMs(request: PlannedRequest, repliedAtMs: number): number;
+}
+
+export function planLoad(setup: ScenarioSetup, seed: number): LoadPlan {
+  const workload = setup.workload(seed);
+  const network = setup.network(seed);
+  const clocks = network.mode === 'applied' ? network.clocks : null;
+  const stamp = clocks === null ? null : clientClocks(clocks, seed);
+  const requests = Array.from({ length: workload.count }, (_, index): PlannedRequest => {
+    const client = workload.client[index]!;
+    const sentAtMs = workload.sentAtMs[index]!;
+    const sloMs = workload.sloMs[index]!;
+    const isSubtracted = network.mode === 'subtracted';
+    return {
+      index,
+      client,
+      sentAtMs,
+      bytes: workload.bytes[index]!,
+      sloMs,
+      patienceMs: isSubtracted ? sloMs - workload.networkDelayMs[index]! : sloMs,
+      upload: uploadOf(workload, network, index),
+      declaredUploadMs: isSubtracted ? workload.networkDelayMs[index]! : null,
+      sendStampMs: stamp === null ? null : stamp(client, sentAtMs),
+      leavesAtMs: workload.leavesAtMs[index]!,
+    };
+  }).sort((a, b) => a.sentAtMs - b.sentAtMs || a.index - b.index);
+  return {
+    durationMs: workload.durationMs,
+    clientCount: network.mode === 'none' ? 1 : network.traces.length,
+    requests,
+    replyEndAtMs: ({ client, upload }, repliedAtMs) =>
+      network.mode === 'applied'
+        ? network.traces[client]!.transferEndAtMs(repliedAtMs, network.replyBytes) + (upload?.propagationMs ?? 0)
+        : repliedAtMs,
+  };
+}
+
+function uploadOf(workload: Workload, network: NetworkSpec, index: number): Upload | null {
+  if (network.mode !== 'applied' || workload.bytes[index] === 0) return null;
+  const trace = network.traces[workload.client[index]!]!;
+  const [sentAtMs, bytes] = [workload.sentAtMs[index]!, workload.bytes[index]!];
+  const endAtMs = workload.receivedAtMs[index]!;
+  const propagationMs = Math.max(0, endAtMs - trace.transferEndAtMs(sentAtMs, bytes));
+  return { trace, sentAtMs, bytes, propagationMs, endAtMs };
+}
+
+/** Of the body that is there by an instant, in [0, 1]. */
+export function uploadedFraction({ trace, sentAtMs, bytes, propagationMs, endAtMs }: Upload, atMs: number): number {
+  if (atMs >= endAtMs) return 1;
+  const leftAtMs = atMs - propagationMs;
+  return leftAtMs <= sentAtMs ? 0 : Math.min(1, trace.bytesBetween(sentAtMs, leftAtMs) / bytes);
+}
