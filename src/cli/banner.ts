@@ -4,7 +4,6 @@ import type { Server } from '../adapters/serving/server.js';
 /** What a person sees when the server is ready: what is served, where, on how much CPU, and how it is planned. */
 export function banner(server: Server, startMs: number): string {
   const [first] = server.models;
-  const limits = first!.limits;
   const lines = [
     `Sponge is ready after ${(startMs / 1000).toFixed(1)} s`,
     '',
@@ -13,8 +12,9 @@ export function banner(server: Server, startMs: number): string {
     `  REST      ${server.restUrl}/v2`,
     `  gRPC      ${server.grpcAddress}`,
     `  metrics   ${server.metricsUrl}`,
+    `  dashboard ${server.dashboardUrl}`,
     '',
-    `  CPU       ${first!.scaling.description}; ${inCores(limits.minMillicores)} to ${inCores(limits.maxMillicores)} cores a model`,
+    `  CPU       ${first!.scaling.description}; ${describeShare(first!)}`,
     ...server.passedOver.map((line) => `            not ${line}`),
     `  planning  ${describePolicy(server)}`,
   ];
@@ -43,10 +43,26 @@ function refining({ profile, isRefining }: ServedModel): string {
   return `, planned with a wider margin${isRefining ? ' and refined in the background' : ''}`;
 }
 
-function describePolicy({ policy }: Server): string {
+function describeShare({ limits, replication }: ServedModel): string {
+  if (replication === null) {
+    return `${inCores(limits.minMillicores)} to ${inCores(limits.maxMillicores)} cores a model`;
+  }
+  const { maxInstances, unitMillicores } = replication;
+  return `1 to ${maxInstances} replicas of ${inCores(unitMillicores)} cores a model, each in a group of its own`;
+}
+
+const PLAIN = 'first come, first served; deadlines are not known, so nothing is refused or given up for one';
+
+function describePolicy({ policy, models }: Server): string {
   switch (policy.name) {
-    case 'static':
-      return `static: ${inCores(policy.cpuMillicores)} cores, batches of up to ${policy.batchSize}`;
+    case 'static': {
+      const plan = `static: ${inCores(policy.cpuMillicores)} cores, batches of up to ${policy.batchSize}`;
+      return policy.order === 'edf' ? plan : `${plan}, ${PLAIN}`;
+    }
+    case 'fa2': {
+      const unit = inCores(models[0]!.limits.maxMillicores);
+      return `fa2, once a second: as few replicas of ${unit} cores as keep up within the default budget, ${PLAIN}`;
+    }
     case 'paper':
     case 'sponge': {
       const when = policy.name === 'paper' ? 'once a second' : 'whenever something happens';

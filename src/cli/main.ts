@@ -2,11 +2,13 @@ import { Command, CommanderError } from 'commander';
 import { SERVER_VERSION } from '../adapters/serving/version.js';
 import { experimentCommand } from './experiment.js';
 import { inferCommand } from './infer.js';
+import { loadCommand } from './load.js';
 import { modelsCommand } from './models.js';
 import { planCommand } from './plan.js';
 import { profileCommand } from './profile.js';
 import { serveCommand } from './serve.js';
 import { simulateCommand } from './simulate.js';
+import { watchCommand } from './watch.js';
 
 const program = new Command('sponge')
   .description(
@@ -15,9 +17,11 @@ const program = new Command('sponge')
   .version(SERVER_VERSION)
   .showHelpAfterError('(add --help for the flags and examples)')
   .addCommand(serveCommand())
+  .addCommand(watchCommand())
   .addCommand(inferCommand())
   .addCommand(profileCommand())
   .addCommand(planCommand())
+  .addCommand(loadCommand())
   .addCommand(simulateCommand())
   .addCommand(experimentCommand())
   .addCommand(modelsCommand());

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
-import { startServer, type ServerOptions } from '../adapters/serving/server.js';
+import type { Logger } from 'pino';
+import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
@@ -15,6 +16,8 @@ import {
   UserError,
   withConfiguration,
 } from './options.js';
+import { createDisplay } from './watch.js';
+import type { WatchDisplay } from './watch-display.js';
 
 const MIB = 1024 * 1024;
 
@@ -38,10 +41,12 @@ interface ServeFlags {
   readonly group: string;
   readonly quotaPeriodUs: number;
   readonly threads?: readonly number[];
-  readonly policy: 'sponge' | 'paper' | 'static';
+  readonly policy: ServerOptions['policy']['name'];
   readonly prefer: 'cpu' | 'latency';
   readonly cpu?: number;
   readonly batch?: number;
+  readonly order?: 'edf' | 'fifo';
+  readonly unitCores?: number;
   readonly maxBatch: number;
   readonly maxBatchMib: number;
   readonly shape?: NonNullable<ServerOptions['shapes']>;
@@ -57,6 +62,8 @@ interface ServeFlags {
   readonly compat: ServerOptions['compat'];
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  readonly eventLog?: string;
+  readonly watch?: boolean;
 }
 
 export function serveCommand(): Command {
@@ -101,9 +108,10 @@ export function serveCommand(): Command {
     .addOption(
       new Option(
         '--policy <name>',
-        'sponge: plan whenever something happens; paper: once a second; static: --cpu, --batch',
+        'sponge: plan whenever something happens; paper: once a second; static: --cpu, --batch; ' +
+          'fa2: replicas of --unit-cores instead of resizing, first come first served',
       )
-        .choices(['sponge', 'paper', 'static'])
+        .choices(['sponge', 'paper', 'static', 'fa2'])
         .default('sponge'),
     )
     .addOption(
@@ -119,6 +127,17 @@ export function serveCommand(): Command {
     )
     .option('--cpu <cores>', 'allocation of --policy static', cores)
     .option('--batch <n>', 'batch size of --policy static', positiveInteger)
+    .addOption(
+      new Option(
+        '--order <rule>',
+        'of --policy static; edf: by deadline (default); fifo: as a server that knows no deadlines, refusing nothing for one',
+      ).choices(['edf', 'fifo']),
+    )
+    .option(
+      '--unit-cores <cores>',
+      'allocation of each replica of --policy fa2 (default: 1, or all there is if less)',
+      cores,
+    )
     .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
     .option('--max-batch-mib <n>', 'most input MiB in a batch', positiveNumber, 64)
     .option('--shape <input=sizes>', 'shape of one request to profile with, e.g. x=1,3,48,320 (repeatable)', shape)
@@ -146,6 +165,8 @@ export function serveCommand(): Command {
         .default('info'),
     )
     .addOption(new Option('--log-format <format>', 'of log lines').choices(['text', 'json']).default('text'))
+    .option('--event-log <file>', 'write every event of the run, one JSON object a line, once all models are up')
+    .option('--watch', 'show allocation, queue and violations live in this terminal, and log only warnings to it')
     .addHelpText(
       'after',
       `
@@ -171,12 +192,17 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
     if (isStarting) interruption.abort(new UserError(`${signal}: stopped before it was ready`));
   });
   const onProgress = (message: string): void => progress.show(message);
-  const server = await startServer(serverOptions(path, flags, onProgress, interruption.signal)).finally(() => {
+  const display = flags.watch === true ? createDisplay('Ctrl-C stops the server') : null;
+  const options = serverOptions(path, flags, serveLogger(flags, display), onProgress, interruption.signal);
+  const server = await startServer(options).finally(() => {
     isStarting = false;
     progress.clear();
   });
   console.log(banner(server, performance.now() - startedAtMs));
-  console.log(`${await stopSignal}: draining`);
+  if (display !== null) show(server, display);
+  const signal = await stopSignal;
+  display?.end();
+  console.log(`${signal}: draining`);
   await server.close();
   console.log('stopped');
   process.exit(0);
@@ -185,6 +211,7 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
 function serverOptions(
   path: string | undefined,
   flags: ServeFlags,
+  logger: Logger,
   onProgress: (message: string) => void,
   interruption: AbortSignal,
 ): ServerOptions {
@@ -222,17 +249,48 @@ function serverOptions(
     targetMissRate: flags.targetMissRate,
     drainMs: flags.drainSeconds * 1000,
     compat: flags.compat,
-    logger: createLogger({ format: flags.logFormat, level: flags.logLevel }),
+    eventLogPath: flags.eventLog ?? null,
+    logger,
     onProgress,
     interruption,
   };
 }
 
-function policyChoice({ policy, prefer, cpu, batch }: ServeFlags): ServerOptions['policy'] {
-  if (policy !== 'static') return { name: policy, prefer };
-  if (cpu === undefined || batch === undefined)
-    throw new UserError('--policy static needs --cpu <cores> and --batch <n>');
-  return { name: 'static', cpuMillicores: cpu, batchSize: batch };
+function policyChoice({ policy, prefer, cpu, batch, order, unitCores }: ServeFlags): ServerOptions['policy'] {
+  if (order !== undefined && policy !== 'static')
+    throw new UserError(`--order belongs to --policy static; ${policy} has an order of its own`);
+  if (unitCores !== undefined && policy !== 'fa2')
+    throw new UserError(`--unit-cores belongs to --policy fa2; ${policy} has no replicas`);
+  switch (policy) {
+    case 'static':
+      if (cpu === undefined || batch === undefined)
+        throw new UserError('--policy static needs --cpu <cores> and --batch <n>');
+      return { name: policy, cpuMillicores: cpu, batchSize: batch, order: order ?? 'edf' };
+    case 'fa2':
+      return { name: policy, unitMillicores: unitCores ?? null };
+    case 'sponge':
+    case 'paper':
+      return { name: policy, prefer };
+  }
+}
+
+/** Lines on the terminal that is drawn on go above what is drawn. */
+function serveLogger({ logFormat: format, logLevel }: ServeFlags, display: WatchDisplay | null): Logger {
+  if (display?.isInPlace !== true || !process.stderr.isTTY) return createLogger({ format, level: logLevel });
+  const level = logLevel === 'info' ? 'warn' : logLevel;
+  return createLogger({ format, level, write: (line) => display.aside(() => process.stderr.write(line)) });
+}
+
+/** The server's own events, as a subscriber of its feed would see them. */
+function show(server: Server, display: WatchDisplay): void {
+  server.follow({
+    onRun: (header) => {
+      display.onRun(header);
+      display.onMessage({ atMs: performance.now(), records: [] });
+    },
+    onChunk: (chunk) => display.onMessage(chunk),
+  });
+  display.begin();
 }
 
 /** Resolves with the first SIGTERM or SIGINT; the second one ends the process at once. */

@@ -4,7 +4,7 @@
  *
  * Invariants:
  * - at most `workers.instanceCount` batches run;
- * - nothing is dispatched that is not staged, and nothing is staged in a worker that is lost;
+ * - nothing is dispatched that is not staged, and nothing is staged while all workers are lost;
  * - of a batch that broke, each member is tried once more, alone, so that a poisonous one fails only itself.
  */
 import type { Clock, Timer } from '../clock/clock.js';
@@ -82,8 +82,8 @@ export class Dispatcher {
     this.#plan = options.initialPlan;
     this.#requestedInstances = options.initialPlan.instances;
     this.#cpuMillicores = options.initialPlan.cpuMillicores;
-    this.#hangWatch = new HangWatch(options.clock, options.config.hangTimeoutMs, (message) =>
-      this.#workers.replace(message),
+    this.#hangWatch = new HangWatch(options.clock, options.config.hangTimeoutMs, (message, batchId) =>
+      this.#workers.replace(message, batchId),
     );
     this.#workers.listen((event) => this.#onWorkerEvent(event));
   }
@@ -275,6 +275,7 @@ export class Dispatcher {
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
     else if (result.kind === 'backend-error') this.#retryRefused(nowMs, batch, result.message);
+    else if (result.areOthersReady === true) this.#retryBroken(nowMs, batch.members, result.message);
     else {
       this.#isWorkerReady = false; // The pool's `lost` event, which says for how long, follows.
       this.#broken.push(...batch.members);
@@ -311,6 +312,15 @@ export class Dispatcher {
       if (entry.state === 'finished') continue;
       const isAtFault = batch.size === 1 || entry.isRetry;
       if (isAtFault) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
+      else this.#requeueAlone(entry);
+    }
+  }
+
+  /** Their worker was lost. */
+  #retryBroken(nowMs: number, members: readonly QueueEntry[], message: string): void {
+    for (const entry of members) {
+      if (entry.state === 'finished') continue;
+      if (entry.isRetry) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
       else this.#requeueAlone(entry);
     }
   }
@@ -353,11 +363,7 @@ export class Dispatcher {
     this.#emit({ kind: 'worker-lost', atMs: nowMs, message, restartEstimateMs });
     const broken = this.#broken;
     this.#broken = [];
-    for (const entry of broken) {
-      if (entry.state === 'finished') continue;
-      if (entry.isRetry) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
-      else this.#requeueAlone(entry);
-    }
+    this.#retryBroken(nowMs, broken, message);
     for (const entry of this.#held.waiting()) {
       entry.isStaged = false;
       if (this.#outlastsRestart(entry)) continue;
@@ -372,6 +378,7 @@ export class Dispatcher {
   }
 
   #outlastsRestart(entry: QueueEntry): boolean {
+    if (!this.#policy.isDeadlineAware) return true;
     const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }

@@ -21,12 +21,12 @@ interface Watched {
 export class HangWatch {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  readonly #onHang: (message: string) => void;
+  readonly #onHang: (message: string, batchId: number) => void;
   /** Null where none is: no more places than ever ran side by side, and none made anew for each batch. */
   readonly #places: (Watched | null)[] = [];
   readonly #timer: EarliestTimer;
 
-  constructor(clock: Clock, timeoutMs: number, onHang: (message: string) => void) {
+  constructor(clock: Clock, timeoutMs: number, onHang: (message: string, batchId: number) => void) {
     this.#clock = clock;
     this.#timer = new EarliestTimer(clock, () => this.#lookAtDue());
     this.#timeoutMs = timeoutMs;
@@ -68,7 +68,8 @@ export class HangWatch {
     const isHung = progress === 0 ? elapsedMs >= UNPREDICTED_TIMEOUTS * this.#timeoutMs : progress >= HANG_PROGRESS;
     if (isHung) {
       this.forget(batch);
-      this.#onHang(`batch ${batch.batchId} hung: still running after ${(elapsedMs / 1000).toFixed(1)} s`);
+      const message = `batch ${batch.batchId} hung: still running after ${(elapsedMs / 1000).toFixed(1)} s`;
+      this.#onHang(message, batch.batchId);
     } else watched.checkAtMs = nowMs + this.#timeoutMs;
   }
 }

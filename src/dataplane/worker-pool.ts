@@ -20,11 +20,17 @@ export type BatchResult =
     }
   /** The model refused the batch; the worker lives on. */
   | { readonly kind: 'backend-error'; readonly message: string }
-  /** The process died, hung or lost its connection while the batch ran. */
-  | { readonly kind: 'worker-lost'; readonly message: string };
+  /**
+   * The process died, hung or lost its connection while the batch ran. `areOthersReady`: other instances go on, and with them
+   * whatever is staged; `lost` does not follow.
+   */
+  | { readonly kind: 'worker-lost'; readonly message: string; readonly areOthersReady?: boolean };
 
 export type WorkerPoolEvent =
-  /** Staged inputs are gone; `restartEstimateMs` until it should be ready again. Reported after the running batch's result. */
+  /**
+   * No instance is left that runs, and staged inputs are gone; `restartEstimateMs` until one should be ready again. Reported
+   * after the running batch's result.
+   */
   | { readonly kind: 'lost'; readonly message: string; readonly restartEstimateMs: number }
   /** Ready, with nothing staged. */
   | { readonly kind: 'ready' }
@@ -32,8 +38,9 @@ export type WorkerPoolEvent =
   | { readonly kind: 'instances-changed' };
 
 /**
- * Runs batches of staged requests; live it has one worker process. Every callback comes once, never inside the call that
- * caused it. Implementations: `adapters/workers/`, `sim/simulated-worker.ts`.
+ * Runs batches of staged requests. Every callback comes once, never inside the call that caused it. Implementations:
+ * `adapters/workers/process-pool.ts` has one worker process, `replicated-pool.ts` beside it several,
+ * `sim/simulated-worker.ts` either.
  */
 export interface WorkerPool {
   /** Batches that can run side by side now. */
@@ -56,6 +63,6 @@ export interface WorkerPool {
    * @param instances integer ≥ 1
    */
   scaleTo?(instances: number): void;
-  /** Gives up on a hung worker: its batch ends as `worker-lost` and a new process is started. */
-  replace(message: string): void;
+  /** Gives up on the hung worker that runs this batch, which ends as `worker-lost`; a new process is started. */
+  replace(message: string, batchId: number): void;
 }

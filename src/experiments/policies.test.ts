@@ -51,6 +51,18 @@ describe('the policies', () => {
     expect(plan.cpuMillicores).toBe(16_000);
   });
 
+  it('can have replicas of another unit, and as many as the machine has room for', () => {
+    const setup = ready('authors');
+    const halves = policyFor('fa2-published(unit=0.5)', setup, 1).horizontal!;
+    expect(halves.limits).toEqual({ minMillicores: 500, maxMillicores: 500, stepMillicores: 500 });
+    const whole = { minMillicores: 1000, maxMillicores: 1000, stepMillicores: 1000 };
+    expect(policyFor('fa2-published', setup, 1).horizontal!.limits).toEqual(whole);
+    const world = worldOf(setup, 3);
+    const seconds = (policy: string): number => runSeed(setup, world, policy).coreSeconds;
+    expect(seconds('fa2-published(unit=1)')).toBe(seconds('fa2-published'));
+    expect(seconds('fa2-published(unit=0.5)')).not.toBe(seconds('fa2-published'));
+  });
+
   it('order and batching can be crossed: earliest deadline first helps where delays are applied', () => {
     const setup = ready('mixed-payloads', 'durationSec=200');
     const world = worldOf(setup, 3);

@@ -84,8 +84,12 @@ const AUTHORS_WAIT_MS = 1000;
 const OPERATOR_WAIT_MS = 100;
 /** The fixed allocation of the paper's evaluation that is not the whole machine. */
 const FIXED_CORES = 8;
-/** Instances of one core, at most as many as the machine has cores. */
-const REPLICA_LIMITS: AllocationLimits = { minMillicores: 1000, maxMillicores: 1000, stepMillicores: 1000 };
+/** Instances are of one allocation for good; at most as many as the machine has room for. */
+function replicaLimits(unitMillicores: number): AllocationLimits {
+  return { minMillicores: unitMillicores, maxMillicores: unitMillicores, stepMillicores: unitMillicores };
+}
+
+const CORE_LIMITS = replicaLimits(1000);
 
 function authorsConfig({ machine, environment, predictedRatePerSec, commonSloMs }: ScenarioSetup): AuthorsConfig {
   if (machine.releasedFit === null) {
@@ -99,8 +103,8 @@ function authorsConfig({ machine, environment, predictedRatePerSec, commonSloMs 
   };
 }
 
-function mostInstances({ environment }: ScenarioSetup): number {
-  return Math.max(1, Math.floor(environment.cpu.limits.maxMillicores / 1000));
+function mostInstances({ environment }: ScenarioSetup, unitMillicores = 1000): number {
+  return Math.max(1, Math.floor(environment.cpu.limits.maxMillicores / unitMillicores));
 }
 
 function replicas(
@@ -185,7 +189,7 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
     parameters: { waitMs: AUTHORS_WAIT_MS },
     cpu: (setup, _, seed) => ({
       ...fa2Planner({ ...authorsConfig(setup), maxInstances: mostInstances(setup) }),
-      horizontal: replicas(setup, seed, true, REPLICA_LIMITS),
+      horizontal: replicas(setup, seed, true, CORE_LIMITS),
     }),
   },
   'fa2-cold': {
@@ -194,16 +198,21 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
     parameters: { waitMs: AUTHORS_WAIT_MS },
     cpu: (setup, _, seed) => ({
       ...fa2Planner({ ...authorsConfig(setup), maxInstances: mostInstances(setup) }),
-      horizontal: replicas(setup, seed, false, REPLICA_LIMITS),
+      horizontal: replicas(setup, seed, false, CORE_LIMITS),
     }),
   },
   'fa2-published': {
-    title: 'FA2 as published: measured rate, waiting for a batch to fill counted',
+    title: 'FA2 as published: measured rate, waiting for a batch to fill counted; unit: cores of an instance',
     dispatch: PLAIN,
-    cpu: (setup, _, seed) => ({
-      ...fa2PublishedPlanner({ sloMs: setup.commonSloMs, maxInstances: mostInstances(setup) }),
-      horizontal: replicas(setup, seed, true, REPLICA_LIMITS),
-    }),
+    parameters: { unit: 1 },
+    cpu: (setup, { unit }, seed) => {
+      const unitMillicores = Math.max(1, Math.round(unit! * 1000));
+      const maxInstances = mostInstances(setup, unitMillicores);
+      return {
+        ...fa2PublishedPlanner({ sloMs: setup.commonSloMs, maxInstances, unitMillicores }),
+        horizontal: replicas(setup, seed, true, replicaLimits(unitMillicores)),
+      };
+    },
   },
   vpa: {
     title: 'a vertical autoscaler that follows the use of CPU, applied in place',

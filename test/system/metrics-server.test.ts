@@ -1,23 +1,45 @@
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startMetricsServer, type MetricsServer } from '../../src/adapters/telemetry/metrics-server.js';
+import { SystemClock } from '../../src/adapters/system-clock.js';
+import { LiveFeed } from '../../src/adapters/telemetry/live-feed.js';
+import {
+  startMetricsServer,
+  type MetricsServer,
+  type MetricsServerOptions,
+} from '../../src/adapters/telemetry/metrics-server.js';
+import type { PageFiles } from '../../src/adapters/telemetry/page-files.js';
 
 let server: MetricsServer;
+let feed: LiveFeed;
 let renderMetrics: () => Promise<string>;
 
-beforeEach(async () => {
-  renderMetrics = () => Promise.resolve('sponge_queue_depth 3\n');
-  server = await startMetricsServer({
+const PAGE: PageFiles = new Map([
+  ['/', { body: Buffer.from('<title>page</title>'), contentType: 'text/html; charset=utf-8', etag: '"a"' }],
+  ['/dashboard/page.js', { body: Buffer.from('go();'), contentType: 'text/javascript; charset=utf-8', etag: '"b"' }],
+]);
+
+function start(options: Partial<MetricsServerOptions> = {}): Promise<MetricsServer> {
+  return startMetricsServer({
     host: '127.0.0.1',
     port: 0,
     contentType: 'text/plain; version=0.0.4; charset=utf-8',
     render: () => renderMetrics(),
+    page: null,
+    feed,
+    ...options,
   });
+}
+
+beforeEach(async () => {
+  renderMetrics = () => Promise.resolve('sponge_queue_depth 3\n');
+  feed = new LiveFeed({ clock: new SystemClock(), title: 'test', startedAt: '2026-01-31T09:30:00.000Z' });
+  server = await start();
 });
 
 afterEach(async () => {
   await server.close();
+  feed.close();
 });
 
 interface Answer {
@@ -52,10 +74,11 @@ describe('the metrics port', () => {
     }
   });
 
-  it('has a page that links to it', async () => {
+  it('has a page that links to it, and says how to get the dashboard where that is not built', async () => {
     const answer = await ask('/');
     expect(answer.status).toBe(200);
     expect(answer.body).toContain('href="/metrics"');
+    expect(answer.body).toContain('npm run build');
   });
 
   it('answers HEAD without a body, 404 elsewhere, 405 to other methods', async () => {
@@ -89,13 +112,109 @@ describe('the metrics port', () => {
   });
 
   it('names a busy port, and a host that is not here, in one line with the remedy', async () => {
-    const options = { contentType: 'text/plain', render: () => renderMetrics() };
-    await expect(startMetricsServer({ ...options, host: '127.0.0.1', port: server.port })).rejects.toThrow(
+    await expect(start({ port: server.port })).rejects.toThrow(
       `metrics port ${server.port} on 127.0.0.1 is in use; stop what uses it or choose another with --metrics-port`,
     );
     // 192.0.2.0/24 is reserved for documentation (RFC 5737).
-    await expect(startMetricsServer({ ...options, host: '192.0.2.1', port: 0 })).rejects.toThrow(
+    await expect(start({ host: '192.0.2.1' })).rejects.toThrow(
       '192.0.2.1 is no address of this machine; choose another with --host',
     );
+  });
+});
+
+describe('the dashboard', () => {
+  beforeEach(async () => {
+    await server.close();
+    server = await start({ page: PAGE });
+  });
+
+  it('is served from a table, with headers that let it load nothing from elsewhere', async () => {
+    expect(await ask('/')).toMatchObject({ status: 200, body: '<title>page</title>' });
+    expect(await ask('/?theme=dark')).toMatchObject({ status: 200, body: '<title>page</title>' });
+    const script = await ask('/dashboard/page.js');
+    expect(script).toMatchObject({
+      status: 200,
+      body: 'go();',
+      headers: {
+        'content-type': 'text/javascript; charset=utf-8',
+        'cache-control': 'no-cache',
+        'content-security-policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+        'x-content-type-options': 'nosniff',
+        etag: '"b"',
+      },
+    });
+    expect(await ask('/dashboard/page.js', { method: 'HEAD' })).toMatchObject({
+      status: 200,
+      body: '',
+      headers: { 'content-length': '5' },
+    });
+    expect(await ask('/dashboard/page.js', { method: 'PUT' })).toMatchObject({ status: 405 });
+  });
+
+  it('is not sent again to a browser that has it', async () => {
+    const ofEtag = (etag: string): Promise<Answer> => ask('/dashboard/page.js', { headers: { 'If-None-Match': etag } });
+    expect(await ofEtag('"b"')).toMatchObject({ status: 304, body: '', headers: { etag: '"b"' } });
+    expect(await ofEtag('"a"')).toMatchObject({ status: 200, body: 'go();' });
+  });
+
+  it.each([
+    '/dashboard/',
+    '/dashboard/../package.json',
+    '/dashboard/..%2f..%2fpackage.json',
+    '/dashboard/%2e%2e/page.js',
+    '//etc/passwd',
+    '/constructor',
+    '/__proto__',
+    '/dashboard/page.js/',
+  ])('has nothing at %s', async (path) => {
+    expect(await ask(path)).toMatchObject({ status: 404, body: 'not found: here are /, /metrics and /events\n' });
+  });
+});
+
+describe('the live feed', () => {
+  /** An open subscription: the text so far, and its end. */
+  function subscribe(): Promise<{ text(): string; status: number; ended: Promise<void>; leave(): void }> {
+    return new Promise((resolve, reject) => {
+      const request = http.get({ host: '127.0.0.1', port: server.port, path: '/events', agent: false }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        const ended = new Promise<void>((end) => response.once('close', () => end()));
+        response.on('error', () => undefined);
+        resolve({ text: () => text, status: response.statusCode!, ended, leave: () => request.destroy() });
+      });
+      request.on('error', reject);
+    });
+  }
+
+  it('is an event stream that stays open longer than a request may take, and ends with the server', async () => {
+    const head = await ask('/events', { method: 'HEAD' });
+    expect(head).toMatchObject({
+      status: 200,
+      body: '',
+      headers: { 'content-type': 'text/event-stream; charset=utf-8' },
+    });
+    const subscription = await subscribe();
+    let hasEnded = false;
+    void subscription.ended.then(() => (hasEnded = true));
+    // The server gives a request 5 s; heartbeats come every second.
+    await new Promise((resolve) => setTimeout(resolve, 6500));
+    expect(hasEnded).toBe(false);
+    expect(subscription.text()).toMatch(/^retry: 1000\nevent: run\ndata: \{.*\}\n\ndata: \{"atMs":/);
+    expect(subscription.text().match(/"records":\[\]/g)!.length).toBeGreaterThanOrEqual(5);
+    await server.close();
+    await subscription.ended;
+  });
+
+  it('is for eight at a time', async () => {
+    const subscriptions = await Promise.all(Array.from({ length: 8 }, () => subscribe()));
+    expect(subscriptions.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
+    const answer = await ask('/events');
+    expect(answer.status).toBe(503);
+    expect(answer.body).toMatch(/^as many watch .*\n$/);
+    subscriptions[0]!.leave();
+    await expect.poll(() => feed.isFull).toBe(false);
+    const next = await subscribe();
+    expect(next.status).toBe(200);
+    for (const each of [...subscriptions, next]) each.leave();
   });
 });

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { parseEventLog } from '../../src/domain/event-log.js';
 import { READY_NAMES } from '../../src/experiments/scenarios/scenario-files.js';
 import type { SimulationSummary } from '../../src/experiments/summary.js';
 
@@ -113,6 +114,27 @@ describe('sponge simulate', () => {
     expect(html).not.toMatch(/(?:src|href)="https?:/);
   });
 
+  it('writes the event log of one run', () => {
+    const log = join(folder, 'bursts.jsonl');
+    const summary = summaryOf('bursts', ...SHORT, '--policies', 'sponge', '--seed', '3', '--event-log', log);
+    const { header, records } = parseEventLog(readFileSync(log, 'utf8'));
+    expect(header).toMatchObject({
+      source: 'simulated',
+      title: 'bursts, sponge, seed 3',
+      startedAt: null,
+      startedAtMs: records[0]!.atMs,
+      models: [{ policy: 'sponge', limits: { maxMillicores: 16_000 }, cpuMillicores: 16_000 }],
+    });
+    const instants = records.map(({ atMs }) => atMs);
+    expect(instants).toEqual([...instants].sort((a, b) => a - b));
+    const judged = summary.policies[0]!;
+    const count = (kind: string): number => records.filter((record) => record.kind === kind).length;
+    expect(count('request-received')).toBe(judged.sent);
+    expect(count('request-finished')).toBe(judged.sent);
+    const batchSizes = records.flatMap((record) => (record.kind === 'batch-started' ? [record.batchSize] : []));
+    expect(batchSizes.reduce((sum, size) => sum + size, 0) / batchSizes.length).toBeCloseTo(judged.meanBatch, 10);
+  });
+
   it('lists scenarios and policies', () => {
     const { status, stdout } = sponge('--list');
     expect(status).toBe(0);
@@ -128,6 +150,18 @@ describe('sponge simulate', () => {
     [['bursts', '--set', 'network.log=missing.log'], 'missing.log: no such file'],
     [['bursts', '--set', 'profile=missing.json'], 'missing.json: '],
     [['bursts', ...SHORT, '--policies', 'sponge', '--report', 'no/such/folder.html'], '--report no/such/folder.html: '],
+    [
+      ['bursts', ...SHORT, '--event-log', 'a.jsonl'],
+      '--event-log is of one run, and 5 policies and 1 seed are asked for; name one policy',
+    ],
+    [
+      ['bursts', ...SHORT, '--policies', 'sponge', '--seeds', '2', '--event-log', 'a.jsonl'],
+      '--event-log is of one run, and 1 policy and 2 seeds are asked for; name one policy',
+    ],
+    [
+      ['bursts', ...SHORT, '--policies', 'sponge', '--event-log', 'no/such/folder.jsonl'],
+      '--event-log no/such/folder.jsonl: ',
+    ],
     [[], 'simulate needs a scenario'],
   ])('says what is wrong with %j in one line', (args, message) => {
     const { status, stdout, stderr } = sponge(...args);

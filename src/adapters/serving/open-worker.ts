@@ -101,6 +101,22 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
   }
 }
 
+/** @throws Error, in one line with the flags that help, where only the first request would tell */
+export function assertShapesKnown({ name }: ModelSource, worker: OpenWorker): void {
+  if (worker.shapes !== null) return;
+  const { inputs } = worker.pool.signature;
+  const isOpen = (size: number, axis: number): boolean => size === -1 && axis > 0;
+  const open = inputs.filter(({ shape }) => shape.some(isOpen));
+  const flags = inputs.map(({ name: input, shape }) => {
+    const sizes = shape.map((size, axis) => (isOpen(size, axis) ? '<size>' : size === -1 ? 1 : size));
+    return `--shape ${input}=${sizes.join(',')}`;
+  });
+  throw new Error(
+    `model ${name} leaves sizes open: ${open.map((input) => `${input.name} [${input.shape.join(', ')}]`).join(', ')}; ` +
+      `say what a request has, with ${flags.join(' ')}`,
+  );
+}
+
 class LiveWorker implements OpenWorker {
   readonly pool: ProcessPool;
   readonly scaling: DetectedScaler;

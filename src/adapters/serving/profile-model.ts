@@ -4,7 +4,7 @@ import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
 import { ProfileRun } from '../profiler/profile-runner.js';
 import { assertStorable, describeWriteFailure, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
 import type { ModelSource } from './model-repository.js';
-import { openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
+import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
 import { directTarget, fingerprintFor, profileOf, profilingPlan, runnableLimits } from './served-model.js';
 
 /*
@@ -173,19 +173,4 @@ async function unlessAborted(step: Promise<void>, signal: AbortSignal): Promise<
   } finally {
     signal.removeEventListener('abort', abort);
   }
-}
-
-function assertShapesKnown({ name }: ModelSource, worker: OpenWorker): void {
-  if (worker.shapes !== null) return;
-  const { inputs } = worker.pool.signature;
-  const isOpen = (size: number, axis: number): boolean => size === -1 && axis > 0;
-  const open = inputs.filter(({ shape }) => shape.some(isOpen));
-  const flags = inputs.map(({ name: input, shape }) => {
-    const sizes = shape.map((size, axis) => (isOpen(size, axis) ? '<size>' : size === -1 ? 1 : size));
-    return `--shape ${input}=${sizes.join(',')}`;
-  });
-  throw new Error(
-    `model ${name} leaves sizes open: ${open.map((input) => `${input.name} [${input.shape.join(', ')}]`).join(', ')}; ` +
-      `say what a request has, with ${flags.join(' ')}`,
-  );
 }

@@ -1,8 +1,12 @@
 import { createThreadUsage, socketThreads, type ThreadUsage } from '../scalers/inference-threads.js';
-import type { ProcessPool } from '../workers/process-pool.js';
 
 interface Watched {
-  readonly pool: ProcessPool;
+  readonly readPids: () => readonly number[];
+  /** By place in the list of process ids. */
+  readonly processes: WatchedProcess[];
+}
+
+interface WatchedProcess {
   readonly usage: ThreadUsage;
   pid: number;
 }
@@ -11,22 +15,28 @@ interface Watched {
 export class RouterCpu {
   readonly #workers: Watched[] = [];
 
-  add(pool: ProcessPool): void {
-    this.#workers.push({ pool, usage: createThreadUsage(socketThreads), pid: 0 });
+  /** @param readPids of the workers of one model, 0 for one that is not there now; always as many */
+  add(readPids: () => readonly number[]): void {
+    const processes = readPids().map(() => ({ usage: createThreadUsage(socketThreads), pid: 0 }));
+    this.#workers.push({ readPids, processes });
   }
 
   /** Cumulative; what a worker used between the last call and its death is not seen. */
   usedSeconds(): number {
     const { user, system } = process.cpuUsage();
     let seconds = (user + system) / 1e6;
-    for (const worker of this.#workers) {
-      const { pid } = worker.pool;
-      if (pid !== 0 && pid !== worker.pid) {
-        worker.usage.attach(pid);
-        worker.pid = pid;
-      }
-      seconds += worker.usage.usedSeconds();
+    for (const { readPids, processes } of this.#workers) {
+      const pids = readPids();
+      for (const [place, process] of processes.entries()) seconds += usedBy(process, pids[place] ?? 0);
     }
     return seconds;
   }
+}
+
+function usedBy(watched: WatchedProcess, pid: number): number {
+  if (pid !== 0 && pid !== watched.pid) {
+    watched.usage.attach(pid);
+    watched.pid = pid;
+  }
+  return watched.usage.usedSeconds();
 }

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
+import type { Scaler } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
@@ -14,7 +15,8 @@ import { oneLine } from '../workers/load-failure.js';
 import type { ProcessPool } from '../workers/process-pool.js';
 import { BackgroundProfiling, type Turns } from './background-profiling.js';
 import type { ModelSource } from './model-repository.js';
-import { openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
+import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
+import { groupKindOf, Replicas, replicationOf, type Replication } from './replicas.js';
 import { shapeClassOfShapes, shapesOfRequest } from './shape-class.js';
 
 /*
@@ -25,7 +27,9 @@ import { shapeClassOfShapes, shapesOfRequest } from './shape-class.js';
 
 export interface ServedModelOptions extends WorkerOptions {
   readonly clock: Clock;
-  readonly policyFor: (limits: AllocationLimits) => Policy;
+  readonly policyFor: (served: PolicyContext) => Policy;
+  /** Scales horizontally, by replicas of a unit (null: one core, if there is as much); null: one worker, resized in place. */
+  readonly replicas: { readonly unitMillicores: number | null } | null;
   readonly minMillicores: number;
   readonly idleReleaseMs: number | null;
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
@@ -48,6 +52,14 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly onProgress: (message: string) => void;
 }
 
+/** What a policy may depend on. */
+export interface PolicyContext {
+  /** Of one instance. */
+  readonly limits: AllocationLimits;
+  readonly maxInstances: number;
+  readonly defaultSloMs: number;
+}
+
 /**
  * A profiling run may keep a request waiting for at most this share of the default budget: little when refining; for the
  * first profile, without which nothing can be planned, more.
@@ -64,24 +76,36 @@ export class ServedModel {
   readonly limits: AllocationLimits;
   readonly #options: ServedModelOptions;
   readonly #worker: OpenWorker;
+  readonly #replicas: Replicas | null;
   readonly #background: BackgroundProfiling;
   #profile: Profile | null;
   #defaultSloMs: number;
   #lastRequestAtMs = -Infinity;
 
-  private constructor(source: ModelSource, options: ServedModelOptions, worker: OpenWorker, profile: Profile | null) {
+  private constructor(
+    source: ModelSource,
+    options: ServedModelOptions,
+    worker: OpenWorker,
+    profile: Profile | null,
+    replicas: Replicas | null,
+  ) {
     this.source = source;
     this.#options = options;
     this.#worker = worker;
+    this.#replicas = replicas;
     this.#profile = profile;
     this.models = new OnlineLatencyModels(profile, options.targetMissRate);
-    this.limits = runnableLimits(worker, options.minMillicores);
+    this.limits = replicas?.limits ?? runnableLimits(worker, options.minMillicores);
     this.#defaultSloMs = this.#chooseDefaultSloMs();
     this.system = createSystem({
       clock: options.clock,
-      workers: worker.pool,
-      scaler: worker.scaling.scaler,
-      policy: options.policyFor(this.limits),
+      workers: replicas?.pool ?? worker.pool,
+      scaler: this.scaler,
+      policy: options.policyFor({
+        limits: this.limits,
+        maxInstances: replicas?.maxInstances ?? 1,
+        defaultSloMs: this.#defaultSloMs,
+      }),
       models: this.models,
       config: {
         queueLimits: options.queueLimits,
@@ -101,7 +125,7 @@ export class ServedModel {
       worker,
       maxMillicores: this.limits.maxMillicores,
       turns: options.turns,
-      isRefining: options.isRefining,
+      isRefining: this.isRefining,
       nowMs: options.nowMs,
       lastRequestAtMs: () => this.#lastRequestAtMs,
       makeRun: (target, quality) => this.#makeRun(target, quality),
@@ -117,10 +141,18 @@ export class ServedModel {
    * @throws Error, in one line, when it cannot: not loadable, no rights for the scaler, a shape that does not fit
    */
   static async start(source: ModelSource, options: ServedModelOptions): Promise<ServedModel> {
-    const worker = await openWorker(source, options);
+    const worker = await openWorker(source, {
+      ...options,
+      onScaling: (scaling) => {
+        if (options.replicas !== null) groupKindOf(scaling);
+        options.onScaling?.(scaling);
+      },
+    });
     try {
+      if (options.replicas !== null) assertShapesKnown(source, worker);
       const profile = await initialProfile(source, worker, options);
-      return new ServedModel(source, options, worker, profile);
+      const replicas = await openReplicas(source, worker, options);
+      return new ServedModel(source, options, worker, profile, replicas);
     } catch (error) {
       await worker.close();
       throw error;
@@ -133,6 +165,21 @@ export class ServedModel {
 
   get scaling(): DetectedScaler {
     return this.#worker.scaling;
+  }
+
+  /** Of all instances. */
+  get scaler(): Scaler {
+    return this.#replicas?.scaler ?? this.#worker.scaling.scaler;
+  }
+
+  /** Of each instance there can be, those that are not there now included; 0 while there is none. */
+  get pids(): readonly number[] {
+    return this.#replicas?.pool.pids ?? [this.#worker.pool.pid];
+  }
+
+  /** Null where one worker is resized in place. */
+  get replication(): Replication | null {
+    return this.#replicas;
   }
 
   get signature(): ModelSignature {
@@ -148,9 +195,9 @@ export class ServedModel {
     return this.#worker.notBatchableReason;
   }
 
-  /** Whether a quick profile is refined in the background. */
+  /** Whether a quick profile is refined in the background; not where the allocation is fixed for good. */
   get isRefining(): boolean {
-    return this.#options.isRefining;
+    return this.#options.isRefining && this.#replicas === null;
   }
 
   get profile(): Profile | null {
@@ -184,6 +231,7 @@ export class ServedModel {
   async close(): Promise<void> {
     this.#background.abort();
     this.system.stop();
+    await this.#replicas?.pool.close();
     await this.#worker.close();
     await this.#background.settled();
   }
@@ -248,6 +296,18 @@ async function initialProfile(
   // Serving starts at the largest allocation, whatever was profiled last.
   await worker.resize(limits.maxMillicores);
   return profile;
+}
+
+/** The worker becomes the first replica, on the allocation of one. Null where it is the only one. */
+async function openReplicas(
+  source: ModelSource,
+  worker: OpenWorker,
+  options: ServedModelOptions,
+): Promise<Replicas | null> {
+  if (options.replicas === null) return null;
+  const replication = replicationOf(options.replicas.unitMillicores, worker.scaling.scaler.limits);
+  await worker.resize(replication.unitMillicores);
+  return new Replicas({ ...replication, source, worker, workerOptions: options, clock: options.clock });
 }
 
 /** The whole worker, before it is served. */

@@ -7,8 +7,10 @@ describe('the CPU group of a model', () => {
   });
 
   it('has a plain name, told apart by a hash, where the model’s is not', () => {
-    const names = ['a b', 'a_b', 'a/b', 'ä'.repeat(80), 'ö'.repeat(80)].map((model) => groupNameOf('default', model));
+    const models = ['a b', 'a_b', 'a/b', 'ä'.repeat(80), 'ö'.repeat(80), 'm'.repeat(54)];
+    const names = models.map((model) => groupNameOf('default', model));
     expect(new Set(names).size).toBe(names.length);
-    for (const name of names) expect(name).toMatch(/^[\w.-]{1,64}$/);
+    // With room for the number of a replica.
+    for (const name of names) expect(`${name}-r16`).toMatch(/^[\w.-]{1,64}$/);
   });
 });

@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
-import { pricedPlanner } from '../../controlplane/priced-planner.js';
-import { paperPlanner, type Preference } from '../../controlplane/program-planner.js';
-import { staticPlanner } from '../../controlplane/baselines/static.js';
-import { edfPolicy } from '../../dataplane/policy.js';
-import type { AllocationLimits } from '../../domain/plan.js';
+import type { CpuCounters } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
-import type { Policy } from '../../system.js';
+import type { RunModel } from '../../domain/event-record.js';
 import { startGrpcServer, type GrpcServer } from '../oip/grpc/server.js';
 import { startRestServer, type RestServer } from '../oip/rest/server.js';
 import { ReceiveBudget } from '../oip/receive-budget.js';
@@ -16,22 +12,23 @@ import { measureCpuCeiling } from '../scalers/cpu-ceiling.js';
 import { ROUTER_MILLICORES } from '../scalers/scaler-handle.js';
 import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
+import { LiveFeed, type FeedFollower } from '../telemetry/live-feed.js';
 import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
 import { Telemetry } from '../telemetry/metrics.js';
+import { readPageFiles } from '../telemetry/page-files.js';
+import { RecordWriter } from '../telemetry/record-writer.js';
 import { SERVER_VERSION } from './version.js';
 import { Turns } from './background-profiling.js';
 import { Inference } from './inference-service.js';
 import { findModels, type ModelSource } from './model-repository.js';
+import { policyOf, type PolicyChoice } from './policy-choice.js';
+import { replicationOf } from './replicas.js';
 import { RouterCpu } from './router-cpu.js';
 import { assertReadable, ServedModel, type ServedModelOptions } from './served-model.js';
 
 /*
  * A whole server: its models, the three ports, telemetry, and an end that loses nothing.
  */
-
-export type PolicyChoice =
-  | { readonly name: 'sponge' | 'paper'; readonly prefer: Preference }
-  | { readonly name: 'static'; readonly cpuMillicores: number; readonly batchSize: number };
 
 type ModelOptions = Pick<
   ServedModelOptions,
@@ -64,6 +61,8 @@ export interface ServerOptions extends ModelOptions {
   readonly limits: EdgeLimits;
   readonly drainMs: number;
   readonly compat: Compat;
+  /** Where every event goes once all models are up; null for nowhere. */
+  readonly eventLogPath: string | null;
   readonly logger: Logger;
   /** What start-up is at; each message replaces the one before. */
   readonly onProgress: (message: string) => void;
@@ -77,8 +76,11 @@ export interface Server {
   readonly restUrl: string;
   readonly grpcAddress: string;
   readonly metricsUrl: string;
+  readonly dashboardUrl: string;
   /** Why a better scaler than the one in use was not possible. */
   readonly passedOver: readonly string[];
+  /** Tells of everything that happens from now on. */
+  follow(follower: FeedFollower): void;
   /** Refuses new work, lets what is held finish within the drain time, then ends everything. */
   close(): Promise<void>;
 }
@@ -125,6 +127,9 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     part.close(),
   );
   const eventLog = parts.add(new EventLog({ logger, clock }), (part) => part.close());
+  const writer = await openRecordWriter(options, parts);
+  const startedAt = new Date().toISOString();
+  const feed = parts.add(new LiveFeed({ clock, title: options.serverName, startedAt }), (part) => part.close());
   const service = new Inference({
     serverName: options.serverName,
     serverVersion: SERVER_VERSION,
@@ -143,6 +148,8 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       port: options.metricsPort,
       render: () => telemetry.render(),
       contentType: telemetry.contentType,
+      page: await readPageFiles(),
+      feed,
     }),
     (part: MetricsServer) => part.close(),
   );
@@ -162,6 +169,8 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     const { name: model, version } = source;
     const observers: ((event: Event) => void)[] = [];
     let queueDepth = (): number => 0;
+    let readCounters = (): CpuCounters | null => null;
+    const replicas = options.policy.name === 'fa2' ? options.policy : null;
     const served = parts.add(
       await ServedModel.start(source, {
         ...options,
@@ -169,18 +178,22 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
         nowMs,
         groupName: groupNameOf(options.groupName, model),
         maxMillicores: shareOf(options.maxMillicores, sources.length),
-        policyFor: (allocation) => policyOf(options.policy, allocation),
+        policyFor: (served) => policyOf(options.policy, served),
+        replicas,
         quickBudgetMs: QUICK_BUDGET_MS,
         fullBudgetMs: FULL_BUDGET_MS,
         turns,
         // Loading and profiling are on the ledger too.
         onScaling: ({ scaler }) => {
+          readCounters = () => scaler.readCounters();
+          const unit = replicas === null ? null : replicationOf(replicas.unitMillicores, scaler.limits);
           observers.push(
             telemetry.attachModel({
               model,
               version,
               cpuMillicores: scaler.limits.maxMillicores,
-              readCounters: () => scaler.readCounters(),
+              startingMillicores: unit?.unitMillicores ?? 0,
+              readCounters: () => readCounters(),
               queueDepth: () => queueDepth(),
             }),
             eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) }),
@@ -196,12 +209,15 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       (part: ServedModel) => part.close(),
     );
     queueDepth = () => served.system.status().queueDepth;
-    routerCpu.add(served.pool);
+    observers.push(feed.addModel(describeRun(served, options.policy)));
+    readCounters = () => served.scaler.readCounters();
+    routerCpu.add(() => served.pids);
     service.add(served);
     models.push(served);
   }
   warnOfClamping(models, options);
   for (const served of models) served.beginRefining();
+  if (writer !== null) feed.follow(followerOf(writer));
 
   return {
     models,
@@ -209,13 +225,36 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     restUrl: rest.url,
     grpcAddress: `${grpc.address.host}:${grpc.address.port}`,
     metricsUrl: `http://${urlHost(host)}:${metrics.port}/metrics`,
+    dashboardUrl: `http://${urlHost(host)}:${metrics.port}/`,
     passedOver: models[0]?.scaling.passedOver ?? [],
+    follow: (follower) => feed.follow(follower),
     close: async () => {
       service.drain();
       await drained(models, options.drainMs);
       await parts.close();
     },
   };
+}
+
+/** Null where none is asked for. Closed after what feeds it. */
+async function openRecordWriter(
+  { eventLogPath: path, logger }: ServerOptions,
+  parts: Parts,
+): Promise<RecordWriter | null> {
+  if (path === null) return null;
+  const writer = await RecordWriter.open({ path, onTrouble: (line) => logger.warn(line) });
+  return parts.add(writer, (part) => part.close());
+}
+
+/** The log has one header, so it begins when every model is there. */
+function followerOf(writer: RecordWriter): FeedFollower {
+  return { onRun: (header) => writer.begin(header), onChunk: ({ lines }) => writer.write(lines) };
+}
+
+function describeRun({ source, limits, pool, system }: ServedModel, policy: PolicyChoice): RunModel {
+  const { name, version } = source;
+  const cpuMillicores = system.status().grantedMillicores;
+  return { name, version, policy: policy.name, limits, cpuMillicores, maxBatchSize: pool.maxBatchSize };
 }
 
 /** Resolves when every model has answered all it held, or the time is up. */
@@ -237,10 +276,13 @@ export function shareOf(maxMillicores: number | null, modelCount: number): numbe
   return Math.max(100, Math.floor(total / modelCount / 100) * 100);
 }
 
-/** CPU groups have plainer names than models may have; what was changed or cut is told apart by a hash. */
+/**
+ * CPU groups have plainer names than models may have; what was changed or cut is told apart by a hash. Of the 64 characters
+ * that a name may have, four are left for the number of a replica.
+ */
 export function groupNameOf(prefix: string, model: string): string {
   const plain = `${prefix}-${model}`;
-  if (/^[\w.-]{1,64}$/.test(plain)) return plain;
+  if (/^[\w.-]{1,60}$/.test(plain)) return plain;
   const hash = createHash('sha256').update(model).digest('hex').slice(0, 8);
   return `${prefix}-${model.replaceAll(/[^\w.-]/g, '_').slice(0, 24)}-${hash}`;
 }
@@ -250,35 +292,20 @@ function warnOfClamping(
   models: readonly ServedModel[],
   { logger, minMillicores, maxMillicores, policy }: ServerOptions,
 ): void {
-  for (const { source, limits, pool } of models) {
+  for (const { source, limits, pool, scaling } of models) {
+    const mostMillicores = scaling.scaler.limits.maxMillicores;
     const warn = (line: string): void => logger.warn({ model: source.name, version: source.version }, line);
-    const most = `${limits.maxMillicores / 1000} cores, the most there is for this model`;
-    if (maxMillicores !== null && maxMillicores > limits.maxMillicores && models.length === 1) {
+    const most = `${mostMillicores / 1000} cores, the most there is for this model`;
+    if (maxMillicores !== null && maxMillicores > mostMillicores && models.length === 1) {
       warn(`--max-cores ${maxMillicores / 1000}: using ${most}`);
     }
-    if (minMillicores > limits.maxMillicores) warn(`--min-cores ${minMillicores / 1000}: using ${most}`);
-    if (policy.name !== 'static') continue;
-    if (policy.cpuMillicores > limits.maxMillicores) warn(`--cpu ${policy.cpuMillicores / 1000}: using ${most}`);
-    if (policy.batchSize > pool.maxBatchSize) warn(`--batch ${policy.batchSize}: using ${pool.maxBatchSize}`);
-  }
-}
-
-function policyOf(choice: PolicyChoice, limits: AllocationLimits): Policy {
-  switch (choice.name) {
-    case 'static': {
-      const cpuMillicores = Math.min(limits.maxMillicores, Math.max(limits.minMillicores, choice.cpuMillicores));
-      const planner = staticPlanner(cpuMillicores, choice.batchSize);
-      return { name: 'static', dispatch: edfPolicy, planner, isAllocationFixed: true };
+    if (minMillicores > mostMillicores) warn(`--min-cores ${minMillicores / 1000}: using ${most}`);
+    if (policy.name === 'fa2' && policy.unitMillicores !== null && policy.unitMillicores !== limits.maxMillicores) {
+      warn(`--unit-cores ${policy.unitMillicores / 1000}: using ${limits.maxMillicores / 1000}, which can be granted`);
     }
-    case 'paper':
-      return { name: 'paper', dispatch: edfPolicy, planner: paperPlanner(choice.prefer), isAllocationFixed: false };
-    case 'sponge':
-      return {
-        name: 'sponge',
-        dispatch: edfPolicy,
-        planner: pricedPlanner({ prefer: choice.prefer }),
-        isAllocationFixed: false,
-      };
+    if (policy.name !== 'static') continue;
+    if (policy.cpuMillicores > mostMillicores) warn(`--cpu ${policy.cpuMillicores / 1000}: using ${most}`);
+    if (policy.batchSize > pool.maxBatchSize) warn(`--batch ${policy.batchSize}: using ${pool.maxBatchSize}`);
   }
 }
 

@@ -92,14 +92,18 @@ export function createMetricSet(registry: Registry) {
       'Measured over predicted (median) latency of completed batches; 1 is a perfect prediction.',
       RATIO_BUCKETS,
     ),
-    workerLosses: counter('sponge_worker_losses_total', 'Times the worker process died, hung or was replaced.'),
+    workerLosses: counter(
+      'sponge_worker_losses_total',
+      'Times the worker process died, hung or was replaced; with several, times the last of them did.',
+    ),
 
     // Plan and allocation
     plans: counter('sponge_plans_total', 'Planning decisions, by what asked for them.', 'trigger'),
     planMillicores: gauge('sponge_plan_millicores', 'CPU that the plan in force wants.'),
     planBatchSize: gauge('sponge_plan_batch_size', 'Batch size of the plan in force.'),
     planInfeasible: gauge('sponge_plan_infeasible', '1 while not everything queued can be saved, 0 otherwise.'),
-    allocation: gauge('sponge_allocation_millicores', 'CPU granted to the worker, as read back.'),
+    allocation: gauge('sponge_allocation_millicores', 'CPU granted to each worker, as read back.'),
+    instances: gauge('sponge_instances', 'Worker instances that can run batches now.'),
     resizes: counter(
       'sponge_resizes_total',
       'Resizes by result: written, unchanged (in force already, nothing written), refused.',
@@ -108,9 +112,9 @@ export function createMetricSet(registry: Registry) {
     resizeSeconds: histogram('sponge_resize_seconds', 'Decision to read-back of written resizes.', RESIZE_BUCKETS_S),
     allocatedCpuSeconds: counter(
       'sponge_allocated_cpu_seconds_total',
-      'Core-seconds: the integral of the larger of granted and used CPU, over windows of 100 ms, idle floor included.',
+      'Core-seconds: the integral of the larger of granted and used CPU, over windows of 100 ms, all instances with their cold starts and the idle floor included.',
     ),
-    cpuSeconds: counter('sponge_cpu_seconds_total', "CPU used by the worker's resized group, by the kernel's count."),
+    cpuSeconds: counter('sponge_cpu_seconds_total', "CPU used by the workers' resized groups, by the kernel's count."),
     cpuPeriods: counter('sponge_cpu_periods_total', 'Quota periods in which the group wanted to run.'),
     cpuThrottledPeriods: counter(
       'sponge_cpu_throttled_periods_total',

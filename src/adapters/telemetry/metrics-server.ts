@@ -1,11 +1,14 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { LiveFeed } from './live-feed.js';
+import type { PageFiles } from './page-files.js';
 
 /*
- * The metrics port: `GET /metrics` for Prometheus, and a page that says so. Plain `node:http`, so that it answers whatever
- * the serving ports are busy with; a scrape takes a few milliseconds.
+ * The metrics port: `GET /metrics` for Prometheus, the dashboard at `/`, and its live feed at `/events` (server-sent
+ * events). Plain `node:http`, so that it answers whatever the serving ports are busy with; a scrape takes a few milliseconds.
  *
- * A stranger can hold little of it: headers of 8 KiB, 64 connections, seconds to send a request. Bodies are not read.
+ * A stranger can hold little of it: headers of 8 KiB, 64 connections, seconds to send a request, and of the feed what
+ * `live-feed.ts` says. Bodies are not read, and a path is only ever looked up in a table.
  */
 
 const MAX_HEADER_BYTES = 8 * 1024;
@@ -15,15 +18,30 @@ const REQUEST_TIMEOUT_MS = 5_000;
 /** Longer than the usual scrape interval of 15 s, so that a scraper keeps its connection. */
 const KEEP_ALIVE_MS = 20_000;
 
-const PAGE = `<!doctype html>
+/** A peer that is gone without a word is noticed by the kernel: between events nobody would. */
+const PROBE_MS = 15_000;
+
+/** What there is without the dashboard's files. */
+const BARE_PAGE = `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Sponge</title></head>
 <body>
 <p>Sponge inference server.</p>
 <p><a href="/metrics">Metrics</a> in the Prometheus text format.</p>
+<p>The dashboard is not built here: run <code>npm run build</code> and start the server from the built package.</p>
 </body>
 </html>
 `;
+
+const HTML = 'text/html; charset=utf-8';
+const TEXT = 'text/plain; charset=utf-8';
+
+/** Scripts and data from here alone; the chart library sets styles on elements. */
+const PAGE_HEADERS = {
+  'Cache-Control': 'no-cache',
+  'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+  'X-Content-Type-Options': 'nosniff',
+};
 
 export interface MetricsServerOptions {
   readonly host: string;
@@ -32,6 +50,9 @@ export interface MetricsServerOptions {
   /** The exposition; a failure becomes a 500 without its text. */
   render(): Promise<string>;
   readonly contentType: string;
+  /** Null where they were not built. */
+  readonly page: PageFiles | null;
+  readonly feed: LiveFeed;
 }
 
 export interface MetricsServer {
@@ -76,25 +97,51 @@ async function answer(
   request: http.IncomingMessage,
   response: http.ServerResponse,
 ): Promise<void> {
-  const path = (request.url ?? '').split('?', 1)[0];
-  if (path !== '/' && path !== '/metrics') {
-    send(response, 404, 'text/plain; charset=utf-8', 'not found: here are / and /metrics\n');
+  const path = (request.url ?? '').split('?', 1)[0]!;
+  const file = options.page?.get(path);
+  if (file === undefined && path !== '/' && path !== '/metrics' && path !== '/events') {
+    send(response, 404, TEXT, 'not found: here are /, /metrics and /events\n');
   } else if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
-    send(response, 405, 'text/plain; charset=utf-8', 'only GET and HEAD here\n');
-  } else if (path === '/') {
-    send(response, 200, 'text/html; charset=utf-8', PAGE);
-  } else {
+    send(response, 405, TEXT, 'only GET and HEAD here\n');
+  } else if (path === '/events') {
+    answerWithFeed(options.feed, request, response);
+  } else if (path === '/metrics') {
     try {
       send(response, 200, options.contentType, await options.render());
     } catch {
-      send(response, 500, 'text/plain; charset=utf-8', 'the metrics could not be rendered\n');
+      send(response, 500, TEXT, 'the metrics could not be rendered\n');
+    }
+  } else {
+    for (const [name, value] of Object.entries(PAGE_HEADERS)) response.setHeader(name, value);
+    if (file === undefined) send(response, 200, HTML, BARE_PAGE);
+    else {
+      response.setHeader('ETag', file.etag);
+      if (request.headers['if-none-match'] === file.etag) response.writeHead(304).end();
+      else send(response, 200, file.contentType, file.body);
     }
   }
 }
 
+function answerWithFeed(feed: LiveFeed, request: http.IncomingMessage, response: http.ServerResponse): void {
+  if (feed.isFull) {
+    send(response, 503, TEXT, 'as many watch these events as may; close a dashboard or a sponge watch and try again\n');
+    return;
+  }
+  response.writeHead(200, {
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-cache',
+    'X-Content-Type-Options': 'nosniff',
+  });
+  if (request.method === 'HEAD') response.end();
+  else {
+    request.socket.setKeepAlive(true, PROBE_MS);
+    feed.subscribe(response);
+  }
+}
+
 /** Node leaves the body out by itself where the request was a HEAD. */
-function send(response: http.ServerResponse, status: number, contentType: string, body: string): void {
+function send(response: http.ServerResponse, status: number, contentType: string, body: string | Buffer): void {
   response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) });
   response.end(body);
 }

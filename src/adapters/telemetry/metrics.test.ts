@@ -13,8 +13,9 @@ import { VirtualClock } from '../../clock/virtual-clock.js';
 import type { CpuCounters } from '../../controlplane/scaler.js';
 import { REASONS, type Outcome } from '../../domain/outcome.js';
 import { Telemetry } from './metrics.js';
+import type { ModelSource } from './model-meter.js';
 
-function setUp() {
+function setUp(allocation: Pick<ModelSource, 'cpuMillicores' | 'startingMillicores'> = { cpuMillicores: 1000 }) {
   const clock = new VirtualClock();
   const telemetry = new Telemetry({ clock, readRouterCpuSeconds: () => 12.5, readUnixMs: () => 1_700_000_000_000.9 });
   const worker = { usedSeconds: 0, queueDepth: 0, hasCounters: true };
@@ -25,7 +26,7 @@ function setUp() {
   const observe = telemetry.attachModel({
     model: 'ocr',
     version: '1',
-    cpuMillicores: 1000,
+    ...allocation,
     readCounters,
     queueDepth: () => worker.queueDepth,
   });
@@ -175,6 +176,47 @@ describe('Telemetry', () => {
     expect(samples.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(2000);
     expect(samples.get(`sponge_resizes_total{${MODEL},result="written"}`)).toBe(1);
     expect(samples.get(`sponge_resize_seconds_sum{${MODEL}}`)).toBeCloseTo(0.0003, 9);
+  });
+
+  it('charges an instance from the request for it, cold start included, until it has ended', async () => {
+    const { clock, telemetry, observe } = setUp({ cpuMillicores: 250, startingMillicores: 250 });
+    const instances = async (): Promise<number | undefined> =>
+      (await scrape(telemetry)).get(`sponge_instances{${MODEL}}`);
+    const changed = (atMs: number, count: number): void =>
+      observe({ kind: 'instances-changed', atMs, instances: count });
+    expect(await instances()).toBe(1);
+
+    clock.advanceTo(1000); // 1 s × 1 × 0.25
+    observe({ kind: 'instances-requested', atMs: 1000, fromInstances: 1, toInstances: 3 });
+    clock.advanceTo(3000); // 2 s × 3 × 0.25, two of them starting
+    changed(3000, 2);
+    clock.advanceTo(3500); // 0.5 s × 3 × 0.25
+    changed(3500, 3);
+    expect(await instances()).toBe(3);
+    clock.advanceTo(5500); // 2 s × 3 × 0.25; then one dies, and is started anew for 1 s × 3 × 0.25
+    changed(5500, 2);
+    expect(await instances()).toBe(2);
+    clock.advanceTo(6500);
+    changed(6500, 3);
+    observe({ kind: 'instances-requested', atMs: 6500, fromInstances: 3, toInstances: 1 });
+    changed(6500, 2); // one was idle and is gone at once …
+    clock.advanceTo(6900); // … one ends its batch first: 0.4 s × 2 × 0.25
+    changed(6900, 1);
+    clock.advanceTo(8900); // 2 s × 1 × 0.25
+    const coreSeconds = 0.25 * (1 + 2 * 3 + 0.5 * 3 + 2 * 3 + 1 * 3 + 0.4 * 2 + 2 * 1);
+    const samples = await scrape(telemetry);
+    expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(coreSeconds, 9);
+    expect(samples.get(`sponge_instances{${MODEL}}`)).toBe(1);
+  });
+
+  it('shows no instance while all are lost', async () => {
+    const { telemetry, observe } = setUp();
+    const instances = async (): Promise<number | undefined> =>
+      (await scrape(telemetry)).get(`sponge_instances{${MODEL}}`);
+    observe({ kind: 'worker-lost', atMs: 4, message: 'exit code 1', restartEstimateMs: 500 });
+    expect(await instances()).toBe(0);
+    observe({ kind: 'worker-ready', atMs: 5 });
+    expect(await instances()).toBe(1);
   });
 
   it('shows the plan in force, refused and needless resizes, and lost workers', async () => {

@@ -21,7 +21,9 @@ export interface ModelSource {
   readonly version: string;
   /** Allocation in force when it is attached, millicores. */
   readonly cpuMillicores: number;
-  /** The kernel's counters of the worker's resized group; null where there are none. */
+  /** Of each further instance while it starts; by default there is none. */
+  readonly startingMillicores?: number;
+  /** The kernel's counters of the resized groups of all instances; null where there are none. */
   readCounters(): CpuCounters | null;
   queueDepth(): number;
 }
@@ -90,6 +92,7 @@ function resolveChildren(metrics: MetricSet, model: string, version: string) {
     planBatchSize: metrics.planBatchSize.labels({ model, version }),
     planInfeasible: metrics.planInfeasible.labels({ model, version }),
     allocation: metrics.allocation.labels({ model, version }),
+    instances: metrics.instances.labels({ model, version }),
     resizes: forEach(['written', 'unchanged', 'refused'], (result) => count(metrics.resizes, { result })),
     resizeSeconds: spread(metrics.resizeSeconds, {}),
   };
@@ -108,7 +111,12 @@ export class ModelMeter {
     this.statistics = new InferenceStatistics(readUnixMs);
     this.series = resolveChildren(metrics, source.model, source.version);
     this.series.allocation.set(source.cpuMillicores);
-    this.coreSeconds = new CoreSeconds(nowMs, source.cpuMillicores);
+    this.series.instances.set(1);
+    this.coreSeconds = new CoreSeconds(nowMs, source.cpuMillicores, {
+      existing: 1,
+      ready: 1,
+      startingMillicores: source.startingMillicores ?? 0,
+    });
     this.closeWindow(nowMs);
   }
 
@@ -151,12 +159,17 @@ export class ModelMeter {
         return;
       case 'worker-lost':
         series.workerLosses.inc();
+        series.instances.set(0);
+        return;
+      case 'worker-ready':
+        series.instances.set(1);
+        return;
+      case 'instances-changed':
+        series.instances.set(event.instances);
         return;
       case 'request-admitted':
       case 'resize-requested':
-      case 'worker-ready':
       case 'instances-requested':
-      case 'instances-changed':
         return;
     }
   }

@@ -51,6 +51,8 @@ export interface ProcessPool extends WorkerPool {
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming>;
   /** Frees the synthetic inputs that the worker keeps between runs. */
   releaseSynthetic(): void;
+  /** Gives up on the process, whatever it runs; a new one is started. */
+  replace(message: string): void;
   /** Ends the process; resolves when it is gone. A running batch ends as `worker-lost`; no event follows. */
   close(): Promise<void>;
 }

@@ -2,15 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { arrivals, plannerView } from '../../../test/fixtures/planner-views.js';
 import type { FeasiblePlan } from '../../domain/plan.js';
 import type { PlannerView } from '../planner.js';
-import { fa2PublishedPlanner } from './fa2-published.js';
+import { fa2PublishedPlanner, type Fa2PublishedConfig } from './fa2-published.js';
 
 /** A controller, one second at a time; at one core a batch of b takes 40 + 60·b ms. */
 class Loop {
   readonly #controller;
   #second = 0;
 
-  constructor(sloMs = 1000, maxInstances?: number) {
-    this.#controller = fa2PublishedPlanner({ sloMs, ...(maxInstances === undefined ? {} : { maxInstances }) });
+  constructor(sloMs = 1000, config: Partial<Fa2PublishedConfig> = {}) {
+    this.#controller = fa2PublishedPlanner({ sloMs, ...config });
   }
 
   /** `count` requests, and the plan at the end of that second. */
@@ -68,9 +68,18 @@ describe('FA2 as published, for one model', () => {
     expect(plan.boundBy).toMatch(/30\/s within 90 ms, more than one core can do/);
   });
 
+  it('has instances of another unit where it is told one', () => {
+    // Half a core takes twice as long. 20/s: b = 1 needs 20·200/1000 = 4, b = 2 3.2, b = 3 20·440/3000 = 2.93.
+    const half = { minMillicores: 500, maxMillicores: 500, stepMillicores: 500 };
+    const loop = new Loop(1000, { unitMillicores: 500 });
+    expect(loop.next(20, 0, { limits: half })).toMatchObject({ instances: 3, cpuMillicores: 500, batchSize: 3 });
+    const tooSlow = new Loop(190, { unitMillicores: 500 }).next(20, 0, { limits: half });
+    expect(tooSlow.boundBy).toMatch(/20\/s within 190 ms, more than 0.5 cores can do/);
+  });
+
   it('stops at the largest number of instances', () => {
     // And takes the batch that falls behind least: 8 in 520 ms.
-    expect(new Loop(1000, 4).next(200)).toMatchObject({ instances: 4, batchSize: 8 });
+    expect(new Loop(1000, { maxInstances: 4 }).next(200)).toMatchObject({ instances: 4, batchSize: 8 });
     expect(new Loop().next(2000).instances).toBe(16);
   });
 

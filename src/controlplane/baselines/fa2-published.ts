@@ -1,13 +1,13 @@
 /*
  * Horizontal scaling as FA2 has it for one model (RTAS 2022; as its authors state it again in Themis, arXiv 2407.14843, and
- * as `horizontal_2d` and `adapt_ho` in github.com/mehransi/Themis compute it): instances of one core, the fewest with which
+ * as `horizontal_2d` and `adapt_ho` in github.com/mehransi/Themis compute it): instances of one unit, a core, the fewest with which
  * batches form and run within the budget and the rate is kept up with (`replicas.ts`). The rate is the busiest of the last
  * five seconds. More instances at once, fewer after ten seconds in which they were too many.
  *
  * What it is not: FA2 itself divides one SLO among the models of a pipeline. With one model that part is empty, and so is
  * the penalty it puts on large batches. Its budget is the SLO; here the largest network delay of the last five seconds is
  * taken off, or it could not meet a deadline that starts on the phone. Latencies are the planned ones, p99, where it fits
- * α·b² + β·b + γ at a fixed allocation. Where one core cannot meet the budget at all, it says nothing; then batches of one,
+ * α·b² + β·b + γ at a fixed allocation. Where one unit cannot meet the budget at all, it says nothing; then batches of one,
  * on as many instances as keep up.
  */
 import type { PlannerView } from '../planner.js';
@@ -27,13 +27,22 @@ export interface HorizontalConfig {
   readonly maxInstances?: number;
 }
 
-export function fa2PublishedPlanner({ sloMs, maxInstances = FA2_MAX_INSTANCES }: HorizontalConfig): ObservingPlanner {
+export interface Fa2PublishedConfig extends HorizontalConfig {
+  /** Allocation of each instance; one core by default. */
+  readonly unitMillicores?: number;
+}
+
+export function fa2PublishedPlanner({
+  sloMs,
+  maxInstances = FA2_MAX_INSTANCES,
+  unitMillicores = CORE_MILLICORES,
+}: Fa2PublishedConfig): ObservingPlanner {
   const load = new RecentLoad();
   let scaleDown: DelayedScaleDown | null = null;
 
   const planner = timedPlanner('fa2-published', TICK_MS, (view) => {
     scaleDown ??= new DelayedScaleDown(SCALE_DOWN_DELAY_MS, view.current.instances);
-    const cpuMillicores = grantable(CORE_MILLICORES, view.limits);
+    const cpuMillicores = grantable(unitMillicores, view.limits);
     const demand = demandOf(view, load, sloMs);
     const wanted = fewestReplicas(demand, cpuMillicores);
     const needed = wanted?.instances ?? neededInstances(demand, cpuMillicores, 1);
@@ -45,7 +54,7 @@ export function fa2PublishedPlanner({ sloMs, maxInstances = FA2_MAX_INSTANCES }:
         cpuMillicores,
         // Spare instances do with smaller batches than the fewest would; too few take the batches that get most done.
         batchSize: leastBatchSize(demand, cpuMillicores, instances) ?? fastestBatchSize(demand, cpuMillicores),
-        boundBy: describe(demand, wanted !== null),
+        boundBy: describe(demand, wanted === null ? unitMillicores : null),
       },
       hopeless: [],
     };
@@ -67,7 +76,10 @@ export function demandOf(
   };
 }
 
-function describe({ arrivalRatePerSec, budgetMs }: ReplicaDemand, isInBudget: boolean): string {
+/** @param tooSmallMillicores the unit, where it cannot meet the budget at all; null where it can */
+function describe({ arrivalRatePerSec, budgetMs }: ReplicaDemand, tooSmallMillicores: number | null): string {
   const load = `${arrivalRatePerSec}/s within ${budgetMs.toFixed(0)} ms`;
-  return isInBudget ? load : `${load}, more than one core can do`;
+  if (tooSmallMillicores === null) return load;
+  const unit = tooSmallMillicores === CORE_MILLICORES ? 'one core' : `${tooSmallMillicores / 1000} cores`;
+  return `${load}, more than ${unit} can do`;
 }

@@ -1,0 +1,245 @@
+import type { Writable } from 'node:stream';
+import type { Clock, Timer } from '../../clock/clock.js';
+import type { Event } from '../../domain/event.js';
+import { recordOf, type ModelRecord, type RunHeader, type RunModel } from '../../domain/event-record.js';
+import { messageOf, RecordChunk, RecordRing, type RingLimits } from './record-ring.js';
+
+/*
+ * The event stream of all models, as it goes to whoever looks: subscribers of `GET /events` (server-sent events), and
+ * followers in this process (the event log, `serve --watch`).
+ *
+ * Events are copied when they happen, without their tensors, and handed on in chunks. While nobody looks that is all there
+ * is to do: JSON is made for the first reader of a chunk, once for all of them.
+ *
+ * Nobody slow can make it grow: a subscriber is a place in the ring, written to only while its socket takes more. One that
+ * falls behind the ring's end is disconnected; its browser comes back by itself and is given the last minute.
+ */
+
+/** Ten times a second: what a person sees as live, and few enough writes. */
+const FLUSH_MS = 100;
+/** Bounds the work of one turn of the event loop: about 0.5 ms of JSON. */
+const MAX_CHUNK_RECORDS = 500;
+/** Subscribers hear at least this often what time it is. */
+const HEARTBEAT_MS = 1000;
+const MAX_SUBSCRIBERS = 8;
+/** A browser tries again this long after its connection broke. */
+const RECONNECT_MS = 1000;
+
+export interface LiveFeedOptions {
+  /** Its instants are those of the events. */
+  readonly clock: Clock;
+  /** Of the run, for people. */
+  readonly title: string;
+  /** Wall time now, ISO 8601. */
+  readonly startedAt: string;
+  readonly limits?: RingLimits;
+}
+
+/** Someone in this process, told synchronously. */
+export interface FeedFollower {
+  /** Before anything else, and again when a model was added. */
+  onRun(header: RunHeader): void;
+  onChunk(chunk: RecordChunk): void;
+}
+
+export class LiveFeed {
+  readonly #clock: Clock;
+  readonly #head: Omit<RunHeader, 'models'>;
+  readonly #ring: RecordRing;
+  readonly #models: RunModel[] = [];
+  /** Of each model, now. Replaced, never changed: chunks keep it. */
+  #granted: readonly number[] = [];
+  #grantedBeforePending: readonly number[] = [];
+  #pending: ModelRecord[] = [];
+  readonly #followers: FeedFollower[] = [];
+  readonly #subscribers = new Set<Subscriber>();
+  #flushTimer: Timer | null = null;
+  #heartbeatTimer: Timer | null = null;
+  #lastSentAtMs = -Infinity;
+
+  constructor({ clock, title, startedAt, limits }: LiveFeedOptions) {
+    this.#clock = clock;
+    this.#head = {
+      kind: 'run',
+      schemaVersion: 1,
+      source: 'live',
+      title,
+      startedAtMs: Math.round(clock.nowMs() * 1000) / 1000,
+      startedAt,
+    };
+    this.#ring = new RecordRing(limits);
+  }
+
+  get isFull(): boolean {
+    return this.#subscribers.size >= MAX_SUBSCRIBERS;
+  }
+
+  /** Begins to tell of a model; everyone is given a new header. Returns what its system calls with every event. */
+  addModel(model: RunModel): (event: Event) => void {
+    this.flush();
+    const index = this.#models.push(model) - 1;
+    this.#granted = [...this.#granted, model.cpuMillicores];
+    for (const follower of this.#followers) follower.onRun(this.#header(this.#granted));
+    for (const subscriber of this.#subscribers) subscriber.restart();
+    return (event) => this.#add({ model: index, ...recordOf(event) });
+  }
+
+  /** From now on, without history. */
+  follow(follower: FeedFollower): void {
+    this.flush();
+    follower.onRun(this.#header(this.#granted));
+    this.#followers.push(follower);
+  }
+
+  /** Sends the header, the last minute, and everything from now on, until the stream is closed. Ask `isFull` before. */
+  subscribe(stream: Writable): void {
+    this.flush();
+    const subscriber = new Subscriber(stream, this.#clock, {
+      ring: this.#ring,
+      header: (start) => this.#header(this.#ring.at(start)?.grantedBefore ?? this.#granted),
+    });
+    this.#subscribers.add(subscriber);
+    stream.once('close', () => {
+      subscriber.leave();
+      this.#subscribers.delete(subscriber);
+    });
+    stream.write(`retry: ${RECONNECT_MS}\n`);
+    subscriber.restart();
+    this.#armHeartbeat();
+  }
+
+  /** Hands on what has not been yet. */
+  flush(): void {
+    this.#flushTimer?.cancel();
+    this.#flushTimer = null;
+    if (this.#pending.length === 0) return;
+    const chunk = new RecordChunk(this.#clock.nowMs(), this.#pending, this.#grantedBeforePending);
+    this.#pending = [];
+    this.#lastSentAtMs = chunk.atMs;
+    this.#ring.append(chunk);
+    // Followers first: for subscribers the chunk becomes bytes.
+    for (const follower of this.#followers) follower.onChunk(chunk);
+    for (const subscriber of this.#subscribers) subscriber.proceed();
+  }
+
+  /** Hands on the rest and ends every subscription. */
+  close(): void {
+    this.flush();
+    this.#heartbeatTimer?.cancel();
+    this.#heartbeatTimer = null;
+    for (const { stream } of this.#subscribers) stream.end();
+  }
+
+  #add(record: ModelRecord): void {
+    if (this.#pending.length === 0) this.#grantedBeforePending = this.#granted;
+    this.#pending.push(record);
+    if (record.kind === 'resized') this.#granted = this.#granted.with(record.model, record.cpuMillicores);
+    if (this.#pending.length >= MAX_CHUNK_RECORDS) this.flush();
+    else this.#flushTimer ??= this.#clock.schedule(this.#clock.nowMs() + FLUSH_MS, () => this.flush());
+  }
+
+  /** @param granted before the first record that follows, of the models there were then */
+  #header(granted: readonly number[]): RunHeader {
+    const models = this.#models.map((model, index) => ({
+      ...model,
+      cpuMillicores: granted[index] ?? model.cpuMillicores,
+    }));
+    return { ...this.#head, models };
+  }
+
+  #armHeartbeat(): void {
+    if (this.#heartbeatTimer !== null || this.#subscribers.size === 0) return;
+    const dueAtMs = Math.max(this.#lastSentAtMs + HEARTBEAT_MS, this.#clock.nowMs() + FLUSH_MS);
+    this.#heartbeatTimer = this.#clock.schedule(dueAtMs, () => {
+      this.#heartbeatTimer = null;
+      const nowMs = this.#clock.nowMs();
+      if (this.#pending.length > 0) this.flush();
+      else if (this.#lastSentAtMs + HEARTBEAT_MS <= nowMs) {
+        const message = messageOf(nowMs, []);
+        for (const subscriber of this.#subscribers) subscriber.beat(message);
+        this.#lastSentAtMs = nowMs;
+      }
+      this.#armHeartbeat();
+    });
+  }
+}
+
+interface Source {
+  readonly ring: RecordRing;
+  /** As of the first chunk that follows. */
+  header(start: number): RunHeader;
+}
+
+/** A place in the ring, and the socket that what comes next goes to. */
+class Subscriber {
+  readonly stream: Writable;
+  readonly #clock: Clock;
+  readonly #source: Source;
+  #next = 0;
+  #isHeaderDue = false;
+  /** Until the socket takes more, or for the next turn of the event loop. */
+  #isWaiting = false;
+  #turn: Timer | null = null;
+
+  constructor(stream: Writable, clock: Clock, source: Source) {
+    this.stream = stream;
+    this.#clock = clock;
+    this.#source = source;
+  }
+
+  /** From the header on. */
+  restart(): void {
+    this.#isHeaderDue = true;
+    this.proceed();
+  }
+
+  /** Writes what is there, unless the socket is still busy with what came before. */
+  proceed(): void {
+    const { ring } = this.#source;
+    if (!this.#isHeaderDue && this.#next < ring.oldest) {
+      this.stream.destroy();
+      return;
+    }
+    if (this.#isWaiting || this.stream.destroyed || this.stream.writableEnded) return;
+    if (this.#isHeaderDue) this.#begin();
+    else {
+      const chunk = ring.at(this.#next);
+      if (chunk === undefined) return;
+      this.#next += 1;
+      this.#write(chunk.message);
+    }
+  }
+
+  /** Only to one that has everything: the others hear the time with what they are still to get. */
+  beat(message: Buffer): void {
+    if (!this.#isWaiting && this.#next === this.#source.ring.end) this.#write(message);
+  }
+
+  leave(): void {
+    this.#turn?.cancel();
+    this.#turn = null;
+  }
+
+  #begin(): void {
+    this.#isHeaderDue = false;
+    this.#next = this.#source.ring.startOfHistory(this.#clock.nowMs());
+    this.#write(`event: run\ndata: ${JSON.stringify(this.#source.header(this.#next))}\n\n`);
+  }
+
+  /** A chunk a turn: history is long, and requests are waiting too. */
+  #write(text: string | Buffer): void {
+    const takesMore = this.stream.write(text);
+    if (takesMore && this.#next === this.#source.ring.end && !this.#isHeaderDue) return;
+    this.#isWaiting = true;
+    if (takesMore) this.#proceedNextTurn();
+    else this.stream.once('drain', () => this.#proceedNextTurn());
+  }
+
+  /** Not at once: a socket that takes everything drains before anything else has its turn. */
+  #proceedNextTurn(): void {
+    this.#turn = this.#clock.schedule(this.#clock.nowMs(), () => {
+      this.#isWaiting = false;
+      this.proceed();
+    });
+  }
+}

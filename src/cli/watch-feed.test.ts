@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { EventStreamParser, feedUrl, type ServerSentEvent } from './watch-feed.js';
+
+const STREAM =
+  'retry: 1000\nevent: run\ndata: {"a":1}\n\n: a comment\n\ndata: first\ndata: second\n\ndata:no space\r\n\r\nevent: x\n\n';
+const EVENTS: readonly ServerSentEvent[] = [
+  { event: 'run', data: '{"a":1}' },
+  { event: 'message', data: 'first\nsecond' },
+  { event: 'message', data: 'no space' },
+];
+
+describe('an event stream', () => {
+  it('says the same in whatever pieces it comes', () => {
+    for (let size = 1; size <= STREAM.length; size++) {
+      const parser = new EventStreamParser();
+      const events: ServerSentEvent[] = [];
+      for (let start = 0; start < STREAM.length; start += size) {
+        // A carriage return may be the end of a piece.
+        events.push(...parser.push(STREAM.slice(start, start + size)));
+      }
+      expect(events, `pieces of ${size}`).toEqual(EVENTS);
+    }
+  });
+
+  it('is given up when a line has no end', () => {
+    const parser = new EventStreamParser();
+    const piece = 'x'.repeat(1024 * 1024);
+    expect(() => {
+      for (let count = 0; count < 10; count++) parser.push(piece);
+    }).toThrow('a message of the feed has no end');
+  });
+});
+
+describe("a server's address", () => {
+  it.each([
+    ['127.0.0.1:8002', 'http://127.0.0.1:8002/events'],
+    ['localhost:8002/', 'http://localhost:8002/events'],
+    ['http://10.0.0.7:8002/metrics', 'http://10.0.0.7:8002/events'],
+    ['https://sponge.example', 'https://sponge.example/events'],
+    ['[::1]:8002', 'http://[::1]:8002/events'],
+  ])('may be %s', (text, url) => {
+    expect(feedUrl(text).href).toBe(url);
+  });
+
+  it('is refused in one line where it is none', () => {
+    expect(() => feedUrl('not an address')).toThrow("give that of the server's metrics port");
+  });
+});

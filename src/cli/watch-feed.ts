@@ -1,0 +1,102 @@
+import { parseFeedMessage, parseRunHeader, type FeedMessage } from '../domain/event-log.js';
+import type { RunHeader } from '../domain/event-record.js';
+import { UserError } from './options.js';
+
+/* The live feed of a server, `GET /events`, as a client reads it. */
+
+export type FeedItem =
+  { readonly kind: 'run'; readonly header: RunHeader } | { readonly kind: 'message'; readonly message: FeedMessage };
+
+/** A server says something every second or two. */
+const MAX_SILENCE_MS = 5000;
+/** A message of the feed is at most some 100 KiB; whatever sends more without end is no feed. */
+const MAX_MESSAGE_CHARS = 8 * 1024 * 1024;
+
+/** `host:8002`, `http://host:8002/`, and any page of that port. @throws UserError */
+export function feedUrl(text: string): URL {
+  const base = /^https?:\/\//.test(text) ? text : `http://${text}`;
+  if (!URL.canParse(base)) {
+    throw new UserError(`${text} is no address; give that of the server's metrics port, such as http://127.0.0.1:8002`);
+  }
+  return new URL('/events', base);
+}
+
+/** Ends when the server ends it. @throws Error, one line, where there is no feed, or something else */
+export async function* readFeed(url: URL, signal: AbortSignal): AsyncGenerator<FeedItem> {
+  const silence = new AbortController();
+  const silenceTimer = setTimeout(
+    () => silence.abort(new Error(`nothing heard for ${MAX_SILENCE_MS / 1000} s`)),
+    MAX_SILENCE_MS,
+  );
+  try {
+    for await (const item of itemsOf(await open(url, AbortSignal.any([signal, silence.signal])), url)) {
+      silenceTimer.refresh();
+      yield item;
+    }
+  } finally {
+    clearTimeout(silenceTimer);
+  }
+}
+
+async function open(url: URL, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const response = await fetch(url, { headers: { accept: 'text/event-stream' }, signal }).catch((error: unknown) => {
+    const { cause, message } = error as Error;
+    throw new Error(`nothing answers at ${url.origin}: ${cause instanceof Error ? cause.message : message}`);
+  });
+  const isFeed = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
+  if (!response.ok || !isFeed || response.body === null) {
+    await response.body?.cancel();
+    if (response.status === 503) throw new Error(`${url.origin} has as many watchers as it takes; close one of them`);
+    throw new Error(`${url.origin} has no live feed (HTTP ${response.status}); give the server's metrics port`);
+  }
+  return response.body;
+}
+
+async function* itemsOf(body: ReadableStream<Uint8Array>, url: URL): AsyncGenerator<FeedItem> {
+  const parser = new EventStreamParser();
+  let header: RunHeader | null = null;
+  for await (const text of body.pipeThrough(new TextDecoderStream())) {
+    for (const { event, data } of parser.push(text)) {
+      if (event === 'run') {
+        header = parseRunHeader(data, `the first message of ${url.href}`);
+        yield { kind: 'run', header };
+      } else if (header !== null) yield { kind: 'message', message: parseFeedMessage(data, header) };
+    }
+  }
+}
+
+export interface ServerSentEvent {
+  /** `message` where it has no name. */
+  readonly event: string;
+  readonly data: string;
+}
+
+/** Takes the text of an event stream in whatever pieces it comes; fields other than `event` and `data` are left out. */
+export class EventStreamParser {
+  #rest = '';
+  #event = 'message';
+  #data: string[] = [];
+
+  /** @throws Error when a line does not end */
+  push(text: string): readonly ServerSentEvent[] {
+    const lines = (this.#rest + text).split(/\r\n|\n/);
+    this.#rest = lines.pop()!;
+    if (this.#rest.length > MAX_MESSAGE_CHARS) throw new Error('a message of the feed has no end');
+    const events: ServerSentEvent[] = [];
+    for (const line of lines) {
+      if (line !== '') this.#take(line);
+      else {
+        if (this.#data.length > 0) events.push({ event: this.#event, data: this.#data.join('\n') });
+        this.#event = 'message';
+        this.#data = [];
+      }
+    }
+    return events;
+  }
+
+  #take(line: string): void {
+    const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line)!;
+    if (name === 'event') this.#event = value!;
+    else if (name === 'data') this.#data.push(value!);
+  }
+}

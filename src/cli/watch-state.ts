@@ -1,0 +1,289 @@
+import type { FeedMessage } from '../domain/event-log.js';
+import type { ModelRecord, RunHeader, RunModel } from '../domain/event-record.js';
+import type { OutcomeName } from '../domain/outcome.js';
+
+/*
+ * What `sponge watch` knows of a run: the records of the last minute, folded into one bin a second for each model. Pure; of
+ * bounded size whatever is sent.
+ *
+ * Quantities that are held (allocation, plan) are averaged over the time they were held, depths are the second's highest,
+ * everything else is counted in the second in which it happened.
+ */
+
+export const WINDOW_SECONDS = 60;
+
+const SECOND_MS = 1000;
+/** More than a server queues by default; beyond it the depth is a lower bound. */
+const MAX_QUEUED = 100_000;
+
+export class WatchedRun {
+  readonly header: RunHeader;
+  readonly models: readonly WatchedModel[];
+
+  constructor(header: RunHeader) {
+    this.header = header;
+    this.models = header.models.map((model) => new WatchedModel(model));
+  }
+
+  /** Messages come in the order of their instants. */
+  apply({ atMs, records }: FeedMessage): void {
+    for (const record of records) this.models[record.model]?.apply(record);
+    for (const model of this.models) model.advance(atMs);
+  }
+}
+
+export interface Summary {
+  readonly received: number;
+  readonly outcomes: Readonly<Record<OutcomeName, number>>;
+  /** How long of it the run was watched. */
+  readonly watchedSeconds: number;
+  /** Received → outputs there, of those that were completed; null where none was. To 3 %. */
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly meanBatchSize: number | null;
+  readonly actualToPredicted: number | null;
+}
+
+/** A value a second; null where nothing is known. */
+export interface SecondSeries {
+  readonly grantedMillicores: readonly (number | null)[];
+  readonly plannedMillicores: readonly (number | null)[];
+  readonly queueDepth: readonly (number | null)[];
+  /** Requests that a client got no answer in time for: late, refused, expired, failed. */
+  readonly missed: readonly (number | null)[];
+}
+
+export class WatchedModel {
+  readonly model: RunModel;
+  lastPlan: Extract<ModelRecord, { kind: 'planned' }> | null = null;
+  instances = 1;
+  isWorkerLost = false;
+  readonly #bins = Array.from({ length: WINDOW_SECONDS + 1 }, () => new SecondBin());
+  readonly #queued = new Set<number>();
+  #cpuMillicores: number;
+  /** Until when the bins have been told what was granted and planned; null before anything was heard. */
+  #heldUntilMs: number | null = null;
+
+  constructor(model: RunModel) {
+    this.model = model;
+    this.#cpuMillicores = model.cpuMillicores;
+  }
+
+  get grantedMillicores(): number {
+    return this.#cpuMillicores * this.instances;
+  }
+
+  get plannedMillicores(): number | null {
+    const plan = this.lastPlan?.plan;
+    return plan === undefined ? null : plan.cpuMillicores * plan.instances;
+  }
+
+  get queueDepth(): number {
+    return this.#queued.size;
+  }
+
+  apply(record: ModelRecord): void {
+    this.advance(record.atMs);
+    const bin = this.#binOf(record.atMs);
+    switch (record.kind) {
+      case 'request-received':
+        bin.received += 1;
+        return;
+      case 'request-admitted':
+        if (this.#queued.size < MAX_QUEUED) this.#queued.add(record.sequence);
+        bin.mostQueued = Math.max(bin.mostQueued, this.#queued.size);
+        return;
+      case 'request-finished':
+        this.#queued.delete(record.sequence);
+        bin.outcomes[record.outcome] += 1;
+        if (record.service !== null) bin.latencies.add(record.service.queuedMs + record.service.latencyMs);
+        return;
+      case 'batch-started':
+        for (const sequence of record.sequences) this.#queued.delete(sequence);
+        bin.batches += 1;
+        bin.batchedRequests += record.batchSize;
+        return;
+      case 'batch-ended':
+        if (record.actualToPredicted === null) return;
+        bin.ratioSum += record.actualToPredicted;
+        bin.ratioCount += 1;
+        return;
+      case 'planned':
+        this.lastPlan = record;
+        return;
+      case 'resized':
+        this.#cpuMillicores = record.cpuMillicores;
+        return;
+      case 'instances-changed':
+        this.instances = record.instances;
+        return;
+      case 'worker-lost':
+      case 'worker-ready':
+        this.isWorkerLost = record.kind === 'worker-lost';
+        return;
+      case 'resize-requested':
+      case 'resize-refused':
+      case 'instances-requested':
+        return;
+    }
+  }
+
+  /** What is held was held until then. Going back changes nothing. */
+  advance(untilMs: number): void {
+    const fromMs = Math.max(this.#heldUntilMs ?? untilMs, untilMs - WINDOW_SECONDS * SECOND_MS);
+    if (this.#heldUntilMs !== null && untilMs <= this.#heldUntilMs) return;
+    this.#heldUntilMs = untilMs;
+    for (let atMs = fromMs; atMs < untilMs;) {
+      const endMs = Math.min(untilMs, (Math.floor(atMs / SECOND_MS) + 1) * SECOND_MS);
+      this.#binOf(atMs).hold(endMs - atMs, this.grantedMillicores, this.plannedMillicores, this.#queued.size);
+      atMs = endMs;
+    }
+    this.#binOf(untilMs);
+  }
+
+  /** Seconds are those of the run's clock, both ends included. */
+  summary(fromSecond: number, toSecond: number): Summary {
+    const sum = new SecondBin();
+    for (const bin of this.#binsOf(fromSecond, toSecond)) if (bin !== null) sum.add(bin);
+    const { received, outcomes, heldMs, latencies, batches, batchedRequests, ratioSum, ratioCount } = sum;
+    return {
+      received,
+      outcomes,
+      watchedSeconds: heldMs / SECOND_MS,
+      p50Ms: latencies.quantile(0.5),
+      p99Ms: latencies.quantile(0.99),
+      meanBatchSize: batches === 0 ? null : batchedRequests / batches,
+      actualToPredicted: ratioCount === 0 ? null : ratioSum / ratioCount,
+    };
+  }
+
+  series(fromSecond: number, toSecond: number): SecondSeries {
+    const bins = this.#binsOf(fromSecond, toSecond);
+    const values = (read: (bin: SecondBin) => number | null): (number | null)[] =>
+      bins.map((bin) => (bin === null || bin.heldMs === 0 ? null : read(bin)));
+    return {
+      grantedMillicores: values((bin) => bin.grantedMillicoreMs / bin.heldMs),
+      plannedMillicores: values((bin) => (bin.plannedMs === 0 ? null : bin.plannedMillicoreMs / bin.plannedMs)),
+      queueDepth: values((bin) => bin.mostQueued),
+      missed: values((bin) => missedOf(bin.outcomes)),
+    };
+  }
+
+  #binsOf(fromSecond: number, toSecond: number): readonly (SecondBin | null)[] {
+    return Array.from({ length: toSecond - fromSecond + 1 }, (_, index) => {
+      const bin = this.#slot(fromSecond + index);
+      return bin.second === fromSecond + index ? bin : null;
+    });
+  }
+
+  #binOf(atMs: number): SecondBin {
+    const second = Math.floor(atMs / SECOND_MS);
+    const bin = this.#slot(second);
+    if (bin.second !== second) bin.reset(second);
+    return bin;
+  }
+
+  #slot(second: number): SecondBin {
+    const length = this.#bins.length;
+    return this.#bins[((second % length) + length) % length]!;
+  }
+}
+
+/** Not those who left before their deadline. */
+export function missedOf(outcomes: Readonly<Record<OutcomeName, number>>): number {
+  const { completed_late, rejected_infeasible, rejected_overload, expired, failed } = outcomes;
+  return completed_late + rejected_infeasible + rejected_overload + expired + failed;
+}
+
+function noOutcomes(): Record<OutcomeName, number> {
+  return {
+    completed_on_time: 0,
+    completed_late: 0,
+    rejected_infeasible: 0,
+    rejected_overload: 0,
+    expired: 0,
+    cancelled: 0,
+    failed: 0,
+  };
+}
+
+class SecondBin {
+  second = NaN;
+  received = 0;
+  outcomes = noOutcomes();
+  mostQueued = 0;
+  batches = 0;
+  batchedRequests = 0;
+  ratioSum = 0;
+  ratioCount = 0;
+  heldMs = 0;
+  grantedMillicoreMs = 0;
+  /** Of `heldMs`, how long a plan was known. */
+  plannedMs = 0;
+  plannedMillicoreMs = 0;
+  readonly latencies = new LatencyHistogram();
+
+  reset(second: number): void {
+    this.second = second;
+    this.received = this.mostQueued = this.batches = this.batchedRequests = 0;
+    this.ratioSum = this.ratioCount = 0;
+    this.heldMs = this.grantedMillicoreMs = this.plannedMs = this.plannedMillicoreMs = 0;
+    this.outcomes = noOutcomes();
+    this.latencies.clear();
+  }
+
+  hold(durationMs: number, grantedMillicores: number, plannedMillicores: number | null, queued: number): void {
+    this.heldMs += durationMs;
+    this.grantedMillicoreMs += durationMs * grantedMillicores;
+    this.mostQueued = Math.max(this.mostQueued, queued);
+    if (plannedMillicores === null) return;
+    this.plannedMs += durationMs;
+    this.plannedMillicoreMs += durationMs * plannedMillicores;
+  }
+
+  add(other: SecondBin): void {
+    this.received += other.received;
+    for (const name of Object.keys(this.outcomes) as OutcomeName[]) this.outcomes[name] += other.outcomes[name];
+    this.batches += other.batches;
+    this.batchedRequests += other.batchedRequests;
+    this.ratioSum += other.ratioSum;
+    this.ratioCount += other.ratioCount;
+    this.heldMs += other.heldMs;
+    this.latencies.merge(other.latencies);
+  }
+}
+
+/** Quantiles of any number of latencies: buckets of equal ratio, from 0.1 ms to more than a quarter of an hour. */
+class LatencyHistogram {
+  static readonly #LEAST_MS = 0.1;
+  static readonly #RATIO = 1.06;
+  static readonly #SIZE = 280;
+  readonly #counts = new Uint32Array(LatencyHistogram.#SIZE);
+  #total = 0;
+
+  add(latencyMs: number): void {
+    const index = Math.floor(Math.log(latencyMs / LatencyHistogram.#LEAST_MS) / Math.log(LatencyHistogram.#RATIO));
+    // Also where the latency is 0: its logarithm is −∞.
+    this.#counts[Math.max(0, Math.min(LatencyHistogram.#SIZE - 1, index))]! += 1;
+    this.#total += 1;
+  }
+
+  merge(other: LatencyHistogram): void {
+    for (let index = 0; index < this.#counts.length; index++) this.#counts[index]! += other.#counts[index]!;
+    this.#total += other.#total;
+  }
+
+  clear(): void {
+    this.#counts.fill(0);
+    this.#total = 0;
+  }
+
+  /** The middle of its bucket; null of nothing. */
+  quantile(fraction: number): number | null {
+    if (this.#total === 0) return null;
+    const rank = Math.max(1, Math.ceil(fraction * this.#total));
+    let index = 0;
+    for (let seen = this.#counts[0]!; seen < rank; seen += this.#counts[index]!) index += 1;
+    return LatencyHistogram.#LEAST_MS * LatencyHistogram.#RATIO ** (index + 0.5);
+  }
+}
