@@ -29,6 +29,8 @@ const BENCHES = [
   'memory',
   'start',
   'simulation',
+  'load',
+  'feed',
 ] as const;
 
 const { values: flags, positionals } = parseArgs({

@@ -26,6 +26,12 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   memory: ['gRPC', 'REST'].map((protocol) => `router memory, 300 queued requests, ${protocol}`),
   start: ['start with a stored profile', 'start without a profile'],
   simulation: ['simulated, static', 'simulated, sponge'],
+  load: ['REST', 'gRPC'].flatMap((protocol) => [
+    `upload time off, ${protocol}`,
+    `latency off, ${protocol}`,
+    `busiest thread, ${protocol}`,
+  ]),
+  feed: ['nobody looks', 'one subscriber', 'event log'].map((who) => `feeding 200 requests/s, ${who}`),
 };
 
 describe('npm run bench -- --tiny', () => {

@@ -1,0 +1,208 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { identity } from '../../src/adapters/models/tiny-graphs.js';
+import type { LoadSummary } from '../../src/experiments/load/load-summary.js';
+import { planLoad } from '../../src/experiments/load/load-plan.js';
+import { parseScenario } from '../../src/experiments/scenarios/parse-scenario.js';
+import { setUp } from '../../src/experiments/scenarios/setup.js';
+import { TestBench } from './server/harness.js';
+import {
+  ECHO_ELEMENTS,
+  inferRequestOf,
+  startEcho,
+  type EchoOptions,
+  type EchoServer,
+} from '../../bench/harness/oip-echo.js';
+
+/*
+ * `sponge load` as a user starts it, against an echo server that answers after a known time, and against Sponge. Times are
+ * asserted where they are certain (nothing is faster than it can be) or far apart; how precise they are is measured by
+ * `bench/load.bench.ts`.
+ */
+
+const bench = new TestBench();
+const echoes: EchoServer[] = [];
+afterEach(async () => {
+  for (const each of echoes.splice(0)) await each.close();
+});
+afterAll(() => bench.close());
+
+async function echo(options: EchoOptions): Promise<EchoServer> {
+  const server = await startEcho(options);
+  echoes.push(server);
+  return server;
+}
+
+const SCENARIO = `
+durationSec: 1
+arrivals: { kind: constant, ratePerSec: 20 }
+payloads: [{ bytes: 300000, sloMs: 1000 }]
+network: { mode: applied, clients: 4, propagationMs: 5 }
+`;
+
+const scenario = bench.file('load.yaml', SCENARIO);
+
+async function load(server: EchoServer, flags: readonly string[] = []): Promise<LoadSummary> {
+  const url = flags.includes('grpc') ? server.grpcUrl : server.restUrl;
+  const { stdout, stderr, code } = await bench.run(['load', scenario, '--url', url, '--json', ...flags]);
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as LoadSummary;
+}
+
+describe.each(['rest', 'rest-json', 'grpc'])('a load over %s', (protocol) => {
+  it('sends whole requests, each as slowly as its network, and takes the known time', async () => {
+    const server = await echo({ delayMs: 50 });
+    const csv = bench.path(`${protocol}.csv`);
+    const summary = await load(server, ['--protocol', protocol, '--csv', csv]);
+    expect(summary).toMatchObject({ planned: 20, sent: 20, violationRate: 0, offeredPerSec: 20, goodputPerSec: 20 });
+    expect(summary.outcomes).toMatchObject({ 'on-time': 20, late: 0, refused: 0, lost: 0 });
+    // As the echo server says.
+    expect(summary.split).toMatchObject({
+      meanBatchSize: 3,
+      meanCores: 0.7,
+      queuedMs: { p50: 12.5 },
+      workerMs: { p50: 20 },
+    });
+
+    expect(server.seen).toHaveLength(20);
+    for (const { headers, body } of server.seen) {
+      expect(headers['sponge-client']).toMatch(/^client-[0-3]$/);
+      if (protocol === 'grpc') {
+        expect(headers['grpc-timeout']).toBe('1000000u');
+        expect(inferRequestOf(body).rawInputContents[0]).toHaveLength(4 * ECHO_ELEMENTS);
+      } else {
+        expect(headers['request-timeout-ms']).toBe('1000.000');
+        const headBytes = Number(headers['inference-header-content-length'] ?? body.length);
+        const { inputs } = JSON.parse(body.toString('utf8', 0, headBytes)) as {
+          inputs: { data?: number[]; shape: number[] }[];
+        };
+        expect(inputs[0]!.shape).toEqual([1, ECHO_ELEMENTS]);
+        if (protocol === 'rest-json') expect(inputs[0]!.data).toHaveLength(ECHO_ELEMENTS);
+        else expect(body.length - headBytes).toBe(4 * ECHO_ELEMENTS);
+      }
+    }
+
+    // Each took its upload, as the trace has it, and the server's 50 ms, and no less but for a timer's rounding.
+    const planned = planLoad(setUp(parseScenario(SCENARIO, 's.yaml'), 's.yaml', '.'), 1).requests;
+    const rows = readFileSync(csv, 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(','));
+    for (const [index, , , , , , latencyMs] of rows) {
+      const { upload } = planned.find((each) => each.index === Number(index))!;
+      const leastMs = upload!.endAtMs - upload!.sentAtMs + 50 + upload!.propagationMs;
+      expect(Number(latencyMs)).toBeGreaterThan(leastMs - 3);
+      expect(Number(latencyMs)).toBeLessThan(leastMs + 250);
+    }
+    // The server saw slow bodies: the sum over all is certain to be most of what was planned.
+    const plannedMs = planned.reduce((sum, { upload }) => sum + upload!.endAtMs - upload!.sentAtMs - 5, 0);
+    const seenMs = server.seen.reduce((sum, { beganAtMs, endedAtMs }) => sum + endedAtMs - beganAtMs, 0);
+    expect(seenMs / plannedMs).toBeGreaterThan(0.9);
+    expect(seenMs / plannedMs).toBeLessThan(1.5);
+  });
+
+  it('tells what was refused, and why, from what was lost', async () => {
+    const status = protocol === 'grpc' ? 4 : 504;
+    const server = await echo({
+      delayMs: 1,
+      answerTo: (count) => {
+        if (count % 4 === 0) return { kind: 'refuse', status, reason: 'expired' };
+        if (count % 4 === 1) return { kind: 'refuse', status: protocol === 'grpc' ? 14 : 503 };
+        return count % 4 === 2 ? { kind: 'hang-up' } : { kind: 'answer' };
+      },
+    });
+    // Far apart and one after the other, so that none shares its connection with one that is cut.
+    const summary = await load(server, [
+      '--protocol',
+      protocol,
+      '--set',
+      'arrivals.ratePerSec=8',
+      '--set',
+      'network.mode=none',
+    ]);
+    expect(summary.outcomes).toEqual({ 'on-time': 2, late: 0, refused: 4, lost: 2, cancelled: 0 });
+    expect(summary.violationRate).toBe(0.75);
+    expect(summary.reasons).toContainEqual({ outcome: 'refused', reason: 'expired', count: 2 });
+    const bare = protocol === 'grpc' ? 'gRPC status 14' : 'HTTP 503';
+    expect(summary.reasons).toContainEqual({ outcome: 'refused', reason: bare, count: 2 });
+  });
+});
+
+describe('a load', () => {
+  it('is open-loop: a server that stalls gets all requests, and all the waiting counts', async () => {
+    // Slower than the SLO: with 20 a second for 1 s, a closed loop of 4 clients could have sent 4.
+    const server = await echo({ delayMs: 1300 });
+    const summary = await load(server, ['--set', 'network.mode=none']);
+    expect(summary.outcomes).toMatchObject({ 'on-time': 0, late: 20 });
+    expect(summary.latencyMs!.p50).toBeGreaterThanOrEqual(1299);
+    const sentOverMs = server.seen.at(-1)!.beganAtMs - server.seen[0]!.beganAtMs;
+    expect(sentOverMs).toBeLessThan(950 + 300);
+  });
+
+  it('says its SLO as a parameter, or not at all', async () => {
+    const server = await echo({ delayMs: 1 });
+    await load(server, ['--deadline', 'parameter', '--slo', '321', '--duration-sec', '0.1']);
+    await load(server, ['--deadline', 'none', '--duration-sec', '0.1']);
+    const heads = server.seen.map(({ headers, body }) => {
+      expect(headers['request-timeout-ms']).toBeUndefined();
+      const head = body.toString('utf8', 0, Number(headers['inference-header-content-length']));
+      return JSON.parse(head) as { parameters: unknown };
+    });
+    expect(heads.map(({ parameters }) => parameters)).toEqual([
+      ...[1, 2].map(() => ({ binary_data_output: true, timeout: 321_000 })),
+      ...[1, 2].map(() => ({ binary_data_output: true })),
+    ]);
+  });
+
+  it('gives up on a server that never answers, and on clients that leave', async () => {
+    const server = await echo({ delayMs: 0, answerTo: () => ({ kind: 'silence' }) });
+    const flags = ['--set', 'leavingFraction=1', '--set', 'network.mode=none', '--slo', '200'];
+    const summary = await load(server, flags);
+    expect(summary.outcomes).toMatchObject({ cancelled: 20 });
+    expect(summary.violationRate).toBe(0);
+  });
+
+  it('is the same on several threads', async () => {
+    const server = await echo({ delayMs: 5 });
+    const summary = await load(server, ['--threads', '2']);
+    expect(summary).toMatchObject({ planned: 20, sent: 20, outcomes: { 'on-time': 20 } });
+    expect(summary.generator.threads).toBe(2);
+  });
+
+  it('finds the highest rate', async () => {
+    const server = await echo({ delayMs: 1 });
+    const flags = ['--search', '--duration-sec', '0.5', '--most-rate', '80', '--set', 'network.mode=none'];
+    const { stdout } = await bench.run(['load', scenario, '--url', server.restUrl, ...flags]);
+    expect(stdout).toBe('highest rate with at most 1 % violations: 80.0 requests/s (the most that was to be tried)\n');
+  });
+
+  it.each([
+    [
+      ['--url', 'http://127.0.0.1:1'],
+      'no server answers at http://127.0.0.1:1; start one with "sponge serve", or give --url',
+    ],
+    [['--url', 'http://127.0.0.1:1', '--protocol', 'grpc'], 'no gRPC server answers at 127.0.0.1:1'],
+    [['--url', 'ftp://x'], '--url ftp://x: expected http://host:port'],
+    [['--rate', '0'], 'expected a number > 0'],
+    [['--set', 'arrivals.ratePerSec=-1'], 'arrivals.ratePerSec'],
+  ])('that cannot be says so in one line: %j', async (flags, message) => {
+    const { code, stderr } = await bench.run(['load', scenario, ...flags]);
+    expect(code).toBe(1);
+    expect(stderr.split('\n')[0]).toContain(message);
+  });
+
+  it('on Sponge is counted by both sides alike, and has a report', async () => {
+    const server = await bench.serve(bench.model('identity', identity('FP32')), ['--no-refine']);
+    const report = bench.path('load.html');
+    const flags = ['--shape', 'x=1,4', '--json', '--report', report, '--set', 'network.scale=3'];
+    const { stdout, stderr } = await bench.run(['load', scenario, '--url', server.rest, ...flags]);
+    expect(stderr).not.toContain('sponge:');
+    const summary = JSON.parse(stdout) as LoadSummary;
+    expect(summary.sent).toBe(20);
+    const metrics = await (await fetch(server.metrics)).text();
+    const counted = /^sponge_outcomes_total\{.*outcome="completed_on_time".*\} (\d+)$/m.exec(metrics)![1];
+    expect(summary.outcomes['on-time'] + summary.outcomes.late).toBe(Number(counted));
+    expect(readFileSync(report, 'utf8')).toContain('Requests over time');
+  });
+});
