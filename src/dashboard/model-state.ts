@@ -1,0 +1,323 @@
+import type { EventRecord, RunModel } from '../domain/event-record.js';
+import type { OutcomeName } from '../domain/outcome.js';
+import type { Plan } from '../domain/plan.js';
+import type { NetworkDelaySource } from '../domain/request.js';
+import { Columns } from './columns.js';
+
+/*
+ * One model's records folded into tables, one pass, a few additions a record. Charts and numbers are computed from these for
+ * whatever range is looked at, so the same tables serve the live window, a held view and the whole of an event log.
+ *
+ * Rows are in order of their `atMs`. What a later record tells of an earlier row (when a request left the queue, how long a
+ * batch took) is written into that row; NaN until then. A feed may be joined in the middle of a run: records of requests
+ * and batches that began before it are counted where that is possible, and otherwise ignored.
+ */
+
+/** In the order in which they are stacked and listed; a code is an index into it. */
+export const OUTCOMES = [
+  'completed_on_time',
+  'completed_late',
+  'rejected_infeasible',
+  'rejected_overload',
+  'expired',
+  'cancelled',
+  'failed',
+] as const satisfies readonly OutcomeName[];
+
+export const SOURCES = [
+  'none',
+  'transfer',
+  'declared_upload',
+  'send_stamp',
+] as const satisfies readonly NetworkDelaySource[];
+
+export const RESIZE = { written: 0, unchanged: 1, refused: 2 } as const;
+
+export interface PlanNote {
+  readonly atMs: number;
+  readonly trigger: string;
+  readonly plan: Plan;
+}
+
+export interface Capacities {
+  /** Requests, batches and resizes, of each. */
+  readonly rows: number;
+  /** Changes of the allocation or the plan, and of the queue's depth, of each. */
+  readonly steps: number;
+  readonly plans: number;
+}
+
+/** Five minutes, the widest live window, at 200 requests a second and some hundreds of resizes. */
+export const LIVE_CAPACITIES: Capacities = { rows: 65_536, steps: 131_072, plans: 4_096 };
+
+/** Requests and batches that are under way; a run that has more of them forgets the oldest. */
+const MAX_OPEN = 65_536;
+/** Kinds of reasons that are told apart; a policy has a handful. */
+const MAX_REASONS = 24;
+/** Weight of the newest batch in what a request costs: the last ten or so count. */
+const COST_WEIGHT = 0.1;
+
+interface RunningBatch {
+  readonly row: number;
+  /** Of its members, as far as they are known. */
+  readonly requestRows: readonly number[];
+}
+
+/** Millicores of all instances together; instances that are ready, and that are asked for. */
+interface Step {
+  readonly granted: number;
+  readonly wanted: number;
+  readonly ready: number;
+  readonly asked: number;
+  readonly reason: number;
+}
+
+export class ModelState {
+  readonly model: RunModel;
+  /** `admittedAtMs` is NaN for one that was refused at once. */
+  readonly requests;
+  readonly finished;
+  /** A row for each change of a `Step`. */
+  readonly steps;
+  readonly queue;
+  /** `expectedMs`: the typical latency, over the allocations that the batch ran at. */
+  readonly batches;
+  readonly resizes;
+  /** Only plans that differ from the one before. */
+  readonly plans: PlanNote[] = [];
+  /** Why plans are as they are, without the numbers; `reason` of a step is an index into it. */
+  readonly reasons: string[] = ['no plan yet'];
+  lossCount = 0;
+  lastLoss = '';
+  lastRefusal = '';
+
+  readonly #capacities: Capacities;
+  readonly #open = new Map<number, number>();
+  readonly #running = new Map<number, RunningBatch>();
+  #step: Step;
+  #grantedMillicores: number;
+  #depth = 0;
+  #coreMsPerRequest = NaN;
+
+  constructor(model: RunModel, startedAtMs: number, capacities: Capacities) {
+    const { rows, steps } = capacities;
+    this.model = model;
+    this.#capacities = capacities;
+    this.requests = new Columns(
+      ['atMs', 'dueAtMs', 'sloMs', 'delayMs', 'source', 'admittedAtMs', 'leftAtMs', 'finishedAtMs', 'coreMs'],
+      rows,
+    );
+    this.finished = new Columns(['atMs', 'outcome', 'latencyMs'], rows);
+    this.steps = new Columns(['atMs', 'granted', 'wanted', 'ready', 'asked', 'reason'], steps);
+    this.queue = new Columns(['atMs', 'depth'], steps);
+    this.batches = new Columns(
+      ['atMs', 'size', 'cpuMillicores', 'plannedMs', 'expectedMs', 'latencyMs', 'endedAtMs'],
+      rows,
+    );
+    this.resizes = new Columns(['atMs', 'tookMs', 'result'], rows);
+    this.#grantedMillicores = model.cpuMillicores;
+    this.#step = { granted: model.cpuMillicores, wanted: NaN, ready: 1, asked: 1, reason: 0 };
+    this.steps.push({ atMs: startedAtMs, ...this.#step });
+  }
+
+  /** From here on nothing is missing, as far as memory goes; −∞ while nothing was forgotten. */
+  get completeFromMs(): number {
+    const tables = [this.requests, this.finished, this.steps, this.queue, this.batches, this.resizes];
+    return tables.reduce(
+      (latest, table) => (table.dropped === 0 ? latest : Math.max(latest, table.column('atMs')[0]!)),
+      -Infinity,
+    );
+  }
+
+  apply(record: EventRecord): void {
+    const { atMs } = record;
+    switch (record.kind) {
+      case 'request-received':
+        this.#receive(record);
+        return;
+      case 'request-admitted': {
+        const row = this.#open.get(record.sequence);
+        if (row !== undefined) this.requests.set(row, 'admittedAtMs', atMs);
+        this.#setDepth(atMs, record.queueDepth);
+        return;
+      }
+      case 'request-finished':
+        this.#finish(record);
+        return;
+      case 'batch-started':
+        this.#startBatch(record);
+        return;
+      case 'batch-ended':
+        this.#endBatch(record);
+        return;
+      case 'planned':
+        this.#notePlan(record);
+        return;
+      case 'resize-requested':
+        return;
+      case 'resized': {
+        const { cpuMillicores, isWritten, tookMs } = record;
+        this.#grantedMillicores = cpuMillicores;
+        this.#stepTo(atMs, { granted: cpuMillicores * this.#step.ready });
+        this.resizes.push({ atMs, tookMs, result: isWritten ? RESIZE.written : RESIZE.unchanged });
+        return;
+      }
+      case 'resize-refused':
+        this.lastRefusal = record.message;
+        this.resizes.push({ atMs, tookMs: NaN, result: RESIZE.refused });
+        return;
+      case 'instances-requested':
+        this.#stepTo(atMs, { asked: record.toInstances });
+        return;
+      case 'instances-changed':
+        this.#stepTo(atMs, { ready: record.instances, granted: this.#grantedMillicores * record.instances });
+        return;
+      case 'worker-lost':
+        this.lossCount += 1;
+        this.lastLoss = record.message;
+        return;
+      case 'worker-ready':
+        return;
+    }
+  }
+
+  #receive(record: Extract<EventRecord, { kind: 'request-received' }>): void {
+    const { atMs, dueAtMs, sloMs, networkDelayMs: delayMs } = record;
+    const row = this.requests.push({
+      atMs,
+      dueAtMs,
+      sloMs,
+      delayMs,
+      source: SOURCES.indexOf(record.networkDelaySource),
+      admittedAtMs: NaN,
+      leftAtMs: NaN,
+      finishedAtMs: NaN,
+      // Until its own batch has told better, and for good where it is refused.
+      coreMs: this.#coreMsPerRequest,
+    });
+    remember(this.#open, record.sequence, row);
+  }
+
+  #finish(record: Extract<EventRecord, { kind: 'request-finished' }>): void {
+    const { atMs, sequence, service } = record;
+    const row = this.#open.get(sequence);
+    const isKnown = row !== undefined;
+    // Of one that was received before this page looked, the time from admission to answer is as good as that.
+    const sinceReceivedMs = isKnown ? atMs - this.requests.get(row, 'atMs') : NaN;
+    const sinceAdmittedMs = service === null ? NaN : service.queuedMs + service.latencyMs;
+    const latencyMs = Number.isNaN(sinceReceivedMs) ? sinceAdmittedMs : sinceReceivedMs;
+    this.finished.push({
+      atMs,
+      outcome: OUTCOMES.indexOf(record.outcome),
+      latencyMs: service === null ? NaN : latencyMs,
+    });
+    if (!isKnown) return;
+    this.#open.delete(sequence);
+    this.requests.set(row, 'finishedAtMs', atMs);
+    if (this.#leaveQueue(row, atMs)) this.#setDepth(atMs, this.#depth - 1);
+  }
+
+  /** @returns whether it was in the queue */
+  #leaveQueue(row: number, atMs: number): boolean {
+    if (Number.isNaN(this.requests.get(row, 'admittedAtMs'))) return false;
+    if (!Number.isNaN(this.requests.get(row, 'leftAtMs'))) return false;
+    this.requests.set(row, 'leftAtMs', atMs);
+    return true;
+  }
+
+  #startBatch(record: Extract<EventRecord, { kind: 'batch-started' }>): void {
+    const { atMs, sequences } = record;
+    const row = this.batches.push({
+      atMs,
+      size: record.batchSize,
+      cpuMillicores: record.cpuMillicores,
+      plannedMs: record.plannedLatencyMs,
+      expectedMs: record.predictedLatencyMs,
+      latencyMs: NaN,
+      endedAtMs: NaN,
+    });
+    const requestRows = sequences.flatMap((sequence) => this.#open.get(sequence) ?? []);
+    for (const requestRow of requestRows) this.#leaveQueue(requestRow, atMs);
+    remember(this.#running, record.batchId, { row, requestRows });
+    this.#setDepth(atMs, this.#depth - sequences.length);
+  }
+
+  #endBatch(record: Extract<EventRecord, { kind: 'batch-ended' }>): void {
+    const { atMs, batchId, batchSize, latencyMs, actualToPredicted } = record;
+    const batch = this.#running.get(batchId);
+    if (batch === undefined) return;
+    this.#running.delete(batchId);
+    this.batches.set(batch.row, 'endedAtMs', atMs);
+    if (record.result !== 'completed') {
+      this.#requeue(batch.requestRows, atMs);
+      return;
+    }
+    this.batches.set(batch.row, 'latencyMs', latencyMs);
+    if (actualToPredicted !== null) this.batches.set(batch.row, 'expectedMs', latencyMs / actualToPredicted);
+    const coreMs = (latencyMs * this.batches.get(batch.row, 'cpuMillicores')) / 1000 / batchSize;
+    for (const requestRow of batch.requestRows) this.requests.set(requestRow, 'coreMs', coreMs);
+    const known = this.#coreMsPerRequest;
+    this.#coreMsPerRequest = Number.isNaN(known) ? coreMs : known + COST_WEIGHT * (coreMs - known);
+  }
+
+  /** Members of a broken batch that have no outcome yet are tried again. */
+  #requeue(requestRows: readonly number[], atMs: number): void {
+    const again = requestRows.filter((row) => Number.isNaN(this.requests.get(row, 'finishedAtMs')));
+    for (const row of again) this.requests.set(row, 'leftAtMs', NaN);
+    this.#setDepth(atMs, this.#depth + again.length);
+  }
+
+  #notePlan({ atMs, trigger, plan }: Extract<EventRecord, { kind: 'planned' }>): void {
+    const reason = this.#reasonOf(plan);
+    const before = this.plans.at(-1);
+    const isSame =
+      before !== undefined &&
+      before.plan.kind === plan.kind &&
+      before.plan.cpuMillicores === plan.cpuMillicores &&
+      before.plan.batchSize === plan.batchSize &&
+      before.plan.instances === plan.instances &&
+      reason === this.#step.reason;
+    this.#stepTo(atMs, { wanted: plan.cpuMillicores * plan.instances, asked: plan.instances, reason });
+    if (isSame) return;
+    this.plans.push({ atMs, trigger, plan });
+    // In bulk: shifting an array a plan at a time costs its length each time.
+    if (this.plans.length > 2 * this.#capacities.plans) this.plans.splice(0, this.#capacities.plans);
+  }
+
+  #reasonOf(plan: Plan): number {
+    const text = plan.kind === 'infeasible' ? `infeasible: ${plan.reason}` : withoutNumbers(plan.boundBy);
+    const known = this.reasons.indexOf(text);
+    if (known !== -1) return known;
+    if (this.reasons.length >= MAX_REASONS) return this.reasons.length - 1;
+    return this.reasons.push(this.reasons.length === MAX_REASONS - 1 ? 'other' : text) - 1;
+  }
+
+  #stepTo(atMs: number, change: Partial<Step>): void {
+    const next = { ...this.#step, ...change };
+    const { granted, wanted, ready, asked, reason } = this.#step;
+    const isSame =
+      next.granted === granted && Object.is(next.wanted, wanted) && next.ready === ready && next.asked === asked;
+    if (isSame && next.reason === reason) return;
+    this.#step = next;
+    this.steps.push({ atMs, ...next });
+  }
+
+  #setDepth(atMs: number, depth: number): void {
+    const known = Math.max(0, depth);
+    if (known === this.#depth) return;
+    this.#depth = known;
+    this.queue.push({ atMs, depth: known });
+  }
+}
+
+function remember<V>(map: Map<number, V>, key: number, value: V): void {
+  map.set(key, value);
+  if (map.size <= MAX_OPEN) return;
+  const oldest = map.keys().next();
+  if (oldest.done !== true) map.delete(oldest.value);
+}
+
+/** "deadline of request 17 in 84 ms" → "deadline of request … in … ms": plans for one reason are one. */
+function withoutNumbers(text: string): string {
+  return text.replace(/-?\d+(?:\.\d+)?/g, '…');
+}

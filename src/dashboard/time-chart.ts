@@ -1,0 +1,312 @@
+import uPlot from '/uplot/uPlot.esm.js';
+import { decades, LEAST_LOGARITHMIC, niceTop, timeStep } from './axis.js';
+import type { TimeRange } from './binning.js';
+import { makeCard, type Card, type LegendEntry } from './card.js';
+import { ago, elapsed } from './format.js';
+import type { ModelState } from './model-state.js';
+import { colour, type ColourName } from './palette.js';
+import { FONT, watchPlotArea, type PlotArea } from './plot-area.js';
+
+/*
+ * A chart over time: uPlot with what all of ours have in common. x is seconds since the run began; all of them share one
+ * range, one cursor and one way to zoom. A chart says what it draws in a `TimeChartSpec`; when to draw is the page's.
+ */
+
+export interface Frame {
+  readonly model: ModelState;
+  readonly range: TimeRange;
+  /** Nothing is known from here on, though the range may go on: a step line ends. */
+  readonly untilMs: number;
+  readonly originMs: number;
+  /** Ticks count back from the right edge, or from the run's start. */
+  readonly isFromStart: boolean;
+}
+
+export interface SeriesSpec extends LegendEntry {
+  readonly draw: 'line' | 'steps' | 'area' | 'bars' | 'nothing';
+  readonly dash?: readonly number[];
+  readonly width?: number;
+  /** Opacity of the area below it. */
+  readonly fill?: number;
+  /** Left out of the legend: the edge of a band. */
+  readonly isUntold?: boolean;
+  /** Shown in the legend; a null value is a dash. */
+  readonly format: (value: number | null) => string;
+}
+
+export type Values = readonly (number | null)[];
+
+export interface ChartData {
+  /** Seconds since the run began, ascending. */
+  readonly x: readonly number[];
+  /** One array for each series. */
+  readonly y: readonly Values[];
+  /** What the legend says of an index, where that is not what is drawn. */
+  readonly told?: readonly Values[];
+  /** Of the vertical axis, at least; it is rounded up. */
+  readonly top: number;
+}
+
+export interface TimeChartSpec {
+  readonly id: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly about: string;
+  readonly series: readonly SeriesSpec[];
+  readonly isWide?: boolean;
+  /** Between two series, by index: `[upper, lower]`. */
+  readonly band?: readonly [upper: number, lower: number, name: ColourName];
+  /** Decades instead of a linear axis from 0. */
+  readonly isLogarithmic?: boolean;
+  /** Whole numbers only on the vertical axis. */
+  readonly isInteger?: boolean;
+  compute(frame: Frame, widthPx: number): ChartData;
+  /** Drawn over the series. */
+  paint?(plot: uPlot, frame: Frame): void;
+  note?(frame: Frame): string;
+  /** What the legend says of the whole range while nothing is pointed at; else it is the newest values. */
+  summary?(frame: Frame): readonly string[];
+}
+
+export interface TimeChartEvents {
+  /** Null when the pointer left. */
+  readonly onCursor: (sec: number | null) => void;
+  readonly onZoom: (fromSec: number, toSec: number) => void;
+  readonly onZoomOut: () => void;
+}
+
+const SYNC_KEY = 'time';
+// uPlot has this enumeration in its types alone: there is no value to import.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
+const LOGARITHMIC: uPlot.Scale.Distr = 3;
+const Y_AXIS_PX = 38;
+const X_AXIS_PX = 22;
+
+export class TimeChart {
+  readonly card: Card;
+  readonly #spec: TimeChartSpec;
+  readonly #plot: uPlot;
+  readonly #area: PlotArea;
+  #frame: Frame | null = null;
+  #data: ChartData | null = null;
+  #top = 1;
+  #isDue = true;
+  /** Here or on another chart. */
+  #isHovered = false;
+  #hasPointer = false;
+
+  constructor(spec: TimeChartSpec, events: TimeChartEvents) {
+    this.#spec = spec;
+    this.card = makeCard({ ...spec, legend: spec.series.filter(({ isUntold }) => isUntold !== true) });
+    if (spec.isWide === true) this.card.root.classList.add('wide');
+    this.card.content.setAttribute('role', 'img');
+    this.card.content.setAttribute('aria-label', `${spec.title}: ${spec.about}`);
+    this.#plot = new uPlot(this.#options(events), this.#empty(), this.card.content);
+    this.#plot.over.addEventListener('mouseenter', () => (this.#hasPointer = true));
+    this.#plot.over.addEventListener('mouseleave', () => {
+      this.#hasPointer = false;
+      events.onCursor(null);
+    });
+    this.#area = watchPlotArea(this.card.root, this.card.content, ({ widthPx, heightPx }) => {
+      this.#plot.setSize({ width: widthPx, height: heightPx });
+      this.#isDue = true;
+    });
+  }
+
+  /** Whether a pixel of it would change. */
+  isStale({ range, model }: Frame): boolean {
+    if (!this.#area.isOnScreen || this.#area.widthPx === 0) return false;
+    const drawn = this.#frame;
+    if (this.#isDue || drawn === null || drawn.model !== model) return true;
+    const pixelMs = (range.toMs - range.fromMs) / Math.max(1, this.#widthPx);
+    return Math.abs(range.toMs - drawn.range.toMs) >= pixelMs || Math.abs(range.fromMs - drawn.range.fromMs) >= pixelMs;
+  }
+
+  /** Next time in any case: another theme, other data for the same range. */
+  invalidate(): void {
+    this.#isDue = true;
+  }
+
+  draw(frame: Frame): void {
+    const data = this.#spec.compute(frame, this.#widthPx);
+    this.#frame = frame;
+    this.#data = data;
+    this.#top = this.#spec.isInteger === true ? Math.max(4, niceTop(data.top)) : niceTop(data.top);
+    this.#isDue = false;
+    // In a batch uPlot draws now rather than in a microtask: the page can measure what a drawing took.
+    this.#plot.batch(() => this.#plot.setData([data.x, ...data.y] as uPlot.AlignedData));
+  }
+
+  /** The slow part of what it shows: text. */
+  tell(frame: Frame): void {
+    if (!this.#area.isOnScreen) return;
+    if (!this.#isHovered) {
+      if (this.#spec.summary === undefined) this.#readOut(null);
+      else this.card.readOut(this.#spec.summary(frame));
+    }
+    if (this.#spec.note !== undefined) this.card.note(this.#spec.note(frame));
+  }
+
+  get #widthPx(): number {
+    return this.#area.widthPx - Y_AXIS_PX;
+  }
+
+  /** @param index into the data; null for the newest that each series has */
+  #readOut(index: number | null): void {
+    const data = this.#data;
+    if (data === null) return;
+    const told = data.told ?? data.y;
+    this.card.readOut(
+      this.#spec.series.flatMap(({ format, isUntold }, column) => {
+        if (isUntold === true) return [];
+        const values = told[column]!;
+        return format(index === null ? (values.findLast((value) => value !== null) ?? null) : (values[index] ?? null));
+      }),
+    );
+  }
+
+  #empty(): uPlot.AlignedData {
+    return [[], ...this.#spec.series.map(() => [])] as unknown as uPlot.AlignedData;
+  }
+
+  #options({ onCursor, onZoom, onZoomOut }: TimeChartEvents): uPlot.Options {
+    const spec = this.#spec;
+    const axis = { stroke: () => colour('soft'), font: FONT, ticks: { show: false } } as const;
+    return {
+      width: 0,
+      height: 0,
+      padding: [6, 18, 0, 0],
+      legend: { show: false },
+      series: [{}, ...spec.series.map(seriesOptions)],
+      ...(spec.band === undefined ? {} : { bands: [bandOptions(spec.band)] }),
+      scales: {
+        x: { time: false, range: () => this.#xRange() },
+        y:
+          spec.isLogarithmic === true
+            ? { distr: LOGARITHMIC, range: () => [LEAST_LOGARITHMIC, this.#top] }
+            : { range: () => [0, this.#top] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: X_AXIS_PX,
+          gap: 3,
+          grid: { show: false },
+          splits: (_, __, from, to) => this.#timeTicks(from, to),
+          values: (_, ticks) => this.#timeLabels(ticks),
+        },
+        {
+          ...axis,
+          size: Y_AXIS_PX,
+          gap: 3,
+          space: 26,
+          grid: { stroke: () => colour('rule'), width: 1 },
+          ...(spec.isLogarithmic === true ? { splits: (_, __, ___, most) => decades(most) } : {}),
+          ...(spec.isInteger === true ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] } : {}),
+          values: (_, ticks) => ticks.map(shortNumber),
+        },
+      ],
+      cursor: {
+        y: false,
+        points: { show: false },
+        drag: { x: true, y: false, setScale: false },
+        sync: { key: SYNC_KEY, scales: ['x', null], filters: { pub: (type) => type === 'mousemove' } },
+        bind: {
+          dblclick: () => () => {
+            onZoomOut();
+            return null;
+          },
+        },
+      },
+      hooks: {
+        draw: [(plot) => this.#paint(plot)],
+        setCursor: [
+          (plot) => {
+            const { left = -1, idx = null } = plot.cursor;
+            this.#isHovered = left >= 0;
+            if (left >= 0) this.#readOut(idx ?? null);
+            else if (this.#spec.summary === undefined) this.#readOut(null);
+            // The others follow; those that are not drawn now would place it wrongly.
+            if (this.#hasPointer) onCursor(left >= 0 ? plot.posToVal(left, 'x') : null);
+          },
+        ],
+        setSelect: [
+          (plot) => {
+            const { left, width } = plot.select;
+            if (width <= 2) return;
+            plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            onZoom(plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x'));
+          },
+        ],
+      },
+    };
+  }
+
+  #paint(plot: uPlot): void {
+    if (this.#frame === null || this.#spec.paint === undefined) return;
+    const { left, top, width, height } = plot.bbox;
+    plot.ctx.save();
+    plot.ctx.beginPath();
+    plot.ctx.rect(left, top, width, height);
+    plot.ctx.clip();
+    this.#spec.paint(plot, this.#frame);
+    plot.ctx.restore();
+  }
+
+  #xRange(): [number, number] {
+    if (this.#frame === null) return [0, 1];
+    const { range, originMs } = this.#frame;
+    return [(range.fromMs - originMs) / 1000, (range.toMs - originMs) / 1000];
+  }
+
+  #timeTicks(from: number, to: number): number[] {
+    const step = timeStep((to - from) / Math.max(2, this.#widthPx / 90));
+    const ticks: number[] = [];
+    if (this.#frame?.isFromStart === true) {
+      for (let tick = Math.ceil(from / step) * step; tick <= to; tick += step) ticks.push(tick);
+    } else {
+      for (let tick = to; tick >= from; tick -= step) ticks.unshift(tick);
+    }
+    return ticks;
+  }
+
+  #timeLabels(ticks: readonly number[]): string[] {
+    const last = ticks.at(-1) ?? 0;
+    const isFine = ticks.length > 1 && ticks[1]! - ticks[0]! < 1;
+    return ticks.map((tick) => (this.#frame?.isFromStart === true ? elapsed(tick, isFine ? 2 : 0) : ago(last - tick)));
+  }
+}
+
+function seriesOptions({ draw, colour: name, dash, width = 1.5, fill }: SeriesSpec): uPlot.Series {
+  const { stepped, bars, linear } = uPlot.paths;
+  const paths = {
+    line: linear!(),
+    area: stepped!({ align: 1 }),
+    steps: stepped!({ align: 1 }),
+    bars: bars!({ align: 1, size: [0.86, 40] }),
+    nothing: () => null,
+  }[draw];
+  const isFilled = draw === 'bars' || fill !== undefined;
+  return {
+    paths,
+    points: { show: false },
+    width: draw === 'bars' ? 0 : width,
+    ...(draw === 'nothing' ? {} : { stroke: () => colour(name) }),
+    ...(dash === undefined ? {} : { dash: [...dash] }),
+    ...(isFilled ? { fill: () => faded(name, fill ?? 1) } : {}),
+  };
+}
+
+function bandOptions([upper, lower, name]: readonly [number, number, ColourName]): uPlot.Band {
+  return { series: [upper + 1, lower + 1], fill: () => faded(name, 0.2) };
+}
+
+/** The browser gives `rgb(…)` for the page's opaque colours. */
+function faded(name: ColourName, opacity: number): string {
+  const opaque = colour(name);
+  return opacity === 1 ? opaque : opaque.replace(/^rgb\((.*)\)$/, `rgba($1, ${opacity})`);
+}
+
+function shortNumber(value: number): string {
+  return value >= 10_000 ? `${value / 1000}k` : String(Number(value.toPrecision(3)));
+}

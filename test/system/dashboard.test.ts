@@ -1,0 +1,281 @@
+import { readFileSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { identity, simple } from '../../src/adapters/models/tiny-graphs.js';
+import { parseEventLog } from '../../src/domain/event-log.js';
+import { findChromium, openBrowser, openPage } from './browser.js';
+import { infer, scrape } from './server/clients.js';
+import { eventually, TestBench, type RunningServer } from './server/harness.js';
+
+/* The dashboard as a person has it: a real server, a real browser, what the page says against what the server counted. */
+
+const chromiumPath = findChromium();
+if (chromiumPath === null) {
+  console.warn('dashboard: SKIPPED, no Chromium here; install one (apt-get install chromium) or set SPONGE_CHROMIUM');
+}
+
+const DATA = Array.from({ length: 16 }, (_, index) => index);
+const INPUTS = ['INPUT0', 'INPUT1'].map((name) => ({ name, datatype: 'INT32' as const, shape: [1, 16], data: DATA }));
+
+/** The number before or behind a label of a legend: "on time 12" → 12. */
+async function legend(page: Page, card: string, label: string): Promise<number> {
+  const text = await page.locator(`#${card} .legend li`, { hasText: label }).first().locator('b').textContent();
+  return Number((text ?? '').replaceAll('\u202f', '').split(' ')[0]);
+}
+
+const textOf = async (page: Page, selector: string): Promise<string> => (await page.textContent(selector)) ?? '';
+
+const fitsInWidth = (page: Page): Promise<boolean> =>
+  page.evaluate('document.documentElement.scrollWidth <= window.innerWidth');
+
+/** The pixels of a chart. */
+const pictureOf = (page: Page, card: string): Promise<string> =>
+  page.evaluate(`document.querySelector('#${card} canvas').toDataURL()`);
+
+describe.skipIf(chromiumPath === null)('the dashboard', () => {
+  // Made before the tests, not with them: skipped ones must leave nothing behind.
+  let bench: TestBench;
+  let server: RunningServer;
+  let browser: Browser;
+
+  const root = (): string => server.metrics.replace(/metrics$/, '');
+  const send = async (count: number): Promise<void> => {
+    for (let sent = 0; sent < count; sent++) {
+      expect((await infer(server, 'simple', INPUTS, { sloMs: 20_000 })).status).toBe(200);
+    }
+  };
+  /** The network took three seconds of one: refused at once. */
+  const sendHopeless = async (count: number): Promise<void> => {
+    const options = { sloMs: 1000, parameters: { sponge_upload_us: 3_000_000 } };
+    for (let sent = 0; sent < count; sent++) expect((await infer(server, 'simple', INPUTS, options)).status).toBe(504);
+  };
+  const openLive = async (options = {}): ReturnType<typeof openPage> => {
+    const opened = await openPage(browser, root(), options);
+    await opened.page.locator('#state[data-state=live]').waitFor();
+    await opened.page.getByRole('button', { name: 'simple' }).click();
+    return opened;
+  };
+
+  beforeAll(async () => {
+    bench = new TestBench();
+    const models = bench.repository('models', { quiet: identity('FP32'), simple: simple() });
+    [server, browser] = await Promise.all([bench.serve(models, ['--no-refine']), openBrowser(chromiumPath!)]);
+    await send(12);
+    await sendHopeless(3);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await bench.close();
+  });
+
+  it('shows what the metrics count', async () => {
+    const { page, complaints } = await openLive();
+    const counted = await scrape(server);
+    const of = (name: string, labels: Record<string, string> = {}): number =>
+      counted.sum(name, { model: 'simple', ...labels });
+    await eventually('all outcomes', async () => (await legend(page, 'outcomes', 'on time')) === 12);
+    expect(await legend(page, 'outcomes', 'on time')).toBe(
+      of('sponge_outcomes_total', { outcome: 'completed_on_time' }),
+    );
+    expect(await legend(page, 'outcomes', 'infeasible')).toBe(
+      of('sponge_outcomes_total', { outcome: 'rejected_infeasible' }),
+    );
+    expect(await legend(page, 'outcomes', 'failed')).toBe(of('sponge_outcomes_total', { outcome: 'failed' }));
+    expect(await textOf(page, '#value-on-time')).toBe('80.0 %');
+    expect(await textOf(page, '#value-refused')).toBe('3');
+    expect(await textOf(page, '#value-queue-depth')).toBe(String(of('sponge_queue_depth')));
+    const batches = of('sponge_batch_size_count');
+    expect(await textOf(page, '#batches .note')).toContain(
+      `${batches} batches of ${(12 / batches).toFixed(1)} on average`,
+    );
+    const cores = of('sponge_allocation_millicores') / 1000;
+    await eventually('the allocation', async () => (await legend(page, 'allocation', 'granted')) === cores);
+    const declared = page.locator('#sources [data-source=declared_upload] td');
+    // Three seconds of network, of which no more than their SLO can be charged.
+    expect(await declared.allTextContents()).toEqual(['', '20.0 %', '3', '1.00 s']);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('has a panel for everything that is decided, each with a title and a description', async () => {
+    const { page } = await openLive();
+    const titles = await page.locator('.card:visible h2').allTextContents();
+    expect(titles).toEqual([
+      'Allocation and demand cores',
+      'Plan and why',
+      'Queue by deadline ms to deadline',
+      'Queue depth requests',
+      'Outcomes requests/s',
+      'Latency of answers ms',
+      'Time left on arrival ms',
+      'Batch size requests',
+      'Predicted → actual ms a batch',
+      'Resizes ms to be in force',
+      'Network delay by source',
+    ]);
+    const drawings = page.locator('.card:visible [role=img]');
+    expect(await drawings.count()).toBe(9);
+    for (const drawing of await drawings.all()) expect(await drawing.getAttribute('aria-label')).toMatch(/\w+ \w+/);
+    expect(await textOf(page, '#plan .plan')).toMatch(/^[\d.]+ cores, batches up to \d+$/);
+    await page.close();
+  });
+
+  it('says how to send a request to a model that has had none', async () => {
+    const { page } = await openLive();
+    await page.locator('#empty').waitFor({ state: 'hidden' });
+    await page.getByRole('button', { name: 'quiet' }).click();
+    await page.locator('#empty').waitFor();
+    expect(await textOf(page, '#empty')).toContain('npx sponge infer quiet');
+    await page.close();
+  });
+
+  it('holds the view while it is paused, and has everything when it goes on', async () => {
+    const { page } = await openLive();
+    await eventually('all outcomes', async () => (await legend(page, 'outcomes', 'infeasible')) === 3);
+    await page.keyboard.press('Escape');
+    await page.locator('h1').click();
+    await page.keyboard.press('Space');
+    await page.locator('#state[data-state=paused]').waitFor();
+    const before = await legend(page, 'outcomes', 'on time');
+    await page.waitForTimeout(400);
+    const picture = await pictureOf(page, 'outcomes');
+
+    await send(5);
+    await page.waitForTimeout(800);
+    expect(await legend(page, 'outcomes', 'on time')).toBe(before);
+    expect(await pictureOf(page, 'outcomes')).toBe(picture);
+
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await eventually('the five', async () => (await legend(page, 'outcomes', 'on time')) === before + 5);
+    await page.close();
+  });
+
+  it('shows one instant on all charts when it is pointed at', async () => {
+    // High enough for all of them: what is not on the screen is not drawn.
+    const { page } = await openLive({ viewport: { width: 1280, height: 1300 } });
+    await eventually('the charts', async () => (await legend(page, 'outcomes', 'infeasible')) === 3);
+    await page.locator('#allocation .u-over').hover();
+    const positions = await page
+      .locator('.card:visible .u-cursor-x')
+      .evaluateAll((lines) =>
+        (lines as unknown as { readonly style: { readonly transform: string } }[]).map(({ style }) => style.transform),
+      );
+    expect(positions.length).toBeGreaterThan(6);
+    for (const position of positions) expect(position).toMatch(/translate\((?!-)/);
+    await eventually('the instant', async () => /pointed at/.test(await textOf(page, '#queue .note')));
+    await page.close();
+  });
+
+  it('fits a telephone without scrolling sideways', async () => {
+    const { page, complaints } = await openLive({ viewport: { width: 390, height: 844 } });
+    expect(await fitsInWidth(page)).toBe(true);
+    const narrowest = await page
+      .locator('.card:visible')
+      .evaluateAll((cards) =>
+        Math.min(...(cards as unknown as { readonly clientWidth: number }[]).map(({ clientWidth }) => clientWidth)),
+      );
+    expect(narrowest).toBeGreaterThan(350);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it('is light or dark as the reader wants, and remembers it', async () => {
+    const { page } = await openLive({ colorScheme: 'dark' });
+    const background = (): Promise<string> => page.evaluate('getComputedStyle(document.body).backgroundColor');
+    const dark = await background();
+    await page.getByRole('button', { name: 'Theme: auto' }).click();
+    const light = await background();
+    expect(light).not.toBe(dark);
+    await page.reload();
+    expect(await background()).toBe(light);
+    await page.getByRole('button', { name: 'Theme: light' }).click();
+    expect(await background()).toBe(dark);
+    await page.close();
+  });
+
+  describe('with an event log', () => {
+    let log: string;
+
+    beforeAll(async () => {
+      log = bench.path('run.jsonl');
+      const scenario = ['authors-applied', '--policies', 'sponge', '--set', 'durationSec=30'];
+      const { code, stderr } = await bench.run(['simulate', ...scenario, '--threads', '1', '--event-log', log]);
+      expect(code, stderr).toBe(0);
+    });
+
+    it('shows the whole of it, by the count of its lines', async () => {
+      const { page, complaints } = await openPage(browser, root());
+      await page.setInputFiles('#log-file', log);
+      await page.locator('#state[data-state=log]').waitFor();
+      const { header, records } = parseEventLog(readFileSync(log, 'utf8'));
+      const count = (outcome: string): number =>
+        records.filter((record) => record.kind === 'request-finished' && record.outcome === outcome).length;
+      const onTime = count('completed_on_time');
+      expect(onTime).toBeGreaterThan(400);
+      await eventually('the log', async () => (await legend(page, 'outcomes', 'on time')) === onTime);
+      expect(await legend(page, 'outcomes', 'late')).toBe(count('completed_late'));
+      const written = records.filter((record) => record.kind === 'resized' && record.isWritten).length;
+      expect((await textOf(page, '#resizes .note')).replaceAll('\u202f', '')).toContain(`${written} written`);
+      expect(await textOf(page, '#run')).toContain(header.title);
+      // Its middle is pointed at: the queue is the one of then.
+      await page.locator('#allocation .u-over').hover();
+      await eventually('the instant', async () => /^at 0:1\d\.\d\d/.test(await textOf(page, '#queue .note')));
+      expect(await fitsInWidth(page)).toBe(true);
+      expect(complaints).toEqual([]);
+      await page.close();
+    });
+
+    it('zooms into what is dragged over, and out of it again', async () => {
+      const { page } = await openPage(browser, root());
+      await page.setInputFiles('#log-file', log);
+      await page.locator('#state[data-state=log]').waitFor();
+      const whole = page.getByRole('button', { name: 'Whole run' });
+      await eventually('the log', async () => (await legend(page, 'outcomes', 'on time')) > 400);
+      const all = await legend(page, 'outcomes', 'on time');
+      const plot = (await page.locator('#allocation .u-over').boundingBox())!;
+      await page.mouse.move(plot.x + plot.width * 0.25, plot.y + 20);
+      await page.mouse.down();
+      await page.mouse.move(plot.x + plot.width * 0.5, plot.y + 30, { steps: 5 });
+      await page.mouse.up();
+      expect(await whole.getAttribute('aria-pressed')).toBe('false');
+      // A quarter of the run; its rate is about constant.
+      await page.mouse.move(5, 5);
+      await eventually('the part', async () => {
+        const part = await legend(page, 'outcomes', 'on time');
+        return part > 0.15 * all && part < 0.35 * all;
+      });
+      await page.mouse.dblclick(plot.x + 100, plot.y + 20);
+      expect(await whole.getAttribute('aria-pressed')).toBe('true');
+      await page.close();
+    });
+
+    it('says in one line what is wrong with a file that is none, and stays live', async () => {
+      const { page, complaints } = await openLive();
+      const dropped = await page.evaluateHandle(
+        "(() => { const all = new DataTransfer(); all.items.add(new File(['a,b\\n1,2\\n'], 'sheet.csv')); return all; })()",
+      );
+      await page.dispatchEvent('body', 'drop', { dataTransfer: dropped });
+      await page.locator('#problem').waitFor();
+      expect(await textOf(page, '#problem')).toMatch(/^sheet\.csv: line 1 is not the header of an event log .+$/);
+      await page.locator('#state[data-state=live]').waitFor();
+      expect(complaints).toEqual([]);
+      await page.close();
+    });
+
+    it('goes back to the live server', async () => {
+      const { page } = await openPage(browser, root());
+      await page.setInputFiles('#log-file', log);
+      await page.getByRole('button', { name: 'Back to live' }).click();
+      await page.locator('#state[data-state=live]').waitFor();
+      await page.close();
+    });
+  });
+
+  it('says that the server is gone', async () => {
+    const { page } = await openLive();
+    await server.stop();
+    await page.locator('#state[data-state=disconnected]').waitFor();
+    expect(await textOf(page, '#state')).toBe('disconnected, trying again');
+    await page.close();
+  });
+});
