@@ -12,6 +12,7 @@ import { experimentPage } from '../experiments/euromlsys24/report/page.js';
 import { originLines, textReport } from '../experiments/euromlsys24/report/text-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
 import { runEvaluation, runPlanner, textAround, writeInto, type PageFiles } from './page-experiment.js';
+import { liveCommand } from './live-experiment.js';
 import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
 import { createProgress } from './progress.js';
 
@@ -49,9 +50,10 @@ export function experimentCommand(): Command {
     .summary("reproduce the paper's numbers, and measure ours")
     .description(
       'Runs an experiment: a report on stdout, and files in a folder (euromlsys24: results.json, a CSV file a figure and report.html; ' +
-        `the others: a Markdown page and JSON).\n\n${list.join('')}`,
+        `the others: a Markdown page and JSON). On virtual clocks, but for live.\n\n${list.join('')}`,
     )
-    .argument('<name>', names.join(', '))
+    .argument('[name]', names.join(', '))
+    .addCommand(liveCommand())
     .option(
       '--network-log <file>',
       `bandwidth log, such as ${PAPER_LOG} of the Ghent 4G/LTE logs (default: generated series)`,
@@ -74,10 +76,13 @@ export function experimentCommand(): Command {
         '  sponge experiment euromlsys24 --seeds 20 --out results/twenty --json > twenty.json\n' +
         '  sponge experiment planner --into docs/planner.md',
     )
-    .action(async (name: string, flags: ExperimentFlags, self: Command) => {
-      const experiment = Object.hasOwn(EXPERIMENTS, name) ? EXPERIMENTS[name] : undefined;
+    .action(async (name: string | undefined, flags: ExperimentFlags, self: Command) => {
+      const known = name !== undefined && Object.hasOwn(EXPERIMENTS, name);
+      const experiment = known ? EXPERIMENTS[name] : undefined;
       if (experiment === undefined)
-        self.error(`sponge: no experiment is called ${name}; there are: ${names.join(', ')}`);
+        self.error(
+          `sponge: ${name === undefined ? 'give an experiment' : `no experiment is called ${name}`}; there are: ${names.join(', ')}, live`,
+        );
       else if (flags.into !== undefined && name !== 'planner') throw new UserError('--into belongs to planner');
       else await experiment.run(flags);
     });

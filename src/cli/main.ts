@@ -16,6 +16,8 @@ const program = new Command('sponge')
   )
   .version(SERVER_VERSION)
   .showHelpAfterError('(add --help for the flags and examples)')
+  // A verb within a verb has flags of its own, some of the same names.
+  .enablePositionalOptions()
   .addCommand(serveCommand())
   .addCommand(watchCommand())
   .addCommand(inferCommand())
@@ -26,7 +28,11 @@ const program = new Command('sponge')
   .addCommand(experimentCommand())
   .addCommand(modelsCommand());
 
-for (const command of program.commands) command.copyInheritedSettings(program);
+inheritSettings(program);
+
+// Started with a channel, by an experiment: whoever holds its other end may be killed, and then nobody else would end this.
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+process.channel?.unref();
 
 try {
   await program.parseAsync();
@@ -37,5 +43,13 @@ try {
     console.error(`sponge: ${error instanceof Error ? error.message : String(error)}`);
     if (process.env['SPONGE_DEBUG'] === '1' && error instanceof Error) console.error(error.stack);
     process.exitCode = 1;
+  }
+}
+
+/** Commander passes settings on to commands that it makes, not to those that it is given. */
+function inheritSettings(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    inheritSettings(command);
   }
 }

@@ -47,13 +47,18 @@ figure svg { display: block; margin: 4px auto 0; max-width: 640px; height: auto;
 table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 8px; text-align: right; white-space: nowrap; }
 th { vertical-align: bottom; color: var(--soft); font-weight: 500; }
-th small { display: block; font-size: 11.5px; font-weight: 400; }
+th small, td small { display: block; font-size: 11.5px; font-weight: 400; }
+td small { color: var(--soft); }
+tbody th, td { vertical-align: top; }
 tbody th { color: var(--ink); font-weight: 600; }
 tr > :first-child { position: sticky; left: 0; padding-left: 14px; background: var(--card); text-align: left; }
 tbody tr > * { border-top: 1px solid var(--rule); }
 td .swatch, th .swatch { margin-right: 7px; }
 .notes { margin: 10px 0 0; padding: 0; list-style: none; color: var(--soft); font-size: 13px; }
 .notes b { color: var(--ink); font-weight: 600; }
+.items { margin: 10px 0 0; padding-left: 18px; max-width: 110ch; font-size: 14px; overflow-wrap: anywhere;
+  font-variant-numeric: tabular-nums; }
+.items li { margin: 3px 0; }
 details { margin-top: 12px; } summary { cursor: pointer; color: var(--soft); font-size: 14px; }
 footer { margin-top: 44px; padding-top: 4px; border-top: 1px solid var(--rule); }
 footer h2 { margin-top: 16px; font-size: 15px; } footer dl { font-size: 13px; }
@@ -61,7 +66,7 @@ footer h2 { margin-top: 16px; font-size: 15px; } footer dl { font-size: 13px; }
   @page { margin: 14mm; }
   body { padding: 0; max-width: none; background: none; font-size: 10.5pt; }
   .table { overflow: visible; border: none; } table { font-size: 7pt; } th, td { padding: 2px 3px; }
-  th small { font-size: 6pt; } tr > :first-child { padding-left: 0; }
+  th small, td small { font-size: 6pt; } tr > :first-child { padding-left: 0; }
   .halves, .thirds { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .wide { display: none; } .narrow { display: block; }
   h2 { break-after: avoid; } details:not([open]) { display: none; }

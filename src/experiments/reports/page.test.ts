@@ -78,6 +78,31 @@ describe('a report page', () => {
     }
   });
 
+  it('lists sentences, and says below a number what is to be known of it', () => {
+    const other = parseMarkup(
+      renderPage({
+        ...page,
+        sections: [
+          {
+            heading: 'More',
+            blocks: [
+              { kind: 'list', items: ['It was <late>.', 'So was `sponge`.'] },
+              {
+                kind: 'table',
+                columns: [{ heading: 'policy' }, { heading: 'latency' }],
+                rows: [{ name: 'sponge', cells: [{ text: '12', note: '11–13' }] }],
+                notes: [],
+              },
+            ],
+          },
+        ],
+      }),
+    );
+    expect(textsOf(other, 'li')).toEqual(['It was &lt;late&gt;.', 'So was sponge.']);
+    expect(textsOf(other, 'td')).toEqual(['12 11–13']);
+    expect(textsOf(elementsOf(other, 'td')[0]!, 'small')).toEqual(['11–13']);
+  });
+
   it('names its package where there is no commit', () => {
     const made = renderPage({ ...page, origin: { ...origin, commit: null } });
     expect(made).toContain('<dd>sponge-inference 0.1.0</dd>');

@@ -29,6 +29,8 @@ export type Block =
   | { readonly kind: 'figures'; readonly columns: 'halves' | 'thirds'; readonly figures: readonly Figure[] }
   | Table
   | { readonly kind: 'facts'; readonly facts: Facts }
+  /** Sentences, one an item. */
+  | { readonly kind: 'list'; readonly items: readonly string[] }
   /** A text as it is, closed until the reader opens it. */
   | { readonly kind: 'details'; readonly summary: string; readonly text: string };
 
@@ -49,10 +51,13 @@ export interface Table {
   readonly kind: 'table';
   /** The first names its rows; the others are numbers and stand on the right. */
   readonly columns: readonly { readonly heading: string; readonly unit?: string }[];
-  readonly rows: readonly { readonly name: string; readonly swatch?: ColourName; readonly cells: readonly string[] }[];
+  readonly rows: readonly { readonly name: string; readonly swatch?: ColourName; readonly cells: readonly Cell[] }[];
   /** What the headings mean. */
   readonly notes: Facts;
 }
+
+/** A number, and what is to be known of it below. */
+export type Cell = string | { readonly text: string; readonly note: string };
 
 export function renderPage({ title, intro, sections, origin, notes = [] }: Page): string {
   return `<!doctype html>
@@ -89,6 +94,8 @@ function block(each: Block): string {
       return table(each);
     case 'facts':
       return facts(each.facts);
+    case 'list':
+      return `<ul class="items">${each.items.map((item) => `<li>${prose(item)}</li>`).join('\n')}</ul>`;
     case 'details':
       return `<details><summary>${prose(each.summary)}</summary>\n<pre>${escaped(each.text)}</pre></details>`;
   }
@@ -118,12 +125,17 @@ function table({ columns, rows, notes }: Table): string {
   );
   const body = rows.map(
     ({ name, swatch, cells }) =>
-      `<tr><th scope="row">${swatchOf(swatch)}${escaped(name)}</th>${cells.map((cell) => `<td>${escaped(cell)}</td>`).join('')}</tr>`,
+      `<tr><th scope="row">${swatchOf(swatch)}${escaped(name)}</th>${cells.map(tableCell).join('')}</tr>`,
   );
   return (
     `<div class="table" tabindex="0"><table>\n<thead><tr>${head.join('')}</tr></thead>\n<tbody>\n${body.join('\n')}\n</tbody>\n</table></div>\n` +
     `<ul class="notes">${notes.map(([name, value]) => `<li><b>${escaped(name)}</b> ${prose(value)}</li>`).join('')}</ul>`
   );
+}
+
+function tableCell(cell: Cell): string {
+  if (typeof cell === 'string') return `<td>${escaped(cell)}</td>`;
+  return `<td>${escaped(cell.text)} <small>${escaped(cell.note)}</small></td>`;
 }
 
 function footer({ command, seeds, commit, version, date, machine, tookSeconds }: RunOrigin, notes: Facts): string {

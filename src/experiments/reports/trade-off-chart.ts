@@ -1,7 +1,9 @@
 import type { PolicySummary, SimulationSummary } from '../summary.js';
 import { colour, textWidthPx, type ChartSpec, type Layer } from './chart.js';
-import { boxAround, placeLabels, sharedArea, type Box } from './label-placement.js';
+import { placeLabels, type Box } from './label-placement.js';
+import { missedAxis, ZERO_PX } from './missed-axis.js';
 import type { PolicyLook } from './policy-look.js';
+import { LABEL_HEIGHT_PX, referenceLabel } from './reference-label.js';
 import { roundTicks } from './ticks.js';
 
 /*
@@ -16,9 +18,6 @@ export interface ChartSize {
 
 const MARGIN = { left: 62, right: 26, top: 12, bottom: 46 } as const;
 const POINT_PX = 6;
-const LABEL_HEIGHT_PX = 15;
-/** From the axis' lowest power of ten down to its zero, and as much again below. */
-const ZERO_PX = 26;
 
 export function tradeOffChart(summary: SimulationSummary, looks: readonly PolicyLook[], size: ChartSize): ChartSpec {
   const { policies, seeds } = summary;
@@ -33,7 +32,15 @@ export function tradeOffChart(summary: SimulationSummary, looks: readonly Policy
   const xTicks = roundTicks(lowest < highest / 2 ? 0 : lowest, highest, width < 400 ? 4 : 6);
   const [x0, x1] = [xTicks[0]!, xTicks.at(-1)!];
   const x = (value: number): number => ((value - x0) / (x1 - x0)) * width;
-  const { y, ticks: yTicks, zeroAt } = missedAxis(points, height);
+  const {
+    y,
+    ticks: yTicks,
+    zeroAt,
+  } = missedAxis({
+    shares: points.flatMap(({ missed, leastMissed, mostMissed }) => [missed, leastMissed, mostMissed]),
+    one: Math.max(...points.map(({ one }) => one)),
+    height,
+  });
 
   const drawn = points.map((point, index) => ({
     ...point,
@@ -48,7 +55,8 @@ export function tradeOffChart(summary: SimulationSummary, looks: readonly Policy
     y0: y(point.leastMissed),
     y1: y(point.mostMissed),
   }));
-  const referenceBox = reference === null ? null : referenceLabel(x(reference), width, height, reference, drawn);
+  const referenceBox =
+    reference === null ? null : referenceLabel(referenceText(reference), x(reference), { width, height }, drawn);
   const placed = placeLabels(
     drawn.map((each) => ({
       x: each.x,
@@ -230,60 +238,8 @@ function pointOf(summary: PolicySummary): Point {
   };
 }
 
-interface MissedAxis {
-  readonly y: (share: number) => number;
-  readonly ticks: readonly { readonly at: number; readonly text: string }[];
-  /** Where nothing was missed, px; null where everybody missed something. */
-  readonly zeroAt: number | null;
-}
-
-function missedAxis(points: readonly Point[], height: number): MissedAxis {
-  const shares = points.flatMap(({ missed, leastMissed, mostMissed }) => [missed, leastMissed, mostMissed]);
-  const positive = shares.filter((share) => share > 0);
-  const hasZero = positive.length < shares.length;
-  const least = positive.length === 0 ? Math.max(...points.map(({ one }) => one)) : Math.min(...positive);
-  const low = Math.floor(Math.log10(least) + 1e-9);
-  const high = Math.max(low + 1, Math.min(0, Math.ceil(Math.log10(Math.max(least, ...shares)) - 1e-9)));
-  const zeroAt = hasZero ? height - ZERO_PX : null;
-  const bottom = hasZero ? height - 2 * ZERO_PX : height;
-  const y = (share: number): number =>
-    share > 0 ? bottom - ((Math.log10(share) - low) / (high - low)) * bottom : height - ZERO_PX;
-  const decades = Array.from({ length: high - low + 1 }, (_, index) => low + index);
-  return {
-    y,
-    ticks: [
-      ...decades.map((decade) => ({
-        at: Math.round(y(10 ** decade)),
-        text: `${Number((100 * 10 ** decade).toPrecision(3))} %`,
-      })),
-      ...(zeroAt === null ? [] : [{ at: zeroAt, text: 'none' }]),
-    ],
-    zeroAt,
-  };
-}
-
 function referenceText(reference: number): string {
   return `reference ${reference.toFixed(0)}`;
-}
-
-/** Along its line, the highest place that covers no point. */
-function referenceLabel(
-  at: number,
-  width: number,
-  height: number,
-  reference: number,
-  points: readonly { readonly x: number; readonly y: number }[],
-): Box {
-  const labelWidth = textWidthPx(referenceText(reference));
-  const x = at + 5 + labelWidth > width ? at - 5 - labelWidth : at + 5;
-  const taken = points.map((point) => boxAround(point.x, point.y, POINT_PX));
-  const places = Array.from({ length: Math.floor(height / LABEL_HEIGHT_PX) }, (_, row) => ({
-    x,
-    y: row * LABEL_HEIGHT_PX,
-    width: labelWidth,
-    height: LABEL_HEIGHT_PX,
-  }));
-  return places.find((place) => taken.every((point) => sharedArea(place, point) === 0)) ?? places[0]!;
 }
 
 function whiskerBoxes({ x, y, x0, x1, y0, y1 }: Record<'x' | 'y' | 'x0' | 'x1' | 'y0' | 'y1', number>): Box[] {

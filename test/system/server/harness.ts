@@ -97,8 +97,12 @@ export class TestBench {
   }
 
   /** Runs a command to its end. */
-  async run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Output> {
-    return outputOf(this.#spawn(args, env));
+  async run(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    timeoutMs = START_TIMEOUT_MS,
+  ): Promise<Output> {
+    return outputOf(this.#spawn(args, env), timeoutMs);
   }
 
   /** The same through `prefix`, a command that runs what follows it: as another user, for example. */
@@ -147,12 +151,12 @@ export class TestBench {
   }
 }
 
-async function outputOf(child: ChildProcessWithoutNullStreams): Promise<Output> {
+async function outputOf(child: ChildProcessWithoutNullStreams, timeoutMs = START_TIMEOUT_MS): Promise<Output> {
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   const exit = await exitOf(child);
   clearTimeout(timer);
   return { ...exit, stdout, stderr };

@@ -1,0 +1,207 @@
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseEventLog, type RecordedRun } from '../../domain/event-log.js';
+import { quantile } from '../../perf-model/quantile.js';
+import { findTarget } from '../load/find-target.js';
+import { load, type LoadProgress, type LoadResult } from '../load/load.js';
+import { summariseLoad, type LoadSummary } from '../load/load-summary.js';
+import type { Protocol } from '../load/target.js';
+import type { ScenarioFile } from '../simulate.js';
+import type { LiveCase, LiveRun, RunMeasures } from './live-results.js';
+import { runSeries, type BatchPoint } from './run-series.js';
+import { startServerProcess, type ServerProcess } from './server-process.js';
+
+/* One policy served for real, under one load: a server of its own, judged by the clients and by the kernel's counters. */
+
+export interface LiveRunOptions {
+  readonly file: ScenarioFile;
+  readonly seed: number;
+  readonly liveCase: LiveCase;
+  readonly isIdleReleased: boolean;
+  readonly repetition: number;
+  readonly modelPath: string;
+  readonly modelName: string;
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
+  readonly protocol: Protocol;
+  readonly sloMs: number;
+  readonly maxMillicores: number;
+  /** Folder of the report, and where in it the event log goes. */
+  readonly folder: string;
+  readonly eventLog: string;
+  readonly onProgress: (progress: LoadProgress) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What planned before the first request was there, and lasted longer, would be in no run: a warm server is what is compared. */
+const SETTLE_MS = 500;
+
+export async function liveRun(options: LiveRunOptions): Promise<LiveRun> {
+  const { liveCase, isIdleReleased, repetition, eventLog, signal } = options;
+  const server = await startServerProcess(serveArguments(options), signal);
+  let measured: Measured;
+  try {
+    measured = await measure(server, options);
+  } finally {
+    await server.stop();
+  }
+  const { result, counters, otherCores } = measured;
+  const log = parseEventLog(readFileSync(join(options.folder, eventLog), 'utf8'));
+  const summary = summariseLoad(result);
+  const durationSec = counters.seconds;
+  const series = runSeries(log.header.models[0]!, log.records, {
+    startAtMs: startOnLogClock(log, result.startUnixMs),
+    durationMs: durationSec * 1000,
+  });
+  return {
+    case: liveCase.name,
+    isIdleReleased,
+    repetition,
+    measures: {
+      ...clientMeasures(summary),
+      durationSec,
+      coreSeconds: counters.coreSeconds,
+      usedCoreSeconds: counters.usedCoreSeconds,
+      ...batchMeasures(series.batches),
+      resizes: series.resizes,
+    },
+    routerCpuSeconds: counters.routerCpuSeconds,
+    throttledSeconds: counters.throttledSeconds,
+    otherCores,
+    load: summary,
+    startMs: server.startMs,
+    coldStartsMs: coldStartsOf(log),
+    eventLog,
+    series,
+  };
+}
+
+function serveArguments(options: LiveRunOptions): string[] {
+  const { liveCase, isIdleReleased, modelPath, sloMs, maxMillicores, folder, eventLog, shapes } = options;
+  return [
+    modelPath,
+    ...liveCase.serveFlags,
+    ...(isIdleReleased ? [] : ['--no-idle-release']),
+    ...['--slo', String(sloMs), '--max-cores', String(maxMillicores / 1000), '--no-refine'],
+    ...Object.entries(shapes).flatMap(([input, sizes]) => ['--shape', `${input}=${sizes.join(',')}`]),
+    ...['--group', `live-${process.pid}`, '--log-level', 'error', '--event-log', join(folder, eventLog)],
+  ];
+}
+
+// ---- measuring -------------------------------------------------------------------------------------------------------
+
+interface Counters {
+  readonly seconds: number;
+  readonly coreSeconds: number;
+  readonly usedCoreSeconds: number;
+  readonly routerCpuSeconds: number;
+  readonly throttledSeconds: number;
+}
+
+interface Measured {
+  readonly result: LoadResult;
+  readonly counters: Counters;
+  readonly otherCores: number;
+}
+
+/** From before the first request until the last has ended, by the server's own counters. */
+async function measure(server: ServerProcess, options: LiveRunOptions): Promise<Measured> {
+  const { file, seed, protocol, modelName, shapes, onProgress, signal } = options;
+  const url = protocol === 'grpc' ? server.grpcUrl : server.restUrl;
+  const target = await findTarget({ url, protocol, model: modelName, version: '', shapes, deadline: 'header' });
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const before = await server.metrics();
+  const busyBefore = machineBusySeconds();
+  const result = await load({ file, seed, target, threads: 1, onProgress, signal });
+  signal.throwIfAborted();
+  const seconds = (performance.timeOrigin + performance.now() - result.startUnixMs) / 1000;
+  const busySeconds = machineBusySeconds() - busyBefore;
+  const after = await server.metrics();
+  const grown = (name: string): number => after(name) - before(name);
+  const counters = {
+    seconds,
+    coreSeconds: grown('sponge_allocated_cpu_seconds_total'),
+    usedCoreSeconds: grown('sponge_cpu_seconds_total'),
+    routerCpuSeconds: grown('sponge_router_cpu_seconds_total'),
+    throttledSeconds: grown('sponge_cpu_throttled_seconds_total'),
+  };
+  const oursSeconds = counters.usedCoreSeconds + counters.routerCpuSeconds;
+  return { result, counters, otherCores: Math.max(0, (busySeconds - oursSeconds) / seconds) };
+}
+
+function machineBusySeconds(): number {
+  const busyMs = cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+  return busyMs / 1000;
+}
+
+/** The log's clock began at a wall time that its header tells. */
+function startOnLogClock({ header }: RecordedRun, startUnixMs: number): number {
+  return header.startedAtMs + startUnixMs - Date.parse(header.startedAt!);
+}
+
+/** Each instance that was added: requests and arrivals of instances in order, first asked for, first there. */
+function coldStartsOf({ records }: RecordedRun): readonly number[] {
+  const askedAtMs: number[] = [];
+  const tookMs: number[] = [];
+  let ready = 1;
+  for (const record of records) {
+    if (record.kind === 'instances-requested') {
+      const added = record.toInstances - record.fromInstances;
+      for (let count = 0; count < added; count++) askedAtMs.push(record.atMs);
+    } else if (record.kind === 'instances-changed') {
+      for (; ready < record.instances && askedAtMs.length > 0; ready++) tookMs.push(record.atMs - askedAtMs.shift()!);
+      ready = record.instances;
+    }
+  }
+  return tookMs;
+}
+
+// ---- in common words -------------------------------------------------------------------------------------------------
+
+type ClientMeasures = Pick<
+  RunMeasures,
+  | 'sent'
+  | 'onTime'
+  | 'late'
+  | 'refused'
+  | 'expired'
+  | 'failed'
+  | 'violationRate'
+  | 'goodputPerSec'
+  | 'latencyP50Ms'
+  | 'latencyP99Ms'
+>;
+
+function clientMeasures({
+  sent,
+  outcomes,
+  reasons,
+  violationRate,
+  goodputPerSec,
+  latencyMs,
+}: LoadSummary): ClientMeasures {
+  const expired = reasons.find(({ outcome, reason }) => outcome === 'refused' && reason === 'expired')?.count ?? 0;
+  return {
+    sent,
+    onTime: outcomes['on-time'],
+    late: outcomes.late,
+    refused: outcomes.refused - expired,
+    expired,
+    failed: outcomes.lost,
+    violationRate,
+    goodputPerSec,
+    latencyP50Ms: latencyMs?.p50 ?? null,
+    latencyP99Ms: latencyMs?.p99 ?? null,
+  };
+}
+
+export function batchMeasures(
+  batches: readonly BatchPoint[],
+): Pick<RunMeasures, 'meanBatchSize' | 'actualToPredictedP50'> {
+  const requests = batches.reduce((sum, { size }) => sum + size, 0);
+  const ratios = batches.flatMap(({ actualToPredicted }) => (actualToPredicted === null ? [] : [actualToPredicted]));
+  return {
+    meanBatchSize: batches.length === 0 ? 0 : requests / batches.length,
+    actualToPredictedP50: ratios.length === 0 ? null : quantile(Float64Array.from(ratios).sort(), 0.5),
+  };
+}
