@@ -141,6 +141,7 @@ async function startFeed(scope: Scope): Promise<{ feed: InstanceType<typeof Live
     policy: 'sponge',
     limits: { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 100 },
     cpuMillicores: 16_000,
+    instances: 1,
     maxBatchSize: 8,
   });
   return { feed, url: `http://127.0.0.1:${server.port}/events`, play };

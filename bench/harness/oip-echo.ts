@@ -2,6 +2,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import {
   createServer as createHttp2Server,
   type Http2Server,
+  type ServerHttp2Session,
   type IncomingHttpHeaders as Http2Headers,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -34,10 +35,16 @@ export type EchoAnswer =
   | { readonly kind: 'answer' }
   | { readonly kind: 'refuse'; readonly status: number; readonly reason?: string }
   | { readonly kind: 'hang-up' }
-  | { readonly kind: 'silence' };
+  | { readonly kind: 'silence' }
+  /** 200, and nothing of the protocol. */
+  | { readonly kind: 'garbage' };
 
 export interface EchoOptions {
   readonly delayMs: number;
+  /** That it listens at; by default 127.0.0.1, which is also where its URLs say it is. */
+  readonly host?: string;
+  /** Says no by the head of a request, and never reads its body. */
+  readonly refusesEarly?: boolean;
   /** Whether `seen` is filled; by default. */
   readonly keeps?: boolean;
   /** By the number of the request, from 0 on. */
@@ -53,14 +60,22 @@ export interface EchoServer {
 
 export async function startEcho({
   delayMs,
+  host = '127.0.0.1',
   keeps = true,
+  refusesEarly = false,
   answerTo = () => ({ kind: 'answer' }),
 }: EchoOptions): Promise<EchoServer> {
   const seen: SeenRequest[] = [];
-  const see = (request: SeenRequest): void => {
+  let count = 0;
+  const see = (request: SeenRequest): EchoAnswer => {
     if (keeps) seen.push(request);
+    return answerTo(count++);
   };
   const rest = createServer((request, response) => {
+    if (refusesEarly && request.method === 'POST') {
+      response.writeHead(503, { 'x-sponge-reason': 'queue_full', 'content-length': 0 }).end();
+      return;
+    }
     const beganAtMs = performance.now();
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -69,24 +84,37 @@ export async function startEcho({
       if (request.url === '/v2/repository/index') response.end(`[{"name":"${ECHO_MODEL}"}]`);
       else if (request.method === 'GET') response.end(metadataJson());
       else {
-        const answer = answerTo(seen.length);
         const { headers } = request;
-        see({ protocol: 'rest', headers, beganAtMs, endedAtMs: performance.now(), body: Buffer.concat(chunks) });
+        const body = Buffer.concat(chunks);
+        const answer = see({ protocol: 'rest', headers, beganAtMs, endedAtMs: performance.now(), body });
         setTimeout(() => {
           if (answer.kind === 'hang-up') request.socket.destroy();
           else if (answer.kind === 'refuse') {
             if (answer.reason !== undefined) response.setHeader('x-sponge-reason', answer.reason);
             response.writeHead(answer.status).end('{"error":"no"}');
           } else if (answer.kind === 'answer') response.end(answerJson());
+          else if (answer.kind === 'garbage') response.end('<p>hello</p>');
         }, delayMs);
       }
     });
   });
   const grpc = createHttp2Server({ maxSessionMemory: 1000 });
+  const sessions = new Set<ServerHttp2Session>();
+  grpc.on('session', (session) => {
+    sessions.add(session);
+    session.on('close', () => sessions.delete(session));
+  });
   grpc.on('stream', (stream, headers) => {
     const beganAtMs = performance.now();
     const chunks: Buffer[] = [];
     stream.on('error', () => undefined);
+    if (refusesEarly && headers[':path']!.endsWith('/ModelInfer')) {
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '8', 'x-sponge-reason': 'queue_full' },
+        { endStream: true },
+      );
+      return;
+    }
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.on('end', () => {
       const reply = (message: Uint8Array, status = '0', extra: Record<string, string> = {}): void => {
@@ -99,8 +127,8 @@ export async function startEcho({
       if (method === 'RepositoryIndex') reply(indexMessage());
       else if (method === 'ModelMetadata') reply(metadataMessage());
       else {
-        const answer = answerTo(seen.length);
-        see({ protocol: 'grpc', headers, beganAtMs, endedAtMs: performance.now(), body: Buffer.concat(chunks) });
+        const body = Buffer.concat(chunks);
+        const answer = see({ protocol: 'grpc', headers, beganAtMs, endedAtMs: performance.now(), body });
         setTimeout(() => {
           if (answer.kind === 'hang-up') stream.session?.destroy();
           else if (answer.kind === 'refuse') {
@@ -110,24 +138,26 @@ export async function startEcho({
               answer.reason === undefined ? {} : { 'x-sponge-reason': answer.reason },
             );
           } else if (answer.kind === 'answer') reply(answerMessage());
+          else if (answer.kind === 'garbage') reply(Uint8Array.of(0xff, 0xff, 0xff));
         }, delayMs);
       }
     });
   });
   return {
-    restUrl: `http://127.0.0.1:${await listen(rest)}`,
-    grpcUrl: `http://127.0.0.1:${await listen(grpc)}`,
+    restUrl: `http://127.0.0.1:${await listen(rest, host)}`,
+    grpcUrl: `http://127.0.0.1:${await listen(grpc, host)}`,
     seen,
     close: async () => {
       rest.closeAllConnections();
+      for (const session of sessions) session.destroy();
       await Promise.all([rest, grpc].map((server) => new Promise((resolve) => server.close(resolve))));
     },
   };
 }
 
-function listen(server: Server | Http2Server): Promise<number> {
+function listen(server: Server | Http2Server, host: string): Promise<number> {
   return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+    server.listen(0, host, () => resolve((server.address() as AddressInfo).port));
   });
 }
 

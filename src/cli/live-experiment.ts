@@ -73,7 +73,11 @@ export function liveCommand(): Command {
     .option('--repetitions <n>', 'of every policy and setting', positiveInteger, 3)
     .optionsGroup('CPU:')
     .option('--profile-sec <s>', 'how long to profile before', positiveNumber, 100)
-    .option('--max-cores <n>', 'largest allocation (default: what the machine allows, less 0.25)', cores)
+    .option(
+      '--max-cores <n>',
+      'largest allocation (default: what the machine allows, less 0.5 for the router and the clients)',
+      cores,
+    )
     .addOption(new Option('--unit-cores <n>', 'of one replica').argParser(cores).default(250, '0.25'))
     .option('--batch <n>', 'largest batch of the fixed allocations', positiveInteger, 4)
     .addOption(
@@ -104,6 +108,7 @@ async function run(flags: LiveFlags): Promise<void> {
   } catch (error) {
     throw new UserError(`--out ${out}: ${(error as Error).message}; give a folder that can be written`);
   }
+  const idle = flags.idle === 'both' ? [true, false] : [flags.idle === 'released'];
   const progress = createProgress('live', process.stderr);
   const startedAtMs = performance.now();
   const interruption = new AbortController();
@@ -121,7 +126,7 @@ async function run(flags: LiveFlags): Promise<void> {
     maxMillicores: flags.maxCores ?? null,
     unitMillicores: flags.unitCores,
     batchSize: flags.batch,
-    idle: flags.idle === 'both' ? [true, false] : [flags.idle === 'released'],
+    idle,
     folder: out,
     onProgress: (fraction, now) => {
       const elapsedMs = performance.now() - startedAtMs;
@@ -140,11 +145,15 @@ async function run(flags: LiveFlags): Promise<void> {
   const results: LiveResults = { origin, ...found };
   const page = livePage(results);
   const json = `${JSON.stringify(results)}\n`;
-  const files = new Map([['results.json', json], ['report.html', await liveReport(results)], ...liveCsv(results)]);
-  for (const [name, text] of files) writeFileSync(join(out, name), text);
+  const data = new Map([['results.json', json], ...liveCsv(results)]);
+  for (const [name, text] of data) writeFileSync(join(out, name), text);
+  // It takes some seconds, and is made from them.
+  writeFileSync(join(out, 'report.html'), await liveReport(results));
   if (into !== undefined) writeInto(into, page);
   process.stdout.write(flags.json === true ? json : page);
-  progress.say(`${[...files.keys()].join(', ')} and events/ are in ${out}`);
+  progress.say(`report.html, ${[...data.keys()].join(', ')} and events/ are in ${out}`);
+  const planned = found.cases.length * idle.length * repetitions;
+  if (found.live.length < planned) throw new UserError(found.leftOut.at(-1));
 }
 
 function scenarioOf({ scenario: path, set = [], durationSec, slo }: LiveFlags): ReturnType<typeof readScenario> {

@@ -33,7 +33,7 @@ export function loadTable({ scenario, name }: ScenarioFile, target: LoadTarget, 
   ];
   return [
     `${name}: ${scenario.title}`,
-    `${summary.isInterrupted ? `interrupted: ${sent} of ${planned}` : planned} requests in ${summary.durationSec} s to ${target.model} over ${target.protocol}`,
+    `${summary.isInterrupted ? `interrupted: ${sent} of ${planned}` : planned} requests in ${Number(summary.durationSec.toFixed(1))} s to ${target.model} over ${target.protocol}`,
     '',
     ...rows.map(([label, count, rest = '']) =>
       `  ${label.padEnd(28)}${count.padStart(8)}  ${rest.padStart(8)}`.trimEnd(),
@@ -89,11 +89,20 @@ function accuracyText({ sendLateMs, pacingErrorFraction }: LoadSummary['generato
   return `${sends}, upload times off by ${(100 * pacingErrorFraction.p50).toFixed(1)} % (p50), ${(100 * pacingErrorFraction.p99).toFixed(1)} % (p99)`;
 }
 
-function warnings({ generator }: LoadSummary): string[] {
-  const isBusy = generator.busiestFraction > BUSY_FRACTION;
-  const isLate = (generator.sendLateMs?.p99 ?? 0) > LATE_SEND_MS;
-  if (!isBusy && !isLate) return [];
-  return [
-    'the generator could not keep its times; the latencies are partly its own. Give it more --threads, or a machine of its own',
-  ];
+/** It could not have sent more in time. */
+export function isGeneratorBusy({ generator }: LoadSummary): boolean {
+  return generator.busiestFraction > BUSY_FRACTION;
+}
+
+function warnings(summary: LoadSummary): string[] {
+  const effect = 'so the latencies are partly its own';
+  if (isGeneratorBusy(summary)) {
+    return [`the generator was too busy to keep its times, ${effect}; give it more --threads`];
+  }
+  if ((summary.generator.sendLateMs?.p99 ?? 0) > LATE_SEND_MS) {
+    return [
+      `the generator was kept waiting for CPU, ${effect}; give it a machine of its own, or the server less of this one`,
+    ];
+  }
+  return [];
 }

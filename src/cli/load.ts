@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { findTarget } from '../experiments/load/find-target.js';
 import { highestRate, type RateFound, type Trial } from '../experiments/load/highest-rate.js';
 import { load, type LoadResult } from '../experiments/load/load.js';
+import { thisProcess, type LoadSite } from '../experiments/load/load-site.js';
 import { loadCsv } from '../experiments/load/load-csv.js';
 import { summariseLoad } from '../experiments/load/load-summary.js';
+import { openShapedSite, type ShapedSite } from '../experiments/load/shaping/shaped-site.js';
 import {
   DEADLINE_PLACES,
   PROTOCOLS,
@@ -26,9 +29,10 @@ import {
   positiveNumber,
   seedNumber,
   shape,
+  UserError,
   withConfiguration,
 } from './options.js';
-import { loadTable, progressText } from './load-table.js';
+import { isGeneratorBusy, loadTable, progressText } from './load-table.js';
 import { createProgress } from './progress.js';
 
 interface LoadFlags {
@@ -44,6 +48,7 @@ interface LoadFlags {
   readonly rate?: number;
   readonly slo?: number;
   readonly threads: number;
+  readonly shaping: (typeof SHAPINGS)[number];
   readonly search?: true;
   readonly mostViolations: number;
   readonly mostRate: number;
@@ -55,6 +60,9 @@ interface LoadFlags {
 
 /** Trials of a search, where the scenario says nothing shorter: a thousand requests at 50 a second. */
 const TRIAL_SEC = 20;
+
+/** Who makes uploads as slow as their networks: the generator, or the kernel. */
+const SHAPINGS = ['paced', 'tc'] as const;
 
 /** `sponge load`: the simulator's scenarios against a real server. */
 export function loadCommand(): Command {
@@ -86,6 +94,15 @@ export function loadCommand(): Command {
     .option('--rate <n>', 'mean requests a second (default: the scenario’s)', positiveNumber)
     .option('--slo <ms>', 'one SLO for all (default: the scenario’s)', positiveNumber)
     .option('--threads <n>', 'of the generator; clients are shared among them', positiveInteger, 1)
+    .addOption(
+      new Option(
+        '--shaping <how>',
+        'paced: the generator writes bodies as slowly as networks are; tc: the kernel shapes a link for each client, ' +
+          'in a network namespace (root; the server on this machine, with --host 0.0.0.0)',
+      )
+        .choices(SHAPINGS)
+        .default('paced'),
+    )
     .optionsGroup('Search:')
     .option(
       '--search',
@@ -104,7 +121,8 @@ export function loadCommand(): Command {
         '  sponge load authors-applied --model ocr --shape x=1,3,48,320 --duration-sec 60\n' +
         '  sponge load bursts --rate 40 --protocol grpc --report load.html\n' +
         '  sponge load multi-client --search --most-violations 0.01 --slo 500\n' +
-        '  sponge load my-scenario.yaml --url http://10.0.0.7:8000 --deadline parameter   # Triton',
+        '  sponge load my-scenario.yaml --url http://10.0.0.7:8000 --deadline parameter   # Triton\n' +
+        '  sponge load deep-fades --shaping tc   # real links; start the server with --host 0.0.0.0',
     )
     .action(async (name: string | undefined, flags: LoadFlags, self: Command) => {
       if (flags.list === true) {
@@ -129,11 +147,18 @@ function scenarioOf(name: string, { set = [], durationSec, slo, rate, search }: 
 }
 
 async function run(file: ScenarioFile, flags: LoadFlags): Promise<void> {
-  if (flags.report !== undefined) checkWritable('--report', flags.report);
-  if (flags.csv !== undefined) checkWritable('--csv', flags.csv);
+  for (const [flag, path] of [
+    ['--report', flags.report],
+    ['--csv', flags.csv],
+  ] as const) {
+    if (path === undefined) continue;
+    if (flags.search === true)
+      throw new UserError(`${flag} belongs to one load, and --search makes many; give one of the two`);
+    checkWritable(flag, path);
+  }
   // Better said here than by a thread.
-  const { predictedRatePerSec } = setUp(file.scenario, file.name, file.folder);
-  const target = await findTarget({
+  const setup = setUp(file.scenario, file.name, file.folder);
+  const found = await findTarget({
     url: flags.url ?? null,
     protocol: flags.protocol,
     model: flags.model ?? null,
@@ -143,17 +168,30 @@ async function run(file: ScenarioFile, flags: LoadFlags): Promise<void> {
   });
   const interruption = new AbortController();
   const interrupt = (): void => interruption.abort();
-  process.once('SIGINT', interrupt);
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const name of signals) process.once(name, interrupt);
+  let shaped: ShapedSite | null = null;
   try {
-    if (flags.search === true) await search(file, target, predictedRatePerSec, flags, interruption.signal);
-    else await once(file, target, flags, interruption.signal);
+    if (flags.shaping === 'tc') shaped = await openShapedSite(setup, flags.seed, found);
+    const way: Way = { target: shaped?.target ?? found, site: shaped ?? thisProcess, signal: interruption.signal };
+    if (flags.search === true) await search(file, way, setup.predictedRatePerSec, flags);
+    else await once(file, way, flags);
   } finally {
-    process.off('SIGINT', interrupt);
+    shaped?.close();
+    for (const name of signals) process.off(name, interrupt);
   }
 }
 
-async function once(file: ScenarioFile, target: LoadTarget, flags: LoadFlags, signal: AbortSignal): Promise<void> {
-  const result = await loadWithProgress(file, target, flags, signal, file.name);
+/** To the server, for every load of a command. */
+interface Way {
+  readonly target: LoadTarget;
+  readonly site: LoadSite;
+  readonly signal: AbortSignal;
+}
+
+async function once(file: ScenarioFile, way: Way, flags: LoadFlags): Promise<void> {
+  const { target } = way;
+  const result = await loadWithProgress(file, way, flags, file.name);
   const summary = summariseLoad(result);
   const origin = describeOrigin({ command: commandText(process.argv.slice(2)), seeds: String(flags.seed) });
   if (flags.csv !== undefined) writeFileSync(flags.csv, loadCsv(result.columns));
@@ -161,52 +199,72 @@ async function once(file: ScenarioFile, target: LoadTarget, flags: LoadFlags, si
     writeFileSync(flags.report, await loadReport({ file, target, summary, result, origin }));
   const { inputs, ...plainTarget } = target;
   const shapes = Object.fromEntries(inputs.map(({ name, shape: sizes }) => [name, sizes]));
-  const json = { scenario: file.name, target: { ...plainTarget, shapes }, ...summary, origin };
+  const json = { scenario: file.name, target: { ...plainTarget, shapes }, shaping: flags.shaping, ...summary, origin };
   process.stdout.write(flags.json === true ? `${JSON.stringify(json, null, 2)}\n` : loadTable(file, target, summary));
 }
 
-async function search(
-  file: ScenarioFile,
-  target: LoadTarget,
-  fromRatePerSec: number,
-  flags: LoadFlags,
-  signal: AbortSignal,
-): Promise<void> {
+async function search(file: ScenarioFile, way: Way, fromRatePerSec: number, flags: LoadFlags): Promise<void> {
+  let whyCutShort = 'interrupted';
   const found = await highestRate({
     fromRatePerSec,
     mostViolations: flags.mostViolations,
     mostRatePerSec: flags.mostRate,
     resolution: 0.05,
     tryRate: async (ratePerSec) => {
-      const trial = { ...file, scenario: atMeanRate(file.scenario, ratePerSec) };
-      const result = await loadWithProgress(trial, target, flags, signal, `${file.name} at ${ratePerSec.toFixed(1)}/s`);
-      signal.throwIfAborted();
-      return summariseLoad(result).violationRate;
+      const durationSec = Math.max(file.scenario.durationSec, requestsNeeded(flags.mostViolations) / ratePerSec);
+      const trial = { ...file, scenario: atMeanRate({ ...file.scenario, durationSec }, ratePerSec) };
+      const result = await loadWithProgress(trial, way, flags, `${file.name} at ${ratePerSec.toFixed(1)}/s`);
+      if (way.signal.aborted) return null;
+      const summary = summariseLoad(result);
+      if (summary.sent - summary.outcomes.cancelled === 0)
+        throw new UserError('nothing was due in a trial; give a longer --duration-sec');
+      if (isGeneratorBusy(summary)) {
+        whyCutShort = 'the generator was too busy for more: give it more --threads';
+        return null;
+      }
+      // So that what one trial has left behind does not fail the next.
+      await sleep(BETWEEN_TRIALS_MS);
+      return summary.violationRate;
     },
     onTrial: (trial) => process.stderr.write(`${trialText(trial)}\n`),
   });
   process.stdout.write(
-    flags.json === true ? `${JSON.stringify(found, null, 2)}\n` : foundText(found, flags.mostViolations),
+    flags.json === true
+      ? `${JSON.stringify({ ...found, whyCutShort: found.isCutShort ? whyCutShort : null }, null, 2)}\n`
+      : foundText(found, flags.mostViolations, whyCutShort),
   );
+}
+
+const BETWEEN_TRIALS_MS = 1000;
+
+/** So many that a share of violations can be told from twice as much, roughly: four are allowed. */
+function requestsNeeded(mostViolations: number): number {
+  return 4 / Math.max(0.002, mostViolations);
 }
 
 function trialText({ ratePerSec, violationRate, isSustained }: Trial): string {
   return `${ratePerSec.toFixed(1).padStart(8)}/s  ${(100 * violationRate).toFixed(2).padStart(6)} % violations  ${isSustained ? 'sustained' : 'too much'}`;
 }
 
-function foundText({ sustainedPerSec, failedPerSec }: RateFound, mostViolations: number): string {
+function foundText(
+  { sustainedPerSec, failedPerSec, isCutShort }: RateFound,
+  mostViolations: number,
+  why: string,
+): string {
   const bound = `at most ${100 * mostViolations} % violations`;
-  if (sustainedPerSec === null)
-    return `no rate down to ${failedPerSec?.toFixed(1) ?? '?'}/s was served with ${bound}\n`;
-  const next = failedPerSec === null ? 'the most that was to be tried' : `${failedPerSec.toFixed(1)}/s was too much`;
-  return `highest rate with ${bound}: ${sustainedPerSec.toFixed(1)} requests/s (${next})\n`;
+  const end = isCutShort ? `; the search ended early: ${why}` : '';
+  if (sustainedPerSec === null) {
+    const tried = failedPerSec === null ? 'no rate' : `no rate down to ${failedPerSec.toFixed(1)}/s`;
+    return `${tried} was found to be served with ${bound}${end}\n`;
+  }
+  const next = failedPerSec === null ? 'no higher rate was tried' : `${failedPerSec.toFixed(1)}/s was too much`;
+  return `highest rate with ${bound}: ${sustainedPerSec.toFixed(1)} requests/s (${next})${end}\n`;
 }
 
 async function loadWithProgress(
   file: ScenarioFile,
-  target: LoadTarget,
+  way: Way,
   { seed, threads }: LoadFlags,
-  signal: AbortSignal,
   title: string,
 ): Promise<LoadResult> {
   const progress = createProgress(title, process.stderr);
@@ -214,9 +272,8 @@ async function loadWithProgress(
   return load({
     file,
     seed,
-    target,
     threads,
-    signal,
+    ...way,
     onProgress: (now) => {
       const fraction = Math.min(1, now.elapsedMs / durationMs);
       progress.update(fraction, now.elapsedMs, Math.max(0, durationMs - now.elapsedMs), progressText(now));

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
 import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
+import { oneLine } from '../adapters/workers/load-failure.js';
 import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
 import {
@@ -193,6 +194,8 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   });
   const onProgress = (message: string): void => progress.show(message);
   const display = flags.watch === true ? createDisplay('Ctrl-C stops the server') : null;
+  // A reader that has seen enough, `| head` for example, is no reason to stop serving.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const options = serverOptions(path, flags, serveLogger(flags, display), onProgress, interruption.signal);
   const server = await startServer(options).finally(() => {
     isStarting = false;
@@ -203,7 +206,13 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   const signal = await stopSignal;
   display?.end();
   console.log(`${signal}: draining`);
-  await server.close();
+  try {
+    await server.close();
+  } catch (error) {
+    // Something that could not be ended may keep the process alive.
+    console.error(`sponge: ${oneLine(error)}`);
+    process.exit(1);
+  }
   console.log('stopped');
   process.exit(0);
 }

@@ -14,6 +14,7 @@ export interface DisplayOutput {
   readonly rows?: number;
   readonly writableNeedDrain?: boolean;
   write(text: string): unknown;
+  on?(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 export interface WatchDisplayOptions {
@@ -26,6 +27,8 @@ export interface WatchDisplayOptions {
 }
 
 const FRAME_MS = 250;
+/** What is shown is so old, so that it has been heard: a feed's flush of 100 ms, and a little for the way. */
+const LAG_MS = 200;
 const HIDE_CURSOR = '\u001b[?25l';
 const SHOW_CURSOR = '\u001b[?25h';
 const CLEAR_TO_END = '\u001b[J';
@@ -38,11 +41,12 @@ export class WatchDisplay {
   #status: string;
   /** Of the run's clock, when it was last told, and ours at that moment. */
   #told: { readonly atMs: number; readonly heardAtMs: number } | null = null;
-  /** Of the run's clock: what the last frame showed. */
+  /** Of the run's clock: what the last frame showed. It never goes back. */
   #shownAtMs: number | null = null;
   #drawnLines = 0;
   #printedSecond = NaN;
   #timer: NodeJS.Timeout | null = null;
+  #isBroken = false;
 
   constructor(options: WatchDisplayOptions) {
     this.#options = options;
@@ -50,9 +54,12 @@ export class WatchDisplay {
     const { output, environment } = options;
     this.isInPlace = output.isTTY === true && environment['TERM'] !== 'dumb';
     this.#isColored = this.isInPlace && (environment['NO_COLOR'] ?? '') === '';
+    // A reader that has seen enough, `| head` for example: nobody is shown anything from here on, and all else goes on.
+    output.on?.('error', () => this.#break());
   }
 
   begin(): void {
+    if (this.#isBroken) return;
     if (this.isInPlace) this.#options.output.write(HIDE_CURSOR);
     this.#timer = setInterval(() => this.refresh(), FRAME_MS);
   }
@@ -60,10 +67,19 @@ export class WatchDisplay {
   /** Leaves what is shown, and the terminal as it was. Safe to call twice. */
   end(): void {
     if (this.#timer === null) return;
+    this.refresh();
     clearInterval(this.#timer);
     this.#timer = null;
-    this.refresh();
     if (this.isInPlace) this.#options.output.write(SHOW_CURSOR);
+    // What is written from here on goes below the last frame.
+    this.#drawnLines = 0;
+  }
+
+  #break(): void {
+    this.#isBroken = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#drawnLines = 0;
   }
 
   onRun(header: RunHeader): void {
@@ -76,12 +92,15 @@ export class WatchDisplay {
   onMessage(message: FeedMessage): void {
     this.#run?.apply(message);
     this.#told = { atMs: message.atMs, heardAtMs: this.#options.readNowMs() };
+    // Of what was before the first message nothing is shown.
+    this.#shownAtMs ??= message.atMs;
   }
 
   /** The run is not heard of any more: time stands still until the next header. */
   onLost(cause: string): void {
     this.#status = cause;
     this.#told = null;
+    if (this.#timer === null) return;
     if (this.isInPlace) this.refresh();
     else this.#options.output.write(`${cause}\n`);
   }
@@ -102,12 +121,13 @@ export class WatchDisplay {
 
   refresh(): void {
     const run = this.#run;
+    if (this.#timer === null) return;
     // A terminal that does not keep up is given fewer frames.
     if (run === null || this.#options.output.writableNeedDrain === true) return;
     if (this.#told !== null) {
-      const nowMs = this.#told.atMs + this.#options.readNowMs() - this.#told.heardAtMs;
-      run.apply({ atMs: nowMs, records: [] });
-      this.#shownAtMs = nowMs;
+      const nowMs = this.#told.atMs + this.#options.readNowMs() - this.#told.heardAtMs - LAG_MS;
+      this.#shownAtMs = Math.max(this.#shownAtMs ?? nowMs, nowMs);
+      run.apply({ atMs: this.#shownAtMs, records: [] });
     }
     if (this.isInPlace) this.#draw(run);
     else if (this.#told !== null) this.#print(run);

@@ -29,6 +29,17 @@ describe('an event stream', () => {
       for (let count = 0; count < 10; count++) parser.push(piece);
     }).toThrow('a message of the feed has no end');
   });
+
+  it('is given up when a message has no end, however short its lines', () => {
+    const parser = new EventStreamParser();
+    const piece = `data: ${'x'.repeat(1000)}\n`.repeat(1000);
+    expect(() => {
+      for (let count = 0; count < 10; count++) parser.push(piece);
+    }).toThrow('a message of the feed has no end');
+    const next = new EventStreamParser();
+    // Ten messages of that size are none too many.
+    for (let count = 0; count < 10; count++) expect(next.push(`${piece}\n`)).toHaveLength(1);
+  });
 });
 
 describe("a server's address", () => {

@@ -11,6 +11,7 @@ export type FeedItem =
 const MAX_SILENCE_MS = 5000;
 /** A message of the feed is at most some 100 KiB; whatever sends more without end is no feed. */
 const MAX_MESSAGE_CHARS = 8 * 1024 * 1024;
+const ENDLESS = 'a message of the feed has no end';
 
 /** `host:8002`, `http://host:8002/`, and any page of that port. @throws UserError */
 export function feedUrl(text: string): URL {
@@ -76,12 +77,13 @@ export class EventStreamParser {
   #rest = '';
   #event = 'message';
   #data: string[] = [];
+  #dataChars = 0;
 
-  /** @throws Error when a line does not end */
+  /** @throws Error when a line or a message does not end */
   push(text: string): readonly ServerSentEvent[] {
     const lines = (this.#rest + text).split(/\r\n|\n/);
     this.#rest = lines.pop()!;
-    if (this.#rest.length > MAX_MESSAGE_CHARS) throw new Error('a message of the feed has no end');
+    if (this.#rest.length > MAX_MESSAGE_CHARS) throw new Error(ENDLESS);
     const events: ServerSentEvent[] = [];
     for (const line of lines) {
       if (line !== '') this.#take(line);
@@ -89,6 +91,7 @@ export class EventStreamParser {
         if (this.#data.length > 0) events.push({ event: this.#event, data: this.#data.join('\n') });
         this.#event = 'message';
         this.#data = [];
+        this.#dataChars = 0;
       }
     }
     return events;
@@ -97,6 +100,10 @@ export class EventStreamParser {
   #take(line: string): void {
     const [, name, value] = /^([^:]*):? ?(.*)$/.exec(line)!;
     if (name === 'event') this.#event = value!;
-    else if (name === 'data') this.#data.push(value!);
+    if (name !== 'data') return;
+    // A line of no data is one of the message too.
+    this.#dataChars += value!.length + 1;
+    if (this.#dataChars > MAX_MESSAGE_CHARS) throw new Error(ENDLESS);
+    this.#data.push(value!);
   }
 }

@@ -16,6 +16,7 @@ const HEADER: RunHeader = {
       policy: 'sponge',
       limits: { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 },
       cpuMillicores: 1000,
+      instances: 1,
       maxBatchSize: 8,
     },
   ],
@@ -28,11 +29,11 @@ function watch(records: readonly Partial<ModelRecord>[], untilMs: number, fromMs
   return run.models[0]!;
 }
 
-const admitted = (atMs: number, sequence: number): Partial<ModelRecord> => ({
+const admitted = (atMs: number, sequence: number, queueDepth: number): Partial<ModelRecord> => ({
   kind: 'request-admitted',
   atMs,
   sequence,
-  queueDepth: 0,
+  queueDepth,
 });
 const finished = (atMs: number, sequence: number, outcome: string, latencyMs?: number): Partial<ModelRecord> =>
   ({
@@ -79,12 +80,44 @@ describe('what is watched', () => {
       batchSize: 2,
     };
     const model = watch(
-      [admitted(100, 1), admitted(200, 2), started, admitted(2100, 3), finished(2200, 3, 'expired')],
+      [admitted(100, 1, 1), admitted(200, 2, 2), started, admitted(2100, 3, 1), finished(2200, 3, 'expired')],
       4500,
     );
     expect(model.series(0, 4).queueDepth).toEqual([2, 2, 1, 0, 0]);
     expect(model.queueDepth).toBe(0);
     expect(model.summary(0, 4).meanBatchSize).toBe(2);
+  });
+
+  it('takes the depth of the queue from admissions, and members of a broken batch are in it again', () => {
+    const batch = { kind: 'batch-started', atMs: 1100, batchId: 1, sequences: [3, 4], batchSize: 2 } as const;
+    const broken = { kind: 'batch-ended', atMs: 2500, batchId: 1, result: 'worker-lost', actualToPredicted: null };
+    // Joined when six already waited.
+    const model = watch([admitted(100, 7, 7), batch, broken as Partial<ModelRecord>], 3500);
+    expect(model.series(0, 3).queueDepth).toEqual([7, 7, 7, 7]);
+    expect(watch([admitted(100, 7, 7), batch], 3500).series(0, 3).queueDepth).toEqual([7, 7, 5, 5]);
+  });
+
+  it('begins with the instances that its header says', () => {
+    const run = new WatchedRun({ ...HEADER, models: [{ ...HEADER.models[0]!, instances: 3 }] });
+    run.apply({ atMs: 0, records: [] });
+    run.apply({ atMs: 1000, records: [] });
+    expect(run.models[0]!.series(0, 0).grantedMillicores).toEqual([3000]);
+  });
+
+  it('counts latency from the last byte, and compares with predictions only where there are any', () => {
+    const received = { kind: 'request-received', atMs: 100, receivedAtMs: 60, sequence: 1 } as const;
+    const end = (actualToPredicted: number): Partial<ModelRecord> => ({
+      kind: 'batch-ended',
+      atMs: 500,
+      batchId: 1,
+      result: 'completed',
+      actualToPredicted,
+    });
+    // 560 − 60 ms, whatever was queued and run of it.
+    const records = [received, finished(560, 1, 'completed_on_time', 200), end(Infinity), end(1.5)];
+    const { p50Ms, actualToPredicted } = watch(records, 1000).summary(0, 0);
+    expect(Math.abs(p50Ms! / 500 - 1)).toBeLessThan(0.03);
+    expect(actualToPredicted).toBe(1.5);
   });
 
   it('counts as missed what a client got no answer in time for', () => {

@@ -1,6 +1,7 @@
 import type { FeedMessage } from '../domain/event-log.js';
-import type { ModelRecord, RunHeader, RunModel } from '../domain/event-record.js';
+import type { ModelRecord, RunHeader, RunModel, ServiceNote } from '../domain/event-record.js';
 import type { OutcomeName } from '../domain/outcome.js';
+import { QueueCount } from '../domain/queue-count.js';
 
 /*
  * What `sponge watch` knows of a run: the records of the last minute, folded into one bin a second for each model. Pure; of
@@ -10,11 +11,13 @@ import type { OutcomeName } from '../domain/outcome.js';
  * everything else is counted in the second in which it happened.
  */
 
+type FinishedRecord = Extract<ModelRecord, { kind: 'request-finished' }>;
+
 export const WINDOW_SECONDS = 60;
 
 const SECOND_MS = 1000;
-/** More than a server queues by default; beyond it the depth is a lower bound. */
-const MAX_QUEUED = 100_000;
+/** Requests under way whose arrival is remembered; beyond it the oldest count from their admission. */
+const MAX_OPEN = 65_536;
 
 export class WatchedRun {
   readonly header: RunHeader;
@@ -37,7 +40,7 @@ export interface Summary {
   readonly outcomes: Readonly<Record<OutcomeName, number>>;
   /** How long of it the run was watched. */
   readonly watchedSeconds: number;
-  /** Received → outputs there, of those that were completed; null where none was. To 3 %. */
+  /** Last byte received → answered, of those that were completed; null where none was. To 3 %. */
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
   readonly meanBatchSize: number | null;
@@ -56,16 +59,18 @@ export interface SecondSeries {
 export class WatchedModel {
   readonly model: RunModel;
   lastPlan: Extract<ModelRecord, { kind: 'planned' }> | null = null;
-  instances = 1;
+  instances: number;
   isWorkerLost = false;
   readonly #bins = Array.from({ length: WINDOW_SECONDS + 1 }, () => new SecondBin());
-  readonly #queued = new Set<number>();
+  readonly #queue = new QueueCount();
+  readonly #receivedAtMs = new Map<number, number>();
   #cpuMillicores: number;
   /** Until when the bins have been told what was granted and planned; null before anything was heard. */
   #heldUntilMs: number | null = null;
 
   constructor(model: RunModel) {
     this.model = model;
+    this.instances = model.instances;
     this.#cpuMillicores = model.cpuMillicores;
   }
 
@@ -79,32 +84,31 @@ export class WatchedModel {
   }
 
   get queueDepth(): number {
-    return this.#queued.size;
+    return this.#queue.depth;
   }
 
   apply(record: ModelRecord): void {
     this.advance(record.atMs);
     const bin = this.#binOf(record.atMs);
+    this.#queue.apply(record);
+    bin.mostQueued = Math.max(bin.mostQueued, this.#queue.depth);
     switch (record.kind) {
       case 'request-received':
         bin.received += 1;
-        return;
-      case 'request-admitted':
-        if (this.#queued.size < MAX_QUEUED) this.#queued.add(record.sequence);
-        bin.mostQueued = Math.max(bin.mostQueued, this.#queued.size);
+        this.#remember(record.sequence, record.receivedAtMs);
         return;
       case 'request-finished':
-        this.#queued.delete(record.sequence);
         bin.outcomes[record.outcome] += 1;
-        if (record.service !== null) bin.latencies.add(record.service.queuedMs + record.service.latencyMs);
+        if (record.service !== null) bin.latencies.add(this.#latencyMs(record, record.service));
+        this.#receivedAtMs.delete(record.sequence);
         return;
       case 'batch-started':
-        for (const sequence of record.sequences) this.#queued.delete(sequence);
         bin.batches += 1;
         bin.batchedRequests += record.batchSize;
         return;
       case 'batch-ended':
-        if (record.actualToPredicted === null) return;
+        // Before there is a profile nothing is predicted: there is nothing to compare with.
+        if (!isRatio(record.actualToPredicted)) return;
         bin.ratioSum += record.actualToPredicted;
         bin.ratioCount += 1;
         return;
@@ -121,6 +125,7 @@ export class WatchedModel {
       case 'worker-ready':
         this.isWorkerLost = record.kind === 'worker-lost';
         return;
+      case 'request-admitted':
       case 'resize-requested':
       case 'resize-refused':
       case 'instances-requested':
@@ -135,7 +140,7 @@ export class WatchedModel {
     this.#heldUntilMs = untilMs;
     for (let atMs = fromMs; atMs < untilMs;) {
       const endMs = Math.min(untilMs, (Math.floor(atMs / SECOND_MS) + 1) * SECOND_MS);
-      this.#binOf(atMs).hold(endMs - atMs, this.grantedMillicores, this.plannedMillicores, this.#queued.size);
+      this.#binOf(atMs).hold(endMs - atMs, this.grantedMillicores, this.plannedMillicores, this.queueDepth);
       atMs = endMs;
     }
     this.#binOf(untilMs);
@@ -169,6 +174,19 @@ export class WatchedModel {
     };
   }
 
+  #remember(sequence: number, receivedAtMs: number): void {
+    this.#receivedAtMs.set(sequence, receivedAtMs);
+    if (this.#receivedAtMs.size <= MAX_OPEN) return;
+    const [oldest] = this.#receivedAtMs.keys();
+    this.#receivedAtMs.delete(oldest!);
+  }
+
+  /** Of one that was received before this watched, the time from admission to answer is as good as that. */
+  #latencyMs({ atMs, sequence }: FinishedRecord, service: ServiceNote): number {
+    const receivedAtMs = this.#receivedAtMs.get(sequence);
+    return receivedAtMs === undefined ? service.queuedMs + service.latencyMs : atMs - receivedAtMs;
+  }
+
   #binsOf(fromSecond: number, toSecond: number): readonly (SecondBin | null)[] {
     return Array.from({ length: toSecond - fromSecond + 1 }, (_, index) => {
       const bin = this.#slot(fromSecond + index);
@@ -187,6 +205,10 @@ export class WatchedModel {
     const length = this.#bins.length;
     return this.#bins[((second % length) + length) % length]!;
   }
+}
+
+function isRatio(value: number | null): value is number {
+  return value !== null && value > 0 && value < Infinity;
 }
 
 /** Not those who left before their deadline. */

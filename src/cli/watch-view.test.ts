@@ -17,6 +17,7 @@ const HEADER: RunHeader = {
       policy: 'sponge',
       limits: { minMillicores: 200, maxMillicores: 1750, stepMillicores: 100 },
       cpuMillicores: 1000,
+      instances: 1,
       maxBatchSize: 8,
     },
   ],
@@ -32,7 +33,7 @@ function watchedRun(header = HEADER): WatchedRun {
       plan: { kind: 'feasible', instances: 1, cpuMillicores: 1300, batchSize: 4, boundBy: 'deadline of request 17' },
       trigger: 'arrival',
     },
-    { kind: 'request-received', atMs: 60_100, sequence: 7 },
+    { kind: 'request-received', atMs: 60_100, receivedAtMs: 60_100, sequence: 7 },
     { kind: 'request-admitted', atMs: 60_100, sequence: 7, queueDepth: 1 },
     {
       kind: 'request-finished',

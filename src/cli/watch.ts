@@ -35,7 +35,7 @@ async function watch(text: string): Promise<void> {
   const display = createDisplay(`${url.origin}, Ctrl-C ends`);
   const interruption = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interruption.abort());
-  // A reader that has seen enough, `| head` for example.
+  // A reader that has seen enough, `| head` for example: there is nothing else to do here.
   process.stdout.on('error', () => interruption.abort());
   display.begin();
   try {

@@ -1,9 +1,9 @@
 import { LEAST_LOGARITHMIC } from './axis.js';
-import { binOf, binSeconds, binsOver, forEachBin, quantileOf, rowsWithin, sortedValues, stepBins } from './binning.js';
+import { binOf, binSeconds, binsOver, forEachBin, quantileOf, rowsWithin, stepBins } from './binning.js';
 import { paintDots } from './dots.js';
 import { needOfArrivals } from './demand.js';
 import { cores, duration, NOTHING, whole } from './format.js';
-import { resizesOf } from './headline.js';
+import { resizesOf, writtenTook } from './headline.js';
 import { RESIZE, type ModelState } from './model-state.js';
 import { colour } from './palette.js';
 import type { Frame, TimeChartSpec, Values } from './time-chart.js';
@@ -21,7 +21,8 @@ export const allocationChart: TimeChartSpec = {
   unit: 'cores',
   about:
     'CPU granted to the model, mean and range within each drawn interval; CPU that the plan wants; and the need of arriving ' +
-    'work: what the requests that arrived then cost in core-seconds, per second. Dotted: the limits of an allocation.',
+    'work: what the requests that arrived then cost in core-seconds, per second. Dotted: the least that an instance is ' +
+    'granted, and the most that all of them can be.',
   isWide: true,
   series: [
     // Below what is granted: it is seen where the two differ.
@@ -54,12 +55,13 @@ export const allocationChart: TimeChartSpec = {
   },
   paint(plot, { model }) {
     const { minMillicores, maxMillicores } = model.model.limits;
+    const most = maxMillicores * model.mostInstances;
     const { ctx, bbox } = plot;
     ctx.strokeStyle = colour('soft');
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([devicePixelRatio, 4 * devicePixelRatio]);
     ctx.beginPath();
-    for (const millicores of [minMillicores, maxMillicores]) {
+    for (const millicores of [minMillicores, most]) {
       const y = Math.round(plot.valToPos(millicores / 1000, 'y', true)) + 0.5;
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
@@ -70,7 +72,8 @@ export const allocationChart: TimeChartSpec = {
   note({ model }) {
     const { minMillicores, maxMillicores, stepMillicores } = model.model.limits;
     const limits = `limits ${cores(minMillicores)} to ${cores(maxMillicores)} in steps of ${cores(stepMillicores)}`;
-    return `${limits}; below the least limit the CPU is released while idle`;
+    const each = model.mostInstances === 1 ? '' : ` for each of up to ${model.mostInstances} instances`;
+    return `${limits}${each}; below the least limit the CPU is released while idle`;
   },
 };
 
@@ -83,19 +86,19 @@ export const resizeChart: TimeChartSpec = {
   isLogarithmic: true,
   series: [
     { label: 'median', colour: 'granted', look: 'dot', draw: 'nothing', format: duration },
-    { label: 'a second', colour: 'granted', look: 'dot', draw: 'nothing', format: (rate) => whole(rate) },
+    { label: 'a second', colour: 'granted', look: 'dot', draw: 'nothing', format: oneDecimal },
     { label: 'refused', colour: 'failed', look: 'dot', draw: 'nothing', format: whole },
   ],
   compute({ model, range, untilMs, originMs }) {
     const bins = binsOver(range, COARSE_BINS);
-    const [took, results] = [model.resizes.column('tookMs'), model.resizes.column('result')];
+    const results = model.resizes.column('result');
     const [medians, rates, refusals]: (number | null)[][] = [[], [], []];
     let longest = 1;
     forEachBin(model.resizes, bins, untilMs, (_, from, to) => {
-      const sorted = sortedValues(took, from, to);
+      const sorted = writtenTook(model, from, to);
       longest = Math.max(longest, sorted.at(-1) ?? 0);
       medians!.push(quantileOf(sorted, 0.5));
-      rates!.push((1000 * (to - from)) / bins.binMs);
+      rates!.push((1000 * sorted.length) / bins.binMs);
       refusals!.push(results.subarray(from, to).filter((result) => result === RESIZE.refused).length);
     });
     // Room above the longest for the refused ones.

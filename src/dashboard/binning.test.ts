@@ -1,8 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { binsOver, forEachBin, quantileOf, sortedValues, stepBins } from './binning.js';
+import { binsOver, forEachBin, indexAt, quantileOf, sortedValues, stepBins } from './binning.js';
 import { Columns } from './columns.js';
 
 describe('bins', () => {
+  it('are found by any instant within them, the right half too', () => {
+    const beginnings = [0, 0.5, 1];
+    expect([0, 0.2, 0.4, 0.5, 0.99, 7].map((x) => indexAt(beginnings, x))).toEqual([0, 0, 0, 1, 1, 2]);
+    expect(indexAt(beginnings, -0.1)).toBeNull();
+    expect(indexAt([], 1)).toBeNull();
+  });
+
   it('begin at multiples of a round length and cover the range', () => {
     // 60 s in at most 60: 1 s each, and one more because the first begins before the range.
     expect(binsOver({ fromMs: 1_234_567, toMs: 1_294_567 }, 60)).toEqual({

@@ -96,6 +96,12 @@ export function binOf({ startMs, binMs }: Bins, atMs: number): number {
   return Math.floor((atMs - startMs) / binMs);
 }
 
+/** Index of the bin that holds `x`, of beginnings as `binSeconds` gives them; null before the first. */
+export function indexAt(beginnings: readonly number[], x: number): number | null {
+  const index = beginnings.findLastIndex((beginning) => beginning <= x);
+  return index === -1 ? null : index;
+}
+
 /** The rows of each bin that lie before `untilMs`. */
 export function forEachBin(
   table: Timed,

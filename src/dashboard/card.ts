@@ -29,9 +29,12 @@ export interface Card {
 
 export function makeCard({ id, title, unit, about, legend }: CardOptions): Card {
   const values = legend.map(() => make('b'));
-  const entries = legend.map(({ label, colour, look }, index) =>
-    make('li', {}, make('i', { class: look, style: `--swatch: var(--${colour})` }), `${label} `, values[index]!),
-  );
+  const entries = legend.map(({ label, colour, look }, index) => {
+    const swatch = make('i', { class: look });
+    // Not as an attribute: the page's content security policy allows none.
+    swatch.style.setProperty('--swatch', `var(--${colour})`);
+    return make('li', {}, swatch, `${label} `, values[index]!);
+  });
   const heading = make('h2', { title: about, id: `${id}-title` }, title);
   if (unit !== '') heading.append(' ', make('small', {}, unit));
   const content = make('div', { class: 'content' });

@@ -4,12 +4,12 @@ import { LIVE_CAPACITIES, ModelState } from './model-state.js';
 
 function stateWith(arrivals: readonly (readonly [atMs: number, coreMs: number])[]): ModelState {
   const limits = { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 };
-  const model = { name: 'm', version: '1', policy: 'p', limits, cpuMillicores: 1000, maxBatchSize: 8 };
-  const state = new ModelState(model, 0, LIVE_CAPACITIES);
+  const model = { name: 'm', version: '1', policy: 'p', limits, cpuMillicores: 1000, instances: 1, maxBatchSize: 8 };
+  const state = new ModelState(model, LIVE_CAPACITIES);
   for (const [atMs, coreMs] of arrivals) {
     const unknown = {
       dueAtMs: NaN,
-      sloMs: NaN,
+      receivedAtMs: NaN,
       delayMs: 0,
       source: 0,
       admittedAtMs: NaN,

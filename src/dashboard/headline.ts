@@ -98,7 +98,8 @@ export function predictionOf({ batches }: ModelState, range: TimeRange): Predict
   for (let row = from; row < to; row++) {
     members += sizes[row]!;
     const latencyMs = latencies[row]!;
-    if (Number.isNaN(latencyMs)) continue;
+    // Either there is no latency or nothing was predicted that it could be compared with.
+    if (!(latencyMs >= 0 && expected[row]! > 0)) continue;
     ratios[row - from] = latencyMs / expected[row]!;
     measured += 1;
     if (latencyMs <= planned[row]!) within += 1;
@@ -121,14 +122,22 @@ export interface ResizeNote {
   readonly tookP99Ms: number | null;
 }
 
-export function resizesOf({ resizes }: ModelState, range: TimeRange): ResizeNote {
-  const [from, to] = rowsWithin(resizes, range);
-  const results = resizes.column('result');
-  const [written, unchanged, refused] = countCodes(results, from, to, 3) as [number, number, number];
-  const took = resizes.column('tookMs').slice(from, to);
-  for (let row = from; row < to; row++) if (results[row] !== RESIZE.written) took[row - from] = NaN;
-  const sorted = sortedValues(took, 0, took.length);
+export function resizesOf(model: ModelState, range: TimeRange): ResizeNote {
+  const [from, to] = rowsWithin(model.resizes, range);
+  const [written, unchanged, refused] = countCodes(model.resizes.column('result'), from, to, 3) as [
+    number,
+    number,
+    number,
+  ];
+  const sorted = writtenTook(model, from, to);
   return { written, unchanged, refused, tookP50Ms: quantileOf(sorted, 0.5), tookP99Ms: quantileOf(sorted, 0.99) };
+}
+
+/** How long the rows' resizes took, ascending; those that were written alone. A view: only until values are sorted again. */
+export function writtenTook({ resizes }: ModelState, from: number, to: number): Float64Array {
+  const [took, results] = [resizes.column('tookMs').slice(from, to), resizes.column('result')];
+  for (let row = from; row < to; row++) if (results[row] !== RESIZE.written) took[row - from] = NaN;
+  return sortedValues(took, 0, took.length);
 }
 
 // ---- network ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import type { EventRecord, RunModel } from '../domain/event-record.js';
 import type { OutcomeName } from '../domain/outcome.js';
 import type { Plan } from '../domain/plan.js';
+import { QueueCount } from '../domain/queue-count.js';
 import type { NetworkDelaySource } from '../domain/request.js';
 import { Columns } from './columns.js';
 
@@ -74,19 +75,24 @@ interface Step {
 
 export class ModelState {
   readonly model: RunModel;
-  /** `admittedAtMs` is NaN for one that was refused at once. */
+  /**
+   * `receivedAtMs`: its last byte was there, by which latency and the time left count; at `atMs`, not before that, it was
+   * handed to admission. `admittedAtMs` is NaN for one that was refused at once.
+   */
   readonly requests;
   readonly finished;
   /** A row for each change of a `Step`. */
   readonly steps;
   readonly queue;
-  /** `expectedMs`: the typical latency, over the allocations that the batch ran at. */
+  /** `expectedMs`: the typical latency, over the allocations that the batch ran at; NaN where none was predicted. */
   readonly batches;
   readonly resizes;
   /** Only plans that differ from the one before. */
   readonly plans: PlanNote[] = [];
   /** Why plans are as they are, without the numbers; `reason` of a step is an index into it. */
   readonly reasons: string[] = ['no plan yet'];
+  /** Ready or asked for, at any time. */
+  mostInstances: number;
   lossCount = 0;
   lastLoss = '';
   lastRefusal = '';
@@ -94,17 +100,19 @@ export class ModelState {
   readonly #capacities: Capacities;
   readonly #open = new Map<number, number>();
   readonly #running = new Map<number, RunningBatch>();
+  readonly #queueCount = new QueueCount();
   #step: Step;
   #grantedMillicores: number;
   #depth = 0;
   #coreMsPerRequest = NaN;
+  #arePlansDropped = false;
 
-  constructor(model: RunModel, startedAtMs: number, capacities: Capacities) {
+  constructor(model: RunModel, capacities: Capacities) {
     const { rows, steps } = capacities;
     this.model = model;
     this.#capacities = capacities;
     this.requests = new Columns(
-      ['atMs', 'dueAtMs', 'sloMs', 'delayMs', 'source', 'admittedAtMs', 'leftAtMs', 'finishedAtMs', 'coreMs'],
+      ['atMs', 'receivedAtMs', 'dueAtMs', 'delayMs', 'source', 'admittedAtMs', 'leftAtMs', 'finishedAtMs', 'coreMs'],
       rows,
     );
     this.finished = new Columns(['atMs', 'outcome', 'latencyMs'], rows);
@@ -116,8 +124,24 @@ export class ModelState {
     );
     this.resizes = new Columns(['atMs', 'tookMs', 'result'], rows);
     this.#grantedMillicores = model.cpuMillicores;
-    this.#step = { granted: model.cpuMillicores, wanted: NaN, ready: 1, asked: 1, reason: 0 };
-    this.steps.push({ atMs: startedAtMs, ...this.#step });
+    const { instances } = model;
+    this.mostInstances = instances;
+    this.#step = {
+      granted: model.cpuMillicores * instances,
+      wanted: NaN,
+      ready: instances,
+      asked: instances,
+      reason: 0,
+    };
+  }
+
+  /**
+   * What the header says is in force from here on, the first instant that is known; of what was before, nothing is said.
+   * The queue is taken as empty until an admission tells its depth.
+   */
+  begin(atMs: number): void {
+    this.steps.push({ atMs, ...this.#step });
+    this.queue.push({ atMs, depth: this.#depth });
   }
 
   /** From here on nothing is missing, as far as memory goes; −∞ while nothing was forgotten. */
@@ -129,7 +153,18 @@ export class ModelState {
     );
   }
 
+  /** Of plans: from here on all that differed are in `plans`. */
+  get plansCompleteFromMs(): number {
+    return this.#arePlansDropped ? this.plans[0]!.atMs : -Infinity;
+  }
+
   apply(record: EventRecord): void {
+    this.#fold(record);
+    this.#queueCount.apply(record);
+    this.#noteDepth(record.atMs);
+  }
+
+  #fold(record: EventRecord): void {
     const { atMs } = record;
     switch (record.kind) {
       case 'request-received':
@@ -138,7 +173,6 @@ export class ModelState {
       case 'request-admitted': {
         const row = this.#open.get(record.sequence);
         if (row !== undefined) this.requests.set(row, 'admittedAtMs', atMs);
-        this.#setDepth(atMs, record.queueDepth);
         return;
       }
       case 'request-finished':
@@ -182,11 +216,11 @@ export class ModelState {
   }
 
   #receive(record: Extract<EventRecord, { kind: 'request-received' }>): void {
-    const { atMs, dueAtMs, sloMs, networkDelayMs: delayMs } = record;
+    const { atMs, receivedAtMs, dueAtMs, networkDelayMs: delayMs } = record;
     const row = this.requests.push({
       atMs,
+      receivedAtMs,
       dueAtMs,
-      sloMs,
       delayMs,
       source: SOURCES.indexOf(record.networkDelaySource),
       admittedAtMs: NaN,
@@ -203,26 +237,27 @@ export class ModelState {
     const row = this.#open.get(sequence);
     const isKnown = row !== undefined;
     // Of one that was received before this page looked, the time from admission to answer is as good as that.
-    const sinceReceivedMs = isKnown ? atMs - this.requests.get(row, 'atMs') : NaN;
+    const sinceReceivedMs = isKnown ? atMs - this.requests.get(row, 'receivedAtMs') : NaN;
     const sinceAdmittedMs = service === null ? NaN : service.queuedMs + service.latencyMs;
     const latencyMs = Number.isNaN(sinceReceivedMs) ? sinceAdmittedMs : sinceReceivedMs;
+    const outcome = OUTCOMES.indexOf(record.outcome);
+    if (outcome === -1)
+      throw new Error(`request ${sequence} ended as ${JSON.stringify(record.outcome)}, which is no outcome`);
     this.finished.push({
       atMs,
-      outcome: OUTCOMES.indexOf(record.outcome),
+      outcome,
       latencyMs: service === null ? NaN : latencyMs,
     });
     if (!isKnown) return;
     this.#open.delete(sequence);
     this.requests.set(row, 'finishedAtMs', atMs);
-    if (this.#leaveQueue(row, atMs)) this.#setDepth(atMs, this.#depth - 1);
+    this.#leaveQueue(row, atMs);
   }
 
-  /** @returns whether it was in the queue */
-  #leaveQueue(row: number, atMs: number): boolean {
-    if (Number.isNaN(this.requests.get(row, 'admittedAtMs'))) return false;
-    if (!Number.isNaN(this.requests.get(row, 'leftAtMs'))) return false;
-    this.requests.set(row, 'leftAtMs', atMs);
-    return true;
+  /** No effect where it is not in the queue. */
+  #leaveQueue(row: number, atMs: number): void {
+    if (Number.isNaN(this.requests.get(row, 'admittedAtMs'))) return;
+    if (Number.isNaN(this.requests.get(row, 'leftAtMs'))) this.requests.set(row, 'leftAtMs', atMs);
   }
 
   #startBatch(record: Extract<EventRecord, { kind: 'batch-started' }>): void {
@@ -239,7 +274,6 @@ export class ModelState {
     const requestRows = sequences.flatMap((sequence) => this.#open.get(sequence) ?? []);
     for (const requestRow of requestRows) this.#leaveQueue(requestRow, atMs);
     remember(this.#running, record.batchId, { row, requestRows });
-    this.#setDepth(atMs, this.#depth - sequences.length);
   }
 
   #endBatch(record: Extract<EventRecord, { kind: 'batch-ended' }>): void {
@@ -249,11 +283,13 @@ export class ModelState {
     this.#running.delete(batchId);
     this.batches.set(batch.row, 'endedAtMs', atMs);
     if (record.result !== 'completed') {
-      this.#requeue(batch.requestRows, atMs);
+      this.#requeue(batch.requestRows);
       return;
     }
     this.batches.set(batch.row, 'latencyMs', latencyMs);
-    if (actualToPredicted !== null) this.batches.set(batch.row, 'expectedMs', latencyMs / actualToPredicted);
+    // Before there is a profile nothing is predicted: there is nothing to compare with.
+    const isCompared = actualToPredicted !== null && actualToPredicted > 0 && actualToPredicted < Infinity;
+    this.batches.set(batch.row, 'expectedMs', isCompared ? latencyMs / actualToPredicted : NaN);
     const coreMs = (latencyMs * this.batches.get(batch.row, 'cpuMillicores')) / 1000 / batchSize;
     for (const requestRow of batch.requestRows) this.requests.set(requestRow, 'coreMs', coreMs);
     const known = this.#coreMsPerRequest;
@@ -261,10 +297,10 @@ export class ModelState {
   }
 
   /** Members of a broken batch that have no outcome yet are tried again. */
-  #requeue(requestRows: readonly number[], atMs: number): void {
-    const again = requestRows.filter((row) => Number.isNaN(this.requests.get(row, 'finishedAtMs')));
-    for (const row of again) this.requests.set(row, 'leftAtMs', NaN);
-    this.#setDepth(atMs, this.#depth + again.length);
+  #requeue(requestRows: readonly number[]): void {
+    for (const row of requestRows) {
+      if (Number.isNaN(this.requests.get(row, 'finishedAtMs'))) this.requests.set(row, 'leftAtMs', NaN);
+    }
   }
 
   #notePlan({ atMs, trigger, plan }: Extract<EventRecord, { kind: 'planned' }>): void {
@@ -281,7 +317,9 @@ export class ModelState {
     if (isSame) return;
     this.plans.push({ atMs, trigger, plan });
     // In bulk: shifting an array a plan at a time costs its length each time.
-    if (this.plans.length > 2 * this.#capacities.plans) this.plans.splice(0, this.#capacities.plans);
+    if (this.plans.length <= 2 * this.#capacities.plans) return;
+    this.plans.splice(0, this.#capacities.plans);
+    this.#arePlansDropped = true;
   }
 
   #reasonOf(plan: Plan): number {
@@ -299,14 +337,15 @@ export class ModelState {
       next.granted === granted && Object.is(next.wanted, wanted) && next.ready === ready && next.asked === asked;
     if (isSame && next.reason === reason) return;
     this.#step = next;
+    this.mostInstances = Math.max(this.mostInstances, next.ready, next.asked);
     this.steps.push({ atMs, ...next });
   }
 
-  #setDepth(atMs: number, depth: number): void {
-    const known = Math.max(0, depth);
-    if (known === this.#depth) return;
-    this.#depth = known;
-    this.queue.push({ atMs, depth: known });
+  #noteDepth(atMs: number): void {
+    const { depth } = this.#queueCount;
+    if (depth === this.#depth) return;
+    this.#depth = depth;
+    this.queue.push({ atMs, depth });
   }
 }
 

@@ -7,10 +7,10 @@ import { ago, elapsed, whole } from './format.js';
 import { HeadlineTiles } from './headline-tiles.js';
 import { headlineOf } from './headline.js';
 import { LiveFeed } from './live-feed.js';
+import { LiveRuns } from './live-runs.js';
 import { listenForLogs } from './log-file.js';
 import type { ModelState } from './model-state.js';
-import { RunClock } from './run-clock.js';
-import { runOfLog, RunState } from './run-state.js';
+import { runOfLog, type RunState } from './run-state.js';
 import { bindTheme } from './theme.js';
 import { TimeView } from './time-view.js';
 import type { Frame } from './time-chart.js';
@@ -35,7 +35,7 @@ const WIDE_MS = 120_000;
 /** What is pointed at is expected to follow the hand. */
 const TELL_POINTED_MS = 60;
 
-type Connection = 'connecting' | 'live' | 'disconnected' | 'reading';
+type Connection = 'connecting' | 'live' | 'disconnected';
 
 class Page {
   readonly #state = byId('state', HTMLElement);
@@ -45,6 +45,7 @@ class Page {
   readonly #live = byId('live', HTMLButtonElement);
   readonly #models = byId('models', HTMLElement);
   readonly #problem = byId('problem', HTMLElement);
+  readonly #main = byId('main', HTMLElement);
   readonly #empty = byId('empty', HTMLElement);
   readonly #emptyCommand = byId('empty-command', HTMLElement);
   readonly #footer = byId('footer', HTMLElement);
@@ -53,10 +54,14 @@ class Page {
   readonly #feed: LiveFeed;
 
   #connection: Connection = 'connecting';
+  /** What is shown: of the feed, or of a log. */
   #run: RunState | null = null;
-  #logName = '';
+  readonly #liveRuns = new LiveRuns();
+  /** A file that is being read. */
+  #isReading = false;
+  /** What is said of the log beside its number of records. */
+  #logText = '';
   #modelIndex = 0;
-  #clock = new RunClock();
   #view = new TimeView(DEFAULT_WINDOW_MS, null);
   /** What is pointed at, seconds since the run began. */
   #cursorSec: number | null = null;
@@ -85,24 +90,25 @@ class Page {
   // ---- where records come from -------------------------------------------------------------------------------------
 
   #beginLive(header: RunHeader): void {
-    const before = this.#run?.header;
     this.#connection = 'live';
-    this.#clock = new RunClock();
-    this.#show(new RunState(header), new TimeView(this.#view.windowMs, null));
-    // After a break, or when a model was added, whoever looked at one still does.
-    const name = before?.models[this.#modelIndex]?.name;
+    if (this.#liveRuns.begin(header, this.#view.isHeld)) this.#showLive();
+  }
+
+  /** After a break, or when a model was added, whoever looked at one still does. */
+  #showLive(): void {
+    const run = this.#liveRuns.shown!;
+    const name = this.#run?.header.models[this.#modelIndex]?.name;
+    this.#show(run, new TimeView(this.#view.windowMs, null));
     this.#choose(
       Math.max(
         0,
-        header.models.findIndex((model) => model.name === name),
+        run.header.models.findIndex((model) => model.name === name),
       ),
     );
   }
 
   #hear(atMs: number, records: readonly ModelRecord[]): void {
-    if (this.#run === null) return;
-    this.#run.apply(atMs, records);
-    this.#clock.hear(atMs, performance.now());
+    this.#liveRuns.hear(atMs, records, performance.now());
   }
 
   #break(problem: string): void {
@@ -111,11 +117,14 @@ class Page {
     this.#toldAtMs = -Infinity;
   }
 
-  #openLog(name: string, { header, records }: RecordedRun): void {
-    this.#feed.close();
+  #openLog(name: string, { header, records, droppedRecords }: RecordedRun): void {
+    // First, because it may throw: then what was shown goes on.
     const run = runOfLog(header, records);
-    this.#connection = 'live';
-    this.#logName = name;
+    this.#feed.close();
+    this.#liveRuns.clear();
+    this.#isReading = false;
+    const missing = `, without ${whole(droppedRecords)} that its writer had to leave out`;
+    this.#logText = `in ${name}${droppedRecords === 0 ? '' : missing}`;
     this.#show(run, new TimeView(DEFAULT_WINDOW_MS, { fromMs: header.startedAtMs, toMs: endOf(run) }));
     this.#choose(0);
   }
@@ -124,6 +133,9 @@ class Page {
     this.#run = null;
     this.#connection = 'connecting';
     this.#view = new TimeView(DEFAULT_WINDOW_MS, null);
+    // The log's numbers are not those of the server.
+    this.#main.classList.add('unknown');
+    this.#models.replaceChildren();
     this.#tellControls();
     this.#feed.open();
   }
@@ -133,6 +145,7 @@ class Page {
     this.#view = view;
     this.#cursorSec = null;
     this.#problem.hidden = true;
+    this.#main.classList.remove('unknown');
     this.#tellModels(run);
     this.#tellControls();
   }
@@ -140,7 +153,7 @@ class Page {
   #complain(text: string): void {
     setText(this.#problem, text);
     this.#problem.hidden = false;
-    if (this.#connection === 'reading') this.#connection = 'live';
+    this.#isReading = false;
     this.#toldAtMs = -Infinity;
   }
 
@@ -159,7 +172,7 @@ class Page {
     this.#live.addEventListener('click', () => this.#backToLive());
     listenForLogs(byId('log-file', HTMLInputElement), {
       onReading: (name) => {
-        this.#connection = 'reading';
+        this.#isReading = true;
         setText(this.#state, `reading ${name}`);
       },
       onLog: (name, run) => this.#openLog(name, run),
@@ -178,6 +191,7 @@ class Page {
 
   #togglePause(): void {
     this.#change(() => this.#view.togglePause(this.#shownMs()));
+    if (!this.#view.isLog && !this.#view.isHeld && this.#liveRuns.catchUp()) this.#showLive();
   }
 
   #zoom(fromSec: number, toSec: number): void {
@@ -252,9 +266,7 @@ class Page {
   /** The newest instant that may be shown. */
   #shownMs(): number {
     if (this.#run === null) return 0;
-    return this.#view.isLog
-      ? endOf(this.#run)
-      : Math.max(this.#run.header.startedAtMs, this.#clock.read(performance.now()));
+    return this.#view.isLog ? endOf(this.#run) : this.#liveRuns.shownMs(performance.now());
   }
 
   /** What is pointed at, else the end of what is shown. */
@@ -287,8 +299,7 @@ class Page {
   #footerText(run: RunState, { model, range }: Frame): string {
     const count = `${whole(run.recordCount)} records`;
     const oldestMs = model.completeFromMs;
-    if (this.#view.isLog)
-      return `${count} in ${this.#logName}. Drag over a chart to zoom in, double-click to zoom out.`;
+    if (this.#view.isLog) return `${count} ${this.#logText}. Drag over a chart to zoom in, double-click to zoom out.`;
     const hint = 'Drag over a chart to hold and zoom, double-click to zoom out, space to pause.';
     if (oldestMs <= range.fromMs) return `${count} so far. ${hint}`;
     const sec = Math.round((run.nowMs - oldestMs) / 1000);
@@ -302,7 +313,7 @@ class Page {
   }
 
   #stateNow(): readonly [state: string, text: string] {
-    if (this.#connection === 'reading') return ['connecting', this.#state.textContent];
+    if (this.#isReading) return ['connecting', this.#state.textContent];
     if (this.#view.isLog) return ['log', 'event log'];
     if (this.#connection === 'connecting') return ['connecting', 'connecting'];
     if (this.#connection === 'disconnected') return ['disconnected', 'disconnected, trying again'];

@@ -37,7 +37,7 @@ export class PlanPanel {
     const { plans } = model;
     const index = lastAt(plans, instantMs);
     const current = plans[index];
-    setText(this.#plan, current === undefined ? 'no plan yet' : planText(current));
+    setText(this.#plan, current === undefined ? absentText(model, instantMs) : planText(current));
     setText(this.#why, current === undefined ? '' : `${reasonOf(current)} (asked by ${askedBy(current)})`);
     this.#tellReasons(model, range);
     this.#rows.forEach((row, back) => fillRow(row, plans[index - back], instantMs));
@@ -67,6 +67,10 @@ function lastAt(plans: readonly PlanNote[], instantMs: number): number {
     else high = middle;
   }
   return low - 1;
+}
+
+function absentText({ plansCompleteFromMs }: ModelState, instantMs: number): string {
+  return instantMs < plansCompleteFromMs ? 'the plans of then are not kept any more' : 'no plan yet';
 }
 
 function planText({ plan }: PlanNote): string {

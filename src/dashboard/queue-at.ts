@@ -7,7 +7,6 @@ export interface PresentRequest {
   readonly isRunning: boolean;
   /** Deadline − instant, ms; negative when overdue. */
   readonly leftMs: number;
-  readonly sloMs: number;
 }
 
 /** By deadline, the earliest first. */
@@ -17,14 +16,13 @@ export function requestsAt({ requests }: ModelState, instantMs: number): Present
   const leftAtMs = requests.column('leftAtMs');
   const finishedAtMs = requests.column('finishedAtMs');
   const dueAtMs = requests.column('dueAtMs');
-  const sloMs = requests.column('sloMs');
   const present: PresentRequest[] = [];
   for (let row = receivedAtMs.length - 1; row >= 0; row--) {
     // NaN compares false: not admitted yet is absent, not finished yet is present.
     const isPresent = admittedAtMs[row]! <= instantMs && !(finishedAtMs[row]! <= instantMs);
     if (!isPresent) continue;
     const isRunning = leftAtMs[row]! <= instantMs;
-    present.push({ isRunning, leftMs: dueAtMs[row]! - instantMs, sloMs: sloMs[row]! });
+    present.push({ isRunning, leftMs: dueAtMs[row]! - instantMs });
   }
   return present.sort((a, b) => a.leftMs - b.leftMs);
 }

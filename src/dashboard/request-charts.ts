@@ -104,11 +104,12 @@ export const budgetChart: TimeChartSpec = {
   band: [0, 1, 'budget'],
   compute({ model: { requests }, range, untilMs, originMs }) {
     const bins = binsOver(range, COARSE_BINS);
-    const [atMs, dueAtMs, delays] = [requests.column('atMs'), requests.column('dueAtMs'), requests.column('delayMs')];
+    const [receivedAtMs, dueAtMs] = [requests.column('receivedAtMs'), requests.column('dueAtMs')];
+    const delays = requests.column('delayMs');
     const [median, least, delay]: [Series, Series, Series] = [[], [], []];
     forEachBin(requests, bins, untilMs, (_, from, to) => {
       const budgets = dueAtMs.slice(from, to);
-      for (let index = 0; index < budgets.length; index++) budgets[index]! -= atMs[from + index]!;
+      for (let index = 0; index < budgets.length; index++) budgets[index]! -= receivedAtMs[from + index]!;
       const sorted = sortedValues(budgets, 0, budgets.length);
       median.push(quantileOf(sorted, 0.5));
       least.push(quantileOf(sorted, 0));
@@ -119,10 +120,10 @@ export const budgetChart: TimeChartSpec = {
   },
   summary({ model: { requests }, range, untilMs }) {
     const whole = { startMs: range.fromMs, binMs: untilMs - range.fromMs, count: 1 };
-    const [atMs, dueAtMs] = [requests.column('atMs'), requests.column('dueAtMs')];
+    const [receivedAtMs, dueAtMs] = [requests.column('receivedAtMs'), requests.column('dueAtMs')];
     let texts: string[] = [NOTHING, NOTHING, NOTHING];
     forEachBin(requests, whole, untilMs, (_, from, to) => {
-      const budgets = dueAtMs.slice(from, to).map((due, index) => due - atMs[from + index]!);
+      const budgets = dueAtMs.slice(from, to).map((due, index) => due - receivedAtMs[from + index]!);
       const sorted = sortedValues(budgets, 0, budgets.length);
       texts = [duration(quantileOf(sorted, 0.5)), duration(quantileOf(sorted, 0))];
       texts.push(duration(quantileOf(sortedValues(requests.column('delayMs'), from, to), 0.5)));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EventRecord, RunHeader } from '../domain/event-record.js';
+import type { EventRecord, ModelRecord, RunHeader } from '../domain/event-record.js';
 import type { Plan } from '../domain/plan.js';
 import { headlineOf, predictionOf, reasonShares, resizesOf, sourcesOf } from './headline.js';
 import { LIVE_CAPACITIES, type Capacities } from './model-state.js';
@@ -19,6 +19,7 @@ const HEADER: RunHeader = {
     policy: 'sponge',
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     cpuMillicores: 1000,
+    instances: 1,
     maxBatchSize: 8,
   })),
 };
@@ -27,6 +28,7 @@ function received(sequence: number, atMs: number, budgetMs = 400): EventRecord {
   return {
     kind: 'request-received',
     atMs,
+    receivedAtMs: atMs,
     sequence,
     sloMs: 500,
     networkDelayMs: 500 - budgetMs,
@@ -152,6 +154,31 @@ describe('the run', () => {
     expect(run.nowMs).toBe(3999);
   });
 
+  it('says of a live run what its header says from the first record on, and nothing of what was before', () => {
+    const run = new RunState({ ...HEADER, models: [{ ...HEADER.models[0]!, cpuMillicores: 1500, instances: 3 }] });
+    expect(run.models[0]!.steps.length).toBe(0);
+    run.apply(9000, [{ ...resized(8000, 2000), model: 0 }]);
+    const { steps, mostInstances } = run.models[0]!;
+    expect([...steps.column('atMs')]).toEqual([8000, 8000]);
+    // Three instances of 1.5 and then of 2 cores.
+    expect([...steps.column('granted')]).toEqual([4500, 6000]);
+    expect(mostInstances).toBe(3);
+    expect(headlineOf(run.models[0]!, { fromMs: 1000, toMs: 8000 }).meanMillicores).toBeNull();
+  });
+
+  it('refuses a log that lacks what it should say, in one line', () => {
+    const [model] = HEADER.models;
+    const bare = { ...HEADER, models: [model, { name: 'b' }] } as unknown as RunHeader;
+    expect(() => runOfLog(bare, [])).toThrow('model 2 of the header lacks its name, its allocation or its limits');
+    expect(() => runOfLog({ ...HEADER, startedAtMs: NaN }, [])).toThrow('does not say when the run began');
+    const log = (record: object): (() => RunState) => {
+      const records = [received(1, 1100), record].map((each) => ({ ...each, model: 0 }) as ModelRecord);
+      return () => runOfLog(HEADER, records);
+    };
+    expect(log({ kind: 'planned', atMs: 1200 })).toThrow(/^event 2, planned, is not as this page knows it: .+$/);
+    expect(log({ ...refused(1, 1200), outcome: 'lost' })).toThrow('"lost", which is no outcome');
+  });
+
   it('drops the oldest of a live run, and says from when it is complete', () => {
     const records = Array.from({ length: 50 }, (_, index) => received(index, 1000 + index));
     const [model] = runWith(records, { rows: 10, steps: 10, plans: 10 }).models;
@@ -164,35 +191,36 @@ describe('the run', () => {
 describe('the queue', () => {
   it('grows by what is admitted and shrinks by what is started or ends', () => {
     const [model] = runWith([...SMALL, refused(4, 1300)]).models;
-    expect([...model!.queue.column('atMs')]).toEqual([1100, 1110, 1122, 1200, 1300]);
-    expect([...model!.queue.column('depth')]).toEqual([1, 2, 0, 1, 0]);
+    // Empty at the first instant that is known, and nobody waits before the first admission.
+    expect([...model!.queue.column('atMs')]).toEqual([1100, 1100, 1110, 1122, 1200, 1300]);
+    expect([...model!.queue.column('depth')]).toEqual([0, 1, 2, 0, 1, 0]);
   });
 
   it('is known at any instant, with what the worker has in hand', () => {
     const [model] = runWith(SMALL).models;
     expect(requestsAt(model!, 1115)).toEqual([
-      { isRunning: false, leftMs: 1500 - 1115, sloMs: 500 },
-      { isRunning: false, leftMs: 1510 - 1115, sloMs: 500 },
+      { isRunning: false, leftMs: 1500 - 1115 },
+      { isRunning: false, leftMs: 1510 - 1115 },
     ]);
     expect(requestsAt(model!, 1200).map(({ isRunning, leftMs }) => [isRunning, leftMs])).toEqual([
       [true, 300],
       [true, 310],
       [false, 400],
     ]);
-    expect(requestsAt(model!, 1222)).toEqual([{ isRunning: false, leftMs: 378, sloMs: 500 }]);
+    expect(requestsAt(model!, 1222)).toEqual([{ isRunning: false, leftMs: 378 }]);
   });
 
   it('has the members of a broken batch again until they are tried once more', () => {
     const broken = [...SMALL.slice(0, 7), ended(1, 1160, 38, 2, null)];
     const [model] = runWith([...broken, started(2, 1170, [1])]).models;
-    expect([...model!.queue.column('depth')]).toEqual([1, 2, 0, 2, 1]);
+    expect([...model!.queue.column('depth')]).toEqual([0, 1, 2, 0, 2, 1]);
     expect(requestsAt(model!, 1165).map(({ isRunning }) => isRunning)).toEqual([false, false]);
     expect(requestsAt(model!, 1175).map(({ isRunning }) => isRunning)).toEqual([true, false]);
   });
 
   it('is corrected by the next admission where its beginning was not seen', () => {
     const [model] = runWith([started(9, 1050, [5, 6]), received(1, 1100), admitted(1, 1100, 12)]).models;
-    expect([...model!.queue.column('depth')]).toEqual([12]);
+    expect([...model!.queue.column('depth')]).toEqual([0, 12]);
   });
 
   it('is in danger when less time is left than batches take lately', () => {
@@ -215,8 +243,14 @@ describe('the headline', () => {
     // Answered 122 and 112 ms after they were received.
     expect(headline.latencyP50Ms).toBe(112);
     expect(headline.latencyP99Ms).toBe(122);
-    // One core for 121 of 500 ms, then two.
-    expect(headline.meanMillicores).toBeCloseTo((1000 * 121 + 2000 * 379) / 500, 9);
+    // Known from 1100 on: one core for 21 of 400 ms, then two.
+    expect(headline.meanMillicores).toBeCloseTo((1000 * 21 + 2000 * 379) / 400, 9);
+  });
+
+  it('counts latency from when the last byte was there', () => {
+    const [model] = runWith([{ ...received(1, 1100), receivedAtMs: 1070 } as EventRecord, answered(1, 1222)]).models;
+    expect(headlineOf(model!, { fromMs: 1000, toMs: 1500 }).latencyP50Ms).toBe(152);
+    expect(model!.requests.last('receivedAtMs')).toBe(1070);
   });
 
   it('has nothing to say of an empty range', () => {
@@ -249,6 +283,21 @@ describe('batches', () => {
       ratioP50: 1.25,
       withinPlannedFraction: 1,
     });
+  });
+
+  it('are compared with nothing before there is a profile', () => {
+    const unpredicted = { ...started(1, 1100, [1]), predictedLatencyMs: 0, plannedLatencyMs: 0 } as EventRecord;
+    const unknown = { ...ended(1, 1200, 100, 1, 1), actualToPredicted: null } as EventRecord;
+    const infinite = { ...unknown, actualToPredicted: Infinity } as EventRecord;
+    for (const end of [unknown, infinite]) {
+      const [model] = runWith([unpredicted, end]).models;
+      expect(predictionOf(model!, { fromMs: 1000, toMs: 2000 })).toEqual({
+        batches: 1,
+        meanSize: 1,
+        ratioP50: null,
+        withinPlannedFraction: null,
+      });
+    }
   });
 
   it('charge their core time to their members, and the mean of it to who never ran', () => {
@@ -325,6 +374,8 @@ describe('plans', () => {
     const [model] = runWith(many, { rows: 10, steps: 10, plans: 10 }).models;
     expect(model!.plans.length).toBeLessThanOrEqual(20);
     expect(model!.plans.at(-1)!.atMs).toBe(1199);
+    expect(model!.plansCompleteFromMs).toBe(model!.plans[0]!.atMs);
+    expect(runWith(many).models[0]!.plansCompleteFromMs).toBe(-Infinity);
   });
 });
 

@@ -65,7 +65,7 @@ export class ScatterChart {
     const [expected, latencies] = [batches.column('expectedMs'), batches.column('latencyMs')];
     let most = 1;
     for (let row = from; row < to; row++) {
-      if (Number.isNaN(latencies[row]!)) continue;
+      if (!(latencies[row]! >= 0 && expected[row]! > 0)) continue;
       most = Math.max(most, expected[row]!, latencies[row]!);
     }
     const top = niceTop(most);
@@ -115,7 +115,8 @@ export class ScatterChart {
     const [from, to] = rowsWithin(batches, { fromMs: frame.range.fromMs, toMs: frame.untilMs });
     const [expected, planned] = [batches.column('expectedMs'), batches.column('plannedMs')];
     const latencies = batches.column('latencyMs');
-    const x = (index: number): number => expected[from + index]!;
+    // Where nothing was predicted there is no place for a mark.
+    const x = (index: number): number => (expected[from + index]! > 0 ? expected[from + index]! : NaN);
     const isBeyond = (index: number): boolean => latencies[from + index]! > planned[from + index]!;
     const y = (index: number): number => latencies[from + index]!;
     paintDots({ plot, colour: 'batch', count: to - from, x, y: (index) => (isBeyond(index) ? NaN : y(index)) });

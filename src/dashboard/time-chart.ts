@@ -1,6 +1,6 @@
 import uPlot from '/uplot/uPlot.esm.js';
 import { decades, LEAST_LOGARITHMIC, niceTop, timeStep } from './axis.js';
-import type { TimeRange } from './binning.js';
+import { indexAt, type TimeRange } from './binning.js';
 import { makeCard, type Card, type LegendEntry } from './card.js';
 import { ago, elapsed } from './format.js';
 import type { ModelState } from './model-state.js';
@@ -81,6 +81,8 @@ const SYNC_KEY = 'time';
 const LOGARITHMIC: uPlot.Scale.Distr = 3;
 const Y_AXIS_PX = 38;
 const X_AXIS_PX = 22;
+/** Long enough to read what a tap points at. */
+const TOUCH_CURSOR_MS = 5_000;
 
 export class TimeChart {
   readonly card: Card;
@@ -94,6 +96,7 @@ export class TimeChart {
   /** Here or on another chart. */
   #isHovered = false;
   #hasPointer = false;
+  #touchTimer = 0;
 
   constructor(spec: TimeChartSpec, events: TimeChartEvents) {
     this.#spec = spec;
@@ -107,6 +110,7 @@ export class TimeChart {
       this.#hasPointer = false;
       events.onCursor(null);
     });
+    this.#plot.over.addEventListener('pointerdown', ({ pointerType }) => this.#keepCursor(pointerType === 'touch'));
     this.#area = watchPlotArea(this.card.root, this.card.content, ({ widthPx, heightPx }) => {
       this.#plot.setSize({ width: widthPx, height: heightPx });
       this.#isDue = true;
@@ -145,6 +149,14 @@ export class TimeChart {
       else this.card.readOut(this.#spec.summary(frame));
     }
     if (this.#spec.note !== undefined) this.card.note(this.#spec.note(frame));
+  }
+
+  /** A finger that is gone leaves no element: its cursor would stay for good. */
+  #keepCursor(isTouch: boolean): void {
+    clearTimeout(this.#touchTimer);
+    if (!isTouch) return;
+    const { over } = this.#plot;
+    this.#touchTimer = window.setTimeout(() => over.dispatchEvent(new MouseEvent('mouseleave')), TOUCH_CURSOR_MS);
   }
 
   get #widthPx(): number {
@@ -222,9 +234,10 @@ export class TimeChart {
         draw: [(plot) => this.#paint(plot)],
         setCursor: [
           (plot) => {
-            const { left = -1, idx = null } = plot.cursor;
+            const { left = -1 } = plot.cursor;
             this.#isHovered = left >= 0;
-            if (left >= 0) this.#readOut(idx ?? null);
+            // Not uPlot's own index, which is that of the nearest beginning of a bin: often the next bin's.
+            if (left >= 0) this.#readOut(indexAt(this.#data?.x ?? [], plot.posToVal(left, 'x')));
             else if (this.#spec.summary === undefined) this.#readOut(null);
             // The others follow; those that are not drawn now would place it wrongly.
             if (this.#hasPointer) onCursor(left >= 0 ? plot.posToVal(left, 'x') : null);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseEventLog, parseFeedMessage } from './event-log.js';
-import type { ModelRecord, RunHeader } from './event-record.js';
+import { aRequest } from '../../test/fixtures/events.js';
+import { parseEventLog, parseFeedMessage, type LogGap } from './event-log.js';
+import { recordOf, type EventRecord, type ModelRecord, type RunHeader } from './event-record.js';
 
 const HEADER: RunHeader = {
   kind: 'run',
@@ -16,18 +17,46 @@ const HEADER: RunHeader = {
       policy: 'sponge',
       limits: { minMillicores: 100, maxMillicores: 2000, stepMillicores: 100 },
       cpuMillicores: 2000,
+      instances: 1,
       maxBatchSize: 8,
     },
   ],
 };
 const READY: ModelRecord = { model: 0, kind: 'worker-ready', atMs: 1.5 };
 const LOST: ModelRecord = { model: 0, kind: 'worker-lost', atMs: 2, message: 'killed', restartEstimateMs: 100 };
+const RECEIVED = {
+  model: 0,
+  ...(recordOf({ kind: 'request-received', atMs: 8, request: aRequest({ receivedAtMs: 7.5 }) }) as Extract<
+    EventRecord,
+    { kind: 'request-received' }
+  >),
+};
 const lines = (...values: readonly unknown[]): string => values.map((value) => `${JSON.stringify(value)}\n`).join('');
 
 describe('an event log', () => {
   it('gives back its header and its records in order', () => {
-    expect(parseEventLog(lines(HEADER, READY, LOST))).toEqual({ header: HEADER, records: [READY, LOST] });
-    expect(parseEventLog(lines(HEADER))).toEqual({ header: HEADER, records: [] });
+    expect(parseEventLog(lines(HEADER, READY, LOST))).toEqual({
+      header: HEADER,
+      records: [READY, LOST],
+      droppedRecords: 0,
+    });
+    expect(parseEventLog(lines(HEADER))).toEqual({ header: HEADER, records: [], droppedRecords: 0 });
+  });
+
+  it('says how many records its writer left out', () => {
+    const gap = (droppedRecords: number): LogGap => ({ kind: 'gap', droppedRecords });
+    const log = parseEventLog(lines(HEADER, gap(3), READY, gap(4)));
+    expect([log.records, log.droppedRecords]).toEqual([[READY], 7]);
+    expect(() => parseEventLog(lines(HEADER, gap(-1)))).toThrow('line 2 of the event log is no event');
+  });
+
+  it('is completed where it is older than something that is told now', () => {
+    const models = [{ ...HEADER.models[0], instances: undefined }];
+    const older = { ...RECEIVED, receivedAtMs: undefined };
+    const { header, records } = parseEventLog(lines({ ...HEADER, models }, older, RECEIVED));
+    expect(header).toEqual(HEADER);
+    expect(records).toEqual([{ ...RECEIVED, receivedAtMs: RECEIVED.atMs }, RECEIVED]);
+    expect(parseFeedMessage(JSON.stringify({ atMs: 9, records: [older] }), header).records).toEqual([records[0]]);
   });
 
   it('may end anywhere in its last line', () => {

@@ -1,14 +1,25 @@
-import type { EventRecord, ModelRecord, RunHeader } from './event-record.js';
+import type { EventRecord, ModelRecord, RunHeader, RunModel } from './event-record.js';
 
 /*
  * Reading what an event log or the live feed says. Pure, so that experiments, the dashboard and `sponge watch` share it.
  *
- * An event log is JSON Lines: the `RunHeader`, then one `ModelRecord` a line, in the order in which things happened.
+ * An event log is JSON Lines: the `RunHeader`, then one `ModelRecord` a line, in the order in which things happened. Where
+ * the writer had to leave records out, a `LogGap` stands in their place.
+ *
+ * What older logs of version 1 do not say is filled in here, so that no reader has to know of them.
  */
 
 export interface RecordedRun {
   readonly header: RunHeader;
   readonly records: readonly ModelRecord[];
+  /** Known to be missing: the disk could not keep up. */
+  readonly droppedRecords: number;
+}
+
+/** A line of an event log: so many records are missing here. */
+export interface LogGap {
+  readonly kind: 'gap';
+  readonly droppedRecords: number;
 }
 
 /** A message of the live feed: what happened since the one before, and what time it is now. */
@@ -27,6 +38,7 @@ export function parseEventLog(text: string): RecordedRun {
   const firstEnd = endOfLine(text, 0);
   const header = parseRunHeader(text.slice(0, firstEnd), 'line 1');
   const records: ModelRecord[] = [];
+  let droppedRecords = 0;
   let lineNumber = 2;
   for (let start = firstEnd + 1; start < text.length; lineNumber++) {
     const end = endOfLine(text, start);
@@ -36,13 +48,15 @@ export function parseEventLog(text: string): RecordedRun {
     if (line.trim() === '') continue;
     const value = jsonOrUndefined(line);
     if (value === undefined && !isWhole) break;
-    if (!isModelRecord(value, header.models.length)) {
-      throw new Error(`line ${lineNumber} of the event log is no event of this run: ${excerpt(line)}`);
-    }
-    records.push(value);
+    if (isGap(value)) droppedRecords += value.droppedRecords;
+    else if (isModelRecord(value, header.models.length)) records.push(completed(value));
+    else throw new Error(`line ${lineNumber} of the event log is no event of this run: ${excerpt(line)}`);
   }
-  return { header, records };
+  return { header, records, droppedRecords };
 }
+
+/** Not always was told how many instances were ready. */
+type OlderModel = Omit<RunModel, 'instances'> & Partial<RunModel>;
 
 /** @param where it stands, for the message @throws Error, one line, for anything else */
 export function parseRunHeader(json: string, where: string): RunHeader {
@@ -57,7 +71,8 @@ export function parseRunHeader(json: string, where: string): RunHeader {
   if (version !== 1) {
     throw new Error(`${where} is of event log version ${String(version)}, and this Sponge reads version 1`);
   }
-  return value as RunHeader;
+  const models = value.models.map((model: OlderModel) => ({ ...model, instances: model.instances ?? 1 }));
+  return { ...(value as RunHeader), models };
 }
 
 /** @throws Error, one line, for anything else */
@@ -68,7 +83,7 @@ export function parseFeedMessage(json: string, { models }: RunHeader): FeedMessa
     Array.isArray(value.records) &&
     value.records.every((each) => isModelRecord(each, models.length));
   if (!isMessage) throw new Error(`not a message of a live feed: ${excerpt(json)}`);
-  return value as FeedMessage;
+  return { ...(value as FeedMessage), records: (value as FeedMessage).records.map(completed) };
 }
 
 /** As a record, so that the compiler sees to it that no kind is missing. */
@@ -100,6 +115,18 @@ function isModelRecord(value: unknown, modelCount: number): value is ModelRecord
     (model as number) >= 0 &&
     (model as number) < modelCount
   );
+}
+
+function isGap(value: unknown): value is LogGap {
+  const { kind, droppedRecords } = (value ?? {}) as Partial<LogGap>;
+  return kind === 'gap' && Number.isInteger(droppedRecords) && droppedRecords! > 0;
+}
+
+/** When its last byte was there was not always told; it was when the request was submitted, or a little before. */
+function completed(record: ModelRecord): ModelRecord {
+  if (record.kind !== 'request-received') return record;
+  const { receivedAtMs = record.atMs } = record as Partial<typeof record> & { readonly atMs: number };
+  return { ...record, receivedAtMs };
 }
 
 function endOfLine(text: string, start: number): number {

@@ -24,12 +24,16 @@ export interface ServiceNote {
 export type EventRecord =
   | {
       readonly kind: 'request-received';
+      /** It was decoded and checked, and the data plane heard of it. */
       readonly atMs: number;
+      /** Its last byte was there; its deadline counts from then. Not after `atMs`. */
+      readonly receivedAtMs: number;
       readonly sequence: number;
       readonly sloMs: number;
       readonly networkDelayMs: number;
       readonly networkDelaySource: NetworkDelaySource;
       readonly dueAtMs: number;
+      /** Empty in the live feed: watchers need not know whom a request is from. */
       readonly client: string;
       readonly isDeadlineDefaulted: boolean;
     }
@@ -85,6 +89,8 @@ export interface RunModel {
   readonly limits: AllocationLimits;
   /** Allocation in force when the run began; in the live feed, before the first record that follows. */
   readonly cpuMillicores: number;
+  /** Ready to run batches, at the same instant. */
+  readonly instances: number;
   readonly maxBatchSize: number;
 }
 
@@ -92,18 +98,18 @@ export function recordOf(event: Event): EventRecord {
   const atMs = toMicrosecond(event.atMs);
   switch (event.kind) {
     case 'request-received': {
-      const { sequence, sloMs, networkDelayMs, networkDelaySource, dueAtMs, client, isDeadlineDefaulted } =
-        event.request;
+      const { sequence, receivedAtMs, sloMs, networkDelayMs, networkDelaySource, dueAtMs, client } = event.request;
       return {
         kind: event.kind,
         atMs,
+        receivedAtMs: toMicrosecond(receivedAtMs),
         sequence,
         sloMs,
         networkDelayMs: toMicrosecond(networkDelayMs),
         networkDelaySource,
         dueAtMs: toMicrosecond(dueAtMs),
         client,
-        isDeadlineDefaulted,
+        isDeadlineDefaulted: event.request.isDeadlineDefaulted,
       };
     }
     case 'request-admitted':

@@ -56,6 +56,7 @@ function recordRun({ file, policy, seed }: RunToRecord, write: (line: string) =>
         policy,
         limits,
         cpuMillicores: limits.maxMillicores,
+        instances: 1,
         maxBatchSize: environment.cpu.maxBatchSize,
       },
     ],

@@ -166,6 +166,16 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
     await page.close();
   });
 
+  it('forgets after a while what a finger tapped', async () => {
+    const { page } = await openPage(browser, root(), { viewport: { width: 390, height: 1300 }, hasTouch: true });
+    await page.locator('#state[data-state=live]').waitFor();
+    await eventually('the newest', async () => /^now/.test(await textOf(page, '#queue .note')));
+    await page.locator('#allocation .u-over').tap();
+    await eventually('the instant', async () => /pointed at/.test(await textOf(page, '#queue .note')));
+    await eventually('the newest', async () => /^now/.test(await textOf(page, '#queue .note')));
+    await page.close();
+  });
+
   it('fits a telephone without scrolling sideways', async () => {
     const { page, complaints } = await openLive({ viewport: { width: 390, height: 844 } });
     expect(await fitsInWidth(page)).toBe(true);
@@ -262,11 +272,35 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       await page.close();
     });
 
-    it('goes back to the live server', async () => {
+    it('stays live when a log has a header but not what belongs into it', async () => {
+      const { page, complaints } = await openLive();
+      const [head = ''] = readFileSync(log, 'utf8').split('\n', 1);
+      const text = `${head}\n{"kind":"planned","atMs":5,"model":0}\n`;
+      await page.setInputFiles('#log-file', { name: 'bare.jsonl', mimeType: 'text/plain', buffer: Buffer.from(text) });
+      await page.locator('#problem').waitFor();
+      expect(await textOf(page, '#problem')).toMatch(
+        /^bare\.jsonl: event 1, planned, is not as this page knows it: .+$/,
+      );
+      await page.locator('#state[data-state=live]').waitFor();
+      await page.locator('[data-window="10000"]').click();
+      await eventually('silence', async () => (await textOf(page, '#value-rate')) === '0.0');
+      await send(2);
+      await eventually('the two', async () => (await legend(page, 'outcomes', 'on time')) === 2);
+      expect(complaints).toEqual([]);
+      await page.close();
+    });
+
+    it('goes back to the live server, and shows nothing of the log until it is heard', async () => {
       const { page } = await openPage(browser, root());
       await page.setInputFiles('#log-file', log);
+      await page.locator('#state[data-state=log]').waitFor();
+      await page.route('**/events', async (route) => {
+        await page.locator('#tiles').waitFor({ state: 'hidden' });
+        await route.continue();
+      });
       await page.getByRole('button', { name: 'Back to live' }).click();
       await page.locator('#state[data-state=live]').waitFor();
+      await page.locator('#tiles').waitFor();
       await page.close();
     });
   });

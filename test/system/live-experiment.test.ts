@@ -58,8 +58,8 @@ it('serves every policy, simulates the same, and reports both', { timeout: 180_0
     const finished = records.filter((record) => record.kind === 'request-finished');
     expect(finished).toHaveLength(sent - run.measures.failed);
     // By the ledger of the log and by the server's own counter.
-    const { chargedCores, binMs } = run.series;
-    const fromLog = chargedCores.reduce((sum, cores) => sum + cores, 0) * (binMs / 1000);
+    const { grantedCores, binMs } = run.series;
+    const fromLog = grantedCores.reduce((sum, cores) => sum + cores, 0) * (binMs / 1000);
     expect(fromLog / run.measures.coreSeconds).toBeGreaterThan(0.7);
     expect(fromLog / run.measures.coreSeconds).toBeLessThan(1.3);
   }

@@ -8,6 +8,7 @@ import { setUp } from '../../src/experiments/scenarios/setup.js';
 import { TestBench } from './server/harness.js';
 import {
   ECHO_ELEMENTS,
+  ECHO_MODEL,
   inferRequestOf,
   startEcho,
   type EchoOptions,
@@ -129,7 +130,40 @@ describe.each(['rest', 'rest-json', 'grpc'])('a load over %s', (protocol) => {
   });
 });
 
+describe.each(['rest', 'grpc'])('a load over %s', (protocol) => {
+  it('does not go on with what was refused before it was all there', async () => {
+    const server = await echo({ delayMs: 0, refusesEarly: true });
+    const model = ['--model', ECHO_MODEL];
+    const summary = await load(server, ['--protocol', protocol, ...model, '--set', 'network.scale=0.1']);
+    expect(summary.outcomes).toMatchObject({ refused: 20, lost: 0 });
+    expect(summary.reasons).toEqual([{ outcome: 'refused', reason: 'queue_full', count: 20 }]);
+    // At a tenth of the bandwidth an upload takes most of a second.
+    expect(summary.refusedAfterMs!.p50).toBeLessThan(300);
+  });
+
+  it('takes an answer that is none for what it is', async () => {
+    const server = await echo({ delayMs: 0, answerTo: () => ({ kind: 'garbage' }) });
+    const summary = await load(server, ['--protocol', protocol]);
+    if (protocol === 'grpc')
+      expect(summary.reasons).toEqual([{ outcome: 'lost', reason: 'no ModelInferResponse', count: 20 }]);
+    // Over REST nobody parses all of what may be megabytes of outputs; that nothing is explained is told.
+    else expect(summary).toMatchObject({ outcomes: { 'on-time': 20 }, split: null });
+  });
+});
+
 describe('a load', () => {
+  it('that is interrupted tells of what had ended by then, at the rate until then', async () => {
+    const server = await echo({ delayMs: 5 });
+    const flags = ['--url', server.restUrl, '--duration-sec', '30', '--set', 'network.mode=none', '--json'];
+    const { stdout, code } = await bench.runInterrupted(['load', scenario, ...flags], () => server.seen.length >= 10);
+    const summary = JSON.parse(stdout) as LoadSummary;
+    expect(code).toBe(0);
+    expect(summary).toMatchObject({ isInterrupted: true, planned: 600, violationRate: 0 });
+    expect(summary.sent).toBeGreaterThanOrEqual(8);
+    expect(summary.durationSec).toBeLessThan(25);
+    expect(summary.goodputPerSec * summary.durationSec).toBeCloseTo(summary.sent, 6);
+  });
+
   it('is open-loop: a server that stalls gets all requests, and all the waiting counts', async () => {
     // Slower than the SLO: with 20 a second for 1 s, a closed loop of 4 clients could have sent 4.
     const server = await echo({ delayMs: 1300 });
@@ -155,7 +189,7 @@ describe('a load', () => {
     ]);
   });
 
-  it('gives up on a server that never answers, and on clients that leave', async () => {
+  it('lets clients leave that a server keeps waiting', async () => {
     const server = await echo({ delayMs: 0, answerTo: () => ({ kind: 'silence' }) });
     const flags = ['--set', 'leavingFraction=1', '--set', 'network.mode=none', '--slo', '200'];
     const summary = await load(server, flags);
@@ -172,9 +206,19 @@ describe('a load', () => {
 
   it('finds the highest rate', async () => {
     const server = await echo({ delayMs: 1 });
-    const flags = ['--search', '--duration-sec', '0.5', '--most-rate', '80', '--set', 'network.mode=none'];
+    const flags = [
+      '--search',
+      '--duration-sec',
+      '0.5',
+      '--most-rate',
+      '80',
+      '--set',
+      'network.mode=none',
+      '--most-violations',
+      '0.5',
+    ];
     const { stdout } = await bench.run(['load', scenario, '--url', server.restUrl, ...flags]);
-    expect(stdout).toBe('highest rate with at most 1 % violations: 80.0 requests/s (the most that was to be tried)\n');
+    expect(stdout).toBe('highest rate with at most 50 % violations: 80.0 requests/s (no higher rate was tried)\n');
   });
 
   it.each([

@@ -39,7 +39,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await server.close();
-  feed.close();
+  await feed.close();
 });
 
 interface Answer {
@@ -138,7 +138,7 @@ describe('the dashboard', () => {
       headers: {
         'content-type': 'text/javascript; charset=utf-8',
         'cache-control': 'no-cache',
-        'content-security-policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+        'content-security-policy': "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
         'x-content-type-options': 'nosniff',
         etag: '"b"',
       },
@@ -149,6 +149,25 @@ describe('the dashboard', () => {
       headers: { 'content-length': '5' },
     });
     expect(await ask('/dashboard/page.js', { method: 'PUT' })).toMatchObject({ status: 405 });
+  });
+
+  it('is not for a page that reaches this machine by a name of its own, and neither is the feed', async () => {
+    for (const path of ['/', '/dashboard/page.js', '/events']) {
+      for (const host of ['rebound.example', 'rebound.example:8002', '127.0.0.1.example', '192.0.2.1']) {
+        expect(await ask(path, { headers: { Host: host } }), host).toMatchObject({ status: 403 });
+      }
+    }
+    for (const host of ['localhost', 'LOCALHOST:8002', '127.0.0.1:80', '[::1]:8002', '[::1]']) {
+      expect(await ask('/', { headers: { Host: host } }), host).toMatchObject({ status: 200 });
+    }
+    // A scraper may have its own name for this machine.
+    expect(await ask('/metrics', { headers: { Host: 'sponge.example' } })).toMatchObject({ status: 200 });
+  });
+
+  it('is for everybody where the server listens to everybody', async () => {
+    await server.close();
+    server = await start({ host: '0.0.0.0', page: PAGE });
+    expect(await ask('/', { headers: { Host: 'sponge.example' } })).toMatchObject({ status: 200 });
   });
 
   it('is not sent again to a browser that has it', async () => {
@@ -216,5 +235,23 @@ describe('the live feed', () => {
     const next = await subscribe();
     expect(next.status).toBe(200);
     for (const each of [...subscriptions, next]) each.leave();
+  });
+
+  it('takes one place of a connection that asks many times at once, and gives it back', async () => {
+    const socket = net.connect(server.port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.write('GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(8));
+    await expect.poll(() => text).toContain('event: run');
+    const others: Awaited<ReturnType<typeof subscribe>>[] = [];
+    for (let count = 0; count < 7; count++) {
+      expect(feed.isFull).toBe(false);
+      others.push(await subscribe());
+    }
+    expect(others.map(({ status }) => status)).toEqual(others.map(() => 200));
+    expect(feed.isFull).toBe(true);
+    socket.destroy();
+    await expect.poll(() => feed.isFull).toBe(false);
+    for (const each of others) each.leave();
   });
 });

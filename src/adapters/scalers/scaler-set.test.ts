@@ -79,15 +79,42 @@ describe('a set of scalers', () => {
     expect(second.cpuMillicores).toBe(100);
   });
 
-  it('refuses where one refuses, and says so of one that joins', () => {
+  it('answers what the others have where one refuses, and warns of that one once', () => {
     const { first, second, set, results, warnings, resize } = setUp();
     second.refusal = 'read-only';
     set.add(second).join();
     second.answer();
     expect(warnings).toEqual(['an instance keeps the allocation it has: read-only']);
-    resize(100);
+    for (const answerInOrder of [
+      [first, second],
+      [second, first],
+    ]) {
+      resize(answerInOrder[0] === first ? 100 : 200);
+      for (const group of answerInOrder) group.answer();
+    }
+    expect(results).toEqual([
+      { kind: 'applied', cpuMillicores: 100, isWritten: true, tookMs: 0.2 },
+      { kind: 'applied', cpuMillicores: 200, isWritten: true, tookMs: 0.2 },
+    ]);
+    expect(warnings).toHaveLength(1);
+    // It has taken one in between.
+    second.refusal = null;
+    resize(300);
     second.answer();
+    second.refusal = 'gone';
+    resize(400);
+    second.answer();
+    expect(warnings).toHaveLength(2);
+  });
+
+  it('refuses where all refuse', () => {
+    const { first, second, set, results, resize } = setUp();
+    set.add(second).join();
+    second.answer();
+    first.refusal = second.refusal = 'read-only';
+    resize(100);
     first.answer();
+    second.answer();
     expect(results).toEqual([{ kind: 'refused', message: 'read-only' }]);
   });
 

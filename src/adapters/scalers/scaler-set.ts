@@ -30,6 +30,8 @@ export class ScalerSet {
   readonly #onWarning: (message: string) => void;
   readonly #counted = new Set<Member>();
   readonly #resized = new Set<Scaler>();
+  /** Those that refused last: said once, not at every resize. */
+  readonly #refusing = new Set<Scaler>();
   /** Of groups that are gone. */
   #past = NOTHING_USED;
   #cpuMillicores: number;
@@ -61,12 +63,11 @@ export class ScalerSet {
     return {
       join: () => {
         this.#resized.add(scaler);
-        scaler.resize(this.#cpuMillicores, (result) => {
-          if (result.kind === 'refused') this.#onWarning(`an instance keeps the allocation it has: ${result.message}`);
-        });
+        scaler.resize(this.#cpuMillicores, (result) => this.#noteAnswer(scaler, result));
       },
       leave: () => {
         this.#resized.delete(scaler);
+        this.#refusing.delete(scaler);
         this.#past = sum(this.#past, read(member));
         this.#counted.delete(member);
         return handle.close();
@@ -74,7 +75,10 @@ export class ScalerSet {
     };
   }
 
-  /** Answered when all have answered: refused if any has refused, else what the largest has. */
+  /**
+   * Answered when all have answered: what the largest has of those that took it, so that whoever asked knows what was done
+   * to them; refused only if all have refused. One that keeps what it has is asked again with the next resize.
+   */
   #resize(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void {
     this.#cpuMillicores = cpuMillicores;
     const results: ResizeResult[] = [];
@@ -82,8 +86,17 @@ export class ScalerSet {
     for (const scaler of scalers) {
       scaler.resize(cpuMillicores, (result) => {
         results.push(result);
+        if (scalers.length > 1) this.#noteAnswer(scaler, result);
         if (results.length === scalers.length) onApplied(results.reduce(joint));
       });
+    }
+  }
+
+  #noteAnswer(scaler: Scaler, result: ResizeResult): void {
+    if (result.kind === 'applied') this.#refusing.delete(scaler);
+    else if (this.#resized.has(scaler) && !this.#refusing.has(scaler)) {
+      this.#refusing.add(scaler);
+      this.#onWarning(`an instance keeps the allocation it has: ${result.message}`);
     }
   }
 
@@ -110,8 +123,8 @@ function sum(a: CpuCounters, b: CpuCounters): CpuCounters {
 }
 
 function joint(a: ResizeResult, b: ResizeResult): ResizeResult {
-  if (a.kind === 'refused') return a;
-  if (b.kind === 'refused') return b;
+  if (a.kind === 'refused') return b;
+  if (b.kind === 'refused') return a;
   return {
     kind: 'applied',
     cpuMillicores: Math.max(a.cpuMillicores, b.cpuMillicores),

@@ -26,6 +26,10 @@ export interface WorkerOptions {
   readonly onScaling?: (scaling: DetectedScaler) => void;
   /** Hears of resizes before a system makes them. */
   readonly onEvent?: (event: Event) => void;
+  /** A process besides the first one is about to be ended. */
+  readonly onEnding?: (pid: number) => void;
+  /** One of several: it is given the inputs of a whole batch at once, and of nothing else. */
+  readonly isReplicated?: boolean;
   /** Ends the process while it starts or is profiled, so that whatever waits for it fails. */
   readonly interruption?: AbortSignal;
 }
@@ -49,6 +53,12 @@ export interface OpenWorker {
   runSynthetic(batchSize: number, threadCount: number): Promise<SyntheticTiming>;
   close(): Promise<void>;
 }
+
+/**
+ * Staged bytes of a replica: they are those of its batch, which the largest batch bounds. A bound of their own, below that,
+ * would leave a batch waiting for room that only its end could make.
+ */
+export const ONLY_ITS_BATCH = Infinity;
 
 /**
  * Thread counts worth a session (50–80 MB for a model like ResNet-18): every one up to four, then where another thread
@@ -79,6 +89,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       maxBatchSize: Math.min(options.maxBatchSize, source.settings.maxBatchSize ?? Infinity),
       nowMs: options.nowMs,
       onLog: options.onLog,
+      ...(options.isReplicated === true ? { maxStagedBytes: ONLY_ITS_BATCH } : {}),
       ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
     });

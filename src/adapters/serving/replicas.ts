@@ -6,7 +6,7 @@ import { ScalerSet } from '../scalers/scaler-set.js';
 import { startProcessPool } from '../workers/process-pool.js';
 import { ReplicatedPool, type Replica } from '../workers/replicated-pool.js';
 import type { ModelSource } from './model-repository.js';
-import type { OpenWorker, WorkerOptions } from './open-worker.js';
+import { ONLY_ITS_BATCH, type OpenWorker, type WorkerOptions } from './open-worker.js';
 
 /*
  * Horizontal scaling of one model: replicas of one fixed allocation, each a worker process in a CPU group of its own. The
@@ -14,7 +14,7 @@ import type { OpenWorker, WorkerOptions } from './open-worker.js';
  */
 
 /** Each has the model in memory once more: some hundred MB for one like ResNet-18. */
-const MOST_INSTANCES = 16;
+export const MOST_INSTANCES = 16;
 
 export interface Replication {
   /** Allocation of each instance. */
@@ -84,7 +84,14 @@ export class Replicas {
 
   async #start(slot: number, signal: AbortSignal): Promise<Replica> {
     const { source, worker, workerOptions } = this.#options;
-    const { groupName, quotaPeriodUs, onLog, nowMs } = workerOptions;
+    const { groupName, quotaPeriodUs, onLog, nowMs, onEnding = () => undefined } = workerOptions;
+    let latestPid = 0;
+    const tellEnding = (): void => {
+      if (latestPid !== 0) onEnding(latestPid);
+      latestPid = 0; // Given up at the very moment it was ready, it is closed too.
+    };
+    // Before the process is ended for the same reason: listeners are called in order.
+    signal.addEventListener('abort', tellEnding, { once: true });
     // It stands at its most, the unit, from the start: the model is loaded on that.
     const group = await createScaler({
       kind: groupKindOf(worker.scaling),
@@ -102,13 +109,18 @@ export class Replicas {
         maxBatchSize: this.pool.maxBatchSize,
         nowMs,
         onLog,
+        maxStagedBytes: ONLY_ITS_BATCH,
         interruption: signal,
-        onSpawn: (pid, tid) => group.attachProcess(pid, tid),
+        onSpawn: (pid, tid) => {
+          latestPid = pid;
+          group.attachProcess(pid, tid);
+        },
       });
       member.join();
       return {
         pool,
         close: async () => {
+          tellEnding();
           await pool.close();
           await member.leave();
         },

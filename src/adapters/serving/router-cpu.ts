@@ -1,42 +1,47 @@
 import { createThreadUsage, socketThreads, type ThreadUsage } from '../scalers/inference-threads.js';
 
-interface Watched {
-  readonly readPids: () => readonly number[];
-  /** By place in the list of process ids. */
-  readonly processes: WatchedProcess[];
-}
-
-interface WatchedProcess {
-  readonly usage: ThreadUsage;
-  pid: number;
-}
-
-/** CPU used outside the resized groups: this process, and its workers' threads that are not in them. */
+/*
+ * CPU used outside the resized groups: this process, and its workers' threads that are not in them. A worker is read when
+ * somebody asks, and once more before it is ended; a process that dies by itself takes along what it used since it was read.
+ */
 export class RouterCpu {
-  readonly #workers: Watched[] = [];
+  readonly #createUsage: () => ThreadUsage;
+  readonly #readPids: (() => readonly number[])[] = [];
+  readonly #usages = new Map<number, ThreadUsage>();
+  /** Of workers that are gone. */
+  #endedSeconds = 0;
 
-  /** @param readPids of the workers of one model, 0 for one that is not there now; always as many */
-  add(readPids: () => readonly number[]): void {
-    const processes = readPids().map(() => ({ usage: createThreadUsage(socketThreads), pid: 0 }));
-    this.#workers.push({ readPids, processes });
+  constructor(createUsage = (): ThreadUsage => createThreadUsage(socketThreads)) {
+    this.#createUsage = createUsage;
   }
 
-  /** Cumulative; what a worker used between the last call and its death is not seen. */
+  /** @param readPids of the workers of one model; 0 stands for one that is not there now */
+  add(readPids: () => readonly number[]): void {
+    this.#readPids.push(readPids);
+  }
+
+  /** A worker is about to be ended: the last moment at which what it used can be read. It is not among its model's any more. */
+  settle(pid: number): void {
+    this.#endedSeconds += this.#usageOf(pid).usedSeconds();
+    this.#usages.delete(pid);
+  }
+
+  /** Cumulative. */
   usedSeconds(): number {
+    const living = new Set(this.#readPids.flatMap((readPids) => readPids()).filter((pid) => pid !== 0));
+    for (const pid of [...this.#usages.keys()]) if (!living.has(pid)) this.settle(pid);
     const { user, system } = process.cpuUsage();
-    let seconds = (user + system) / 1e6;
-    for (const { readPids, processes } of this.#workers) {
-      const pids = readPids();
-      for (const [place, process] of processes.entries()) seconds += usedBy(process, pids[place] ?? 0);
-    }
+    let seconds = (user + system) / 1e6 + this.#endedSeconds;
+    for (const pid of living) seconds += this.#usageOf(pid).usedSeconds();
     return seconds;
   }
-}
 
-function usedBy(watched: WatchedProcess, pid: number): number {
-  if (pid !== 0 && pid !== watched.pid) {
-    watched.usage.attach(pid);
-    watched.pid = pid;
+  #usageOf(pid: number): ThreadUsage {
+    const known = this.#usages.get(pid);
+    if (known !== undefined) return known;
+    const usage = this.#createUsage();
+    usage.attach(pid);
+    this.#usages.set(pid, usage);
+    return usage;
   }
-  return watched.usage.usedSeconds();
 }

@@ -143,6 +143,7 @@ export class ServedModel {
   static async start(source: ModelSource, options: ServedModelOptions): Promise<ServedModel> {
     const worker = await openWorker(source, {
       ...options,
+      isReplicated: options.replicas !== null,
       onScaling: (scaling) => {
         if (options.replicas !== null) groupKindOf(scaling);
         options.onScaling?.(scaling);
@@ -180,6 +181,11 @@ export class ServedModel {
   /** Null where one worker is resized in place. */
   get replication(): Replication | null {
     return this.#replicas;
+  }
+
+  /** That can run batches now. */
+  get instanceCount(): number {
+    return (this.#replicas?.pool ?? this.#worker.pool).instanceCount;
   }
 
   get signature(): ModelSignature {

@@ -13,4 +13,10 @@ describe('the CPU group of a model', () => {
     // With room for the number of a replica.
     for (const name of names) expect(`${name}-r16`).toMatch(/^[\w.-]{1,64}$/);
   });
+
+  it('is never that of another model’s replica', () => {
+    const replicas = Array.from({ length: 16 }, (_, index) => `${groupNameOf('default', 'a')}-r${index + 1}`);
+    for (const model of ['a-r2', 'a-r16']) expect(replicas).not.toContain(groupNameOf('default', model));
+    expect(groupNameOf('default', 'a-r2-b')).toBe('default-a-r2-b');
+  });
 });

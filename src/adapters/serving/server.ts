@@ -17,10 +17,12 @@ import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-ser
 import { Telemetry } from '../telemetry/metrics.js';
 import { readPageFiles } from '../telemetry/page-files.js';
 import { RecordWriter } from '../telemetry/record-writer.js';
+import { oneLine } from '../workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
 import { Turns } from './background-profiling.js';
 import { Inference } from './inference-service.js';
 import { findModels, type ModelSource } from './model-repository.js';
+import { Parts } from './parts.js';
 import { policyOf, type PolicyChoice } from './policy-choice.js';
 import { replicationOf } from './replicas.js';
 import { RouterCpu } from './router-cpu.js';
@@ -97,23 +99,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   try {
     return await start(sources, options, parts);
   } catch (error) {
-    await parts.close();
+    await parts.close().catch((failure: unknown) => options.logger.warn(oneLine(failure)));
     options.interruption.throwIfAborted();
     throw error;
-  }
-}
-
-/** What has been started, ended in the reverse order. */
-class Parts {
-  readonly #closers: (() => Promise<void> | void)[] = [];
-
-  add<T>(part: T, close: (part: T) => Promise<void> | void): T {
-    this.#closers.push(() => close(part));
-    return part;
-  }
-
-  async close(): Promise<void> {
-    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
   }
 }
 
@@ -129,7 +117,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const eventLog = parts.add(new EventLog({ logger, clock }), (part) => part.close());
   const writer = await openRecordWriter(options, parts);
   const startedAt = new Date().toISOString();
-  const feed = parts.add(new LiveFeed({ clock, title: options.serverName, startedAt }), (part) => part.close());
+  const feed = new LiveFeed({ clock, title: options.serverName, startedAt });
   const service = new Inference({
     serverName: options.serverName,
     serverVersion: SERVER_VERSION,
@@ -153,6 +141,8 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }),
     (part: MetricsServer) => part.close(),
   );
+  // Before the port it is heard at: subscribers are given the last records too.
+  parts.add(feed, (part) => part.close());
   const rest = parts.add(
     await startRestServer({ service, host, port: options.port, limits, receiveBudget, nowMs, compat, logger }),
     (part: RestServer) => part.close(),
@@ -205,6 +195,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
         onProgress: (message) => options.onProgress(`${source.name}: ${message}`),
         onNotice: (line) => logger.info({ model, version }, line),
         onLog: (line) => logger.warn({ model, version }, line),
+        onEnding: (pid) => routerCpu.settle(pid),
       }),
       (part: ServedModel) => part.close(),
     );
@@ -251,10 +242,11 @@ function followerOf(writer: RecordWriter): FeedFollower {
   return { onRun: (header) => writer.begin(header), onChunk: ({ lines }) => writer.write(lines) };
 }
 
-function describeRun({ source, limits, pool, system }: ServedModel, policy: PolicyChoice): RunModel {
+function describeRun({ source, limits, pool, system, instanceCount }: ServedModel, policy: PolicyChoice): RunModel {
   const { name, version } = source;
   const cpuMillicores = system.status().grantedMillicores;
-  return { name, version, policy: policy.name, limits, cpuMillicores, maxBatchSize: pool.maxBatchSize };
+  const { maxBatchSize } = pool;
+  return { name, version, policy: policy.name, limits, cpuMillicores, instances: instanceCount, maxBatchSize };
 }
 
 /** Resolves when every model has answered all it held, or the time is up. */
@@ -277,12 +269,13 @@ export function shareOf(maxMillicores: number | null, modelCount: number): numbe
 }
 
 /**
- * CPU groups have plainer names than models may have; what was changed or cut is told apart by a hash. Of the 64 characters
- * that a name may have, four are left for the number of a replica.
+ * CPU groups have plainer names than models may have; what was changed or cut is told apart by a hash. So is what looks like
+ * another model's replica: the group of one has its model's name and `-r<number>`, for which four of the 64 characters that
+ * a name may have are left.
  */
 export function groupNameOf(prefix: string, model: string): string {
   const plain = `${prefix}-${model}`;
-  if (/^[\w.-]{1,60}$/.test(plain)) return plain;
+  if (/^[\w.-]{1,60}$/.test(plain) && !/-r\d+$/.test(plain)) return plain;
   const hash = createHash('sha256').update(model).digest('hex').slice(0, 8);
   return `${prefix}-${model.replaceAll(/[^\w.-]/g, '_').slice(0, 24)}-${hash}`;
 }

@@ -11,7 +11,7 @@ import { LineBound } from './line-bound.js';
  *
  * - warn: worker lost, a request or batch failed, a resize refused
  * - info: worker ready, every completed batch, refused and late requests, plan changes
- * - debug: also requests that were completed on time or cancelled, and resizes
+ * - debug: also requests that were completed on time or cancelled, resizes and numbers of instances
  *
  * Overload must not turn into a flood of lines: above `debug`, each kind of line has a budget per second, and what exceeds
  * it is counted and logged as one summary at the end of that second. With `debug` on, everything is logged.
@@ -124,11 +124,18 @@ class ModelLog {
       case 'worker-ready':
         this.logger.info('worker ready');
         return;
-      // Told by how the request ends; and live there is one instance.
+      case 'instances-requested':
+        this.logger.debug(
+          { fromInstances: event.fromInstances, toInstances: event.toInstances },
+          'another number of instances requested',
+        );
+        return;
+      case 'instances-changed':
+        this.logger.debug({ instances: event.instances }, 'instances ready');
+        return;
+      // Told by how the request ends.
       case 'request-received':
       case 'request-admitted':
-      case 'instances-requested':
-      case 'instances-changed':
         return;
     }
   }

@@ -14,6 +14,7 @@ const MODEL: RunModel = {
   policy: 'sponge',
   limits: { minMillicores: 100, maxMillicores: 2000, stepMillicores: 100 },
   cpuMillicores: 2000,
+  instances: 1,
   maxBatchSize: 8,
 };
 
@@ -54,9 +55,9 @@ function setUp(limits = { historyMs: 60_000, historyRecords: 1000 }) {
   const feed = new LiveFeed({ clock, title: 'test', startedAt: '2026-01-31T09:30:00.000Z', limits });
   const observe = feed.addModel(MODEL);
   const receive = (sequence: number): void => observe(received(aRequest({ sequence, receivedAtMs: clock.nowMs() })));
-  const subscribe = (): Browser => {
+  const subscribe = (address = '192.0.2.1'): Browser => {
     const browser = new Browser({ highWaterMark: 1 });
-    feed.subscribe(browser);
+    feed.subscribe(browser, address);
     return browser;
   };
   /** Lets streams do what they do in later ticks, without time passing. */
@@ -140,6 +141,18 @@ describe('the live feed', () => {
     expect(headers[0]!.models[0]!.cpuMillicores).toBe(700);
   });
 
+  it('tells how many instances were ready before the history it sends', () => {
+    const { clock, observe, receive, subscribe } = setUp({ historyMs: 1000, historyRecords: 1000 });
+    observe({ kind: 'instances-changed', atMs: 0, instances: 3 });
+    clock.advanceTo(5000);
+    receive(1);
+    observe({ kind: 'instances-changed', atMs: 5000, instances: 2 });
+    clock.advanceTo(5200);
+    expect(subscribe().headers[0]!.models[0]).toEqual({ ...MODEL, instances: 3 });
+    clock.advanceTo(9000);
+    expect(subscribe().headers[0]!.models[0]).toEqual({ ...MODEL, instances: 2 });
+  });
+
   it('begins anew for everyone when a model is added', async () => {
     const { clock, feed, receive, subscribe, settle } = setUp();
     const browser = subscribe();
@@ -158,7 +171,7 @@ describe('the live feed', () => {
   });
 
   it('holds no more than the ring, and lets go of a subscriber that stops reading', async () => {
-    const { clock, feed, receive, subscribe, settle } = setUp({ historyMs: 60_000, historyRecords: 100 });
+    const { clock, receive, subscribe, settle } = setUp({ historyMs: 60_000, historyRecords: 100 });
     const [slow, fast] = [subscribe(), subscribe()];
     await settle();
     slow.isReading = false;
@@ -174,7 +187,6 @@ describe('the live feed', () => {
     expect(slow.destroyed).toBe(true);
     expect(fast.destroyed).toBe(false);
     expect(fast.sequences).toEqual(Array.from({ length: 200 }, (_, sequence) => sequence));
-    expect(feed.isFull).toBe(false);
   });
 
   it('lets a subscriber that was slow for a while catch up', async () => {
@@ -195,10 +207,30 @@ describe('the live feed', () => {
   it('is full with eight, until one leaves', async () => {
     const { feed, subscribe, settle } = setUp();
     const browsers = Array.from({ length: 8 }, () => subscribe());
-    expect(feed.isFull).toBe(true);
+    expect([feed.isFull, feed.makeRoom('192.0.2.1')]).toEqual([true, false]);
     browsers[3]!.destroy();
     await settle();
+    expect([feed.isFull, feed.makeRoom('192.0.2.1')]).toEqual([false, true]);
+  });
+
+  it('when full, ends the oldest of the same address that has been there for a minute', async () => {
+    const { clock, feed, subscribe, settle } = setUp();
+    const other = subscribe('192.0.2.2');
+    clock.advanceBy(1000);
+    const browsers = Array.from({ length: 7 }, () => subscribe('192.0.2.1'));
+    clock.advanceBy(59_999);
+    expect(feed.makeRoom('192.0.2.1')).toBe(false);
+    clock.advanceBy(1);
+    expect(feed.makeRoom('192.0.2.3')).toBe(false);
+    expect(feed.makeRoom('192.0.2.1')).toBe(true);
+    // At once: the next one may come before the stream has closed.
     expect(feed.isFull).toBe(false);
+    await settle();
+    expect([other, ...browsers].map(({ destroyed }) => destroyed)).toEqual([
+      false,
+      true,
+      ...Array.from({ length: 6 }, () => false),
+    ]);
   });
 
   it('hands a flood on in pieces, without waiting', () => {
@@ -207,7 +239,7 @@ describe('the live feed', () => {
     feed.follow({ onRun: () => undefined, onChunk: ({ records }) => counts.push(records.length) });
     for (let sequence = 0; sequence < 1200; sequence++) observe(finished(0, completed(), aRequest({ sequence })));
     expect(counts).toEqual([500, 500]);
-    feed.close();
+    void feed.close();
     expect(counts).toEqual([500, 500, 200]);
   });
 
@@ -228,10 +260,46 @@ describe('the live feed', () => {
     const browser = subscribe();
     await settle();
     receive(1);
-    feed.close();
+    const closed = feed.close();
+    expect(feed.makeRoom('192.0.2.1')).toBe(false);
     await settle();
+    await closed;
     expect(browser.sequences).toEqual([1]);
     expect(browser.writableFinished).toBe(true);
+    expect(clock.pendingCount).toBe(0);
+  });
+
+  it('gives everything to a subscriber that is behind when it is closed', async () => {
+    const { clock, feed, receive, subscribe, settle } = setUp();
+    const browser = subscribe();
+    await settle();
+    browser.isReading = false;
+    for (let sequence = 0; sequence < 20; sequence++) {
+      receive(sequence);
+      clock.advanceBy(100);
+    }
+    const closed = feed.close();
+    browser.readOn();
+    await settle();
+    await closed;
+    expect(browser.sequences).toEqual(Array.from({ length: 20 }, (_, sequence) => sequence));
+    expect(browser.writableFinished).toBe(true);
+  });
+
+  it('waits a second for one that reads nothing any more, and no longer, when it is closed', async () => {
+    const { clock, feed, receive, subscribe, settle } = setUp();
+    const browser = subscribe();
+    await settle();
+    browser.isReading = false;
+    receive(1);
+    let isClosed = false;
+    void feed.close().then(() => (isClosed = true));
+    clock.advanceBy(999);
+    await settle();
+    expect(isClosed).toBe(false);
+    clock.advanceBy(1);
+    await settle();
+    expect(isClosed).toBe(true);
     expect(clock.pendingCount).toBe(0);
   });
 });

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import type { Clock, Timer } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import { recordOf, type ModelRecord, type RunHeader, type RunModel } from '../../domain/event-record.js';
-import { messageOf, RecordChunk, RecordRing, type RingLimits } from './record-ring.js';
+import { messageOf, RecordChunk, RecordRing, type RingLimits, type Standing } from './record-ring.js';
 
 /*
  * The event stream of all models, as it goes to whoever looks: subscribers of `GET /events` (server-sent events), and
@@ -12,7 +12,9 @@ import { messageOf, RecordChunk, RecordRing, type RingLimits } from './record-ri
  * is to do: JSON is made for the first reader of a chunk, once for all of them.
  *
  * Nobody slow can make it grow: a subscriber is a place in the ring, written to only while its socket takes more. One that
- * falls behind the ring's end is disconnected; its browser comes back by itself and is given the last minute.
+ * falls behind the ring's end is disconnected; its browser comes back by itself and is given the last minute. Places are few:
+ * a peer that is gone without a word would keep its own for the quarter of an hour that the kernel waits for an answer, so
+ * when all are taken, one that has had its for a while makes room for another from the same address.
  */
 
 /** Ten times a second: what a person sees as live, and few enough writes. */
@@ -22,6 +24,10 @@ const MAX_CHUNK_RECORDS = 500;
 /** Subscribers hear at least this often what time it is. */
 const HEARTBEAT_MS = 1000;
 const MAX_SUBSCRIBERS = 8;
+/** Longer than it takes to reload a page eight times; so nine that are alive take turns slowly, and lose nothing by it. */
+const MIN_STAY_MS = 60_000;
+/** For what is still to be sent when the feed is closed. */
+const FAREWELL_MS = 1000;
 /** A browser tries again this long after its connection broke. */
 const RECONNECT_MS = 1000;
 
@@ -48,11 +54,14 @@ export class LiveFeed {
   readonly #ring: RecordRing;
   readonly #models: RunModel[] = [];
   /** Of each model, now. Replaced, never changed: chunks keep it. */
-  #granted: readonly number[] = [];
-  #grantedBeforePending: readonly number[] = [];
+  #standing: readonly Standing[] = [];
+  #beforePending: readonly Standing[] = [];
   #pending: ModelRecord[] = [];
   readonly #followers: FeedFollower[] = [];
+  /** In the order in which they came. */
   readonly #subscribers = new Set<Subscriber>();
+  #isClosed = false;
+  #onAllLeft: () => void = () => undefined;
   #flushTimer: Timer | null = null;
   #heartbeatTimer: Timer | null = null;
   #lastSentAtMs = -Infinity;
@@ -78,8 +87,8 @@ export class LiveFeed {
   addModel(model: RunModel): (event: Event) => void {
     this.flush();
     const index = this.#models.push(model) - 1;
-    this.#granted = [...this.#granted, model.cpuMillicores];
-    for (const follower of this.#followers) follower.onRun(this.#header(this.#granted));
+    this.#standing = [...this.#standing, { cpuMillicores: model.cpuMillicores, instances: model.instances }];
+    for (const follower of this.#followers) follower.onRun(this.#header(this.#standing));
     for (const subscriber of this.#subscribers) subscriber.restart();
     return (event) => this.#add({ model: index, ...recordOf(event) });
   }
@@ -87,25 +96,38 @@ export class LiveFeed {
   /** From now on, without history. */
   follow(follower: FeedFollower): void {
     this.flush();
-    follower.onRun(this.#header(this.#granted));
+    follower.onRun(this.#header(this.#standing));
     this.#followers.push(follower);
   }
 
-  /** Sends the header, the last minute, and everything from now on, until the stream is closed. Ask `isFull` before. */
-  subscribe(stream: Writable): void {
+  /** Whether there is a place for one more from this address; where all are taken, the oldest of its own may have to go. */
+  makeRoom(address: string): boolean {
+    if (this.#isClosed) return false;
+    if (!this.isFull) return true;
+    const oldest = [...this.#subscribers].find((each) => each.address === address);
+    if (oldest === undefined || this.#clock.nowMs() - oldest.sinceMs < MIN_STAY_MS) return false;
+    this.#remove(oldest);
+    oldest.stream.destroy();
+    return true;
+  }
+
+  /**
+   * Sends the header, the last minute, and everything from now on, until the stream is closed. Call `makeRoom` before.
+   * @returns ends the subscription; calling it again does nothing
+   */
+  subscribe(stream: Writable, address: string): () => void {
     this.flush();
-    const subscriber = new Subscriber(stream, this.#clock, {
+    const subscriber = new Subscriber(stream, address, this.#clock, {
       ring: this.#ring,
-      header: (start) => this.#header(this.#ring.at(start)?.grantedBefore ?? this.#granted),
+      header: (start) => this.#header(this.#ring.at(start)?.before ?? this.#standing),
     });
     this.#subscribers.add(subscriber);
-    stream.once('close', () => {
-      subscriber.leave();
-      this.#subscribers.delete(subscriber);
-    });
+    const leave = (): void => this.#remove(subscriber);
+    stream.once('close', leave);
     stream.write(`retry: ${RECONNECT_MS}\n`);
     subscriber.restart();
     this.#armHeartbeat();
+    return leave;
   }
 
   /** Hands on what has not been yet. */
@@ -113,38 +135,50 @@ export class LiveFeed {
     this.#flushTimer?.cancel();
     this.#flushTimer = null;
     if (this.#pending.length === 0) return;
-    const chunk = new RecordChunk(this.#clock.nowMs(), this.#pending, this.#grantedBeforePending);
+    const chunk = new RecordChunk(this.#clock.nowMs(), this.#pending, this.#beforePending);
     this.#pending = [];
     this.#lastSentAtMs = chunk.atMs;
     this.#ring.append(chunk);
     // Followers first: for subscribers the chunk becomes bytes.
     for (const follower of this.#followers) follower.onChunk(chunk);
+    chunk.settle();
     for (const subscriber of this.#subscribers) subscriber.proceed();
   }
 
-  /** Hands on the rest and ends every subscription. */
-  close(): void {
+  /** Hands on the rest and ends every subscription; resolves when all have what there was, or have had their time. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
     this.flush();
     this.#heartbeatTimer?.cancel();
     this.#heartbeatTimer = null;
-    for (const { stream } of this.#subscribers) stream.end();
+    for (const subscriber of this.#subscribers) subscriber.finish();
+    if (this.#subscribers.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.schedule(this.#clock.nowMs() + FAREWELL_MS, resolve);
+      this.#onAllLeft = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+    for (const subscriber of [...this.#subscribers]) this.#remove(subscriber);
+  }
+
+  #remove(subscriber: Subscriber): void {
+    subscriber.leave();
+    if (this.#subscribers.delete(subscriber) && this.#subscribers.size === 0) this.#onAllLeft();
   }
 
   #add(record: ModelRecord): void {
-    if (this.#pending.length === 0) this.#grantedBeforePending = this.#granted;
+    if (this.#pending.length === 0) this.#beforePending = this.#standing;
     this.#pending.push(record);
-    if (record.kind === 'resized') this.#granted = this.#granted.with(record.model, record.cpuMillicores);
+    this.#standing = standingAfter(record, this.#standing);
     if (this.#pending.length >= MAX_CHUNK_RECORDS) this.flush();
     else this.#flushTimer ??= this.#clock.schedule(this.#clock.nowMs() + FLUSH_MS, () => this.flush());
   }
 
-  /** @param granted before the first record that follows, of the models there were then */
-  #header(granted: readonly number[]): RunHeader {
-    const models = this.#models.map((model, index) => ({
-      ...model,
-      cpuMillicores: granted[index] ?? model.cpuMillicores,
-    }));
-    return { ...this.#head, models };
+  /** @param standing before the first record that follows, of the models there were then */
+  #header(standing: readonly Standing[]): RunHeader {
+    return { ...this.#head, models: this.#models.map((model, index) => ({ ...model, ...standing[index] })) };
   }
 
   #armHeartbeat(): void {
@@ -164,6 +198,19 @@ export class LiveFeed {
   }
 }
 
+/** The same one where the record changes nothing. */
+function standingAfter(record: ModelRecord, standing: readonly Standing[]): readonly Standing[] {
+  const { model } = record;
+  switch (record.kind) {
+    case 'resized':
+      return standing.with(model, { ...standing[model]!, cpuMillicores: record.cpuMillicores });
+    case 'instances-changed':
+      return standing.with(model, { ...standing[model]!, instances: record.instances });
+    default:
+      return standing;
+  }
+}
+
 interface Source {
   readonly ring: RecordRing;
   /** As of the first chunk that follows. */
@@ -173,16 +220,21 @@ interface Source {
 /** A place in the ring, and the socket that what comes next goes to. */
 class Subscriber {
   readonly stream: Writable;
+  readonly address: string;
+  readonly sinceMs: number;
   readonly #clock: Clock;
   readonly #source: Source;
   #next = 0;
   #isHeaderDue = false;
   /** Until the socket takes more, or for the next turn of the event loop. */
   #isWaiting = false;
+  #isFinishing = false;
   #turn: Timer | null = null;
 
-  constructor(stream: Writable, clock: Clock, source: Source) {
+  constructor(stream: Writable, address: string, clock: Clock, source: Source) {
     this.stream = stream;
+    this.address = address;
+    this.sinceMs = clock.nowMs();
     this.#clock = clock;
     this.#source = source;
   }
@@ -204,10 +256,19 @@ class Subscriber {
     if (this.#isHeaderDue) this.#begin();
     else {
       const chunk = ring.at(this.#next);
-      if (chunk === undefined) return;
+      if (chunk === undefined) {
+        if (this.#isFinishing) this.stream.end();
+        return;
+      }
       this.#next += 1;
       this.#write(chunk.message);
     }
+  }
+
+  /** Ends the stream once it has everything. */
+  finish(): void {
+    this.#isFinishing = true;
+    this.proceed();
   }
 
   /** Only to one that has everything: the others hear the time with what they are still to get. */
@@ -229,7 +290,8 @@ class Subscriber {
   /** A chunk a turn: history is long, and requests are waiting too. */
   #write(text: string | Buffer): void {
     const takesMore = this.stream.write(text);
-    if (takesMore && this.#next === this.#source.ring.end && !this.#isHeaderDue) return;
+    const hasAll = this.#next === this.#source.ring.end && !this.#isHeaderDue;
+    if (takesMore && hasAll && !this.#isFinishing) return;
     this.#isWaiting = true;
     if (takesMore) this.#proceedNextTurn();
     else this.stream.once('drain', () => this.#proceedNextTurn());

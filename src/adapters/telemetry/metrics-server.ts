@@ -9,6 +9,9 @@ import type { PageFiles } from './page-files.js';
  *
  * A stranger can hold little of it: headers of 8 KiB, 64 connections, seconds to send a request, and of the feed what
  * `live-feed.ts` says. Bodies are not read, and a path is only ever looked up in a table.
+ *
+ * A server that listens on this machine alone is private, but any page in a browser here may name a host that leads to it
+ * (DNS rebinding): page and feed are then only for requests that call it by a name of this machine.
  */
 
 const MAX_HEADER_BYTES = 8 * 1024;
@@ -18,7 +21,10 @@ const REQUEST_TIMEOUT_MS = 5_000;
 /** Longer than the usual scrape interval of 15 s, so that a scraper keeps its connection. */
 const KEEP_ALIVE_MS = 20_000;
 
-/** A peer that is gone without a word is noticed by the kernel: between events nobody would. */
+/**
+ * Of a feed's connection while nothing is under way on it. Heartbeats are, every second: what they are not answered with for
+ * a quarter of an hour ends it (Linux, tcp_retries2), so these only help where the feed has stopped writing.
+ */
 const PROBE_MS = 15_000;
 
 /** What there is without the dashboard's files. */
@@ -36,10 +42,10 @@ const BARE_PAGE = `<!doctype html>
 const HTML = 'text/html; charset=utf-8';
 const TEXT = 'text/plain; charset=utf-8';
 
-/** Scripts and data from here alone; the chart library sets styles on elements. */
+/** Everything from here alone, and in no other site's frame; styles that scripts set on elements need no permission. */
 const PAGE_HEADERS = {
   'Cache-Control': 'no-cache',
-  'Content-Security-Policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+  'Content-Security-Policy': "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
 };
 
@@ -104,6 +110,8 @@ async function answer(
   } else if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
     send(response, 405, TEXT, 'only GET and HEAD here\n');
+  } else if (path !== '/metrics' && isLoopback(options.host) && !isLoopback(hostnameOf(request))) {
+    send(response, 403, TEXT, 'this server is for its own machine: call it localhost, 127.0.0.1 or [::1]\n');
   } else if (path === '/events') {
     answerWithFeed(options.feed, request, response);
   } else if (path === '/metrics') {
@@ -124,7 +132,14 @@ async function answer(
 }
 
 function answerWithFeed(feed: LiveFeed, request: http.IncomingMessage, response: http.ServerResponse): void {
-  if (feed.isFull) {
+  const { socket } = request;
+  // A request sent before the last answer was complete: this answer has its turn after that one, which may be endless.
+  if (response.socket === null) {
+    send(response, 400, TEXT, 'the events need a connection of their own\n');
+    return;
+  }
+  const address = socket.remoteAddress ?? '';
+  if (request.method !== 'HEAD' && !feed.makeRoom(address)) {
     send(response, 503, TEXT, 'as many watch these events as may; close a dashboard or a sponge watch and try again\n');
     return;
   }
@@ -135,9 +150,19 @@ function answerWithFeed(feed: LiveFeed, request: http.IncomingMessage, response:
   });
   if (request.method === 'HEAD') response.end();
   else {
-    request.socket.setKeepAlive(true, PROBE_MS);
-    feed.subscribe(response);
+    socket.setKeepAlive(true, PROBE_MS);
+    socket.once('close', feed.subscribe(response, address));
   }
+}
+
+/** As a browser was told it; empty where none was. */
+function hostnameOf({ headers }: http.IncomingMessage): string {
+  return (headers.host ?? '').replace(/:\d*$/, '').toLowerCase();
+}
+
+/** Of a name or address, with or without the brackets of a URL. */
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
 }
 
 /** Node leaves the body out by itself where the request was a HEAD. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelRecord } from '../../domain/event-record.js';
+import { received, aRequest } from '../../../test/fixtures/events.js';
+import { recordOf, type ModelRecord } from '../../domain/event-record.js';
 import { RecordChunk, RecordRing } from './record-ring.js';
 
 const ready = (atMs: number): ModelRecord => ({ model: 0, kind: 'worker-ready', atMs });
@@ -20,7 +21,7 @@ describe('the ring of recent records', () => {
     expect(ring.at(ring.startOfHistory(3000))!.atMs).toBe(2000);
     for (let turn = 0; turn < 10; turn++) ring.append(chunkOf(3100, 20));
     // At most 125 records: six chunks of 20, as all of the others are older.
-    expect(ring.recordCount).toBe(120);
+    expect(ring.end - ring.oldest).toBe(6);
     // At most 100 of them: five.
     expect(ring.end - ring.startOfHistory(3100)).toBe(5);
   });
@@ -61,5 +62,16 @@ describe('a chunk', () => {
       `data: {"atMs":7,"records":[${JSON.stringify(ready(1))},${JSON.stringify(ready(2))}]}\n\n`,
     );
     expect(chunk.message).toBe(message);
+  });
+
+  it('names clients to the log, and not to those who watch', () => {
+    const record: ModelRecord = { model: 0, ...recordOf(received(aRequest({ client: '192.0.2.7' }))) };
+    const chunk = new RecordChunk(0, [record], []);
+    expect(chunk.lines[0]).toContain('"client":"192.0.2.7"');
+    chunk.settle();
+    expect(chunk.message.toString()).toContain('"client":""');
+    expect(chunk.message.toString()).toContain(
+      `"sequence":${record.kind === 'request-received' ? record.sequence : ''}`,
+    );
   });
 });

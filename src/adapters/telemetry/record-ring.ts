@@ -11,21 +11,27 @@ const HISTORY_RECORDS = 80_000;
 /** Kept beyond that, so that one on a slow network has time to begin before what it is given is dropped. */
 const SPARE_FRACTION = 0.25;
 
+/** What a model has at an instant, as the header of a run tells it. */
+export interface Standing {
+  readonly cpuMillicores: number;
+  readonly instances: number;
+}
+
 /** Records that went out together, and their JSON, which is made when the first reader asks and only once. */
 export class RecordChunk {
   /** When it was closed: not before any of its records. */
   readonly atMs: number;
   readonly count: number;
-  /** Allocation of each model before the first record of the chunk; of those there were. */
-  readonly grantedBefore: readonly number[];
+  /** Of each model before the first record of the chunk; of those there were. */
+  readonly before: readonly Standing[];
   #records: readonly ModelRecord[];
   #lines: readonly string[] | null = null;
   #message: Buffer | null = null;
 
-  constructor(atMs: number, records: readonly ModelRecord[], grantedBefore: readonly number[]) {
+  constructor(atMs: number, records: readonly ModelRecord[], before: readonly Standing[]) {
     this.atMs = atMs;
     this.count = records.length;
-    this.grantedBefore = grantedBefore;
+    this.before = before;
     this.#records = records;
   }
 
@@ -34,19 +40,31 @@ export class RecordChunk {
     return this.#records;
   }
 
-  /** One JSON object a record; to be read while the chunk is new, as above. */
+  /** One JSON object a record, for the operator's own log; to be read while the chunk is new, as above. */
   get lines(): readonly string[] {
     this.#lines ??= this.#records.map((record) => JSON.stringify(record));
     return this.#lines;
   }
 
-  /** As server-sent events carry it. */
+  /** As server-sent events carry it: to whoever asks, so without what clients are called. */
   get message(): Buffer {
-    this.#message ??= messageOf(this.atMs, this.lines);
+    this.#message ??= messageOf(
+      this.atMs,
+      this.#records.map((record) => JSON.stringify(withoutClient(record))),
+    );
     this.#records = [];
     this.#lines = null;
     return this.#message;
   }
+
+  /** The chunk is not new any more: its lines, if there were any, are in their log, and only a message may be asked for. */
+  settle(): void {
+    this.#lines = null;
+  }
+}
+
+function withoutClient(record: ModelRecord): ModelRecord {
+  return record.kind === 'request-received' ? { ...record, client: '' } : record;
 }
 
 /** JSON has no line breaks of its own, so that a message is one `data:` line. */
@@ -77,10 +95,6 @@ export class RecordRing {
   /** Index of the chunk that comes next. */
   get end(): number {
     return this.#oldest + this.#chunks.length;
-  }
-
-  get recordCount(): number {
-    return this.#recordCount;
   }
 
   /** Undefined where it has been dropped or is still to come. */

@@ -23,6 +23,7 @@ const HEADER: RunHeader = {
       policy: 'sponge',
       limits: { minMillicores: 100, maxMillicores: 2000, stepMillicores: 100 },
       cpuMillicores: 2000,
+      instances: 1,
       maxBatchSize: 8,
     },
   ],
@@ -70,9 +71,22 @@ describe('an event log being written', () => {
     expect(kept).toBeGreaterThan(0);
     expect(kept).toBeLessThan(1000 / line(0).length + 2);
     await writer.close();
-    const { records } = parseEventLog(readFileSync(path, 'utf8'));
+    const { records, droppedRecords } = parseEventLog(readFileSync(path, 'utf8'));
     expect(records.map(({ atMs }) => atMs)).toEqual(Array.from({ length: kept }, (_, index) => index));
+    expect(droppedRecords).toBe(500 - kept);
     expect(trouble[1]).toContain(`${500 - kept} records were left out in all`);
+  });
+
+  it('says in the place of what it left out how much that was', async () => {
+    const writer = await open(0);
+    writer.begin(HEADER);
+    writer.write([line(1), line(2)]);
+    await expect.poll(() => readFileSync(path, 'utf8')).toContain('\n');
+    writer.write([line(3)]);
+    writer.write([line(4)]);
+    await writer.close();
+    const [, ...written] = readFileSync(path, 'utf8').trim().split('\n');
+    expect(written).toEqual(['{"kind":"gap","droppedRecords":2}', line(3), '{"kind":"gap","droppedRecords":1}']);
   });
 
   it('replaces an older log only when it begins', async () => {
@@ -94,10 +108,13 @@ describe('an event log being written', () => {
     path = '/dev/full';
     const writer = await open();
     writer.begin(HEADER);
+    writer.write([line(1), line(2)]);
+    await expect.poll(() => trouble).toEqual([expect.stringMatching(/^event log \/dev\/full: ENOSPC.*it ends here$/)]);
+    writer.write([line(3)]);
     await writer.close();
-    writer.write([line(1)]);
-    expect(trouble).toEqual([expect.stringMatching(/^event log \/dev\/full: ENOSPC.*it ends here$/)]);
-    expect(writer.droppedRecords).toBe(1);
+    // Those that waited when the disk failed, and the one that came later.
+    expect(trouble.slice(1)).toEqual(['event log /dev/full: 3 records were left out in all']);
+    expect(writer.droppedRecords).toBe(3);
   });
 
   it('cannot be where nothing can be written: one line with the remedy', async () => {

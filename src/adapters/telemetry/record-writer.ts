@@ -1,10 +1,11 @@
 import { open, unlink, type FileHandle } from 'node:fs/promises';
+import type { LogGap } from '../../domain/event-log.js';
 import type { RunHeader } from '../../domain/event-record.js';
 
 /*
  * An event log that is written while the run goes on: JSON Lines, appended asynchronously, one write at a time. What comes
- * while the disk is busy waits in memory up to a bound; beyond it records are dropped, whole ones, and counted. A disk that
- * fails ends the log at what has been written; serving goes on.
+ * while the disk is busy waits in memory up to a bound; beyond it records are dropped, whole ones, and a line in their place
+ * says how many. A disk that fails ends the log at what has been written, maybe in the middle of a line; serving goes on.
  */
 
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
@@ -16,6 +17,12 @@ export interface RecordWriterOptions {
   readonly maxWaitingBytes?: number;
 }
 
+/** Whole ones. */
+interface Lines {
+  readonly text: string;
+  readonly recordCount: number;
+}
+
 export class RecordWriter {
   readonly #options: RecordWriterOptions;
   readonly #file: FileHandle;
@@ -23,11 +30,13 @@ export class RecordWriter {
   #isOursAndEmpty: boolean;
   #hasBegun = false;
   #isReplaced = false;
-  #waiting: string[] = [];
+  #waiting: Lines[] = [];
   #waitingBytes = 0;
   #writing: Promise<void> | null = null;
   #hasFailed = false;
   #droppedRecords = 0;
+  /** Of them, those of which the log does not say so yet. */
+  #untoldRecords = 0;
 
   private constructor(options: RecordWriterOptions, file: FileHandle, isNew: boolean) {
     this.#options = options;
@@ -52,6 +61,7 @@ export class RecordWriter {
     }
   }
 
+  /** What a failing disk was writing counts as dropped, although some of it may be in the file. */
   get droppedRecords(): number {
     return this.#droppedRecords;
   }
@@ -61,7 +71,7 @@ export class RecordWriter {
     if (this.#hasBegun) throw new Error('an event log has one header');
     this.#hasBegun = true;
     this.#isOursAndEmpty = false;
-    this.#append(`${JSON.stringify(header)}\n`);
+    this.#append({ text: `${JSON.stringify(header)}\n`, recordCount: 0 });
   }
 
   /** @param lines of one record each */
@@ -73,13 +83,16 @@ export class RecordWriter {
         this.#options.onTrouble(`event log ${this.#options.path}: the disk cannot keep up, so records are left out`);
       }
       this.#droppedRecords += lines.length;
+      this.#untoldRecords += lines.length;
       return;
     }
-    this.#append(`${lines.join('\n')}\n`);
+    this.#tellGap();
+    this.#append({ text: `${lines.join('\n')}\n`, recordCount: lines.length });
   }
 
   /** Resolves when everything is in the file, and it is closed. */
   async close(): Promise<void> {
+    this.#tellGap();
     await this.#writing;
     await this.#file.close().catch(() => undefined);
     if (this.#isOursAndEmpty) await unlink(this.#options.path).catch(() => undefined);
@@ -88,25 +101,37 @@ export class RecordWriter {
     }
   }
 
-  #append(text: string): void {
-    this.#waiting.push(text);
-    this.#waitingBytes += text.length;
+  /** Nothing is told where the file takes no more. */
+  #tellGap(): void {
+    if (this.#untoldRecords === 0 || this.#hasFailed) return;
+    const gap: LogGap = { kind: 'gap', droppedRecords: this.#untoldRecords };
+    this.#untoldRecords = 0;
+    this.#append({ text: `${JSON.stringify(gap)}\n`, recordCount: 0 });
+  }
+
+  #append(lines: Lines): void {
+    this.#waiting.push(lines);
+    this.#waitingBytes += lines.text.length;
     this.#writing ??= this.#writeWaiting();
   }
 
   /** Until nothing waits. What was in the file before is replaced by the header. */
   async #writeWaiting(): Promise<void> {
+    let writing: readonly Lines[] = [];
     try {
       if (!this.#isReplaced && (await this.#file.stat()).isFile()) await this.#file.truncate();
       this.#isReplaced = true;
       while (this.#waiting.length > 0) {
-        const text = this.#waiting.join('');
+        writing = this.#waiting;
         this.#waiting = [];
+        const text = writing.map((each) => each.text).join('');
         await this.#file.appendFile(text);
         this.#waitingBytes -= text.length;
+        writing = [];
       }
     } catch (error) {
       this.#hasFailed = true;
+      for (const { recordCount } of [...writing, ...this.#waiting]) this.#droppedRecords += recordCount;
       this.#waiting = [];
       this.#options.onTrouble(`event log ${this.#options.path}: ${(error as Error).message}; it ends here`);
     }

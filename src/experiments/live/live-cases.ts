@@ -38,6 +38,7 @@ function singleCases({ limits, batchSize }: CaseSizes): readonly LiveCase[] {
     name,
     title: `${cores} cores, first come, first served, batches of up to ${batchSize}`,
     serveFlags: ['--policy', 'static', '--cpu', String(cores), '--batch', String(batchSize), '--order', 'fifo'],
+    isDeadlineAware: false,
     simulatedPolicy: `static(cores=${cores},batch=${batchSize})`,
   });
   return [
@@ -45,12 +46,14 @@ function singleCases({ limits, batchSize }: CaseSizes): readonly LiveCase[] {
       name: 'sponge',
       title: 'ours: plans whenever something happens, earliest deadline first',
       serveFlags: ['--policy', 'sponge'],
+      isDeadlineAware: true,
       simulatedPolicy: 'sponge',
     },
     {
       name: 'paper',
       title: "the paper's planner: once a second, earliest deadline first",
       serveFlags: ['--policy', 'paper'],
+      isDeadlineAware: true,
       simulatedPolicy: 'paper',
     },
     fixed('static small', smallCores),
@@ -64,6 +67,7 @@ function replicasCase({ unitMillicores }: CaseSizes): LiveCase {
     name: 'replicas',
     title: `FA2-like: instances of ${unitCores} cores, first come, first served, with their cold start`,
     serveFlags: ['--policy', 'fa2', '--unit-cores', String(unitCores)],
+    isDeadlineAware: false,
     simulatedPolicy: `fa2-published(unit=${unitCores})`,
   };
 }

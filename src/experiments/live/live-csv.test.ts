@@ -49,7 +49,7 @@ describe('the CSV of a live experiment', () => {
       'simulated 1',
     ]);
     expect(rows[0]).toMatchObject({
-      charged_cores_mean: '1',
+      granted_cores_mean: '1',
       queue_depth_most: '0',
       batches: '1',
       batch_size_mean: '2',

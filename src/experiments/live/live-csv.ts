@@ -65,9 +65,9 @@ const OUTCOMES: readonly OutcomeName[] = [
 
 const SECOND_COLUMNS: readonly Column<SeriesBin>[] = [
   ['from_sec', ({ fromSec }) => fromSec],
-  ['charged_cores_mean', ({ chargedCores }) => chargedCores.mean],
-  ['charged_cores_least', ({ chargedCores }) => chargedCores.least],
-  ['charged_cores_most', ({ chargedCores }) => chargedCores.most],
+  ['granted_cores_mean', ({ grantedCores }) => grantedCores.mean],
+  ['granted_cores_least', ({ grantedCores }) => grantedCores.least],
+  ['granted_cores_most', ({ grantedCores }) => grantedCores.most],
   ['queue_depth_most', ({ queueDepth }) => queueDepth],
   ['instances_at_end', ({ instances }) => instances],
   ['received', ({ received }) => received],

@@ -1,7 +1,10 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { LOAD_MODELS, writeModelFile } from '../../adapters/models/model-files.js';
+import { measureCpuCeiling } from '../../adapters/scalers/cpu-ceiling.js';
+import { ROUTER_MILLICORES } from '../../adapters/scalers/scaler-handle.js';
 import { findModels, type ModelSource } from '../../adapters/serving/model-repository.js';
+import { MOST_INSTANCES } from '../../adapters/serving/replicas.js';
 import { parseProfile } from '../../perf-model/profile-schema.js';
 import { measuredMachine, type Machine } from '../../sim/machine.js';
 import type { LoadProgress } from '../load/load.js';
@@ -35,7 +38,7 @@ export interface LiveExperimentOptions {
   /** Mean requests a second; null: `LOAD_SHARE` of what the largest allocation can do. */
   readonly ratePerSec: number | null;
   readonly profileSec: number;
-  /** Largest allocation; null: what the machine allows. */
+  /** Largest allocation; null: what the machine allows, less the router's part and as much for the clients. */
   readonly maxMillicores: number | null;
   readonly unitMillicores: number;
   readonly batchSize: number;
@@ -57,7 +60,7 @@ const QUICK_PROFILE_SEC = 30;
 export async function runLiveExperiment(options: LiveExperimentOptions): Promise<Omit<LiveResults, 'origin'>> {
   const plan = await prepare(options);
   const { cases, source, file } = plan;
-  const live = await liveRuns(options, plan);
+  const { live, brokenOff } = await liveRuns(options, plan);
   const withColdStarts = afterColdStarts(file, live);
   const setup = setUp(withColdStarts.scenario, withColdStarts.name, withColdStarts.folder);
   options.onProgress(1, 'simulating the same');
@@ -67,7 +70,7 @@ export async function runLiveExperiment(options: LiveExperimentOptions): Promise
   const { servableCoreSeconds, unavoidable } = reference(setup, worldOf(setup, options.seed));
   return {
     model: { name: source.name, description: plan.description, profile: profileRows(plan.machine) },
-    cpu: { ...plan.cpu, unitCores: options.unitMillicores / 1000 },
+    cpu: { ...plan.cpu, unitCores: plan.unitMillicores / 1000 },
     // Results are shown to others, to whom a path of this machine says nothing.
     scenario: { ...withColdStarts.scenario, profile: basename(source.profilePath) },
     seed: options.seed,
@@ -75,7 +78,7 @@ export async function runLiveExperiment(options: LiveExperimentOptions): Promise
     protocol: options.protocol,
     bandwidthKbPerSec: bandwidths(setup, options.seed),
     cases,
-    leftOut: plan.leftOut,
+    leftOut: [...plan.leftOut, ...brokenOff],
     live,
     simulated,
     reference: {
@@ -94,11 +97,13 @@ interface Plan extends LiveCases {
   readonly description: string;
   readonly machine: Machine;
   readonly cpu: { readonly scaler: string; readonly minCores: number; readonly maxCores: number };
+  readonly unitMillicores: number;
   readonly file: ScenarioFile;
 }
 
 async function prepare(options: LiveExperimentOptions): Promise<Plan> {
-  const { folder, onProgress, profileSec, maxMillicores, unitMillicores, batchSize, signal } = options;
+  const { folder, onProgress, profileSec, unitMillicores, batchSize, signal } = options;
+  const maxMillicores = options.maxMillicores ?? roomForClients();
   mkdirSync(join(folder, 'events'), { recursive: true });
   const servedPath = options.modelPath ?? (await writeResnet(folder));
   const [source, ...others] = await findModels(servedPath);
@@ -106,8 +111,8 @@ async function prepare(options: LiveExperimentOptions): Promise<Plan> {
     throw new Error(`${servedPath}: give one model, not a folder of several`);
   onProgress(0, `profiling ${source.name}`);
   const args = ['profile', servedPath, '--fresh', '--budget', String(profileSec), '--group', `live-${process.pid}`];
+  args.push('--max-cores', String(maxMillicores / 1000));
   if (profileSec < QUICK_PROFILE_SEC) args.push('--quick');
-  if (maxMillicores !== null) args.push('--max-cores', String(maxMillicores / 1000));
   for (const [input, sizes] of Object.entries(options.shapes)) args.push('--shape', `${input}=${sizes.join(',')}`);
   await runSponge(args, () => onProgress(0, `profiling ${source.name}, about ${profileSec} s`), signal);
   const parsed = parseProfile(JSON.parse(readFileSync(source.profilePath, 'utf8')), source.profilePath);
@@ -116,6 +121,8 @@ async function prepare(options: LiveExperimentOptions): Promise<Plan> {
   const file = onThisMachine(options, source, machine);
   const scaler = parsed.profile.fingerprint?.scaler ?? 'none';
   const { limits } = setUp(file.scenario, file.name, file.folder).environment.cpu;
+  // No more than a server makes: on a large machine they are larger.
+  const unit = Math.max(unitMillicores, Math.ceil(limits.maxMillicores / MOST_INSTANCES / 50) * 50);
   return {
     source,
     servedPath,
@@ -127,8 +134,15 @@ async function prepare(options: LiveExperimentOptions): Promise<Plan> {
       maxCores: limits.maxMillicores / 1000,
     },
     file,
-    ...liveCases({ limits, unitMillicores, batchSize, scaler }),
+    unitMillicores: unit,
+    ...liveCases({ limits, unitMillicores: unit, batchSize, scaler }),
   };
+}
+
+/** Clients run on the same machine: where they have no CPU, it is they that are late. */
+function roomForClients(): number {
+  const leftMillicores = measureCpuCeiling().millicores - 2 * ROUTER_MILLICORES;
+  return Math.max(500, Math.floor(leftMillicores / 100) * 100);
 }
 
 async function writeResnet(folder: string): Promise<string> {
@@ -158,10 +172,11 @@ function roundRate(ratePerSec: number): number {
 
 // ---- live ------------------------------------------------------------------------------------------------------------
 
+/** What was measured before a run failed, or was interrupted, is not lost: it is reported, and says so. */
 async function liveRuns(
   options: LiveExperimentOptions,
   { cases, file, source, servedPath, cpu }: Plan,
-): Promise<LiveRun[]> {
+): Promise<{ readonly live: readonly LiveRun[]; readonly brokenOff: readonly string[] }> {
   const { repetitions, folder, seed, shapes, protocol, signal } = options;
   const settings = cases.flatMap((liveCase) => options.idle.map((isIdleReleased) => ({ liveCase, isIdleReleased })));
   const total = repetitions * settings.length;
@@ -169,7 +184,6 @@ async function liveRuns(
   for (let repetition = 1; repetition <= repetitions; repetition++) {
     const first = ((repetition - 1) * 3) % settings.length;
     for (const { liveCase, isIdleReleased } of [...settings.slice(first), ...settings.slice(0, first)]) {
-      signal.throwIfAborted();
       const idle = isIdleReleased ? 'released' : 'held';
       const eventLog = `events/${liveCase.name.replaceAll(' ', '-')}-idle-${idle}-${repetition}.jsonl`;
       const name = `${repetition}/${repetitions} ${liveCase.name}, idle CPU ${idle}`;
@@ -179,8 +193,8 @@ async function liveRuns(
         options.onProgress((runs.length + done) / total, `${name}: ${outcomes['on-time']} on time, ${missed} missed`);
       };
       options.onProgress(runs.length / total, `${name}: starting`);
-      runs.push(
-        await liveRun({
+      try {
+        const run = await liveRun({
           ...{
             file,
             seed,
@@ -197,12 +211,18 @@ async function liveRuns(
           modelPath: servedPath,
           modelName: source.name,
           sloMs: middleSloMs(file),
+          minMillicores: Math.round(cpu.minCores * 1000),
           maxMillicores: Math.round(cpu.maxCores * 1000),
-        }),
-      );
+        });
+        runs.push(run);
+      } catch (error) {
+        if (runs.length === 0) throw error;
+        const cause = error instanceof Error ? error.message : String(error);
+        return { live: runs, brokenOff: [`Broken off in run ${runs.length + 1} of ${total} (${name}): ${cause}.`] };
+      }
     }
   }
-  return runs;
+  return { live: runs, brokenOff: [] };
 }
 
 function middleSloMs({ scenario }: ScenarioFile): number {

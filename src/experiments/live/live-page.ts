@@ -16,9 +16,9 @@ import { standing, whatWentWorse } from './what-went-worse.js';
 
 /* The live experiment's numbers as a part of a Markdown page. */
 
-/** Mean cores are the core-seconds of runs that last equally long; a page is narrower than a report. */
+/** A page is narrower than a report. */
 const SHOWN: readonly Measure[] = HEADLINE.filter(
-  (measure) => measure !== MEASURES.onTime && measure !== MEASURES.meanCores,
+  (measure) => measure !== MEASURES.onTime && measure !== MEASURES.coldStarts,
 );
 
 export function livePage(results: LiveResults): string {
@@ -35,7 +35,8 @@ export function livePage(results: LiveResults): string {
     ...standing(results).flatMap((sentence) => [sentence, '']),
     '### What went worse',
     '',
-    'Less is said only where the ranges do not overlap. Where idle CPU released and kept show the same, the numbers are those of released.',
+    'All of it is of one load. Less is said only where the ranges do not overlap (of violations: nor the 95 % intervals of all repetitions',
+    'together). Where idle CPU released and kept show the same, the numbers are those of released.',
     '',
     ...(worse.length === 0 ? ['Nothing that was measured.'] : worse.map((sentence) => `- ${sentence}`)),
     '',

@@ -15,6 +15,8 @@ export interface LiveCase {
   readonly title: string;
   /** Flags of `sponge serve` that make it. */
   readonly serveFlags: readonly string[];
+  /** Whether it is told deadlines: a baseline that knows none is not. */
+  readonly isDeadlineAware: boolean;
   /** The same for `sponge simulate`. */
   readonly simulatedPolicy: string;
 }
@@ -28,6 +30,8 @@ export interface RunMeasures {
   readonly expired: number;
   /** Lost or failed. */
   readonly failed: number;
+  /** The client left before its deadline. */
+  readonly cancelled: number;
   readonly violationRate: number;
   readonly goodputPerSec: number;
   readonly durationSec: number;

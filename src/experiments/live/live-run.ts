@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseEventLog, type RecordedRun } from '../../domain/event-log.js';
 import { quantile } from '../../perf-model/quantile.js';
 import { findTarget } from '../load/find-target.js';
@@ -25,6 +26,8 @@ export interface LiveRunOptions {
   readonly shapes: Readonly<Record<string, readonly number[]>>;
   readonly protocol: Protocol;
   readonly sloMs: number;
+  /** Allocations that batches may run on: those that are simulated. */
+  readonly minMillicores: number;
   readonly maxMillicores: number;
   /** Folder of the report, and where in it the event log goes. */
   readonly folder: string;
@@ -33,8 +36,10 @@ export interface LiveRunOptions {
   readonly signal: AbortSignal;
 }
 
-/** What planned before the first request was there, and lasted longer, would be in no run: a warm server is what is compared. */
+/** Until what a start leaves behind (the first plan, the release of idle CPU) is over: it belongs to no run. */
 const SETTLE_MS = 500;
+/** A replica that comes and goes between two looks is in no counter of the router's. */
+const LOOK_EVERY_MS = 1000;
 
 export async function liveRun(options: LiveRunOptions): Promise<LiveRun> {
   const { liveCase, isIdleReleased, repetition, eventLog, signal } = options;
@@ -77,12 +82,14 @@ export async function liveRun(options: LiveRunOptions): Promise<LiveRun> {
 }
 
 function serveArguments(options: LiveRunOptions): string[] {
-  const { liveCase, isIdleReleased, modelPath, sloMs, maxMillicores, folder, eventLog, shapes } = options;
+  const { liveCase, isIdleReleased, modelPath, sloMs, minMillicores, maxMillicores, folder, eventLog, shapes } =
+    options;
   return [
     modelPath,
     ...liveCase.serveFlags,
     ...(isIdleReleased ? [] : ['--no-idle-release']),
-    ...['--slo', String(sloMs), '--max-cores', String(maxMillicores / 1000), '--no-refine'],
+    ...['--slo', String(sloMs), '--no-refine'],
+    ...['--min-cores', String(minMillicores / 1000), '--max-cores', String(maxMillicores / 1000)],
     ...Object.entries(shapes).flatMap(([input, sizes]) => ['--shape', `${input}=${sizes.join(',')}`]),
     ...['--group', `live-${process.pid}`, '--log-level', 'error', '--event-log', join(folder, eventLog)],
   ];
@@ -104,20 +111,24 @@ interface Measured {
   readonly otherCores: number;
 }
 
-/** From before the first request until the last has ended, by the server's own counters. */
+/** From the instant at which clients begin until the last request has ended, by the server's own counters. */
 async function measure(server: ServerProcess, options: LiveRunOptions): Promise<Measured> {
-  const { file, seed, protocol, modelName, shapes, onProgress, signal } = options;
+  const { file, seed, liveCase, protocol, modelName, shapes, onProgress, signal } = options;
   const url = protocol === 'grpc' ? server.grpcUrl : server.restUrl;
-  const target = await findTarget({ url, protocol, model: modelName, version: '', shapes, deadline: 'header' });
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-  const before = await server.metrics();
-  const busyBefore = machineBusySeconds();
-  const result = await load({ file, seed, target, threads: 1, onProgress, signal });
+  // A server that is not to know deadlines is not told any: over gRPC, it would end calls by them whatever its policy.
+  const deadline = liveCase.isDeadlineAware ? 'header' : 'none';
+  const target = await findTarget({ url, protocol, model: modelName, version: '', shapes, deadline });
+  await sleep(SETTLE_MS);
+  const start = new StartReading(server);
+  const looking = setInterval(() => void server.metrics().catch(() => undefined), LOOK_EVERY_MS);
+  const onBegin = (startUnixMs: number): void => start.readAt(startUnixMs);
+  const loading = load({ file, seed, target, threads: 1, onProgress, onBegin, signal });
+  const result = await Promise.race([loading, server.died]).finally(() => clearInterval(looking));
   signal.throwIfAborted();
-  const seconds = (performance.timeOrigin + performance.now() - result.startUnixMs) / 1000;
-  const busySeconds = machineBusySeconds() - busyBefore;
+  const before = await start.reading;
+  const [seconds, busySeconds] = [(Date.now() - before.atUnixMs) / 1000, machineBusySeconds() - before.busySeconds];
   const after = await server.metrics();
-  const grown = (name: string): number => after(name) - before(name);
+  const grown = (name: string): number => after(name) - before.metrics(name);
   const counters = {
     seconds,
     coreSeconds: grown('sponge_allocated_cpu_seconds_total'),
@@ -127,6 +138,32 @@ async function measure(server: ServerProcess, options: LiveRunOptions): Promise<
   };
   const oursSeconds = counters.usedCoreSeconds + counters.routerCpuSeconds;
   return { result, counters, otherCores: Math.max(0, (busySeconds - oursSeconds) / seconds) };
+}
+
+interface Reading {
+  readonly atUnixMs: number;
+  readonly metrics: (name: string) => number;
+  readonly busySeconds: number;
+}
+
+/** The counters at the instant at which clients begin, which only the load knows. */
+class StartReading {
+  readonly reading: Promise<Reading>;
+  #readAt: (unixMs: number) => void = () => undefined;
+
+  constructor(server: ServerProcess) {
+    const begun = new Promise<number>((resolve) => (this.#readAt = resolve));
+    this.reading = begun.then(async (unixMs) => {
+      await sleep(unixMs - Date.now());
+      return { atUnixMs: Date.now(), busySeconds: machineBusySeconds(), metrics: await server.metrics() };
+    });
+    // Whoever needs it hears of it.
+    this.reading.catch(() => undefined);
+  }
+
+  readAt(unixMs: number): void {
+    this.#readAt(unixMs);
+  }
 }
 
 function machineBusySeconds(): number {
@@ -139,7 +176,7 @@ function startOnLogClock({ header }: RecordedRun, startUnixMs: number): number {
   return header.startedAtMs + startUnixMs - Date.parse(header.startedAt!);
 }
 
-/** Each instance that was added: requests and arrivals of instances in order, first asked for, first there. */
+/** Each instance that was added: in order, first asked for, first there; of what is taken back, the last goes first. */
 function coldStartsOf({ records }: RecordedRun): readonly number[] {
   const askedAtMs: number[] = [];
   const tookMs: number[] = [];
@@ -148,6 +185,7 @@ function coldStartsOf({ records }: RecordedRun): readonly number[] {
     if (record.kind === 'instances-requested') {
       const added = record.toInstances - record.fromInstances;
       for (let count = 0; count < added; count++) askedAtMs.push(record.atMs);
+      for (let count = 0; count > added; count--) askedAtMs.pop();
     } else if (record.kind === 'instances-changed') {
       for (; ready < record.instances && askedAtMs.length > 0; ready++) tookMs.push(record.atMs - askedAtMs.shift()!);
       ready = record.instances;
@@ -166,11 +204,20 @@ type ClientMeasures = Pick<
   | 'refused'
   | 'expired'
   | 'failed'
+  | 'cancelled'
   | 'violationRate'
   | 'goodputPerSec'
   | 'latencyP50Ms'
   | 'latencyP99Ms'
 >;
+
+/** Reasons of a server that said no beforehand; what else it refused it failed at, but for what expired. */
+const SAID_NO: readonly string[] = [
+  'budget_spent_in_network',
+  'infeasible_at_max_cores',
+  'queue_overload',
+  'queue_full',
+];
 
 function clientMeasures({
   sent,
@@ -180,14 +227,18 @@ function clientMeasures({
   goodputPerSec,
   latencyMs,
 }: LoadSummary): ClientMeasures {
-  const expired = reasons.find(({ outcome, reason }) => outcome === 'refused' && reason === 'expired')?.count ?? 0;
+  const refusedFor = (isCounted: (reason: string) => boolean): number =>
+    reasons.reduce((sum, each) => sum + (each.outcome === 'refused' && isCounted(each.reason) ? each.count : 0), 0);
+  const refused = refusedFor((reason) => SAID_NO.includes(reason));
+  const expired = refusedFor((reason) => reason === 'expired');
   return {
     sent,
     onTime: outcomes['on-time'],
     late: outcomes.late,
-    refused: outcomes.refused - expired,
+    refused,
     expired,
-    failed: outcomes.lost,
+    failed: outcomes.lost + outcomes.refused - refused - expired,
+    cancelled: outcomes.cancelled,
     violationRate,
     goodputPerSec,
     latencyP50Ms: latencyMs?.p50 ?? null,

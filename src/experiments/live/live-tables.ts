@@ -3,7 +3,7 @@ import type { LiveCase, LiveResults, LiveRun, SimulatedRun } from './live-result
 
 /*
  * The measures of the live experiment and what repetitions make of them: a median between a least and a most. Pure.
- * A difference counts only where the ranges of two policies do not overlap.
+ * A difference counts only where the ranges of two policies do not overlap; of one load, whose seed all repetitions share.
  */
 
 /** All runs of one policy, with idle CPU released or kept. */

@@ -8,12 +8,13 @@ const MODEL: RunModel = {
   policy: 'sponge',
   limits: { minMillicores: 200, maxMillicores: 1000, stepMillicores: 100 },
   cpuMillicores: 1000,
+  instances: 1,
   maxBatchSize: 4,
 };
 
 const received = (atMs: number, sequence: number): EventRecord => ({
   kind: 'request-received',
-  ...{ atMs, sequence, sloMs: 500, networkDelayMs: 40, networkDelaySource: 'transfer' },
+  ...{ atMs, receivedAtMs: atMs, sequence, sloMs: 500, networkDelayMs: 40, networkDelaySource: 'transfer' },
   ...{ dueAtMs: atMs + 460, client: 'a', isDeadlineDefaulted: false },
 });
 const admitted = (atMs: number, sequence: number): EventRecord => ({
@@ -53,9 +54,9 @@ describe('a run over time', () => {
       asked(1200, 3, 900),
       resized(1250, 3, 900),
     ];
-    const { chargedCores, resizes } = runSeries(MODEL, records, { startAtMs: 1000, durationMs: 400 });
+    const { grantedCores, resizes } = runSeries(MODEL, records, { startAtMs: 1000, durationMs: 400 });
     // 1000…1100: half at 0.5, half at 0.2 | 0.2 | growth counts from its request on: 0.9 | 0.9
-    expect(chargedCores.map((cores) => Number(cores.toFixed(6)))).toEqual([0.35, 0.2, 0.9, 0.9]);
+    expect(grantedCores.map((cores) => Number(cores.toFixed(6)))).toEqual([0.35, 0.2, 0.9, 0.9]);
     expect(resizes).toBe(2);
   });
 
@@ -88,7 +89,7 @@ describe('a run over time', () => {
     ];
     const series = runSeries({ ...MODEL, cpuMillicores: 250 }, records, { startAtMs: 0, durationMs: 300 });
     // 1 × 0.25 | one ready and two that start | two ready and one that starts
-    expect(series.chargedCores.map((cores) => Number(cores.toFixed(6)))).toEqual([0.25, 0.75, 0.75]);
+    expect(series.grantedCores.map((cores) => Number(cores.toFixed(6)))).toEqual([0.25, 0.75, 0.75]);
     expect(series.instances).toEqual([1, 1, 2]);
   });
 });

@@ -8,10 +8,10 @@ import type { OutcomeName } from '../../domain/outcome.js';
  */
 
 export interface RunSeries {
-  /** Length of a bin of `chargedCores`, `queueDepth` and `instances`. */
+  /** Length of a bin of `grantedCores`, `queueDepth` and `instances`. */
   readonly binMs: number;
-  /** Mean of each bin: granted, growth from the request for it, all instances. */
-  readonly chargedCores: readonly number[];
+  /** Mean of each bin: granted (growth from the request for it), all instances; what was used beyond it is not in. */
+  readonly grantedCores: readonly number[];
   /** The most of each bin. */
   readonly queueDepth: readonly number[];
   /** Ready at the end of each bin. */
@@ -62,7 +62,7 @@ export function runSeries(model: RunModel, records: readonly EventRecord[], wind
 class SeriesFold {
   readonly #window: RunWindow;
   readonly #ledger: CoreSeconds;
-  readonly #chargedCores: number[] = [];
+  readonly #grantedCores: number[] = [];
   readonly #queueDepth: number[] = [];
   readonly #instancesAtEnd: number[] = [];
   readonly #binCount: number;
@@ -72,17 +72,18 @@ class SeriesFold {
   readonly #arrivals: ArrivalPoint[] = [];
   readonly #outcomes: Partial<Record<OutcomeName, number>>[] = [];
   /** By the end of the last bin; null before the first began. */
-  #chargedSeconds: number | null = null;
+  #grantedSeconds: number | null = null;
   #deepest = 0;
-  #instances = 1;
+  #instances: number;
   #resizes = 0;
 
   constructor(model: RunModel, window: RunWindow, binCount: number, beganAtMs: number) {
     this.#window = window;
     this.#binCount = binCount;
+    this.#instances = model.instances;
     this.#ledger = new CoreSeconds(beganAtMs, model.cpuMillicores, {
-      existing: 1,
-      ready: 1,
+      existing: model.instances,
+      ready: model.instances,
       startingMillicores: model.cpuMillicores,
     });
   }
@@ -136,7 +137,7 @@ class SeriesFold {
     this.#closeBinsUntil(this.#binCount * BIN_MS);
     return {
       binMs: BIN_MS,
-      chargedCores: this.#chargedCores,
+      grantedCores: this.#grantedCores,
       queueDepth: this.#queueDepth,
       instances: this.#instancesAtEnd,
       batches: this.#batches,
@@ -174,15 +175,15 @@ class SeriesFold {
 
   #closeBinsUntil(atMs: number): void {
     if (atMs < 0) return;
-    this.#chargedSeconds ??= this.#ledger.totalSeconds(this.#window.startAtMs);
-    while (this.#chargedCores.length < this.#binCount) {
-      const endMs = (this.#chargedCores.length + 1) * BIN_MS;
+    this.#grantedSeconds ??= this.#ledger.totalSeconds(this.#window.startAtMs);
+    while (this.#grantedCores.length < this.#binCount) {
+      const endMs = (this.#grantedCores.length + 1) * BIN_MS;
       if (endMs > atMs) return;
       const total = this.#ledger.totalSeconds(this.#window.startAtMs + endMs);
-      this.#chargedCores.push(((total - this.#chargedSeconds) * 1000) / BIN_MS);
+      this.#grantedCores.push(((total - this.#grantedSeconds) * 1000) / BIN_MS);
       this.#queueDepth.push(Math.max(this.#deepest, this.#queued.size));
       this.#instancesAtEnd.push(this.#instances);
-      this.#chargedSeconds = total;
+      this.#grantedSeconds = total;
       this.#deepest = this.#queued.size;
     }
   }

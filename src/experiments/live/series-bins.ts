@@ -13,7 +13,7 @@ export interface SeriesBin {
   readonly fromSec: number;
   /** The last may be shorter. */
   readonly lengthSec: number;
-  readonly chargedCores: Range;
+  readonly grantedCores: Range;
   /** The most. */
   readonly queueDepth: number;
   /** At the end. */
@@ -28,7 +28,7 @@ export interface SeriesBin {
 }
 
 export function seriesBins(series: RunSeries, lengthSec: number): SeriesBin[] {
-  const { binMs, chargedCores, queueDepth, instances, outcomesBySecond } = series;
+  const { binMs, grantedCores, queueDepth, instances, outcomesBySecond } = series;
   const perBin = Math.round((lengthSec * 1000) / binMs);
   const count = Math.ceil(outcomesBySecond.length / lengthSec);
   const sizes = grouped(series.batches, lengthSec, count);
@@ -41,7 +41,7 @@ export function seriesBins(series: RunSeries, lengthSec: number): SeriesBin[] {
     return {
       fromSec,
       lengthSec: seconds.length,
-      chargedCores: rangeOf(part(chargedCores)) ?? { mean: 0, least: 0, most: 0 },
+      grantedCores: rangeOf(part(grantedCores)) ?? { mean: 0, least: 0, most: 0 },
       queueDepth: Math.max(0, ...part(queueDepth)),
       instances: part(instances).at(-1) ?? 0,
       received: arrivals[index]!.length,

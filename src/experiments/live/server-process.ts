@@ -1,5 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 /*
@@ -10,16 +11,19 @@ import { fileURLToPath } from 'node:url';
 const CLI = fileURLToPath(new URL('../../../bin/sponge.js', import.meta.url));
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 20_000;
-/** Of what a process wrote on stderr, for the message about its failure. */
-const KEPT_CHARACTERS = 4000;
+/** At the banner. */
+const LOOK_EVERY_MS = 20;
+const METRICS_TIMEOUT_MS = 10_000;
+/** Of what a process wrote: its banner, or the message about its failure. */
+const KEPT_CHARACTERS = 16_000;
 
 export interface ServerProcess {
   readonly restUrl: string;
   readonly grpcUrl: string;
   /** Start of the process → its banner. */
   readonly startMs: number;
-  /** The CPU line of the banner. */
-  readonly cpuText: string;
+  /** Rejects, with what it said, when it ends without being asked to. */
+  readonly died: Promise<never>;
   /** Of all models and label sets; 0 where there is no such sample. */
   metrics(): Promise<(name: string) => number>;
   /** Drains and ends it; its event log is complete afterwards. */
@@ -28,33 +32,27 @@ export interface ServerProcess {
 
 /** @param args of `sponge serve`   @throws Error with what it said, when it ends instead of being ready */
 export async function startServerProcess(args: readonly string[], signal: AbortSignal): Promise<ServerProcess> {
+  signal.throwIfAborted();
   const startedAtMs = performance.now();
   const ports = ['--host', '127.0.0.1', '--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
-  const child = spawn(process.execPath, [CLI, 'serve', ...args, ...ports], {
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-  });
-  // Its end, if it ends by itself or with us.
-  const abort = (): void => void child.kill('SIGTERM');
-  signal.addEventListener('abort', abort, { once: true });
-  const ended = once(child, 'exit').finally(() => signal.removeEventListener('abort', abort));
-  const errors = lastOf(child);
+  const child = new Child(['serve', ...args, ...ports]);
   try {
-    const banner = await bannerOf(child, ended, errors);
+    const banner = await child.bannerOf(signal);
     const startMs = performance.now() - startedAtMs;
     const metricsUrl = find(banner, /^ {2}metrics +(\S+)/m);
     return {
       restUrl: find(banner, /^ {2}REST +(\S+?)\/v2/m),
       grpcUrl: `http://${find(banner, /^ {2}gRPC +(\S+)$/m)}`,
       startMs,
-      cpuText: find(banner, /^ {2}CPU +(.+)$/m),
+      died: child.died,
       metrics: async () => {
-        const text = await (await fetch(metricsUrl)).text();
+        const text = await (await fetch(metricsUrl, { signal: AbortSignal.timeout(METRICS_TIMEOUT_MS) })).text();
         return (name) => sumOfSamples(text, name);
       },
-      stop: () => stopProcess(child, ended),
+      stop: () => child.stop(),
     };
   } catch (error) {
-    await stopProcess(child, ended);
+    await child.stop();
     throw error;
   }
 }
@@ -65,49 +63,71 @@ export async function runSponge(
   onLine: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
-  const abort = (): void => void child.kill('SIGTERM');
+  signal.throwIfAborted();
+  const child = new Child(args, onLine);
+  const abort = (): void => void child.stop();
   signal.addEventListener('abort', abort, { once: true });
-  const errors = lastOf(child);
-  child.stderr!.on('data', (chunk: Buffer) => chunk.toString().split('\n').filter(Boolean).forEach(onLine));
-  const [code] = (await once(child, 'exit')) as [number | null];
+  const code = await child.ended;
   signal.removeEventListener('abort', abort);
   signal.throwIfAborted();
-  if (code !== 0) throw new Error(`sponge ${args[0]!} failed: ${errors()}`);
+  if (code !== 0) throw new Error(`sponge ${args[0]!} failed: ${child.lastLine}`);
 }
 
-async function bannerOf(child: ChildProcess, ended: Promise<unknown>, errors: () => string): Promise<string> {
-  let output = '';
-  let timer: NodeJS.Timeout | undefined;
-  const ready = new Promise<string>((resolve) => {
-    child.stdout!.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      if (/^ {2}planning .*\n/m.test(output)) resolve(output);
-    });
-  });
-  const failed = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`sponge serve was not ready after ${START_TIMEOUT_MS / 1000} s`)),
-      START_TIMEOUT_MS,
+class Child {
+  /** With its exit code; null by a signal. */
+  readonly ended: Promise<number | null>;
+  readonly died: Promise<never>;
+  readonly #process: ChildProcess;
+  #output = '';
+  #errors = '';
+  #isStopped = false;
+
+  constructor(args: readonly string[], onLine: (line: string) => void = () => undefined) {
+    // A group of its own: Ctrl-C at the terminal is for us, and how it ends is said once, by us.
+    const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', 'ipc'];
+    this.#process = spawn(process.execPath, [CLI, ...args], { stdio, detached: true });
+    this.#process.stdout!.on(
+      'data',
+      (chunk: Buffer) => (this.#output = (this.#output + chunk.toString()).slice(-KEPT_CHARACTERS)),
     );
-    void ended.then(() => reject(new Error(`sponge serve ended before it was ready: ${errors()}`)));
-  });
-  failed.catch(() => undefined);
-  return Promise.race([ready, failed]).finally(() => clearTimeout(timer));
-}
+    this.#process.stderr!.on('data', (chunk: Buffer) => {
+      this.#errors = (this.#errors + chunk.toString()).slice(-KEPT_CHARACTERS);
+      chunk.toString().split('\n').filter(Boolean).forEach(onLine);
+    });
+    this.ended = once(this.#process, 'exit').then(([code]) => code as number | null);
+    this.died = this.ended.then(() => {
+      if (this.#isStopped) return new Promise<never>(() => undefined);
+      throw new Error(`sponge ${args[0]!} ended by itself: ${this.lastLine}`);
+    });
+    this.died.catch(() => undefined); // Whoever waits hears of it.
+  }
 
-async function stopProcess(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-  await ended;
-  clearTimeout(timer);
-}
+  /** Of what it wrote on stderr. */
+  get lastLine(): string {
+    return this.#errors.trim().split('\n').at(-1) ?? '';
+  }
 
-function lastOf(child: ChildProcess): () => string {
-  let text = '';
-  child.stderr!.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-KEPT_CHARACTERS)));
-  return () => text.trim().split('\n').at(-1) ?? '';
+  async bannerOf(signal: AbortSignal): Promise<string> {
+    const timeout = AbortSignal.timeout(START_TIMEOUT_MS);
+    const isReady = (): boolean => /^ {2}planning .*\n/m.test(this.#output);
+    while (!isReady()) {
+      signal.throwIfAborted();
+      if (timeout.aborted) throw new Error(`sponge serve was not ready after ${START_TIMEOUT_MS / 1000} s`);
+      await Promise.race([sleep(LOOK_EVERY_MS), this.died]);
+    }
+    return this.#output;
+  }
+
+  /** Once: a second signal would end it at once, without its end. */
+  async stop(): Promise<void> {
+    if (!this.#isStopped) {
+      this.#isStopped = true;
+      this.#process.kill('SIGTERM');
+    }
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
 }
 
 function find(text: string, pattern: RegExp): string {

@@ -31,6 +31,7 @@ export function simulatedRun(
     policy: liveCase.simulatedPolicy,
     limits: own,
     cpuMillicores: own.maxMillicores,
+    instances: 1,
     maxBatchSize,
   };
   const series = runSeries(model, records, { startAtMs: 0, durationMs: report.durationMs });
@@ -47,6 +48,7 @@ export function simulatedRun(
       refused: outcomes.rejectedInfeasible + outcomes.rejectedOverload,
       expired: outcomes.expired,
       failed: outcomes.failed,
+      cancelled: outcomes.cancelled,
       violationRate: violationRate(outcomes),
       goodputPerSec: (1000 * outcomes.onTime) / world.workload.durationMs,
       latencyP50Ms: latencyAt(0.5),

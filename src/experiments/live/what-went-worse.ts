@@ -1,3 +1,4 @@
+import { wilson95 } from '../summary.js';
 import type { LiveResults, LiveRun } from './live-results.js';
 import {
   compare,
@@ -68,9 +69,23 @@ function comparedWithOurs(results: LiveResults, measure: Measure, isIdleReleased
   if (ours === null) return null;
   const others = settings.flatMap((setting) => {
     const theirs = setting === own ? null : liveSpread(setting, measure);
-    return theirs === null ? [] : [{ setting, theirs, verdict: compare(ours, theirs) }];
+    if (theirs === null) return [];
+    const ranges = compare(ours, theirs);
+    const verdict = measure === MEASURES.violations && ranges !== comparePooled(own!, setting) ? 'overlapping' : ranges;
+    return [{ setting, theirs, verdict }];
   });
   return { ours, others };
+}
+
+/** By the 95 % intervals of all repetitions together: a share of so few that missed may differ by chance in every one. */
+function comparePooled(ours: Setting, theirs: Setting): ReturnType<typeof compare> {
+  const [a, b] = [ours, theirs].map(({ live }) => {
+    const due = live.reduce((sum, { measures }) => sum + measures.sent - measures.cancelled, 0);
+    const missed = live.reduce((sum, { measures }) => sum + measures.sent - measures.cancelled - measures.onTime, 0);
+    const [least, most] = wilson95(missed, due);
+    return { median: missed / due, least, most };
+  });
+  return compare(a!, b!);
 }
 
 /** What holds with idle CPU released or kept, and the sentence for it. */

@@ -77,7 +77,7 @@ function restDirectory(base: string): ModelDirectory {
   };
   return {
     models: async () => namesOf(await ask('/v2/repository/index', 'POST')),
-    inputs: async (model, version) => specsOf((await ask(modelPath({ model, version }), 'GET')) as object, model),
+    inputs: async (model, version) => specsOf(await ask(modelPath({ model, version }), 'GET'), model),
   };
 }
 
@@ -114,16 +114,20 @@ function grpcDirectory(place: Pick<LoadTarget, 'host' | 'port'>): ModelDirectory
   };
 }
 
-function specsOf(metadata: object, model: string): readonly TensorSpec[] {
-  const { inputs } = metadata as { readonly inputs?: unknown };
-  if (!Array.isArray(inputs) || inputs.length === 0) throw new Error(`model ${model}: its metadata names no inputs`);
-  return inputs.map((input: { name: string; datatype: string; shape: (number | string)[] }) => {
-    if (!(DATATYPES as readonly string[]).includes(input.datatype)) {
-      throw new Error(
-        `model ${model}: input ${input.name} has datatype ${input.datatype}, which is not one of the protocol`,
-      );
+function specsOf(metadata: unknown, model: string): readonly TensorSpec[] {
+  const inputs = (metadata as { readonly inputs?: unknown } | null)?.inputs;
+  if (!Array.isArray(inputs) || inputs.length === 0) throw new Error(`${NO_METADATA}: model ${model} without inputs`);
+  return inputs.map((input: Partial<Record<'name' | 'datatype' | 'shape', unknown>>) => {
+    const { name, datatype, shape } = input;
+    if (typeof name !== 'string' || typeof datatype !== 'string' || !Array.isArray(shape)) {
+      throw new Error(`${NO_METADATA}: model ${model}, an input without name, datatype or shape`);
+    }
+    if (!(DATATYPES as readonly string[]).includes(datatype)) {
+      throw new Error(`model ${model}: input ${name} has datatype ${datatype}, which is not one of the protocol`);
     }
     // Some servers write 64-bit sizes as text.
-    return { name: input.name, datatype: input.datatype as Datatype, shape: input.shape.map(Number) };
+    return { name, datatype: datatype as Datatype, shape: shape.map(Number) };
   });
 }
+
+const NO_METADATA = 'what --url answers is no metadata of the Open Inference Protocol';

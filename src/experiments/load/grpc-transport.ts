@@ -1,4 +1,5 @@
 import http2 from 'node:http2';
+import net from 'node:net';
 import {
   ModelInferRequest,
   ModelInferResponse,
@@ -6,7 +7,7 @@ import {
 } from '../../adapters/oip/grpc/generated/open_inference.js';
 import { inferParameters } from '../../adapters/oip/grpc/parameters.js';
 import type { PlannedRequest } from './load-plan.js';
-import { sendPaced } from './paced-body.js';
+import { byteLengthOf, sendPaced, type RequestBody } from './paced-body.js';
 import type { LoadTarget } from './target.js';
 import { clientHeaders, explanationOf, type CallEvents, type Reply, type Transport } from './transport.js';
 
@@ -20,18 +21,25 @@ import { clientHeaders, explanationOf, type CallEvents, type Reply, type Transpo
 const SERVICE = '/inference.GRPCInferenceService';
 /** So that no reply waits for the client to open its window. */
 const WINDOW_BYTES = 4 * 1024 ** 2;
+/** More of a reply is read and not kept. */
+const MOST_REPLY_BYTES = 16 * 1024 ** 2;
+/** For a question about the server. */
+const ASK_MS = 10_000;
 /** Flag and length before a message. */
 const PREFIX_BYTES = 5;
 
 export class GrpcTransport implements Transport {
   readonly #target: LoadTarget;
   readonly #nowMs: () => number;
+  readonly #clientAddresses: readonly string[] | null;
   readonly #sessions = new Map<number, http2.ClientHttp2Session>();
-  readonly #body: (sloMs: number) => Uint8Array;
+  readonly #body: (sloMs: number) => RequestBody;
 
-  constructor(target: LoadTarget, nowMs: () => number) {
+  /** @param clientAddresses that each client sends from; null: from any */
+  constructor(target: LoadTarget, nowMs: () => number, clientAddresses: readonly string[] | null) {
     this.#target = target;
     this.#nowMs = nowMs;
+    this.#clientAddresses = clientAddresses;
     this.#body = bodies(target);
   }
 
@@ -66,7 +74,7 @@ export class GrpcTransport implements Transport {
   #sessionOf(client: number): http2.ClientHttp2Session {
     let session = this.#sessions.get(client);
     if (session === undefined || session.closed || session.destroyed) {
-      session = openSession(this.#target);
+      session = openSession(this.#target, this.#clientAddresses?.[client]);
       this.#sessions.set(client, session);
     }
     return session;
@@ -82,20 +90,36 @@ export async function callGrpc(
   const session = openSession(target);
   try {
     const answer = await new Promise<CallAnswer>((resolve) => {
-      const stream = openCall(session, method, { 'grpc-timeout': '10S' });
+      const stream = openCall(session, method, {});
       readCall(stream, resolve);
+      stream.setTimeout(ASK_MS, () => stream.destroy(new Error(`no answer after ${ASK_MS / 1000} s`)));
       stream.end(framed(message));
     });
-    if (answer.status !== '0')
-      throw new Error(answer.message === '' ? answer.status : decodeURIComponent(answer.message));
+    if (answer.status !== '0' || answer.body === null)
+      throw new Error(answer.message === '' ? answer.status : decodedMessage(answer.message));
     return answer.body;
   } finally {
     session.destroy();
   }
 }
 
-function openSession({ host, port }: Pick<LoadTarget, 'host' | 'port'>): http2.ClientHttp2Session {
+/** Percent-encoded, as gRPC has it; as it is where it is not. */
+function decodedMessage(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
+}
+
+function openSession(
+  { host, port }: Pick<LoadTarget, 'host' | 'port'>,
+  localAddress?: string,
+): http2.ClientHttp2Session {
   const session = http2.connect(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, {
+    ...(localAddress === undefined
+      ? {}
+      : { createConnection: () => net.connect({ host, port, localAddress, noDelay: true }) }),
     settings: { initialWindowSize: WINDOW_BYTES },
     peerMaxConcurrentStreams: 100_000,
     // Node ends a session that holds more than this, MB: so many uploads may wait for a server that does not read.
@@ -122,15 +146,17 @@ function openCall(
 }
 
 interface CallAnswer {
-  /** A gRPC status code, or why there is none. */
+  /** A gRPC status code, `HTTP <status>` where something else than a gRPC server answered, or why there is no answer. */
   readonly status: string;
   readonly message: string;
   readonly reason: string | null;
-  readonly body: Buffer;
+  /** Null where the reply is larger than anybody wants to hold. */
+  readonly body: Buffer | null;
 }
 
 function readCall(stream: http2.ClientHttp2Stream, onEnd: (answer: CallAnswer) => void): void {
   const chunks: Buffer[] = [];
+  let byteCount = 0;
   const answered: Record<string, string | undefined> = {};
   let failure: string | null = null;
   const read = (headers: http2.IncomingHttpHeaders): void => {
@@ -138,64 +164,102 @@ function readCall(stream: http2.ClientHttp2Stream, onEnd: (answer: CallAnswer) =
       const value = headers[name];
       if (typeof value === 'string') answered[name] = value;
     }
+    const status: unknown = headers[http2.constants.HTTP2_HEADER_STATUS];
+    if (typeof status === 'number' && status !== 200) failure = `HTTP ${status}`;
   };
   stream.on('response', read).on('trailers', read);
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  stream.on('data', (chunk: Buffer) => {
+    byteCount += chunk.length;
+    if (byteCount <= MOST_REPLY_BYTES) chunks.push(chunk);
+  });
+  // Answered before all of the request was there: the rest is not sent.
+  stream.on('end', () => {
+    if (!stream.writableFinished) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+  });
   stream.on('error', (error: NodeJS.ErrnoException) => {
     // A stream that its connection took along says so, and only its cause says why.
     const cause = error.cause as NodeJS.ErrnoException | undefined;
-    failure = cause?.code ?? error.code ?? error.message;
+    failure ??= cause?.code ?? error.code ?? error.message;
   });
   stream.on('close', () => {
     onEnd({
       status: answered['grpc-status'] ?? failure ?? 'connection lost',
       message: answered['grpc-message'] ?? '',
       reason: answered['x-sponge-reason'] ?? null,
-      body: Buffer.concat(chunks).subarray(PREFIX_BYTES),
+      body: byteCount <= MOST_REPLY_BYTES ? Buffer.concat(chunks).subarray(PREFIX_BYTES) : null,
     });
   });
 }
 
 function replyOf({ status, reason, body }: CallAnswer): Reply {
+  if (status.startsWith('HTTP ')) return { kind: 'refused', reason: status };
   if (!/^\d+$/.test(status)) return { kind: 'lost', reason: status };
   if (status !== '0') return { kind: 'refused', reason: reason ?? `gRPC status ${status}` };
-  const { parameters } = ModelInferResponse.decode(body);
-  const values = Object.entries(parameters).map(([name, value]) => [name, valueOf(value)] as const);
-  return { kind: 'answered', explanation: explanationOf(Object.fromEntries(values)) };
+  if (body === null) return { kind: 'answered', explanation: explanationOf({}) };
+  try {
+    const { parameters } = ModelInferResponse.decode(body);
+    const values = Object.entries(parameters).map(([name, value]) => [name, valueOf(value)] as const);
+    return { kind: 'answered', explanation: explanationOf(Object.fromEntries(values)) };
+  } catch {
+    return { kind: 'lost', reason: 'no ModelInferResponse' };
+  }
 }
 
 function valueOf({ parameterChoice }: InferParameter): unknown {
   return parameterChoice?.value;
 }
 
-function bodies(target: LoadTarget): (sloMs: number) => Uint8Array {
-  const encode = (parameters: Readonly<Record<string, number>>): Uint8Array =>
-    framed(
-      ModelInferRequest.encode({
-        modelName: target.model,
-        modelVersion: target.version,
-        id: '',
-        parameters: inferParameters(parameters),
-        inputs: target.inputs.map(({ name, datatype, shape }) => ({
-          name,
-          datatype,
-          shape: [...shape],
-          parameters: {},
-          contents: undefined,
-        })),
-        outputs: [],
-        rawInputContents: target.inputs.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
-      }).finish(),
-    );
-  if (target.deadline === 'parameter') return (sloMs) => encode({ timeout: Math.ceil(sloMs * 1000) });
-  const body = encode({});
+/** The body by its SLO, which is a part of its head only where a parameter states it. */
+function bodies(target: LoadTarget): (sloMs: number) => RequestBody {
+  const { model, version, inputs } = target;
+  const nothing = {
+    modelName: '',
+    modelVersion: '',
+    id: '',
+    parameters: {},
+    inputs: [],
+    outputs: [],
+    rawInputContents: [],
+  };
+  // Two messages one after the other are one message with the fields of both (protobuf.dev, Encoding).
+  const rest = ModelInferRequest.encode({
+    ...nothing,
+    rawInputContents: inputs.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+  }).finish();
+  const bodyWith = (parameters: Readonly<Record<string, number>>): RequestBody => {
+    const described = inputs.map(({ name, datatype, shape }) => ({
+      name,
+      datatype,
+      shape: [...shape],
+      parameters: {},
+      contents: undefined,
+    }));
+    const head = ModelInferRequest.encode({
+      ...nothing,
+      modelName: model,
+      modelVersion: version,
+      parameters: inferParameters(parameters),
+      inputs: described,
+    }).finish();
+    return { head: Buffer.concat([prefixOf(head.length + rest.length), head]), rest };
+  };
+  if (target.deadline === 'parameter') return (sloMs) => bodyWith({ timeout: Math.ceil(sloMs * 1000) });
+  const body = bodyWith({});
   return () => body;
 }
 
+export function grpcBodyBytes(target: LoadTarget): number {
+  return byteLengthOf(bodies(target)(0));
+}
+
 function framed(message: Uint8Array): Uint8Array {
+  return Buffer.concat([prefixOf(message.length), message]);
+}
+
+function prefixOf(messageBytes: number): Buffer {
   const prefix = Buffer.alloc(PREFIX_BYTES);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
+  prefix.writeUInt32BE(messageBytes, 1);
+  return prefix;
 }
 
 /** At most eight digits and a unit. */

@@ -38,6 +38,17 @@ describe('the highest rate', () => {
     );
   });
 
+  it('ends where it is told to, with what is known by then', async () => {
+    let left = 3;
+    const found = await highestRate({
+      ...{ fromRatePerSec: 10, mostRatePerSec: 1000, mostViolations: 0.01, resolution: 0.05 },
+      tryRate: (ratePerSec) => Promise.resolve(left-- === 0 ? null : Number(ratePerSec > 30)),
+    });
+    // 10 and 20 are sustained, 40 is not; the fourth is not tried.
+    expect(found).toMatchObject({ sustainedPerSec: 20, failedPerSec: 40, isCutShort: true });
+    expect(found.trials).toHaveLength(3);
+  });
+
   it('ends at the most that is to be tried, and gives up below a tenth of a request a second', async () => {
     expect(await search(1e9, 10, 50)).toMatchObject({ sustainedPerSec: 50, failedPerSec: null });
     expect(await search(0, 1)).toMatchObject({ sustainedPerSec: null });

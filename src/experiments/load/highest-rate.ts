@@ -16,8 +16,8 @@ export interface RateSearch {
   /** Ends when what is sustained and what is not are so near. */
   readonly resolution: number;
   readonly mostRatePerSec: number;
-  /** @returns its violation rate */
-  readonly tryRate: (ratePerSec: number) => Promise<number>;
+  /** @returns its violation rate; null to end the search: it was interrupted, or cannot be taken further */
+  readonly tryRate: (ratePerSec: number) => Promise<number | null>;
   readonly onTrial?: (trial: Trial) => void;
 }
 
@@ -27,6 +27,8 @@ export interface RateFound {
   /** The lowest that failed; null where none did up to the most. */
   readonly failedPerSec: number | null;
   readonly trials: readonly Trial[];
+  /** Ended by `tryRate`, before it was as near as was asked for. */
+  readonly isCutShort: boolean;
 }
 
 /** Below this no rate is worth the name. */
@@ -36,13 +38,15 @@ export async function highestRate(search: RateSearch): Promise<RateFound> {
   const trials: Trial[] = [];
   let sustained: number | null = null;
   let failed: number | null = null;
-  const attempt = async (ratePerSec: number): Promise<void> => {
+  const attempt = async (ratePerSec: number): Promise<boolean> => {
     const violationRate = await search.tryRate(ratePerSec);
+    if (violationRate === null) return false;
     const trial = { ratePerSec, violationRate, isSustained: violationRate <= search.mostViolations };
     trials.push(trial);
     search.onTrial?.(trial);
     if (trial.isSustained) sustained = Math.max(sustained ?? 0, ratePerSec);
     else failed = Math.min(failed ?? Infinity, ratePerSec);
+    return true;
   };
   const nextRate = (): number | null => {
     if (trials.length === 0) return Math.min(search.fromRatePerSec, search.mostRatePerSec);
@@ -53,6 +57,8 @@ export async function highestRate(search: RateSearch): Promise<RateFound> {
     if (failed / sustained <= 1 + search.resolution) return null;
     return Math.sqrt(failed * sustained);
   };
-  for (let rate = nextRate(); rate !== null; rate = nextRate()) await attempt(rate);
-  return { sustainedPerSec: sustained, failedPerSec: failed, trials };
+  for (let rate = nextRate(); rate !== null; rate = nextRate()) {
+    if (!(await attempt(rate))) return { sustainedPerSec: sustained, failedPerSec: failed, trials, isCutShort: true };
+  }
+  return { sustainedPerSec: sustained, failedPerSec: failed, trials, isCutShort: false };
 }

@@ -1,3 +1,4 @@
+import { csvText, type CsvValue } from '../reports/csv-text.js';
 import { outcomeAt } from './load-summary.js';
 import type { LoadColumns } from './load-ledger.js';
 
@@ -21,23 +22,16 @@ const COLUMNS = [
 /** By send instant. What is not known is empty. */
 export function loadCsv(columns: LoadColumns): string {
   const order = [...columns.index.keys()].sort((a, b) => columns.sentAtMs[a]! - columns.sentAtMs[b]!);
-  const lines = order.map((at) => {
-    const reason = columns.reasons[columns.reason[at]!]!;
-    const numbers = COLUMNS.map(([, name]) => cell(columns[name][at]!));
-    return [columns.index[at], columns.client[at], outcomeAt(columns, at), quoted(reason), ...numbers].join(',');
-  });
-  return [
-    ['request', 'client', 'outcome', 'reason', ...COLUMNS.map(([heading]) => heading)].join(','),
-    ...lines,
-    '',
-  ].join('\n');
+  const rows = order.map((at): CsvValue[] => [
+    columns.index[at]!,
+    columns.client[at]!,
+    outcomeAt(columns, at),
+    columns.reasons[columns.reason[at]!]!,
+    ...COLUMNS.map(([, name]) => knownOrNull(columns[name][at]!)),
+  ]);
+  return csvText(['request', 'client', 'outcome', 'reason', ...COLUMNS.map(([heading]) => heading)], rows);
 }
 
-function cell(value: number): string {
-  return Number.isNaN(value) ? '' : String(Math.round(value * 1000) / 1000);
-}
-
-/** RFC 4180. */
-function quoted(text: string): string {
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+function knownOrNull(value: number): number | null {
+  return Number.isNaN(value) ? null : Math.round(value * 1000) / 1000;
 }

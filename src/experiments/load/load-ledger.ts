@@ -22,7 +22,7 @@ export interface LoadColumns {
   readonly reasons: readonly string[];
   /** Planned send instant → answer at the client. */
   readonly latencyMs: Float64Array;
-  /** Actual − planned send instant. */
+  /** Actual − planned instant of the first byte. */
   readonly sendLateMs: Float64Array;
   /** Planned upload, first to last byte, and its actual end − planned end. */
   readonly uploadMs: Float64Array;
@@ -84,9 +84,9 @@ export class LoadLedger {
     return { sent: this.#sent, outcomes: { ...this.#counts } };
   }
 
-  sent({ index, sentAtMs }: PlannedRequest, atMs: number): void {
+  sent({ index, firstByteAtMs }: PlannedRequest, atMs: number): void {
     this.#sent += 1;
-    this.#sendLateMs.set(index, atMs - sentAtMs);
+    this.#sendLateMs.set(index, atMs - firstByteAtMs);
   }
 
   uploaded({ index, upload }: PlannedRequest, atMs: number): void {

@@ -16,7 +16,9 @@ describe('a load plan', () => {
       const workload = setup.workload(7);
       const { requests } = planLoad(setup, 7);
       expect(requests).toHaveLength(workload.count);
-      expect(requests.map(({ sentAtMs }) => sentAtMs)).toEqual([...workload.sentAtMs].sort((a, b) => a - b));
+      expect(requests.map(({ index }) => index).sort((a, b) => a - b)).toEqual([...workload.sentAtMs.keys()]);
+      const firstBytes = requests.map(({ firstByteAtMs }) => firstByteAtMs);
+      expect(firstBytes).toEqual(firstBytes.toSorted((a, b) => a - b));
       for (const { index, bytes, sloMs, client, leavesAtMs, patienceMs } of requests) {
         expect([bytes, sloMs, client, leavesAtMs]).toEqual([
           workload.bytes[index],
@@ -29,6 +31,14 @@ describe('a load plan', () => {
       }
     },
   );
+
+  it('may be for some clients only', () => {
+    const setup = setUpWith('{ mode: applied, clients: 3 }');
+    const parts = [0, 1, 2].map((client) => planLoad(setup, 7, (each) => each === client));
+    expect(parts.map(({ requestCount }) => requestCount)).toEqual(Array(3).fill(setup.workload(7).count));
+    expect(parts.reduce((sum, { requests }) => sum + requests.length, 0)).toBe(setup.workload(7).count);
+    parts.forEach(({ requests }, client) => expect(requests.every((each) => each.client === client)).toBe(true));
+  });
 
   it('judges a reply as the simulator does: by the client’s own link', () => {
     const setup = setUpWith('{ mode: applied, clients: 3, propagationMs: [5, 20], replyBytes: 4096 }');

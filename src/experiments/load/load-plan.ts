@@ -8,10 +8,15 @@ import type { ScenarioSetup } from '../scenarios/setup.js';
  * the same send instants, sizes, SLOs and networks.
  */
 
+/** Some 300 bytes each. */
+const MOST_REQUESTS = 2_000_000;
+
 export interface PlannedRequest {
   readonly index: number;
   readonly client: number;
   readonly sentAtMs: number;
+  /** The server hears of it: a propagation after it was sent. */
+  readonly firstByteAtMs: number;
   /** Size that the network sees, whatever the body that carries the model's tensors has. */
   readonly bytes: number;
   /** What the client tells the server. */
@@ -40,40 +45,54 @@ export interface Upload {
 
 export interface LoadPlan {
   readonly durationMs: number;
-  readonly clientCount: number;
-  /** By send instant. */
+  /** Of all clients. */
+  readonly requestCount: number;
+  /** Of the clients that were asked for, by `firstByteAtMs`. */
   readonly requests: readonly PlannedRequest[];
   /** When the client has a reply of which the last byte left the server at an instant; as large as the scenario says. */
   replyEndAtMs(request: PlannedRequest, repliedAtMs: number): number;
 }
 
-export function planLoad(setup: ScenarioSetup, seed: number): LoadPlan {
+/** @param isOurs by the client's number: whose requests are wanted   @throws Error, one line, where they are too many to hold */
+export function planLoad(
+  setup: ScenarioSetup,
+  seed: number,
+  isOurs: (client: number) => boolean = () => true,
+): LoadPlan {
   const workload = setup.workload(seed);
   const network = setup.network(seed);
   const clocks = network.mode === 'applied' ? network.clocks : null;
   const stamp = clocks === null ? null : clientClocks(clocks, seed);
-  const requests = Array.from({ length: workload.count }, (_, index): PlannedRequest => {
+  const indices = Array.from(workload.client.keys()).filter((index) => isOurs(workload.client[index]!));
+  if (indices.length > MOST_REQUESTS) {
+    throw new Error(
+      `${setup.name}: ${indices.length} requests are more than a load generator holds; lower the duration or the rate, to ${MOST_REQUESTS} a thread`,
+    );
+  }
+  const requests = indices.map((index): PlannedRequest => {
     const client = workload.client[index]!;
     const sentAtMs = workload.sentAtMs[index]!;
     const sloMs = workload.sloMs[index]!;
     const isSubtracted = network.mode === 'subtracted';
+    const upload = uploadOf(workload, network, index);
     return {
       index,
       client,
       sentAtMs,
+      firstByteAtMs: sentAtMs + (upload?.propagationMs ?? 0),
       bytes: workload.bytes[index]!,
       sloMs,
       patienceMs: isSubtracted ? sloMs - workload.networkDelayMs[index]! : sloMs,
-      upload: uploadOf(workload, network, index),
+      upload,
       declaredUploadMs: isSubtracted ? workload.networkDelayMs[index]! : null,
       sendStampMs: stamp === null ? null : stamp(client, sentAtMs),
       leavesAtMs: workload.leavesAtMs[index]!,
     };
-  }).sort((a, b) => a.sentAtMs - b.sentAtMs || a.index - b.index);
+  });
   return {
     durationMs: workload.durationMs,
-    clientCount: network.mode === 'none' ? 1 : network.traces.length,
-    requests,
+    requestCount: workload.count,
+    requests: requests.sort((a, b) => a.firstByteAtMs - b.firstByteAtMs || a.index - b.index),
     replyEndAtMs: ({ client, upload }, repliedAtMs) =>
       network.mode === 'applied'
         ? network.traces[client]!.transferEndAtMs(repliedAtMs, network.replyBytes) + (upload?.propagationMs ?? 0)

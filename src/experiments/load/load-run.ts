@@ -17,15 +17,13 @@ const SEND_AHEAD_MS = 0.5;
 
 export interface LoadRunOptions {
   readonly plan: LoadPlan;
-  /** Of the plan's, those that are sent from here. */
-  readonly isOurs: (request: PlannedRequest) => boolean;
   readonly transport: Transport;
   /** The clock of the run; the plan's 0 is its 0. */
   readonly nowMs: () => number;
   readonly signal?: AbortSignal;
 }
 
-/** Resolves when every request has ended, or at once when aborted: what is open then counts as lost. */
+/** Resolves when every request has ended, or at once when aborted: what is open then is left out. */
 export function runLoad(options: LoadRunOptions, ledger: LoadLedger): Promise<LoadColumns> {
   return new Promise((resolve) => new LoadRun(options, ledger, resolve).begin());
 }
@@ -44,25 +42,25 @@ class LoadRun {
   constructor(options: LoadRunOptions, ledger: LoadLedger, resolve: (columns: LoadColumns) => void) {
     this.#options = options;
     this.#ledger = ledger;
-    this.#requests = options.plan.requests.filter(options.isOurs);
+    this.#requests = options.plan.requests;
     this.#resolve = resolve;
   }
 
   begin(): void {
-    this.#options.signal?.addEventListener('abort', () => this.#finish('interrupted'), { once: true });
+    this.#options.signal?.addEventListener('abort', () => this.#finish(true), { once: true });
     this.#sendDue();
   }
 
   #sendDue(): void {
     if (this.#isOver) return;
     const nowMs = this.#options.nowMs();
-    while (this.#next < this.#requests.length && this.#requests[this.#next]!.sentAtMs <= nowMs + SEND_AHEAD_MS) {
+    while (this.#next < this.#requests.length && this.#requests[this.#next]!.firstByteAtMs <= nowMs + SEND_AHEAD_MS) {
       this.#send(this.#requests[this.#next++]!, nowMs);
     }
     if (this.#next < this.#requests.length) {
-      const leftMs = this.#requests[this.#next]!.sentAtMs - this.#options.nowMs();
+      const leftMs = this.#requests[this.#next]!.firstByteAtMs - this.#options.nowMs();
       this.#timer = setTimeout(() => this.#sendDue(), Math.max(1, Math.round(leftMs)));
-    } else if (this.#ended === this.#requests.length) this.#finish('');
+    } else if (this.#ended === this.#requests.length) this.#finish(false);
   }
 
   #send(request: PlannedRequest, nowMs: number): void {
@@ -97,23 +95,27 @@ class LoadRun {
         this.#checkEnd();
       },
     };
-    this.#open.set(request.index, () => leave('lost', 'interrupted'));
+    this.#open.set(request.index, () => {
+      if (end()) abandon.now();
+    });
     const after = (atMs: number, fire: () => void): number => timers.push(setTimeout(fire, Math.max(1, atMs - nowMs)));
     after(request.sentAtMs + request.sloMs + PATIENCE_BEYOND_SLO_MS, () => leave('lost', 'no answer'));
-    if (request.leavesAtMs < Infinity) after(request.leavesAtMs, () => leave('cancelled', 'left'));
+    // Who leaves after its deadline was not answered in time.
+    const leaving = request.leavesAtMs < request.sentAtMs + request.patienceMs ? 'cancelled' : 'lost';
+    if (request.leavesAtMs < Infinity) after(request.leavesAtMs, () => leave(leaving, 'left'));
     abandon.now = transport.send(request, events);
   }
 
   #checkEnd(): void {
-    if (this.#next === this.#requests.length && this.#ended === this.#requests.length) this.#finish('');
+    if (this.#next === this.#requests.length && this.#ended === this.#requests.length) this.#finish(false);
   }
 
   /** Not before clients stop sending: a rate is per planned duration. */
-  #finish(interruption: string): void {
+  #finish(isInterrupted: boolean): void {
     if (this.#isOver) return;
     const leftMs = this.#options.plan.durationMs - this.#options.nowMs();
-    if (interruption === '' && leftMs > 0) {
-      this.#timer = setTimeout(() => this.#finish(''), leftMs);
+    if (!isInterrupted && leftMs > 0) {
+      this.#timer = setTimeout(() => this.#finish(false), leftMs);
       return;
     }
     this.#isOver = true;

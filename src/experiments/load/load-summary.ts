@@ -61,7 +61,7 @@ export function summariseLoad(result: LoadResult): LoadSummary {
     outcomes,
     reasons: countReasons(columns),
     violationRate: due === 0 ? 0 : 1 - outcomes['on-time'] / due,
-    offeredPerSec: perSec(planned),
+    offeredPerSec: perSec(result.isInterrupted ? sent : planned),
     answeredPerSec: perSec(answered),
     goodputPerSec: perSec(outcomes['on-time']),
     latencyMs: quantilesOf(columns.latencyMs.filter((_, at) => isAnswered(at))),
@@ -122,7 +122,7 @@ function meanOf(values: Float64Array): number {
 }
 
 /** Of what is known; null where nothing is. */
-export function quantilesOf(values: Float64Array): Quantiles | null {
+function quantilesOf(values: Float64Array): Quantiles | null {
   const sorted = known(values).sort();
   if (sorted.length === 0) return null;
   return {

@@ -1,7 +1,7 @@
-import { Worker } from 'node:worker_threads';
 import type { ScenarioFile } from '../simulate.js';
 import { CLIENT_OUTCOMES, joinColumns, type ClientOutcome, type LoadColumns, type LoadCounts } from './load-ledger.js';
-import type { FromLoadThread, LoadShare, ToLoadThread } from './load-thread.js';
+import type { FromLoadThread, LoadShare, ToLoadThread } from './load-share.js';
+import { thisProcess, type LoadSite, type ThreadLink } from './load-site.js';
 import type { LoadTarget } from './target.js';
 
 /* A load on as many threads as asked for: from a scenario, a seed and a server to what became of every request. */
@@ -11,6 +11,10 @@ export interface LoadOptions {
   readonly seed: number;
   readonly target: LoadTarget;
   readonly threads: number;
+  /** Default: this process. */
+  readonly site?: LoadSite;
+  /** Told when the plan's 0 will be, wall time, a little before it is. */
+  readonly onBegin?: (startUnixMs: number) => void;
   /** Told a few times a second. */
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly signal?: AbortSignal;
@@ -23,9 +27,9 @@ export interface LoadProgress extends LoadCounts {
 
 export interface LoadResult {
   readonly columns: LoadColumns;
-  /** Planned: clients send for so long. */
+  /** Clients sent for so long: as planned, unless they were interrupted. */
   readonly durationMs: number;
-  /** Requests of the plan; fewer were sent where the run was interrupted. */
+  /** Requests of the plan; where the run was interrupted, those that had ended by then are all there is. */
   readonly planned: number;
   readonly isInterrupted: boolean;
   /** Wall time of the plan's 0. */
@@ -36,7 +40,7 @@ export interface LoadResult {
 /** What the generator itself took: a load is honest only while this is small. */
 export interface GeneratorUse {
   readonly threads: number;
-  /** Mean cores of this process over the run. */
+  /** Mean cores over the run, of this process and of those that its threads ran in. */
   readonly cores: number;
   /** Of the busiest thread's event loop. */
   readonly busiestFraction: number;
@@ -46,33 +50,46 @@ export interface GeneratorUse {
 const START_AHEAD_MS = 100;
 
 /** @throws Error where a thread fails */
-export async function load({ file, seed, target, threads, onProgress, signal }: LoadOptions): Promise<LoadResult> {
-  const crew = Array.from({ length: threads }, (_, thread) => new LoadThread({ file, seed, target, thread, threads }));
+export async function load(options: LoadOptions): Promise<LoadResult> {
+  const { file, seed, target, threads, site = thisProcess, onBegin, onProgress, signal } = options;
+  const { clientAddresses } = site;
+  const crew = Array.from({ length: threads }, (_, thread) => {
+    return new LoadThread(site, { file, seed, target, thread, threads, clientAddresses });
+  });
   const stop = (): void => crew.forEach((member) => member.tell({ kind: 'stop' }));
   try {
     const [first] = await Promise.all(crew.map((member) => member.ready));
     const planned = first!.requestCount;
     signal?.throwIfAborted();
     signal?.addEventListener('abort', stop);
-    const startUnixMs = performance.timeOrigin + performance.now() + START_AHEAD_MS;
+    const startUnixMs = Date.now() + START_AHEAD_MS;
+    onBegin?.(startUnixMs);
     const cpuBefore = process.cpuUsage();
     const startedAtMs = performance.now();
     const reporting = setInterval(() => {
       const elapsedMs = Math.max(0, performance.now() - startedAtMs - START_AHEAD_MS);
       onProgress?.({ ...sumOf(crew.map(({ counts }) => counts)), elapsedMs, planned });
     }, 250);
+    const failure = new Promise<never>((_, reject) => site.begin(startUnixMs, reject));
     crew.forEach((member) => member.tell({ kind: 'begin', startUnixMs }));
-    const parts = await Promise.all(crew.map((member) => member.done)).finally(() => clearInterval(reporting));
+    const allDone = Promise.all(crew.map((member) => member.done));
+    const parts = await Promise.race([allDone, failure]).finally(() => {
+      clearInterval(reporting);
+      site.end();
+    });
+    const isInterrupted = signal?.aborted === true;
+    const plannedMs = file.scenario.durationSec * 1000;
     const { user, system } = process.cpuUsage(cpuBefore);
+    const cpuElsewhereMs = parts.reduce((sum, { pid, cpuMs }) => sum + (pid === process.pid ? 0 : cpuMs), 0);
     return {
       columns: joinColumns(parts.map(({ columns }) => columns)),
-      durationMs: file.scenario.durationSec * 1000,
+      durationMs: isInterrupted ? Math.max(1, Math.min(plannedMs, Date.now() - startUnixMs)) : plannedMs,
       planned,
-      isInterrupted: signal?.aborted === true,
+      isInterrupted,
       startUnixMs,
       generator: {
         threads,
-        cores: (user + system) / 1000 / (performance.now() - startedAtMs),
+        cores: ((user + system) / 1000 + cpuElsewhereMs) / (performance.now() - startedAtMs),
         busiestFraction: Math.max(...parts.map(({ busyFraction }) => busyFraction)),
       },
     };
@@ -96,11 +113,11 @@ class LoadThread {
   counts: LoadCounts = NOTHING;
   readonly ready: Promise<Told<'ready'>>;
   readonly done: Promise<Told<'done'>>;
-  readonly #worker: Worker;
+  readonly #link: ThreadLink;
 
-  constructor(share: LoadShare) {
-    this.#worker = new Worker(new URL('./load-thread.js', import.meta.url), { workerData: share });
-    this.#worker.on('message', (message: FromLoadThread) => {
+  constructor(site: LoadSite, share: LoadShare) {
+    this.#link = site.startThread(share);
+    this.#link.onTold((message) => {
       if (message.kind === 'progress') this.counts = message.counts;
     });
     this.ready = this.#toldOf('ready');
@@ -111,20 +128,19 @@ class LoadThread {
   }
 
   tell(message: ToLoadThread): void {
-    this.#worker.postMessage(message);
+    this.#link.tell(message);
   }
 
-  async end(): Promise<void> {
-    await this.#worker.terminate();
+  end(): Promise<void> {
+    return this.#link.end();
   }
 
   #toldOf<Kind extends FromLoadThread['kind']>(kind: Kind): Promise<Told<Kind>> {
     return new Promise((resolve, reject) => {
-      this.#worker.on('message', (message: FromLoadThread) => {
+      this.#link.onTold((message) => {
         if (message.kind === kind) resolve(message as Told<Kind>);
       });
-      this.#worker.on('error', reject);
-      this.#worker.on('exit', () => reject(new Error('a thread of the load generator ended before its load did')));
+      this.#link.onLost(reject);
     });
   }
 }

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import { jsonDataText } from '../../adapters/oip/tensor-codec.js';
 import type { PlannedRequest } from './load-plan.js';
-import { sendPaced } from './paced-body.js';
+import { byteLengthOf, sendPaced, type RequestBody } from './paced-body.js';
 import type { LoadTarget } from './target.js';
 import { clientHeaders, explanationOf, type CallEvents, type Reply, type Transport } from './transport.js';
 
@@ -19,20 +19,23 @@ const IDLE_MS = 3000;
 export class RestTransport implements Transport {
   readonly #target: LoadTarget;
   readonly #nowMs: () => number;
+  readonly #clientAddresses: readonly string[] | null;
   readonly #path: string;
   readonly #agents = new Map<number, http.Agent>();
   readonly #body: (sloMs: number) => RestBody;
 
-  constructor(target: LoadTarget, nowMs: () => number) {
+  /** @param clientAddresses that each client sends from; null: from any */
+  constructor(target: LoadTarget, nowMs: () => number, clientAddresses: readonly string[] | null) {
     this.#target = target;
     this.#nowMs = nowMs;
+    this.#clientAddresses = clientAddresses;
     this.#path = `${target.basePath}${modelPath(target)}/infer`;
     this.#body = bodies(target);
   }
 
   send(request: PlannedRequest, events: CallEvents): () => void {
     const { host, port, deadline } = this.#target;
-    const { bytes, headBytes } = this.#body(request.sloMs);
+    const { body, headBytes } = this.#body(request.sloMs);
     const call = http.request({
       host,
       port,
@@ -41,7 +44,7 @@ export class RestTransport implements Transport {
       agent: this.#agentOf(request.client),
       headers: {
         'content-type': headBytes === null ? 'application/json' : 'application/octet-stream',
-        'content-length': bytes.length,
+        'content-length': byteLengthOf(body),
         ...(headBytes === null ? {} : { 'inference-header-content-length': headBytes }),
         ...(deadline === 'header' ? { 'request-timeout-ms': request.sloMs.toFixed(3) } : {}),
         ...clientHeaders(request),
@@ -51,17 +54,19 @@ export class RestTransport implements Transport {
     const end = (reply: Reply): void => {
       if (isOver) return;
       isOver = true;
-      body.abort();
+      upload.abort();
+      // Answered before all of it was there: the rest is not sent, and the connection is of no use any more.
+      if (!call.writableFinished) call.destroy();
       events.onReply(reply, this.#nowMs());
     };
     call.on('response', (response) => readReply(response, end));
     call.on('error', (error: NodeJS.ErrnoException) => end({ kind: 'lost', reason: error.code ?? error.message }));
     // The head goes first, so that the server knows of the request from its first byte on.
     call.flushHeaders();
-    const body = sendPaced(call, bytes, request.upload, this.#nowMs, (atMs) => events.onSent(atMs));
+    const upload = sendPaced(call, body, request.upload, this.#nowMs, (atMs) => events.onSent(atMs));
     return () => {
       isOver = true;
-      body.abort();
+      upload.abort();
       call.destroy();
     };
   }
@@ -73,7 +78,13 @@ export class RestTransport implements Transport {
   #agentOf(client: number): http.Agent {
     let agent = this.#agents.get(client);
     if (agent === undefined) {
-      agent = new http.Agent({ keepAlive: true, maxSockets: Infinity, timeout: IDLE_MS });
+      const localAddress = this.#clientAddresses?.[client];
+      agent = new http.Agent({
+        keepAlive: true,
+        maxSockets: Infinity,
+        timeout: IDLE_MS,
+        ...(localAddress === undefined ? {} : { localAddress }),
+      });
       this.#agents.set(client, agent);
     }
     return agent;
@@ -86,44 +97,54 @@ export function modelPath({ model, version }: Pick<LoadTarget, 'model' | 'versio
   return `/v2/models/${encodeURIComponent(model)}${ofVersion}`;
 }
 
+export function restBodyBytes(target: LoadTarget): number {
+  return byteLengthOf(bodies(target)(0).body);
+}
+
 interface RestBody {
-  readonly bytes: Uint8Array;
+  readonly body: RequestBody;
   /** Of the JSON part before binary tensors; null where all is JSON. */
   readonly headBytes: number | null;
 }
 
-/** The body by its SLO, which is part of it only where a parameter states it. */
+/** The body by its SLO, which is a part of its head only where a parameter states it. */
 function bodies(target: LoadTarget): (sloMs: number) => RestBody {
-  const isJson = target.protocol === 'rest-json';
-  const encode = isJson ? jsonBody : binaryBody;
-  if (target.deadline === 'parameter') return (sloMs) => encode(target, { timeout: Math.ceil(sloMs * 1000) });
-  const body = encode(target, {});
+  const bodyWith = target.protocol === 'rest-json' ? jsonBodies(target) : binaryBodies(target);
+  if (target.deadline === 'parameter') return (sloMs) => bodyWith({ timeout: Math.ceil(sloMs * 1000) });
+  const body = bodyWith({});
   return () => body;
 }
 
-function jsonBody({ inputs }: LoadTarget, parameters: Readonly<Record<string, number>>): RestBody {
+type BodyWith = (parameters: Readonly<Record<string, number>>) => RestBody;
+
+function jsonBodies({ inputs }: LoadTarget): BodyWith {
   const texts = inputs.map((input) => {
     const head = JSON.stringify({ name: input.name, shape: input.shape, datatype: input.datatype });
     return `${head.slice(0, -1)},"data":${jsonDataText(input)}}`;
   });
-  const text = `{"parameters":${JSON.stringify(parameters)},"inputs":[${texts.join(',')}]}`;
-  return { bytes: Buffer.from(text), headBytes: null };
+  const rest = Buffer.from(`"inputs":[${texts.join(',')}]}`);
+  return (parameters) => {
+    const head = Buffer.from(`{"parameters":${JSON.stringify(parameters)},`);
+    return { body: { head, rest }, headBytes: null };
+  };
 }
 
-function binaryBody({ inputs }: LoadTarget, parameters: Readonly<Record<string, number>>): RestBody {
-  const head = JSON.stringify({
-    parameters: { ...parameters, binary_data_output: true },
-    inputs: inputs.map(({ name, shape, datatype, data }) => ({
-      name,
-      shape,
-      datatype,
-      parameters: { binary_data_size: data.byteLength },
-    })),
-  });
-  // Aligned, so that the server needs no copy to read floats.
-  const padded = head.padEnd(Math.ceil(Buffer.byteLength(head) / 8) * 8);
-  const headBytes = Buffer.byteLength(padded);
-  return { bytes: Buffer.concat([Buffer.from(padded), ...inputs.map(({ data }) => data)]), headBytes };
+function binaryBodies({ inputs }: LoadTarget): BodyWith {
+  const rest = Buffer.concat(inputs.map(({ data }) => data));
+  return (parameters) => {
+    const text = JSON.stringify({
+      parameters: { ...parameters, binary_data_output: true },
+      inputs: inputs.map(({ name, shape, datatype, data }) => ({
+        name,
+        shape,
+        datatype,
+        parameters: { binary_data_size: data.byteLength },
+      })),
+    });
+    // Aligned, so that the server needs no copy to read floats.
+    const head = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
+    return { body: { head, rest }, headBytes: head.length };
+  };
 }
 
 function readReply(response: http.IncomingMessage, end: (reply: Reply) => void): void {

@@ -22,9 +22,9 @@ export type Reply =
 
 export interface CallEvents {
   /** The last byte of the request was taken by the kernel. */
-  onSent(atMs: number): void;
+  readonly onSent: (atMs: number) => void;
   /** Once, unless aborted before. @param atMs the last byte of the reply is here */
-  onReply(reply: Reply, atMs: number): void;
+  readonly onReply: (reply: Reply, atMs: number) => void;
 }
 
 export interface Transport {

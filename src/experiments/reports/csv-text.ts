@@ -13,7 +13,7 @@ function csvCell(value: CsvValue): string {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** To more digits than anything measured means. */
+/** To more digits than anything measured means; what rounding has left of 0 is 0. */
 function numberText(value: number): string {
-  return String(Number(value.toPrecision(9)));
+  return Math.abs(value) < 1e-12 ? '0' : String(Number(value.toPrecision(9)));
 }

@@ -124,7 +124,7 @@ describe('the report of a live experiment', () => {
   it('draws each policy over time, live and simulated in one panel', () => {
     expect(figuresOf(document, 'Over time').map((figure) => textsOf(figure, 'h3')[0])).toEqual(CASES);
     const figure = figureOf(document, 'Over time', 'paper');
-    const titles = ['cores charged', 'queued requests, at most (√ scale)', 'violations per s', 'batch size', 'time, s'];
+    const titles = ['cores granted', 'queued requests, at most (√ scale)', 'violations per s', 'batch size', 'time, s'];
     expect(textsOf(figure, 'text')).toEqual(expect.arrayContaining(titles));
     expect(painted(figure, 'stroke', 'vermilion').length).toBeGreaterThanOrEqual(4); // Live, a line a row,
     expect(painted(figure, 'stroke', 'ink')).toHaveLength(4); // and simulated.

@@ -1,5 +1,5 @@
 import type { LiveResults } from '../live/live-results.js';
-import { settingsOf } from '../live/live-tables.js';
+import { idleText, settingsOf } from '../live/live-tables.js';
 import { standing, whatWentWorse } from '../live/what-went-worse.js';
 import { renderChart } from './chart.js';
 import { latencyRangeChart } from './latency-range-chart.js';
@@ -26,7 +26,7 @@ export async function liveReport(results: LiveResults): Promise<string> {
     title: `Served for real: ${results.model.name}`,
     intro: [
       scenario.about.trim(),
-      `${cases.length} policies under the same requests, ${times(repetitions)}, in turn; idle CPU released and kept; each also simulated ` +
+      `${cases.length} policies under the same requests, ${times(repetitions)}, in turn; idle CPU ${idleSettings(results)}; each also simulated ` +
         'on the profile measured just before. On time is judged by the client: answer − send ≤ SLO.',
     ],
     sections: [
@@ -45,7 +45,8 @@ export async function liveReport(results: LiveResults): Promise<string> {
       {
         heading: 'What went worse',
         text: [
-          'Less and more are said only where the ranges over the repetitions do not overlap. Where idle CPU released and kept show the same, the numbers are those of released.',
+          'All of it is of one load. Less and more are said only where the ranges over the repetitions do not overlap (of violations: nor the 95 % intervals of all ' +
+            'repetitions together). Where idle CPU released and kept show the same, the numbers are those of released.',
         ],
         blocks: [{ kind: 'list', items: worse.length === 0 ? ['Nothing that was measured.'] : worse }],
       },
@@ -64,7 +65,7 @@ export async function liveReport(results: LiveResults): Promise<string> {
       {
         heading: 'Predicted and actual',
         text: [
-          'A dot a batch, all repetitions, idle CPU released. On the diagonal, a batch took what was predicted; grey, what was planned with (p99): a coloured dot above the grey took longer than was allowed for.',
+          `A dot a batch, all repetitions, idle CPU ${firstIdle(results)}. On the diagonal, a batch took what was predicted; grey, what was planned with (p99): a coloured dot above the grey took longer than was allowed for.`,
         ],
         blocks: [{ kind: 'figures', columns: 'thirds', figures: await predictionFigures(settings) }],
       },
@@ -83,6 +84,17 @@ export async function liveReport(results: LiveResults): Promise<string> {
     ],
     origin,
   });
+}
+
+/** Which settings were run. */
+function idleSettings({ live }: LiveResults): string {
+  const settings = [true, false].filter((isIdleReleased) => live.some((run) => run.isIdleReleased === isIdleReleased));
+  return settings.map(idleText).join(' and ');
+}
+
+/** Of the figures that show one setting. */
+function firstIdle({ live }: LiveResults): string {
+  return idleText(live.some(({ isIdleReleased }) => isIdleReleased));
 }
 
 function times(count: number): string {
@@ -121,12 +133,13 @@ async function overview(settings: readonly LookedSetting[], { scenario, referenc
   };
 }
 
-function overTimeText({ live }: LiveResults): string {
+function overTimeText(results: LiveResults): string {
+  const { live } = results;
   const longestSec = Math.max(1, ...live.map(({ series }) => series.outcomesBySecond.length));
   return (
-    'First repetition, idle CPU released. In colour: live, the pale band from the least to the most within ' +
+    `First repetition, idle CPU ${firstIdle(results)}. In colour: live, the pale band from the least to the most within ` +
     `${durationText(binLengthSec(longestSec))}; dashed: simulated, hidden where both agree. All policies have the same axes. ` +
-    'Violations stand where the server was done with the request, with a tick wherever there was at least one.'
+    'Violations are the server’s here (its deadline is earlier by what the reply is to take), when it was done with the request, with a tick wherever there was at least one.'
   );
 }
 

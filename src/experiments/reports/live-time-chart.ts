@@ -41,7 +41,7 @@ export function liveTimeFrame(panels: readonly Pick<LiveTimePanel, 'live' | 'sim
   const most = (of: (bin: SeriesBin) => number): number => bins.reduce((so, bin) => Math.max(so, of(bin)), 0);
   return {
     seconds: most(({ fromSec, lengthSec }) => fromSec + lengthSec),
-    mostCores: most(({ chargedCores }) => chargedCores.most) || 1,
+    mostCores: most(({ grantedCores }) => grantedCores.most) || 1,
     mostQueued: most(({ queueDepth }) => queueDepth) || 1,
     mostViolationsPerSec: most(({ violations, lengthSec }) => violations / lengthSec) || 1,
     mostBatchSize: most(({ batchSize }) => batchSize?.most ?? 0) || 1,
@@ -70,11 +70,11 @@ function rowsOf(frame: LiveTimeFrame): Row[] {
   const single = (value: number): Omit<Step, 't'> => ({ mean: value, least: 0, most: value });
   return [
     {
-      title: 'cores charged',
+      title: 'cores granted',
       heightPx: 96,
       most: frame.mostCores,
       ticks: 4,
-      of: ({ chargedCores }) => chargedCores,
+      of: ({ grantedCores }) => grantedCores,
     },
     {
       title: 'queued requests, at most (√ scale)',

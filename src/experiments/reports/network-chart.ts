@@ -55,7 +55,7 @@ function stepsOf(values: readonly number[]): { second: number; value: number }[]
 
 /** Share of requests whose network delay was at most so long, live and simulated. */
 export function networkDelayChart(liveMs: readonly number[], simulatedMs: readonly number[]): ChartSpec {
-  const most = Math.max(1, ...liveMs, ...simulatedMs);
+  const most = [liveMs, simulatedMs].flat().reduce((so, ms) => Math.max(so, ms), 1);
   const x = quantitative('ms', [0, most], 5, 'network delay, ms');
   const y = quantitative('percent', [0, 100], 4, '% of requests');
   const encoding = { x, y: { ...y, axis: { ...y.axis, minExtent: AXIS_PX, maxExtent: AXIS_PX } } };

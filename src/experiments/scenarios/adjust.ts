@@ -1,7 +1,7 @@
 import type { ArrivalSpec } from '../../sim/workload/arrivals.js';
 import type { Scenario } from './schema.js';
 
-/** Over the whole run. */
+/** Over [0, durationSec): of the part of its shape that a run sees. */
 export function meanRatePerSec(arrivals: ArrivalSpec, durationSec: number): number {
   switch (arrivals.kind) {
     case 'constant':
@@ -9,17 +9,38 @@ export function meanRatePerSec(arrivals: ArrivalSpec, durationSec: number): numb
     case 'front-loaded':
     case 'mmpp':
       return arrivals.ratePerSec;
-    case 'diurnal':
-      return (arrivals.minRatePerSec + arrivals.maxRatePerSec) / 2;
+    case 'diurnal': {
+      const { minRatePerSec, maxRatePerSec, periodSec } = arrivals;
+      const turns = (2 * Math.PI * durationSec) / periodSec;
+      const amplitude = (maxRatePerSec - minRatePerSec) / 2;
+      return (minRatePerSec + maxRatePerSec) / 2 - (amplitude * Math.sin(turns)) / turns;
+    }
     case 'flash-crowd': {
-      const { ratePerSec, peakRatePerSec, rampSec, holdSec, decaySec } = arrivals;
-      return ratePerSec + ((peakRatePerSec - ratePerSec) * (holdSec + (rampSec + decaySec) / 2)) / durationSec;
+      const { ratePerSec, peakRatePerSec } = arrivals;
+      return ratePerSec + ((peakRatePerSec - ratePerSec) * crowdSeconds(arrivals, durationSec)) / durationSec;
     }
     case 'rates': {
-      const { ratesPerSec } = arrivals;
-      return ratesPerSec.reduce((sum, rate) => sum + rate, 0) / ratesPerSec.length;
+      const { ratesPerSec, repeat } = arrivals;
+      let sum = 0;
+      for (let second = 0; second < durationSec; second++) {
+        const rate = repeat ? ratesPerSec[second % ratesPerSec.length] : ratesPerSec[second];
+        sum += (rate ?? 0) * Math.min(1, durationSec - second);
+      }
+      return sum / durationSec;
     }
   }
+}
+
+type FlashCrowd = Extract<ArrivalSpec, { kind: 'flash-crowd' }>;
+
+/** Seconds at the peak that are worth as much as the crowd is until then. */
+function crowdSeconds({ atSec, rampSec, holdSec, decaySec }: FlashCrowd, untilSec: number): number {
+  const within = (startSec: number, lengthSec: number): number => Math.max(0, Math.min(lengthSec, untilSec - startSec));
+  const ramp = within(atSec, rampSec);
+  const decay = within(atSec + rampSec + holdSec, decaySec);
+  const ramped = rampSec === 0 ? 0 : (ramp * ramp) / (2 * rampSec);
+  const decayed = decaySec === 0 ? 0 : decay - (decay * decay) / (2 * decaySec);
+  return ramped + within(atSec + rampSec, holdSec) + decayed;
 }
 
 /**

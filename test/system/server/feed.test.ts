@@ -184,7 +184,24 @@ describe('--watch and --event-log', () => {
     expect(readFileSync(log, 'utf8').endsWith('}\n')).toBe(true);
   });
 
+  it('serves on when nobody reads what it shows any more', async () => {
+    const path = bench.repository('piped', { simple: simple() });
+    const piped = await bench.serve(path, ['--no-refine', '--watch', '--group', `${bench.group}-piped`]);
+    const lineCount = (): number => piped.banner.split('\n').filter((line) => / cores; queue /.test(line)).length;
+    await eventually('a line', () => lineCount() > 0);
+    piped.closeOutput();
+    // It writes a line a second.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(piped.hasExited).toBe(false);
+    expect((await http(`${piped.rest}/v2/health/ready`)).status).toBe(200);
+    expect((await piped.stop()).code).toBe(0);
+  });
+
   it('have every event up to the last one', async () => {
+    const told = subscribe(() => false);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    // Its records are still to be handed on when the server is told to end.
+    await send();
     const before = await scrape(server);
     expect((await server.stop()).code).toBe(0);
     const text = readFileSync(LOG, 'utf8');
@@ -195,6 +212,9 @@ describe('--watch and --event-log', () => {
     expect(onTime).toHaveLength(before.sum('sponge_outcomes_total', { outcome: 'completed_on_time' }));
     const received = records.filter(({ kind }) => kind === 'request-received');
     expect(finishedIn(records)).toHaveLength(received.length);
+    const heard = await told;
+    expect(finishedIn(heard.records).at(-1)).toEqual(finishedIn(records).at(-1));
+    expect(heard.records.at(-1)).toEqual(records.at(-1));
   });
 
   it('cannot be written where there is no folder: one line, before anything starts', async () => {

@@ -105,6 +105,15 @@ export class TestBench {
     return outputOf(this.#spawn(args, env), timeoutMs);
   }
 
+  /** The same, interrupted as by Ctrl-C as soon as something is the case. */
+  async runInterrupted(args: readonly string[], isTime: () => boolean): Promise<Output> {
+    const child = this.#spawn(args, {});
+    const output = outputOf(child);
+    await eventually('the moment to interrupt', isTime);
+    child.kill('SIGINT');
+    return output;
+  }
+
   /** The same through `prefix`, a command that runs what follows it: as another user, for example. */
   async runAs(prefix: readonly string[], args: readonly string[]): Promise<Output> {
     return outputOf(this.#spawn(args, {}, prefix));
@@ -250,6 +259,11 @@ export class RunningServer {
   signal(signal: NodeJS.Signals): void {
     this.workers();
     this.#child.kill(signal);
+  }
+
+  /** Reads no more of what it prints, as `| head` does. */
+  closeOutput(): void {
+    this.#child.stdout.destroy();
   }
 
   /** Ends the server in order, and by force when that takes too long. */

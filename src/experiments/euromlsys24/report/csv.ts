@@ -1,3 +1,4 @@
+import { csvText, type CsvValue } from '../../reports/csv-text.js';
 import { cellIn, resultsIn } from '../evaluation.js';
 import { PAPER_POLICIES, PAPER_SETTING, POLICIES, SERVICES } from '../evaluation-jobs.js';
 import type { ExperimentResults } from '../experiment.js';
@@ -5,42 +6,27 @@ import { TERMS } from '../latency-fits.js';
 
 /* A file a figure, with the raw numbers. Columns carry their units; what a published cell does not have is empty. */
 
-type Value = string | number | null;
-
 /** File name → text. @param head lines that say where the numbers come from; they begin the file as comments */
 export function csvFiles(results: ExperimentResults, head: readonly string[]): ReadonlyMap<string, string> {
-  const tables: readonly (readonly [name: string, columns: readonly string[], rows: readonly (readonly Value[])[]])[] =
-    [
-      ['latency-fits', ...fits(results)],
-      ['released-decisions', ...releasedDecisions(results)],
-      ['fa2-decisions', ...fa2Decisions(results)],
-      ['communication-latency', ...communicationLatency(results)],
-      ['remaining-slo', ...remainingSlo(results)],
-      ['rule-replays', ...ruleReplays(results)],
-      ['evaluation', ...evaluation(results)],
-      ['evaluation-by-second', ...evaluationBySecond(results)],
-    ];
-  const comments = head.map((line) => `# ${line}`);
-  return new Map(
-    tables.map(([name, columns, rows]) => [
-      `${name}.csv`,
-      [...comments, ...[columns, ...rows].map((row) => row.map(csvCell).join(',')), ''].join('\n'),
-    ]),
-  );
+  const tables: readonly (readonly [
+    name: string,
+    columns: readonly string[],
+    rows: readonly (readonly CsvValue[])[],
+  ])[] = [
+    ['latency-fits', ...fits(results)],
+    ['released-decisions', ...releasedDecisions(results)],
+    ['fa2-decisions', ...fa2Decisions(results)],
+    ['communication-latency', ...communicationLatency(results)],
+    ['remaining-slo', ...remainingSlo(results)],
+    ['rule-replays', ...ruleReplays(results)],
+    ['evaluation', ...evaluation(results)],
+    ['evaluation-by-second', ...evaluationBySecond(results)],
+  ];
+  const comments = head.map((line) => `# ${line}\n`).join('');
+  return new Map(tables.map(([name, columns, rows]) => [`${name}.csv`, comments + csvText(columns, rows)]));
 }
 
-function csvCell(value: Value): string {
-  if (value === null) return '';
-  const text = typeof value === 'number' ? numberText(value) : value;
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-/** To more digits than anything here means; what rounding has left of 0 is 0. */
-function numberText(value: number): string {
-  return Math.abs(value) < 1e-12 ? '0' : String(Number(value.toPrecision(9)));
-}
-
-type Table = readonly [columns: readonly string[], rows: readonly (readonly Value[])[]];
+type Table = readonly [columns: readonly string[], rows: readonly (readonly CsvValue[])[]];
 
 function fits({ fits: all }: ExperimentResults): Table {
   const names = [...TERMS, 'r2', 'meanErrorPercent', 'maxErrorPercent'] as const;
@@ -48,7 +34,7 @@ function fits({ fits: all }: ExperimentResults): Table {
     ['profile', 'table', 'quantile', 'whose', ...names],
     all.flatMap(({ published, coefficients, r2, meanErrorPercent, maxErrorPercent, robust }) => {
       const start = [published.title, published.profile, published.quantile];
-      const quality = (each: typeof robust | typeof published): Value[] => [
+      const quality = (each: typeof robust | typeof published): CsvValue[] => [
         ...TERMS.map((term) => each.coefficients[term]),
         each.r2,
         each.meanErrorPercent,
@@ -123,7 +109,7 @@ function ruleReplays({ replays, plan }: ExperimentResults): Table {
   return [
     ['rule', 'seed', 'meanCores', 'infeasibleSec', 'coreChanges', 'secByBatchSizeOrInstances'],
     [
-      ...released.flatMap(({ model, published, bySeed }): Value[][] => [
+      ...released.flatMap(({ model, published, bySeed }): CsvValue[][] => [
         [
           `released, ${model.profile}`,
           'published',
