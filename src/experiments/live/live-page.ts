@@ -58,7 +58,7 @@ function originLines({ origin, model, cpu, scenario, seed, repetitions, protocol
       `${cpu.minCores} to ${cpu.maxCores} cores by ${cpu.scaler}, requests over ${protocol} for ${scenario.durationSec} s, ` +
       `${repetitions} interleaved repetition${repetitions === 1 ? '' : 's'} a line. ` +
       `All that can be served in time needs at least ${reference.servableCoreSeconds.toFixed(1)} core-seconds` +
-      `${reference.infeasible === 0 ? '' : `; ${reference.infeasible} requests could not be answered in time by anyone`}.`,
+      `${reference.infeasible === 0 ? '' : `; ${reference.infeasible} request${reference.infeasible === 1 ? '' : 's'} could not be answered in time by anyone`}.`,
   ];
 }
 

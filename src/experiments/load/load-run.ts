@@ -73,7 +73,7 @@ class LoadRun {
       return;
     }
     const timers: NodeJS.Timeout[] = [];
-    const abandon: { now: () => void } = { now: () => undefined };
+    let abandon: () => void = () => undefined;
     const end = (): boolean => {
       if (!this.#open.delete(request.index)) return false;
       timers.forEach((timer) => clearTimeout(timer));
@@ -82,7 +82,7 @@ class LoadRun {
     };
     const leave = (kind: 'cancelled' | 'lost', reason: string): void => {
       if (!end()) return;
-      abandon.now();
+      abandon();
       ledger.ended(request, { kind, reason }, readNowMs(), null);
       this.#checkEnd();
     };
@@ -96,14 +96,14 @@ class LoadRun {
       },
     };
     this.#open.set(request.index, () => {
-      if (end()) abandon.now();
+      if (end()) abandon();
     });
     const after = (atMs: number, fire: () => void): number => timers.push(setTimeout(fire, Math.max(1, atMs - nowMs)));
     after(request.sentAtMs + request.sloMs + PATIENCE_BEYOND_SLO_MS, () => leave('lost', 'no answer'));
     // Who leaves after its deadline was not answered in time.
     const leaving = request.leavesAtMs < request.sentAtMs + request.patienceMs ? 'cancelled' : 'lost';
     if (request.leavesAtMs < Infinity) after(request.leavesAtMs, () => leave(leaving, 'left'));
-    abandon.now = transport.send(request, events);
+    abandon = transport.send(request, events);
   }
 
   #checkEnd(): void {

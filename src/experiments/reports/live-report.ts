@@ -37,7 +37,7 @@ export async function liveReport(results: LiveResults): Promise<string> {
           ...(reference.infeasible === 0
             ? []
             : [
-                `${reference.infeasible.toLocaleString('en')} of the requests could not be answered in time by anyone, by the profile; they count as violations here.`,
+                `${reference.infeasible.toLocaleString('en')} of the requests could not be answered in time by anyone, by the profile; missed all the same here.`,
               ]),
         ],
         blocks: [headlineTable(settings), await overview(settings, results)],
