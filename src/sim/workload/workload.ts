@@ -218,7 +218,10 @@ function measured(columns: Columns, network: AppliedNetwork, propagationMs: Floa
 }
 
 /** What a client's clock says at an instant of true time. */
-export function clientClocks({ offsetMs, driftPpm }: ClientClocks, seed: number): (client: number, atMs: number) => number {
+export function clientClocks(
+  { offsetMs, driftPpm }: ClientClocks,
+  seed: number,
+): (client: number, atMs: number) => number {
   const known = new Map<number, { readonly offsetMs: number; readonly rate: number }>();
   return (client, atMs) => {
     let clock = known.get(client);
