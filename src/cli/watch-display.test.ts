@@ -1,26 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import { aRun } from '../../test/fixtures/run-header.js';
+import type { ModelRecord } from '../domain/event-record.js';
 import { WatchDisplay, type DisplayOutput } from './watch-display.js';
 
-const HEADER: RunHeader = {
-  kind: 'run',
-  schemaVersion: 1,
-  source: 'live',
-  title: 'sponge',
-  startedAtMs: 0,
-  startedAt: null,
-  models: [
-    {
-      name: 'ocr',
-      version: '1',
-      policy: 'sponge',
-      limits: { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 },
-      cpuMillicores: 1000,
-      instances: 1,
-      maxBatchSize: 8,
-    },
-  ],
-};
+const HEADER = aRun({ title: 'sponge', model: { name: 'ocr' } });
 const ESC = '\u001b';
 
 let nowMs: number;

@@ -1,26 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import { aRun } from '../../test/fixtures/run-header.js';
+import type { ModelRecord } from '../domain/event-record.js';
 import { WatchedRun, type WatchedModel } from './watch-state.js';
 
-const HEADER: RunHeader = {
-  kind: 'run',
-  schemaVersion: 1,
-  source: 'live',
-  title: 'test',
-  startedAtMs: 0,
-  startedAt: null,
-  models: [
-    {
-      name: 'a',
-      version: '1',
-      policy: 'sponge',
-      limits: { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 },
-      cpuMillicores: 1000,
-      instances: 1,
-      maxBatchSize: 8,
-    },
-  ],
-};
+const HEADER = aRun();
 
 function watch(records: readonly Partial<ModelRecord>[], untilMs: number, fromMs = 0): WatchedModel {
   const run = new WatchedRun(HEADER);

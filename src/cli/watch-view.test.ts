@@ -1,27 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import { aRun } from '../../test/fixtures/run-header.js';
+import type { ModelRecord } from '../domain/event-record.js';
 import { WatchedRun } from './watch-state.js';
 import { plainLines, sparkline, viewLines } from './watch-view.js';
 
-const HEADER: RunHeader = {
-  kind: 'run',
-  schemaVersion: 1,
-  source: 'live',
+const HEADER = aRun({
   title: 'sponge',
   startedAtMs: 1000,
   startedAt: '2026-01-31T09:30:00.000Z',
-  models: [
-    {
-      name: 'ocr',
-      version: '3',
-      policy: 'sponge',
-      limits: { minMillicores: 200, maxMillicores: 1750, stepMillicores: 100 },
-      cpuMillicores: 1000,
-      instances: 1,
-      maxBatchSize: 8,
-    },
-  ],
-};
+  model: { name: 'ocr', version: '3', limits: { minMillicores: 200, maxMillicores: 1750, stepMillicores: 100 } },
+});
 
 function watchedRun(header = HEADER): WatchedRun {
   const run = new WatchedRun(header);

@@ -1,27 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { aRequest } from '../../test/fixtures/events.js';
+import { aRun } from '../../test/fixtures/run-header.js';
 import { parseEventLog, parseFeedMessage, type LogGap } from './event-log.js';
-import { recordOf, type EventRecord, type ModelRecord, type RunHeader } from './event-record.js';
+import { recordOf, type EventRecord, type ModelRecord } from './event-record.js';
 
-const HEADER: RunHeader = {
-  kind: 'run',
-  schemaVersion: 1,
-  source: 'simulated',
-  title: 'test',
-  startedAtMs: 0,
-  startedAt: null,
-  models: [
-    {
-      name: 'a',
-      version: '1',
-      policy: 'sponge',
-      limits: { minMillicores: 100, maxMillicores: 2000, stepMillicores: 100 },
-      cpuMillicores: 2000,
-      instances: 1,
-      maxBatchSize: 8,
-    },
-  ],
-};
+const HEADER = aRun({ source: 'simulated' });
 const READY: ModelRecord = { model: 0, kind: 'worker-ready', atMs: 1.5 };
 const LOST: ModelRecord = { model: 0, kind: 'worker-lost', atMs: 2, message: 'killed', restartEstimateMs: 100 };
 const RECEIVED = {

@@ -2,32 +2,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { aRun } from '../../../test/fixtures/run-header.js';
 import { parseEventLog } from '../../domain/event-log.js';
-import type { RunHeader } from '../../domain/event-record.js';
 import { RecordWriter } from './record-writer.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'sponge-record-writer-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const HEADER: RunHeader = {
-  kind: 'run',
-  schemaVersion: 1,
-  source: 'live',
-  title: 'test',
-  startedAtMs: 0,
-  startedAt: null,
-  models: [
-    {
-      name: 'a',
-      version: '1',
-      policy: 'sponge',
-      limits: { minMillicores: 100, maxMillicores: 2000, stepMillicores: 100 },
-      cpuMillicores: 2000,
-      instances: 1,
-      maxBatchSize: 8,
-    },
-  ],
-};
+const HEADER = aRun();
 const line = (atMs: number): string => JSON.stringify({ model: 0, kind: 'worker-ready', atMs });
 
 let fileCount = 0;
