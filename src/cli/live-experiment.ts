@@ -149,11 +149,12 @@ async function run(flags: LiveFlags): Promise<void> {
   for (const [name, text] of data) writeFileSync(join(out, name), text);
   // It takes some seconds, and is made from them.
   writeFileSync(join(out, 'report.html'), await liveReport(results));
-  if (into !== undefined) writeInto(into, page);
+  const planned = found.cases.length * idle.length * repetitions;
+  const isComplete = found.live.length === planned;
+  if (into !== undefined && isComplete) writeInto(into, page);
   process.stdout.write(flags.json === true ? json : page);
   progress.say(`report.html, ${[...data.keys()].join(', ')} and events/ are in ${out}`);
-  const planned = found.cases.length * idle.length * repetitions;
-  if (found.live.length < planned) throw new UserError(found.leftOut.at(-1));
+  if (!isComplete) throw new UserError(found.leftOut.at(-1));
 }
 
 function scenarioOf({ scenario: path, set = [], durationSec, slo }: LiveFlags): ReturnType<typeof readScenario> {

@@ -67,7 +67,8 @@ export async function runLiveExperiment(options: LiveExperimentOptions): Promise
   const simulated = cases.flatMap((liveCase) =>
     options.idle.map((isIdleReleased) => simulatedRun(withColdStarts, options.seed, liveCase, isIdleReleased)),
   );
-  const { servableCoreSeconds, unavoidable } = reference(setup, worldOf(setup, options.seed));
+  const world = worldOf(setup, options.seed);
+  const { servableCoreSeconds, unavoidable } = reference(setup, world);
   return {
     model: { name: source.name, description: plan.description, profile: profileRows(plan.machine) },
     cpu: { ...plan.cpu, unitCores: plan.unitMillicores / 1000 },
@@ -83,7 +84,7 @@ export async function runLiveExperiment(options: LiveExperimentOptions): Promise
     simulated,
     reference: {
       servableCoreSeconds,
-      infeasible: worldOf(setup, options.seed).infeasible.reduce((sum, flag) => sum + flag, 0) + unavoidable,
+      infeasible: world.infeasible.reduce((sum, flag) => sum + flag, 0) + unavoidable,
     },
   };
 }

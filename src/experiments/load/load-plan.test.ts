@@ -19,8 +19,8 @@ describe('a load plan', () => {
       expect(requests.map(({ index }) => index).sort((a, b) => a - b)).toEqual([...workload.sentAtMs.keys()]);
       const firstBytes = requests.map(({ firstByteAtMs }) => firstByteAtMs);
       expect(firstBytes).toEqual(firstBytes.toSorted((a, b) => a - b));
-      for (const { index, bytes, sloMs, client, leavesAtMs, patienceMs } of requests) {
-        expect([bytes, sloMs, client, leavesAtMs]).toEqual([
+      for (const { index, upload, sloMs, client, leavesAtMs, patienceMs } of requests) {
+        expect([upload?.bytes ?? workload.bytes[index], sloMs, client, leavesAtMs]).toEqual([
           workload.bytes[index],
           workload.sloMs[index],
           workload.client[index],

@@ -17,8 +17,6 @@ export interface PlannedRequest {
   readonly sentAtMs: number;
   /** The server hears of it: a propagation after it was sent. */
   readonly firstByteAtMs: number;
-  /** Size that the network sees, whatever the body that carries the model's tensors has. */
-  readonly bytes: number;
   /** What the client tells the server. */
   readonly sloMs: number;
   /** What it is judged by: less than the SLO where a delay is subtracted instead of applied. */
@@ -37,6 +35,7 @@ export interface PlannedRequest {
 export interface Upload {
   readonly trace: BandwidthTrace;
   readonly sentAtMs: number;
+  /** Size that the network sees, whatever the body that carries the model's tensors has. */
   readonly bytes: number;
   readonly propagationMs: number;
   /** The last byte is there. */
@@ -80,7 +79,6 @@ export function planLoad(
       client,
       sentAtMs,
       firstByteAtMs: sentAtMs + (upload?.propagationMs ?? 0),
-      bytes: workload.bytes[index]!,
       sloMs,
       patienceMs: isSubtracted ? sloMs - workload.networkDelayMs[index]! : sloMs,
       upload,

@@ -12,7 +12,7 @@ function planned(index: number, sentAtMs: number, sloMs = 100): PlannedRequest {
       client: index % 2,
       sentAtMs,
       firstByteAtMs: sentAtMs,
-      bytes: 1000,
+
       sloMs,
       patienceMs: sloMs,
       upload: null,
