@@ -122,7 +122,7 @@ export function loadCommand(): Command {
         '  sponge load bursts --rate 40 --protocol grpc --report load.html\n' +
         '  sponge load multi-client --search --most-violations 0.01 --slo 500\n' +
         '  sponge load my-scenario.yaml --url http://10.0.0.7:8000 --deadline parameter   # Triton\n' +
-        '  sponge load deep-fades --shaping tc   # real links; start the server with --host 0.0.0.0',
+        '  sponge load multi-client --shaping tc   # real links; start the server with --host 0.0.0.0',
     )
     .action(async (name: string | undefined, flags: LoadFlags, self: Command) => {
       if (flags.list === true) {
@@ -211,7 +211,8 @@ async function search(file: ScenarioFile, way: Way, fromRatePerSec: number, flag
     mostRatePerSec: flags.mostRate,
     resolution: 0.05,
     tryRate: async (ratePerSec) => {
-      const durationSec = Math.max(file.scenario.durationSec, requestsNeeded(flags.mostViolations) / ratePerSec);
+      const neededSec = Math.min(MOST_TRIAL_SEC, requestsNeeded(flags.mostViolations) / ratePerSec);
+      const durationSec = Math.max(file.scenario.durationSec, neededSec);
       const trial = { ...file, scenario: atMeanRate({ ...file.scenario, durationSec }, ratePerSec) };
       const result = await loadWithProgress(trial, way, flags, `${file.name} at ${ratePerSec.toFixed(1)}/s`);
       if (way.signal.aborted) return null;
@@ -236,6 +237,8 @@ async function search(file: ScenarioFile, way: Way, fromRatePerSec: number, flag
 }
 
 const BETWEEN_TRIALS_MS = 1000;
+/** A search that finds nothing sustained goes to low rates, where so many requests would take an hour. */
+const MOST_TRIAL_SEC = 60;
 
 /** So many that a share of violations can be told from twice as much, roughly: four are allowed. */
 function requestsNeeded(mostViolations: number): number {
