@@ -134,12 +134,14 @@ function given(metadata: Metadata, source: string): Tensor[] {
   const json = parseJson(source.startsWith('@') ? readText(source.slice(1)) : source, '--data');
   const listed = json['inputs'];
   if (Array.isArray(listed)) {
-    return (listed as (TensorSpec & { data: unknown })[]).map(({ name, datatype, shape: sizes, data }) => ({
-      name,
-      datatype,
-      shape: sizes,
-      data: encodeJsonData(name, datatype, sizes, data),
-    }));
+    return (listed as (Pick<Tensor, 'name' | 'datatype' | 'shape'> & { data: unknown })[]).map(
+      ({ name, datatype, shape: sizes, data }) => ({
+        name,
+        datatype,
+        shape: sizes,
+        data: encodeJsonData(name, datatype, sizes, data),
+      }),
+    );
   }
   return metadata.inputs.map(({ name, datatype }) => {
     if (!(name in json)) throw new UserError(`--data has no "${name}"`);

@@ -1,7 +1,4 @@
-/**
- * Tensor element types of the Open Inference Protocol v2 that ONNX Runtime's Node binding can carry.
- * BF16 exists in the protocol (raw gRPC only), but the binding refuses it.
- */
+/** Tensor element types of the Open Inference Protocol v2. FP16 and BF16 have no JSON form: they are carried as raw bytes. */
 export const DATATYPES = [
   'BOOL',
   'UINT8',
@@ -13,6 +10,7 @@ export const DATATYPES = [
   'INT32',
   'INT64',
   'FP16',
+  'BF16',
   'FP32',
   'FP64',
   'BYTES',
@@ -32,6 +30,7 @@ export const ELEMENT_BYTES: Readonly<Record<Datatype, number>> = {
   INT32: 4,
   INT64: 8,
   FP16: 2,
+  BF16: 2,
   FP32: 4,
   FP64: 8,
   BYTES: 0,
@@ -41,8 +40,10 @@ export const ELEMENT_BYTES: Readonly<Record<Datatype, number>> = {
 export interface TensorSpec {
   readonly name: string;
   readonly datatype: Datatype;
-  /** One entry an axis, outermost first; −1 where the model leaves the size open. */
-  readonly shape: readonly number[];
+  /** One entry an axis, outermost first; −1 where the model leaves the size open; null where not even the rank is declared. */
+  readonly shape: readonly number[] | null;
+  /** The model has a value of its own for it: a request may leave it out. */
+  readonly isOptional?: boolean;
 }
 
 /** A tensor with its data. */
@@ -62,6 +63,17 @@ export interface Tensor {
 export interface ModelSignature {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+}
+
+/** Whether a tensor of this shape can be given where `spec` is declared. */
+export function fitsDeclared({ shape: declared }: TensorSpec, shape: readonly number[]): boolean {
+  if (declared === null) return true;
+  return declared.length === shape.length && declared.every((size, axis) => size === -1 || size === shape[axis]);
+}
+
+/** A declared shape for people: `[-1, 3]`, or `[…]` where not even the rank is declared. */
+export function shapeText(shape: readonly number[] | null): string {
+  return shape === null ? '[…]' : `[${shape.join(', ')}]`;
 }
 
 /** Product of the sizes; 1 for a scalar. */

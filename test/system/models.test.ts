@@ -47,7 +47,7 @@ const dims = (tensors: readonly ort.InferenceSession.ValueMetadata[]) =>
 
 describe('identity', () => {
   /** Four elements at the edges of each type, as ONNX Runtime's tensors hold them. */
-  const edges: Readonly<Record<Datatype, ort.Tensor>> = {
+  const edges: Readonly<Record<Exclude<Datatype, 'BF16'>, ort.Tensor>> = {
     BOOL: new ort.Tensor('bool', Uint8Array.of(0, 1, 1, 0), [1, 4]),
     UINT8: new ort.Tensor('uint8', Uint8Array.of(0, 1, 254, 255), [1, 4]),
     UINT16: new ort.Tensor('uint16', Uint16Array.of(0, 1, 256, 65_535), [1, 4]),
@@ -64,11 +64,14 @@ describe('identity', () => {
     BYTES: new ort.Tensor('string', ['', 'a', 'Größe', '字'], [1, 4]),
   };
 
-  it.each(DATATYPES)('returns its %s input, element for element', async (datatype) => {
-    const input = edges[datatype];
-    const output = await run(await load(tiny.identity(datatype)), input);
-    expect([output.type, output.dims, content(output)]).toEqual([input.type, input.dims, content(input)]);
-  });
+  it.each(DATATYPES.filter((datatype) => datatype !== 'BF16'))(
+    'returns its %s input, element for element',
+    async (datatype) => {
+      const input = edges[datatype];
+      const output = await run(await load(tiny.identity(datatype)), input);
+      expect([output.type, output.dims, content(output)]).toEqual([input.type, input.dims, content(input)]);
+    },
+  );
 
   /** Bits, so that −0 and NaN count and it does not matter how this Node holds 16-bit floats. */
   function content({ data }: ort.Tensor): unknown {

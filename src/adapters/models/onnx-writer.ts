@@ -177,4 +177,5 @@ const ELEMENT_TYPE: Readonly<Record<Datatype, number>> = {
   FP64: 11,
   UINT32: 12,
   UINT64: 13,
+  BF16: 16,
 };

@@ -40,7 +40,7 @@ export function modelConfig(model: ModelEntry): ModelConfig {
   const describe = (spec: TensorSpec): ConfigTensor => ({
     name: spec.name,
     dataType: configDatatype(spec.datatype),
-    dims: isBatchable ? spec.shape.slice(1) : spec.shape,
+    dims: spec.shape === null ? [-1] : isBatchable ? spec.shape.slice(1) : spec.shape,
   });
   return {
     name: model.name,

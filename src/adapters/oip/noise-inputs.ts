@@ -1,4 +1,4 @@
-import { ELEMENT_BYTES, elementCount, type Tensor, type TensorSpec } from '../../domain/tensor.js';
+import { ELEMENT_BYTES, elementCount, shapeText, type Tensor, type TensorSpec } from '../../domain/tensor.js';
 import { Prng } from '../../random/prng.js';
 
 /**
@@ -19,9 +19,9 @@ export function noiseInputs(
   }
   const prng = new Prng(1);
   return specs.map(({ name, datatype, shape: declared }): Tensor => {
-    const shape = shapes[name] ?? declared.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
-    if (shape.includes(-1)) {
-      const place = `input ${name} is [${declared.join(', ')}]`;
+    const shape = shapes[name] ?? declared?.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
+    if (shape === undefined || shape.includes(-1)) {
+      const place = `input ${name} is ${shapeText(declared)}`;
       throw new Error(`${place}: say which shape to send, e.g. --shape ${name}=${suggestion(declared)}`);
     }
     const length = elementCount(shape);
@@ -34,8 +34,8 @@ export function noiseInputs(
 }
 
 /** [-1, 3, -1, 320] → "1,3,…,320". */
-function suggestion(declared: readonly number[]): string {
-  return declared.map((size, axis) => (size !== -1 ? size : axis === 0 ? 1 : '…')).join(',');
+function suggestion(declared: readonly number[] | null): string {
+  return (declared ?? [-1, -1]).map((size, axis) => (size !== -1 ? size : axis === 0 ? 1 : '…')).join(',');
 }
 
 function bytesOf(values: Float32Array | Float64Array): Uint8Array {

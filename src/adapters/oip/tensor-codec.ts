@@ -5,7 +5,7 @@
  * JSON mapping of Protocol Buffers (protobuf.dev/programming-guides/json): 64-bit integers beyond ±(2^53 − 1) are taken
  * as decimal strings, and NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity", both ways.
  * 64-bit results are written as plain numbers with all their digits, as Triton does.
- * FP16 has no JSON form in the protocol. BYTES elements are UTF-8 strings.
+ * FP16 and BF16 have no JSON form in the protocol. BYTES elements are UTF-8 strings.
  *
  * Multi-byte elements are written through typed arrays, which have the host's byte order: little-endian on every
  * platform ONNX Runtime's Node binding is built for (x64, arm64).
@@ -22,8 +22,8 @@ import { packBytes, unpackBytes } from './tensor-layout.js';
  * @throws OipFailure `invalid` naming the tensor, what was expected and what came
  */
 export function encodeJsonData(name: string, datatype: Datatype, shape: readonly number[], data: unknown): Uint8Array {
-  if (datatype === 'FP16') {
-    throw invalid(`tensor '${name}': JSON cannot carry FP16, send it as binary data`);
+  if (datatype === 'FP16' || datatype === 'BF16') {
+    throw invalid(`tensor '${name}': JSON cannot carry ${datatype}, send it as binary data`);
   }
   const rows = collectRows(name, shape, data);
   if (datatype === 'BYTES') return encodeStrings(name, rows);
@@ -46,7 +46,8 @@ export function jsonDataText(tensor: Tensor): string {
   const { name, datatype } = tensor;
   switch (datatype) {
     case 'FP16':
-      throw invalid(`tensor '${name}': JSON cannot carry FP16, ask for it with "binary_data": true`);
+    case 'BF16':
+      throw invalid(`tensor '${name}': JSON cannot carry ${datatype}, ask for it with "binary_data": true`);
     case 'BYTES':
       return JSON.stringify(decodeStrings(tensor));
     case 'BOOL':
@@ -101,7 +102,11 @@ function collectNestedRows(name: string, shape: readonly number[], data: unknown
 
 type RowWriter = (row: Row, offset: number) => void;
 
-function rowWriter(name: string, datatype: Exclude<Datatype, 'FP16' | 'BYTES'>, buffer: ArrayBuffer): RowWriter {
+function rowWriter(
+  name: string,
+  datatype: Exclude<Datatype, 'FP16' | 'BF16' | 'BYTES'>,
+  buffer: ArrayBuffer,
+): RowWriter {
   switch (datatype) {
     case 'BOOL':
       return booleanWriter(name, new Uint8Array(buffer));

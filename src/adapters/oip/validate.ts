@@ -2,7 +2,7 @@
  * A call against the model's declared inputs and outputs. After `checkInputs` the tensors are the model's inputs, each
  * once, with the declared datatype and a shape that the model takes.
  */
-import type { Tensor, TensorSpec } from '../../domain/tensor.js';
+import { fitsDeclared, shapeText, type Tensor, type TensorSpec } from '../../domain/tensor.js';
 import { OipFailure } from './service.js';
 import type { ModelEntry } from './service.js';
 
@@ -50,19 +50,16 @@ function signatureOf(model: ModelEntry): NonNullable<ModelEntry['signature']> {
 }
 
 function checkAgainstSpec(spec: TensorSpec, tensor: Tensor): void {
-  const isShapeTaken =
-    spec.shape.length === tensor.shape.length &&
-    spec.shape.every((size, axis) => size === -1 || size === tensor.shape[axis]);
-  if (spec.datatype === tensor.datatype && isShapeTaken) return;
+  if (spec.datatype === tensor.datatype && fitsDeclared(spec, tensor.shape)) return;
   throw invalid(
-    `input '${tensor.name}': expected ${spec.datatype} [${spec.shape.join(', ')}], got ${tensor.datatype} [${tensor.shape.join(', ')}]`,
+    `input '${tensor.name}': expected ${spec.datatype} ${shapeText(spec.shape)}, got ${tensor.datatype} ${shapeText(tensor.shape)}`,
   );
 }
 
 /** An open axis may have any size but 0, on which operators fail within ONNX Runtime. */
 function checkNotEmpty(declared: readonly TensorSpec[], tensor: Tensor): void {
   const spec = declared.find((candidate) => candidate.name === tensor.name);
-  const axis = tensor.shape.findIndex((size, candidate) => size === 0 && spec?.shape[candidate] === -1);
+  const axis = tensor.shape.findIndex((size, candidate) => size === 0 && spec?.shape?.[candidate] === -1);
   if (axis === -1) return;
   throw invalid(
     `input '${tensor.name}': axis ${axis} of [${tensor.shape.join(', ')}] is empty, sizes must be at least 1`,

@@ -1,6 +1,7 @@
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
 import type { ShapeClass } from '../../domain/request.js';
+import { shapeText } from '../../domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { oneLine } from '../workers/load-failure.js';
@@ -117,13 +118,16 @@ export function assertShapesKnown({ name }: ModelSource, worker: OpenWorker): vo
   if (worker.shapes !== null) return;
   const { inputs } = worker.pool.signature;
   const isOpen = (size: number, axis: number): boolean => size === -1 && axis > 0;
-  const open = inputs.filter(({ shape }) => shape.some(isOpen));
+  const open = inputs.filter(({ shape }) => shape === null || shape.some(isOpen));
   const flags = inputs.map(({ name: input, shape }) => {
-    const sizes = shape.map((size, axis) => (isOpen(size, axis) ? '<size>' : size === -1 ? 1 : size));
+    const sizes =
+      shape === null
+        ? ['<sizes>']
+        : shape.map((size, axis) => (isOpen(size, axis) ? '<size>' : size === -1 ? 1 : size));
     return `--shape ${input}=${sizes.join(',')}`;
   });
   throw new Error(
-    `model ${name} leaves sizes open: ${open.map((input) => `${input.name} [${input.shape.join(', ')}]`).join(', ')}; ` +
+    `model ${name} leaves sizes open: ${open.map((input) => `${input.name} ${shapeText(input.shape)}`).join(', ')}; ` +
       `say what a request has, with ${flags.join(' ')}`,
   );
 }

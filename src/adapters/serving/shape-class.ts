@@ -1,5 +1,12 @@
 import type { ShapeClass } from '../../domain/request.js';
-import { elementCount, type ModelSignature, type Tensor, type TensorSpec } from '../../domain/tensor.js';
+import {
+  elementCount,
+  fitsDeclared,
+  shapeText,
+  type ModelSignature,
+  type Tensor,
+  type TensorSpec,
+} from '../../domain/tensor.js';
 import type { InputShapes } from '../workers/synthetic-load.js';
 
 type Shaped = Pick<Tensor, 'name' | 'datatype' | 'shape'>;
@@ -33,6 +40,7 @@ export function shapeClassOfShapes(signature: ModelSignature, shapes: InputShape
 export function shapesFromSignature(signature: ModelSignature): InputShapes | null {
   const shapes: Record<string, readonly number[]> = {};
   for (const { name, shape } of signature.inputs) {
+    if (shape === null) return null;
     const concrete = shape.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
     if (concrete.includes(-1)) return null;
     shapes[name] = concrete;
@@ -44,7 +52,7 @@ export function shapesFromSignature(signature: ModelSignature): InputShapes | nu
 export function shapesOfRequest(signature: ModelSignature, inputs: readonly Shaped[]): InputShapes {
   return Object.fromEntries(
     inputs.map(({ name, shape }) => {
-      const isOpen = signature.inputs.find((input) => input.name === name)?.shape[0] === -1;
+      const isOpen = signature.inputs.find((input) => input.name === name)?.shape?.[0] === -1;
       return [name, isOpen ? [1, ...shape.slice(1)] : shape];
     }),
   );
@@ -61,15 +69,13 @@ export function checkShapes(signature: ModelSignature, shapes: InputShapes): voi
   }
   for (const input of signature.inputs) {
     const shape = shapes[input.name];
-    const fits =
-      shape?.length === input.shape.length && input.shape.every((size, axis) => size === -1 || size === shape[axis]);
-    if (!fits)
+    if (shape === undefined || !fitsDeclared(input, shape))
       throw new Error(
-        `shape: input ${describe(input)} needs a shape that fits, got ${shape === undefined ? 'none' : `[${shape.join(', ')}]`}`,
+        `shape: input ${describe(input)} needs a shape that fits, got ${shape === undefined ? 'none' : shapeText(shape)}`,
       );
   }
 }
 
 function describe({ name, shape }: TensorSpec): string {
-  return `${name} [${shape.join(', ')}]`;
+  return `${name} ${shapeText(shape)}`;
 }

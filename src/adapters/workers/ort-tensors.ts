@@ -20,7 +20,7 @@ const ORT_TYPES = {
   FP32: 'float32',
   FP64: 'float64',
   BYTES: 'string',
-} as const satisfies Record<Datatype, Ort.Tensor.Type>;
+} as const satisfies Record<Exclude<Datatype, 'BF16'>, Ort.Tensor.Type>;
 
 const DATATYPE_BY_ORT_TYPE: ReadonlyMap<string, Datatype> = new Map(
   Object.entries(ORT_TYPES).map(([datatype, ortType]) => [ortType, datatype as Datatype]),
@@ -81,7 +81,7 @@ function decodeStrings(data: Uint8Array, count: number): string[] {
 }
 
 /** The elements of a numeric tensor, in place where they are aligned. */
-function elementsOf(datatype: Exclude<Datatype, 'BYTES'>, data: Uint8Array): Ort.Tensor['data'] {
+function elementsOf(datatype: Exclude<Datatype, 'BYTES' | 'BF16'>, data: Uint8Array): Ort.Tensor['data'] {
   const elementBytes = ELEMENT_BYTES[datatype];
   const aligned = data.byteOffset % elementBytes === 0 ? data : data.slice();
   // Never shared memory, which ONNX Runtime refuses: frames and batches own plain buffers.
@@ -93,6 +93,7 @@ function elementsOf(datatype: Exclude<Datatype, 'BYTES'>, data: Uint8Array): Ort
 }
 
 export function toOrtTensor(ort: typeof Ort, { datatype, shape, data }: Tensor): Ort.Tensor {
+  if (datatype === 'BF16') throw new Error('the Node binding knows no bfloat16');
   if (datatype === 'BYTES') return new ort.Tensor('string', decodeStrings(data, elementCount(shape)), shape);
   return new ort.Tensor(ORT_TYPES[datatype], elementsOf(datatype, data), shape);
 }

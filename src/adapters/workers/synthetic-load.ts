@@ -1,4 +1,12 @@
-import { ELEMENT_BYTES, elementCount, type Datatype, type ModelSignature, type Tensor } from '../../domain/tensor.js';
+import {
+  ELEMENT_BYTES,
+  elementCount,
+  fitsDeclared,
+  shapeText,
+  type Datatype,
+  type ModelSignature,
+  type Tensor,
+} from '../../domain/tensor.js';
 import type { BatchResult, BatchRun } from '../../dataplane/worker-pool.js';
 import { Prng } from '../../random/prng.js';
 import { encodeStrings } from './ort-tensors.js';
@@ -67,9 +75,9 @@ export class SyntheticLoad {
   /** Batchable: every input and output has an open first axis, and two requests run together as they do alone. */
   async probe(shapes: InputShapes, threadCount: number): Promise<Batchability> {
     const signature = this.#signature;
-    const fixed = [...signature.inputs, ...signature.outputs].find(({ shape }) => shape[0] !== -1);
+    const fixed = [...signature.inputs, ...signature.outputs].find(({ shape }) => shape?.[0] !== -1);
     if (fixed !== undefined) {
-      return notBatchable(`'${fixed.name}' has the shape [${fixed.shape.join(', ')}]: no dynamic first axis`);
+      return notBatchable(`'${fixed.name}' has the shape ${shapeText(fixed.shape)}: no dynamic first axis`);
     }
     const rows = new Set(signature.inputs.map(({ name }) => shapes[name]?.[0]));
     if (rows.size !== 1) return notBatchable('the probed inputs differ in their first axis');
@@ -120,17 +128,13 @@ function notBatchable(reason: string): Batchability {
 /** @throws RangeError when a shape is missing or does not fit the model */
 function syntheticInputs(signature: ModelSignature, shapes: InputShapes, seed: number): Tensor[] {
   const prng = new Prng(seed);
-  return signature.inputs.map(({ name, datatype, shape: declared }) => {
+  return signature.inputs.map((spec) => {
+    const { name, datatype, shape: declared } = spec;
     const shape = shapes[name];
-    const fits =
-      shape?.length === declared.length &&
-      shape.every(
-        (size, axis) => Number.isInteger(size) && size >= 0 && (declared[axis] === -1 || declared[axis] === size),
-      );
-    if (!fits) {
+    if (shape === undefined || !fitsDeclared(spec, shape)) {
       throw new RangeError(
-        `input '${name}' has the shape [${declared.join(', ')}]; ` +
-          (shape === undefined ? 'no size was given for it' : `[${shape.join(', ')}] does not fit`),
+        `input '${name}' has the shape ${shapeText(declared)}; ` +
+          (shape === undefined ? 'no size was given for it' : `${shapeText(shape)} does not fit`),
       );
     }
     return { name, datatype, shape, data: syntheticData(datatype, elementCount(shape), prng) };
@@ -146,6 +150,9 @@ function syntheticData(datatype: Datatype, count: number, prng: Prng): Uint8Arra
       return bytesOf(Float32Array.from({ length: count }, () => 2 * prng.uniform() - 1));
     case 'FP64':
       return bytesOf(Float64Array.from({ length: count }, () => 2 * prng.uniform() - 1));
+    case 'BF16':
+      // As of [0.5, 1): the high half of a float32 of exponent 126.
+      return bytesOf(Uint16Array.from({ length: count }, () => 0x3f00 | (prng.int(2) << 15) | prng.int(128)));
     case 'FP16':
       // Exponent of [0.5, 1), random sign and mantissa: ±[0.5, 1).
       return bytesOf(Uint16Array.from({ length: count }, () => 0x3800 | (prng.int(2) << 15) | prng.int(1024)));

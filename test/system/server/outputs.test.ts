@@ -52,8 +52,11 @@ const big = (values: readonly number[]): bigint[] => values.map(BigInt);
 const BITS = [0, 1, 0, 1, 1, 0, 0, 1];
 const WORDS = ['', 'a', 'Sponge', 'zwölf', '水', 'x'.repeat(300), '"quoted"', 'tab\t'];
 
+type CarriedByBinding = Exclude<Datatype, 'BF16'>;
+const CARRIED = DATATYPES.filter((datatype) => datatype !== 'BF16');
+
 /** The extremes of every type are among them. */
-const SAMPLES: Readonly<Record<Datatype, Sample>> = {
+const SAMPLES: Readonly<Record<CarriedByBinding, Sample>> = {
   BOOL: { values: BITS.map(Boolean), ortType: 'bool', elements: Uint8Array.from(BITS) },
   UINT8: numbers('uint8', (v) => Uint8Array.from(v), [0, 1, 2, 127, 128, 254, 255, 7]),
   UINT16: numbers('uint16', (v) => Uint16Array.from(v), [0, 1, 2, 255, 256, 32768, 65535, 7]),
@@ -73,7 +76,7 @@ const SAMPLES: Readonly<Record<Datatype, Sample>> = {
 /** One input and one output of every type. */
 function everyType(): OnnxGraph {
   const graph = new OnnxGraph('every_type');
-  for (const datatype of DATATYPES) {
+  for (const datatype of CARRIED) {
     const name = datatype.toLowerCase();
     const input = graph.input(`in_${name}`, datatype, ['batch', WIDTH]);
     graph.output(graph.add('Identity', [input], {}, `out_${name}`), datatype, ['batch', WIDTH]);
@@ -113,7 +116,7 @@ let everyTypePath: string;
 /** Of the model of every type, by output name. */
 let direct: Map<string, Uint8Array>;
 
-const tensors: Tensor[] = DATATYPES.map((datatype) => ({
+const tensors: Tensor[] = CARRIED.map((datatype) => ({
   name: `in_${datatype.toLowerCase()}`,
   datatype,
   shape: SHAPE,
@@ -127,7 +130,7 @@ beforeAll(async () => {
   copyFileSync(OCR_MODEL, `${repository}/ocr/1/model.onnx`);
   bench.file('models/ocr/model.yaml', 'shape: { x: [1, 3, 48, 320] }\n');
   const feeds = Object.fromEntries(
-    DATATYPES.map((datatype) => [
+    CARRIED.map((datatype) => [
       `in_${datatype.toLowerCase()}`,
       new ort.Tensor(SAMPLES[datatype].ortType, SAMPLES[datatype].elements as never, SHAPE),
     ]),
@@ -159,8 +162,8 @@ describe('a model with every element type, against ONNX Runtime itself', () => {
   });
 
   it('answers JSON with the same values, in all types that JSON can carry, each asked for by name', async () => {
-    const named = DATATYPES.filter((datatype) => datatype !== 'FP16');
-    const inputs = DATATYPES.map((datatype) => ({
+    const named = CARRIED.filter((datatype) => datatype !== 'FP16');
+    const inputs = CARRIED.map((datatype) => ({
       name: `in_${datatype.toLowerCase()}`,
       datatype,
       shape: SHAPE,

@@ -67,7 +67,7 @@ export function metadataHandlers(service: InferenceService, context: AnswerConte
 }
 
 function tensorMetadata({ name, datatype, shape }: TensorSpec): ModelMetadataResponse_TensorMetadata {
-  return { name, datatype, shape: [...shape] };
+  return { name, datatype, shape: [...(shape ?? [-1])] };
 }
 
 function configTensor({ name, dataType, dims }: ConfigTensor): { name: string; dataType: DataType; dims: number[] } {

@@ -27,7 +27,7 @@ const CONTENT_FIELDS = {
   FP32: { number: 6, name: 'fp32_contents' },
   FP64: { number: 7, name: 'fp64_contents' },
   BYTES: { number: 8, name: 'bytes_contents' },
-} as const satisfies Record<Exclude<Datatype, 'FP16'>, { number: number; name: string }>;
+} as const satisfies Record<Exclude<Datatype, 'FP16' | 'BF16'>, { number: number; name: string }>;
 
 type TypedDatatype = keyof typeof CONTENT_FIELDS;
 
@@ -52,10 +52,10 @@ export function decodeTypedContents(
   parts: readonly Uint8Array[],
   maxBytes: number,
 ): Uint8Array {
-  if (datatype === 'FP16') {
+  if (datatype === 'FP16' || datatype === 'BF16') {
     throw new OipFailure(
       'invalid',
-      `tensor '${tensorName}': FP16 has no typed contents, send it in raw_input_contents`,
+      `tensor '${tensorName}': ${datatype} has no typed contents, send it in raw_input_contents`,
     );
   }
   const byteCount = measure(tensorName, datatype, parts);

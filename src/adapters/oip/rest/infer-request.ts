@@ -66,6 +66,9 @@ export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer
       `Inference-Header-Content-Length 0 needs a model with one input, '${model.name}' has ${inputs.length}`,
     );
   }
+  if (spec.shape === null) {
+    throw invalid(`input '${spec.name}': its rank is not declared, so its shape cannot be told from a raw body`);
+  }
   const shape = model.maxBatchSize > 0 ? [1, ...spec.shape.slice(1)] : [...spec.shape];
   const openAxes = shape.flatMap((size, axis) => (size === -1 ? [axis] : []));
   const knownCount = shape.reduce((count, size) => (size === -1 ? count : count * size), 1);

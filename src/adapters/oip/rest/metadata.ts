@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { TensorSpec } from '../../../domain/tensor.js';
 import { EXTENSIONS, modelConfig } from '../model-description.js';
 import type { ConfigTensor } from '../model-description.js';
 import { onModelPaths } from './context.js';
@@ -18,8 +19,8 @@ export function registerMetadata(app: FastifyInstance, { service }: RestContext)
       name: model.name,
       versions: model.versions,
       platform: model.platform,
-      inputs: model.signature?.inputs ?? [],
-      outputs: model.signature?.outputs ?? [],
+      inputs: model.signature?.inputs.map(tensorJson) ?? [],
+      outputs: model.signature?.outputs.map(tensorJson) ?? [],
     });
   });
   onModelPaths(app, 'GET', '/config', (request, reply) => {
@@ -36,6 +37,11 @@ export function registerMetadata(app: FastifyInstance, { service }: RestContext)
         : {}),
     });
   });
+}
+
+/** The protocol has no form for an undeclared rank; [-1] says at least that it is open. */
+function tensorJson({ name, datatype, shape }: TensorSpec): Record<string, unknown> {
+  return { name, datatype, shape: shape ?? [-1] };
 }
 
 function configTensorJson({ name, dataType, dims }: ConfigTensor): Record<string, unknown> {
