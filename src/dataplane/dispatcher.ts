@@ -274,7 +274,8 @@ export class Dispatcher {
     }
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
-    else if (result.kind === 'backend-error') this.#retryRefused(nowMs, batch, result.message);
+    else if (result.kind === 'backend-error' || result.kind === 'aborted')
+      this.#retryRefused(nowMs, batch, result.message);
     else if (result.areOthersReady === true) this.#retryBroken(nowMs, batch.members, result.message);
     else {
       this.#isWorkerReady = false; // The pool's `lost` event, which says for how long, follows.
@@ -306,7 +307,7 @@ export class Dispatcher {
     });
   }
 
-  /** The model refused a batch; the worker lives on. */
+  /** The model refused a batch, or was stopped in it; the worker lives on. */
   #retryRefused(nowMs: number, batch: RunningBatch, message: string): void {
     for (const entry of batch.members) {
       if (entry.state === 'finished') continue;

@@ -20,6 +20,8 @@ export type BatchResult =
     }
   /** The model refused the batch; the worker lives on. */
   | { readonly kind: 'backend-error'; readonly message: string }
+  /** It was ended before its time: all its members had left, or it ran longer than is allowed. */
+  | { readonly kind: 'aborted'; readonly message: string }
   /**
    * The process died, hung or lost its connection while the batch ran. `areOthersReady`: other instances go on, and with them
    * whatever is staged; `lost` does not follow.

@@ -37,7 +37,7 @@ export type Event =
       readonly atMs: number;
       readonly batchId: number;
       readonly batchSize: number;
-      readonly result: 'completed' | 'backend-error' | 'worker-lost';
+      readonly result: 'completed' | 'backend-error' | 'aborted' | 'worker-lost';
       readonly latencyMs: number;
       readonly computeMs: number;
       /** Actual over predicted, weighted over the allocations it ran at; null when it did not complete. */

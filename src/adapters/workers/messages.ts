@@ -19,12 +19,6 @@ export interface LoadInstruction {
   readonly join: JoinInstruction;
 }
 
-/** Resident memory that one session added when it was made, bytes; includes what ONNX Runtime needed only while loading. */
-export interface SessionMemory {
-  readonly threadCount: number;
-  readonly residentBytes: number;
-}
-
 /** What the worker knows about itself once its sessions stand. */
 export interface WorkerFacts {
   readonly signature: ModelSignature;
@@ -35,7 +29,6 @@ export interface WorkerFacts {
   readonly loadMs: number;
   /** Whole process, when ready. */
   readonly residentBytes: number;
-  readonly sessionMemory: readonly SessionMemory[];
 }
 
 /** Router → worker, control connection. */
@@ -49,6 +42,10 @@ export type ControlToWorker =
       /** The members stay staged afterwards (synthetic load); otherwise they are forgotten. */
       readonly isKept: boolean;
     }
+  /** Ends the run at the model's next operator; it answers `aborted`, or as it would have where it was too late. */
+  | { readonly kind: 'abort'; readonly batchId: number }
+  /** Gives back what memory runs have left unused. */
+  | { readonly kind: 'release-memory' }
   | { readonly kind: 'unstage'; readonly sequence: number };
 
 /** Worker → router, control connection. */
@@ -61,7 +58,10 @@ export type ControlToRouter =
   | { readonly kind: 'staged'; readonly sequence: number }
   /** The model is finished; the outputs of these slots (places in `run.sequences`) follow on the data connection. */
   | { readonly kind: 'done'; readonly batchId: number; readonly slots: readonly number[]; readonly computeMs: number }
-  | { readonly kind: 'failed'; readonly batchId: number; readonly message: string };
+  | { readonly kind: 'failed'; readonly batchId: number; readonly message: string }
+  | { readonly kind: 'aborted'; readonly batchId: number }
+  /** One line for the operator. */
+  | { readonly kind: 'notice'; readonly message: string };
 
 /** Router → worker, data connection: one request's inputs. */
 export interface StageHeader {

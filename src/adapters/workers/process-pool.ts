@@ -51,10 +51,22 @@ export interface ProcessPool extends WorkerPool {
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming>;
   /** Frees the synthetic inputs that the worker keeps between runs. */
   releaseSynthetic(): void;
+  /** Ends the synthetic run that goes on, if one does, at its model's next operator; it then rejects with `RunAborted`. */
+  abortSynthetic(): void;
   /** Gives up on the process, whatever it runs; a new one is started. */
   replace(message: string): void;
   /** Ends the process; resolves when it is gone. A running batch ends as `worker-lost`; no event follows. */
   close(): Promise<void>;
+}
+
+/** A synthetic run was ended before its time, by `abortSynthetic`. */
+export class RunAborted extends Error {
+  override readonly name = 'RunAborted';
+}
+
+/** Those of clients are positive. */
+function isSynthetic(batchId: number): boolean {
+  return batchId < 0;
 }
 
 const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
@@ -76,6 +88,8 @@ interface RunningBatch {
   readonly outputs: (readonly Tensor[] | null)[];
   readonly droppedSlots: Set<number>;
   receivedCount: number;
+  /** Why its end was asked for; null while it was not. */
+  abortReason: string | null;
   /** Null until the model is finished. */
   finished: { readonly outputCount: number; readonly computeMs: number } | null;
   readonly onDone: (result: BatchResult) => void;
@@ -188,6 +202,13 @@ class LiveProcessPool implements ProcessPool {
 
   releaseSynthetic(): void {
     this.#synthetic.release();
+    this.#supervisor.readyLink?.sendControl({ kind: 'release-memory' });
+  }
+
+  abortSynthetic(): void {
+    for (const [batchId, batch] of this.#batches) {
+      if (isSynthetic(batchId)) this.#abort(batchId, batch, 'the worker is needed for something else');
+    }
   }
 
   close(): Promise<void> {
@@ -223,6 +244,7 @@ class LiveProcessPool implements ProcessPool {
       outputs: sequences.map(() => null),
       droppedSlots: new Set(),
       receivedCount: 0,
+      abortReason: null,
       finished: null,
       onDone,
     });
@@ -230,16 +252,18 @@ class LiveProcessPool implements ProcessPool {
   }
 
   #dropRunning(sequence: number): void {
-    for (const batch of this.#batches.values()) {
+    for (const [batchId, batch] of this.#batches) {
       const slot = batch.sequences.indexOf(sequence);
       if (slot < 0) continue;
       batch.droppedSlots.add(slot);
       // Saves sending its outputs, if it comes in time.
       this.#supervisor.readyLink?.sendControl({ kind: 'unstage', sequence });
+      if (batch.droppedSlots.size === batch.sequences.length)
+        this.#abort(batchId, batch, 'all who waited for it have left');
     }
   }
 
-  #onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' }>): void {
+  #onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' | 'aborted' }>): void {
     if (message.kind === 'staged') {
       this.#staging.confirm(message.sequence);
       return;
@@ -249,6 +273,10 @@ class LiveProcessPool implements ProcessPool {
     if (batch === undefined) throw new FrameError(`the worker answered for batch ${batchId}, which is not running`);
     if (message.kind === 'failed') {
       this.#finish(batchId, batch, { kind: 'backend-error', message: message.message });
+      return;
+    }
+    if (message.kind === 'aborted') {
+      this.#finish(batchId, batch, { kind: 'aborted', message: batch.abortReason ?? 'the run was ended' });
       return;
     }
     batch.finished = { outputCount: message.slots.length, computeMs: message.computeMs };
@@ -269,6 +297,13 @@ class LiveProcessPool implements ProcessPool {
     if (finished === null || receivedCount < finished.outputCount) return;
     const outputs = batch.outputs.map((tensors, slot) => (droppedSlots.has(slot) ? null : tensors));
     this.#finish(batchId, batch, { kind: 'completed', outputs, computeMs: finished.computeMs });
+  }
+
+  /** Asks for the end of a run; it comes at the model's next operator. */
+  #abort(batchId: number, batch: RunningBatch, reason: string): void {
+    if (batch.abortReason !== null) return;
+    batch.abortReason = reason;
+    this.#supervisor.readyLink?.sendControl({ kind: 'abort', batchId });
   }
 
   #finish(batchId: number, batch: RunningBatch, result: BatchResult): void {
@@ -313,6 +348,7 @@ class LiveProcessPool implements ProcessPool {
         const latencyMs = this.#nowMs() - startedAtMs;
         stopWatching();
         if (result.kind === 'worker-lost') reject(new Error(result.message));
+        else if (result.kind === 'aborted') reject(new RunAborted(result.message));
         else resolve({ result, latencyMs });
       });
       const usage = createThreadUsage();

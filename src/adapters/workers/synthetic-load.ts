@@ -9,7 +9,7 @@ import {
 } from '../../domain/tensor.js';
 import type { BatchResult, BatchRun } from '../../dataplane/worker-pool.js';
 import { Prng } from '../../random/prng.js';
-import { encodeStrings } from './ort-tensors.js';
+import { encodeStrings } from '../../domain/bytes-elements.js';
 
 /*
  * Load that no client sent, through the very path that requests take: to find out whether a model can be batched, and to
@@ -35,7 +35,7 @@ export interface SyntheticTiming {
 }
 
 /** What became of a run whose worker lives on. */
-export type SyntheticResult = Exclude<BatchResult, { readonly kind: 'worker-lost' }>;
+export type SyntheticResult = Exclude<BatchResult, { readonly kind: 'worker-lost' | 'aborted' }>;
 
 /** What synthetic load needs of its pool. The promises reject when the worker is lost. */
 export interface SyntheticPort {
