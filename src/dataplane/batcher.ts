@@ -27,7 +27,7 @@ export interface Candidate {
   readonly admittedAtMs: number;
   readonly classIndex: number;
   readonly byteCount: number;
-  /** Was in a batch that broke: it runs alone, so that a poisonous request fails only itself. */
+  /** Was in a batch that broke, so that a poisonous request fails only itself; or the request's own (`InferRequest`). */
   readonly mustRunAlone: boolean;
 }
 

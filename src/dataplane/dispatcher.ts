@@ -392,7 +392,8 @@ function stagedHead(queue: QueueView, table: ClassTable, isEligible: (entry: Que
     if (!entry.isStaged || !isEligible(entry)) continue;
     const classIndex = table.indexOf(entry);
     const isPlain = classIndex === 0 && !entry.isRetry;
-    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone: entry.isRetry });
+    const mustRunAlone = entry.isRetry || entry.candidate.mustRunAlone;
+    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone });
     if (candidates.length === CANDIDATE_LIMIT) break;
   }
   return candidates;

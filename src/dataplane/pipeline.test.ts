@@ -135,6 +135,19 @@ describe('the data plane', () => {
     expect(bench.told).toEqual(['10 1 on time', '20 3 on time', '30 2 on time']);
   });
 
+  it('puts a request that must run alone into no batch, and its followers into one', () => {
+    const bench = new Bench();
+    bench.send(0, 1, 500);
+    for (const sequence of [2, 3, 4, 5, 6]) {
+      bench.send(1, sequence, 500 + sequence, { mustRunAlone: sequence === 4 });
+    }
+    bench.run();
+    // Five wait when 1 ends, at most four a batch: 2, 3, 5, 6 together.
+    expect(bench.batches.find(([, members]) => members.includes(4))).toEqual([expect.any(Number), [4]]);
+    expect(bench.batches.map(([, members]) => members.length).sort()).toEqual([1, 1, 4]);
+    expect(bench.told.every((line) => line.endsWith('on time'))).toBe(true);
+  });
+
   it('removes one of a batch at once and never disturbs its mates', () => {
     const bench = new Bench();
     for (const sequence of [1, 2, 3, 4]) bench.send(sequence === 1 ? 0 : 1, sequence, 500);

@@ -37,6 +37,8 @@ export interface InferRequest {
   /** Triton's meaning: 1 is the highest; the model's default level where none was stated. Breaks ties of equal deadlines. */
   readonly priority: number;
   readonly shapeClass: ShapeClass;
+  /** Shares no batch although its model is batchable: it has no rows, or a value for an input that is not cut into rows. */
+  readonly mustRunAlone?: boolean;
   /** Input bytes it holds in the router and in the worker. */
   readonly byteCount: number;
   readonly inputs: readonly Tensor[];

@@ -17,7 +17,7 @@ import {
 import type { Telemetry } from '../telemetry/metrics.js';
 import type { ModelSource } from './model-repository.js';
 import type { ServedModel } from './served-model.js';
-import { shapeClassOf } from './shape-class.js';
+import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
 /*
  * What REST and gRPC call: turns a protocol call into a request with a deadline, hands it to its model's system, and the
@@ -186,6 +186,7 @@ export class Inference implements InferenceService {
       isBestEffort: inputs.isBestEffort,
       priority: inputs.priority ?? 0,
       shapeClass: shapeClassOf(call.inputs, served.isBatchable),
+      mustRunAlone: served.isBatchable && mustRunAlone(served.signature, call.inputs),
       byteCount: byteCountOf(call.inputs),
       inputs: call.inputs,
       outputNames: call.outputNames,

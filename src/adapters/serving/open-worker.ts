@@ -1,7 +1,7 @@
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
 import type { ShapeClass } from '../../domain/request.js';
-import { shapeText } from '../../domain/tensor.js';
+import { requiredInputs, shapeText } from '../../domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { oneLine } from '../workers/load-failure.js';
@@ -116,7 +116,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
 /** @throws Error, in one line with the flags that help, where only the first request would tell */
 export function assertShapesKnown({ name }: ModelSource, worker: OpenWorker): void {
   if (worker.shapes !== null) return;
-  const { inputs } = worker.pool.signature;
+  const inputs = requiredInputs(worker.pool.signature);
   const isOpen = (size: number, axis: number): boolean => size === -1 && axis > 0;
   const open = inputs.filter(({ shape }) => shape === null || shape.some(isOpen));
   const flags = inputs.map(({ name: input, shape }) => {

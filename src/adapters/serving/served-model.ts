@@ -226,7 +226,8 @@ export class ServedModel {
 
   /** Inputs of a request that was answered, while `needsShapes`. */
   learnShapes(inputs: readonly Tensor[]): void {
-    this.#background.learn(shapesOfRequest(this.signature, inputs));
+    const shapes = shapesOfRequest(this.signature, inputs);
+    if (shapes !== null) this.#background.learn(shapes);
   }
 
   /** Refines a quick profile from now on, while nothing is to do. Call it once every model is up. */

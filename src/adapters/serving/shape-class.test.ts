@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelSignature } from '../../domain/tensor.js';
-import { checkShapes, shapeClassOf, shapesFromSignature } from './shape-class.js';
+import {
+  checkShapes,
+  mustRunAlone,
+  shapeClassOf,
+  shapeClassOfShapes,
+  shapesFromSignature,
+  shapesOfRequest,
+} from './shape-class.js';
 
 const x = (shape: readonly number[]): { name: string; datatype: 'FP32'; shape: readonly number[] } => ({
   name: 'x',
@@ -27,6 +34,30 @@ describe('shape classes', () => {
     const signature = (shape: number[]): ModelSignature => ({ inputs: [x(shape)], outputs: [] });
     expect(shapesFromSignature(signature([-1, 3, 4]))).toEqual({ x: [1, 3, 4] });
     expect(shapesFromSignature(signature([-1, 3, -1]))).toBeNull();
+  });
+
+  it('differ where an input that may be left out is given, which is not part of what is profiled', () => {
+    const scale = { name: 'scale', datatype: 'FP32', shape: [3] } as const;
+    const signature: ModelSignature = { inputs: [x([-1, 3]), { ...scale, isOptional: true }], outputs: [] };
+    const shapes = shapesFromSignature(signature)!;
+    expect(shapes).toEqual({ x: [1, 3] });
+    expect(() => checkShapes(signature, shapes)).not.toThrow();
+    expect(shapesOfRequest(signature, [scale, x([2, 3])])).toEqual(shapes);
+    const usual = shapeClassOf([x([1, 3])], true);
+    expect(shapeClassOfShapes(signature, shapes, true)).toEqual(usual);
+    expect(shapeClassOf([scale, x([1, 3])], true).key).not.toBe(usual.key);
+    expect(mustRunAlone(signature, [x([1, 3])])).toBe(false);
+    expect(mustRunAlone(signature, [scale, x([1, 3])])).toBe(true);
+  });
+
+  it('of requests without rows are apart, and teach nothing', () => {
+    const signature: ModelSignature = { inputs: [x([-1, -1])], outputs: [] };
+    expect(shapeClassOf([x([0, 3])], true).key).not.toBe(shapeClassOf([x([1, 3])], true).key);
+    expect(mustRunAlone(signature, [x([0, 3])])).toBe(true);
+    expect(mustRunAlone(signature, [x([1, 0])])).toBe(false);
+    expect(shapesOfRequest(signature, [x([0, 3])])).toBeNull();
+    expect(shapesOfRequest(signature, [x([2, 0])])).toBeNull();
+    expect(shapesOfRequest(signature, [x([2, 3])])).toEqual({ x: [1, 3] });
   });
 
   it('name the input that a given shape does not fit', () => {

@@ -2,6 +2,7 @@ import {
   ELEMENT_BYTES,
   elementCount,
   fitsDeclared,
+  requiredInputs,
   shapeText,
   type Datatype,
   type ModelSignature,
@@ -75,11 +76,12 @@ export class SyntheticLoad {
   /** Batchable: every input and output has an open first axis, and two requests run together as they do alone. */
   async probe(shapes: InputShapes, threadCount: number): Promise<Batchability> {
     const signature = this.#signature;
-    const fixed = [...signature.inputs, ...signature.outputs].find(({ shape }) => shape?.[0] !== -1);
+    const required = requiredInputs(signature);
+    const fixed = [...required, ...signature.outputs].find(({ shape }) => shape?.[0] !== -1);
     if (fixed !== undefined) {
       return notBatchable(`'${fixed.name}' has the shape ${shapeText(fixed.shape)}: no dynamic first axis`);
     }
-    const rows = new Set(signature.inputs.map(({ name }) => shapes[name]?.[0]));
+    const rows = new Set(required.map(({ name }) => shapes[name]?.[0]));
     if (rows.size !== 1) return notBatchable('the probed inputs differ in their first axis');
     const [first, second] = await this.#stageMembers(shapes, 2);
     const runOf = async (sequences: readonly number[]): Promise<SyntheticResult> =>
@@ -128,7 +130,8 @@ function notBatchable(reason: string): Batchability {
 /** @throws RangeError when a shape is missing or does not fit the model */
 function syntheticInputs(signature: ModelSignature, shapes: InputShapes, seed: number): Tensor[] {
   const prng = new Prng(seed);
-  return signature.inputs.map((spec) => {
+  const given = signature.inputs.filter(({ name, isOptional }) => isOptional !== true || name in shapes);
+  return given.map((spec) => {
     const { name, datatype, shape: declared } = spec;
     const shape = shapes[name];
     if (shape === undefined || !fitsDeclared(spec, shape)) {
