@@ -69,10 +69,10 @@ export class BackgroundProfiling {
 
   /**
    * A request with these inputs was answered by a model whose shapes were not known: with them it is probed and profiled.
-   * A request that the model cannot be profiled with (too large, say) teaches nothing; another one may.
+   * A request that the model cannot be profiled with (too large, say; null: empty) teaches nothing; another one may.
    */
-  learn(shapes: InputShapes): void {
-    if (this.#isLearning || this.#lessonCount === MOST_LESSONS) return;
+  learn(shapes: InputShapes | null): void {
+    if (shapes === null || this.#isLearning || this.#lessonCount === MOST_LESSONS) return;
     this.#isLearning = true;
     this.#lessonCount += 1;
     this.#work = this.#learn(shapes).catch((error: unknown) => {

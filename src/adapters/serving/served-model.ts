@@ -226,8 +226,7 @@ export class ServedModel {
 
   /** Inputs of a request that was answered, while `needsShapes`. */
   learnShapes(inputs: readonly Tensor[]): void {
-    const shapes = shapesOfRequest(this.signature, inputs);
-    if (shapes !== null) this.#background.learn(shapes);
+    this.#background.learn(shapesOfRequest(this.signature, inputs));
   }
 
   /** Refines a quick profile from now on, while nothing is to do. Call it once every model is up. */

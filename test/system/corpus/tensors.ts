@@ -1,5 +1,5 @@
 import type { InferTensorContents } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
-import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+import { elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
 
 /*
  * Tensors as JavaScript values, as JSON and as gRPC's typed contents: written and read here without the code under test.
@@ -163,8 +163,4 @@ export function differenceBetween(expected: Tensor, actual: Tensor): string | nu
     return !isFloat || !(error <= 1e-5 * (Math.abs(Number(value)) + largest));
   });
   return index === -1 ? null : `${name}[${index}]: expected ${wanted[index]}, got ${got[index]}`;
-}
-
-export function elementBytesOf(tensor: Tensor): number {
-  return ELEMENT_BYTES[tensor.datatype];
 }
