@@ -58,6 +58,7 @@ interface ServeFlags {
   readonly bodyTimeoutMs: number;
   readonly maxCalls: number;
   readonly hangTimeoutMs: number;
+  readonly maxRunMs: number;
   readonly targetMissRate: number;
   readonly drainSeconds: number;
   readonly compat: ServerOptions['compat'];
@@ -151,10 +152,11 @@ export function serveCommand(): Command {
     .option('--max-calls <n>', 'calls in progress', positiveInteger, 10_000)
     .option(
       '--hang-timeout-ms <ms>',
-      'a batch that runs this long and far beyond its prediction is given up',
+      'a run that uses no CPU for this long is given up, and its worker replaced',
       positiveNumber,
       5000,
     )
+    .option('--max-run-ms <ms>', 'a run that takes longer is ended, and its request told', positiveNumber, 60_000)
     .option('--drain-seconds <s>', 'time for calls in progress after SIGTERM', nonNegativeNumber, 30)
     .addOption(
       new Option('--compat <server>', 'status codes of another server').choices(['none', 'triton']).default('none'),
@@ -254,7 +256,7 @@ function serverOptions(
       bodyTimeoutMs: flags.bodyTimeoutMs,
       maxConcurrentCalls: flags.maxCalls,
     },
-    hangTimeoutMs: flags.hangTimeoutMs,
+    runLimits: { standstillMs: flags.hangTimeoutMs, maxRunMs: flags.maxRunMs },
     targetMissRate: flags.targetMissRate,
     drainMs: flags.drainSeconds * 1000,
     compat: flags.compat,

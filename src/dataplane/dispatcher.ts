@@ -15,7 +15,6 @@ import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { CANDIDATE_LIMIT, type Candidate } from './batcher.js';
 import { ClassTable } from './class-table.js';
-import { HangWatch } from './hang-watch.js';
 import type { HeldRequests, QueueView } from './held-requests.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
@@ -29,8 +28,6 @@ export interface DispatcherConfig {
   readonly maxBatchBytes: number;
   /** One allocation for ever. */
   readonly isAllocationFixed: boolean;
-  /** A batch is given up when it ran this long and far beyond its prediction. */
-  readonly hangTimeoutMs: number;
 }
 
 export interface DispatcherOptions {
@@ -55,7 +52,6 @@ export class Dispatcher {
   readonly #held: HeldRequests;
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
-  readonly #hangWatch: HangWatch;
   readonly #running: RunningBatch[] = [];
   /** Members of a batch that broke with its worker, until it is known when the worker is back. */
   #broken: QueueEntry[] = [];
@@ -82,9 +78,6 @@ export class Dispatcher {
     this.#plan = options.initialPlan;
     this.#requestedInstances = options.initialPlan.instances;
     this.#cpuMillicores = options.initialPlan.cpuMillicores;
-    this.#hangWatch = new HangWatch(options.clock, options.config.hangTimeoutMs, (message, batchId) =>
-      this.#workers.replace(message, batchId),
-    );
     this.#workers.listen((event) => this.#onWorkerEvent(event));
   }
 
@@ -158,7 +151,6 @@ export class Dispatcher {
   /** Cancels all timers, as the server shuts down. A running batch's result is still taken. */
   stop(): void {
     this.#wakeTimer?.cancel();
-    this.#hangWatch.stop();
   }
 
   #scaleTo(instances: number): void {
@@ -232,7 +224,6 @@ export class Dispatcher {
     const threadCount = this.#threadsFor(cpuMillicores);
     const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
     this.#running.push(batch);
-    this.#hangWatch.watch(batch);
     this.#emit({
       kind: 'batch-started',
       atMs: nowMs,
@@ -260,7 +251,6 @@ export class Dispatcher {
   #onDone(batch: RunningBatch, result: BatchResult): void {
     const nowMs = this.#clock.nowMs();
     removeFrom(this.#running, batch);
-    this.#hangWatch.forget(batch);
     const isMeasured = result.kind === 'completed' && !this.#models.isProvisional;
     const actualToPredicted = isMeasured ? batch.progress(nowMs) : null;
     if (actualToPredicted !== null) {

@@ -65,7 +65,6 @@ class Bench {
         maxMillicores: 1000,
         maxBatchBytes: 1_000_000,
         isAllocationFixed: false,
-        hangTimeoutMs: 50,
       },
       initialPlan: PLAN,
       emit: (event) => {
@@ -351,19 +350,6 @@ describe('a worker that fails', () => {
     expect(bench.run().told).toEqual(['10 1 backend']);
   });
 
-  it('is replaced when it hangs, and its batch tried again', () => {
-    const bench = new Bench([1000]);
-    bench.send(0, 1, 600);
-    bench.run();
-    // Looked at each 50 ms; at 200 it took 20 times its 10 ms. Back 100 ms later.
-    expect(bench.events.find((event) => event.kind === 'worker-lost')).toMatchObject({
-      atMs: 201,
-      message: 'batch 1 hung: still running after 0.2 s',
-    });
-    expect(bench.batches).toEqual([[0, [1]], [300, [1]]]); // prettier-ignore
-    expect(bench.told).toEqual(['310 1 on time']);
-  });
-
   it('is sent each request once after a restart, even one that came with the news', () => {
     const bench = new Bench();
     bench.at(0, () => bench.worker.kill('killed'));
@@ -408,7 +394,7 @@ describe('the end', () => {
     expect(bench.events.at(-1)).toMatchObject({ kind: 'batch-ended', atMs: 10, result: 'completed' });
   });
 
-  it('leaves no timer behind: neither for deadlines nor for the batch that hangs', () => {
+  it('leaves no timer behind: for deadlines', () => {
     const bench = new Bench([1000]);
     bench.send(0, 1, 600);
     bench.send(1, 2, 600);

@@ -57,7 +57,10 @@ export interface WorkerPool {
   stage(request: AdmittedRequest, onStaged: () => void): void;
   /** Forgets a staged request; during its run only its slot's result is dropped. Unknown sequences are ignored. */
   unstage(sequence: number): void;
-  /** Starts one batch; at most `instanceCount` at a time. The members are forgotten by the worker afterwards. */
+  /**
+   * Starts one batch; at most `instanceCount` at a time. The members are forgotten by the worker afterwards. It ends: one whose
+   * members have all been unstaged, or that runs longer than is allowed, as `aborted`; one that hangs as `worker-lost`.
+   */
   start(run: BatchRun, onDone: (result: BatchResult) => void): void;
   /**
    * Asks for another number of instances; absent where there is one only. New ones are ready after their cold start; one
@@ -65,6 +68,4 @@ export interface WorkerPool {
    * @param instances integer ≥ 1
    */
   scaleTo?(instances: number): void;
-  /** Gives up on the hung worker that runs this batch, which ends as `worker-lost`; a new process is started. */
-  replace(message: string, batchId: number): void;
 }

@@ -18,13 +18,15 @@ export function bytesElementOffsets(data: Uint8Array, count: number): number[] {
 
 /** Texts as elements, in UTF-8. */
 export function encodeStrings(texts: readonly string[]): Uint8Array<ArrayBuffer> {
-  const encoded = texts.map((text) => Buffer.from(text));
-  const data = Buffer.alloc(encoded.reduce((sum, bytes) => sum + LENGTH_BYTES + bytes.byteLength, 0));
+  const encoder = new TextEncoder();
+  const encoded = texts.map((text) => encoder.encode(text));
+  const data = new Uint8Array(encoded.reduce((sum, bytes) => sum + LENGTH_BYTES + bytes.byteLength, 0));
+  const view = new DataView(data.buffer);
   let offset = 0;
   for (const bytes of encoded) {
-    offset = data.writeUInt32LE(bytes.byteLength, offset);
-    data.set(bytes, offset);
-    offset += bytes.byteLength;
+    view.setUint32(offset, bytes.byteLength, true);
+    data.set(bytes, offset + LENGTH_BYTES);
+    offset += LENGTH_BYTES + bytes.byteLength;
   }
   return data;
 }

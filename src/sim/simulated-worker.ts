@@ -142,10 +142,6 @@ export class SimulatedWorker implements WorkerPool {
     if (this.#isUp) this.#rearm(running); // Otherwise its end is the report of the crash.
   }
 
-  replace(message: string): void {
-    this.kill(message);
-  }
-
   /** Of every instance. */
   setAllocation(cpuMillicores: number): void {
     const running = this.#isUp ? [...this.#running] : [];

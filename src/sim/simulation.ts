@@ -137,7 +137,6 @@ export function startRun(
     config: {
       queueLimits: { maxRequests: environment.queueLimit, maxBytes: Infinity },
       maxBatchBytes: Infinity,
-      hangTimeoutMs: HANG_TIMEOUT_MS,
       limits,
       idleMillicores: cpu.idleMillicores,
       idleReleaseMs: cpu.idleReleaseMs,
@@ -236,9 +235,6 @@ const MOST_OVERTIME_MS = 7 * 86_400_000;
 function lastInstantMs({ durationMs, latestFinishAtMs }: Workload): number {
   return latestFinishAtMs.reduce((latest, atMs) => Math.max(latest, atMs), durationMs);
 }
-
-/** Live it is 30 s; here nothing hangs, and a batch under overload on the idle floor may be long. */
-const HANG_TIMEOUT_MS = 600_000;
 
 function simulatedScaler(
   { cpu, scaler }: Environment,

@@ -56,8 +56,6 @@ class ShiftedClock implements Clock {
   }
 }
 
-const HANG_TIMEOUT_MS = 30_000;
-
 export async function runLive(
   live: LiveMachine,
   setup: ScenarioSetup,
@@ -84,7 +82,6 @@ export async function runLive(
     config: {
       queueLimits: { maxRequests: environment.queueLimit, maxBytes: Infinity },
       maxBatchBytes: Infinity,
-      hangTimeoutMs: HANG_TIMEOUT_MS,
       limits,
       idleMillicores,
       idleReleaseMs,

@@ -56,7 +56,6 @@ function runSmallScenario(): string {
     config: {
       queueLimits: { maxRequests: 100, maxBytes: 10_000 },
       maxBatchBytes: 10_000,
-      hangTimeoutMs: 5000,
       limits,
       idleMillicores: 100,
       idleReleaseMs: 200,

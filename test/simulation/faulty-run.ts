@@ -122,7 +122,6 @@ export function faultyRun(options: RunOptions): RunReport {
     config: {
       queueLimits: { maxRequests: 500, maxBytes: 1_000_000 },
       maxBatchBytes: 1_000_000,
-      hangTimeoutMs: 5000,
       limits: LIMITS,
       idleMillicores: 100,
       idleReleaseMs: 100,

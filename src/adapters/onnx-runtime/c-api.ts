@@ -144,7 +144,7 @@ export class OrtApi {
   pointer(name: FunctionName, ...values: Argument[]): Pointer {
     this.#out[0] = 0n;
     this.check(name, ...values, this.#out);
-    return this.#out[0]!;
+    return this.#out[0];
   }
 
   /** The same for a count or an enumeration. */

@@ -197,7 +197,7 @@ function mapWeights(
   runtime: Runtime,
   modelPath: string,
   weightsPath: string,
-): { readonly weights: SharedWeights; forgetUnused(): void } {
+): { readonly weights: SharedWeights; readonly forgetUnused: () => void } {
   const packed = runtime.api.pointer('createPrepackedWeightsContainer');
   const listed = externalWeights(readFileSync(modelPath));
   if (listed.length === 0) return { weights: { values: new Map(), packed }, forgetUnused: () => undefined };

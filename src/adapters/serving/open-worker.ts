@@ -5,7 +5,7 @@ import { requiredInputs, shapeText } from '../../domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { oneLine } from '../workers/load-failure.js';
-import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
+import { startProcessPool, type ProcessPool, type RunLimits } from '../workers/process-pool.js';
 import type { InputShapes, SyntheticTiming } from '../workers/synthetic-load.js';
 import type { ModelSource } from './model-repository.js';
 import { checkShapes, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
@@ -29,6 +29,8 @@ export interface WorkerOptions {
   readonly onEvent?: (event: Event) => void;
   /** A process besides the first one is about to be ended. */
   readonly onEnding?: (pid: number) => void;
+  /** Absent: five seconds without CPU, a minute in all. */
+  readonly runLimits?: RunLimits;
   /** One of several: it is given the inputs of a whole batch at once, and of nothing else. */
   readonly isReplicated?: boolean;
   /** Ends the process while it starts or is profiled, so that whatever waits for it fails. */
@@ -91,6 +93,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       nowMs: options.nowMs,
       onLog: options.onLog,
       ...(options.isReplicated === true ? { maxStagedBytes: ONLY_ITS_BATCH } : {}),
+      ...(options.runLimits === undefined ? {} : { runLimits: options.runLimits }),
       ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
     });

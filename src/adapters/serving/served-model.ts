@@ -34,7 +34,6 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly idleReleaseMs: number | null;
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
   readonly maxBatchBytes: number;
-  readonly hangTimeoutMs: number;
   /** Of batches that were started early enough by the plan, the share that may miss deadlines. */
   readonly targetMissRate: number;
   /** Null: from the profile, max(1 s, 10 × l(1, 1 core)). */
@@ -110,7 +109,6 @@ export class ServedModel {
       config: {
         queueLimits: options.queueLimits,
         maxBatchBytes: options.maxBatchBytes,
-        hangTimeoutMs: options.hangTimeoutMs,
         limits: this.limits,
         idleMillicores: worker.scaling.scaler.limits.minMillicores,
         idleReleaseMs: options.idleReleaseMs,

@@ -46,7 +46,7 @@ type ModelOptions = Pick<
   | 'maxBatchBytes'
   | 'shapes'
   | 'isRefining'
-  | 'hangTimeoutMs'
+  | 'runLimits'
   | 'targetMissRate'
 >;
 

@@ -4,7 +4,7 @@ import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../d
 import { createThreadUsage } from '../scalers/inference-threads.js';
 import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
-import { STANDSTILL_MS, watchRun } from './run-watch.js';
+import { RunWatch } from './run-watch.js';
 import { InputStaging, type StagedInputs } from './staged-inputs.js';
 import {
   SyntheticLoad,
@@ -28,11 +28,19 @@ export interface ProcessPoolOptions extends SupervisorOptions {
   readonly maxBatchSize: number;
   /** Input bytes that may lie in the worker; requests beyond them wait in the router, first come first staged. */
   readonly maxStagedBytes?: number;
-  /** A synthetic run without any CPU use for this long counts as hung, and its process is replaced. */
-  readonly standstillMs?: number;
+  readonly runLimits?: RunLimits;
   /** Aborting it is `close`, also while the first process starts. */
   readonly interruption?: AbortSignal;
 }
+
+export interface RunLimits {
+  /** A run without any CPU use for this long hangs, and its process is replaced. */
+  readonly standstillMs: number;
+  /** A run that takes longer is ended, and its request told. */
+  readonly maxRunMs: number;
+}
+
+const DEFAULT_RUN_LIMITS: RunLimits = { standstillMs: 5000, maxRunMs: 60_000 };
 
 export interface ProcessPool extends WorkerPool {
   /** Of the current process; 0 while there is none. */
@@ -62,6 +70,14 @@ export interface ProcessPool extends WorkerPool {
 /** A synthetic run was ended before its time, by `abortSynthetic`. */
 export class RunAborted extends Error {
   override readonly name = 'RunAborted';
+}
+
+/** CPU time of a process's inference threads; null where the platform does not tell. */
+function usedSecondsOf(pid: number): number | null {
+  if (process.platform !== 'linux') return null;
+  const usage = createThreadUsage();
+  usage.attach(pid);
+  return usage.usedSeconds();
 }
 
 /** Those of clients are positive. */
@@ -102,7 +118,7 @@ class LiveProcessPool implements ProcessPool {
   readonly #supervisor: WorkerSupervisor;
   readonly #nowMs: () => number;
   readonly #memoryMaxBatchSize: number;
-  readonly #standstillMs: number;
+  readonly #runWatch: RunWatch;
   readonly #synthetic: SyntheticLoad;
   #isBatchable = false;
   #onEvent: ((event: WorkerPoolEvent) => void) | null = null;
@@ -118,7 +134,16 @@ class LiveProcessPool implements ProcessPool {
     this.#supervisor = supervisor;
     this.#nowMs = options.nowMs;
     this.#memoryMaxBatchSize = options.maxBatchSize;
-    this.#standstillMs = options.standstillMs ?? STANDSTILL_MS;
+    this.#runWatch = new RunWatch({
+      ...(options.runLimits ?? DEFAULT_RUN_LIMITS),
+      nowMs: options.nowMs,
+      usedSeconds: () => usedSecondsOf(this.pid),
+      onOverrun: (batchId, message) => {
+        const batch = this.#batches.get(batchId);
+        if (batch !== undefined) this.#abort(batchId, batch, message);
+      },
+      onHang: (message) => this.replace(message),
+    });
     const stagingPort = {
       send: ({ sequence, outputNames, inputs }: StagedInputs): void =>
         supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs),
@@ -248,6 +273,7 @@ class LiveProcessPool implements ProcessPool {
       finished: null,
       onDone,
     });
+    this.#runWatch.begin(batchId);
     link.sendControl({ kind: 'run', batchId, sequences, threadCount, isKept });
   }
 
@@ -308,6 +334,7 @@ class LiveProcessPool implements ProcessPool {
 
   #finish(batchId: number, batch: RunningBatch, result: BatchResult): void {
     this.#batches.delete(batchId);
+    this.#runWatch.end(batchId);
     this.#staging.free(batch.byteCount);
     batch.onDone(result);
   }
@@ -318,6 +345,7 @@ class LiveProcessPool implements ProcessPool {
     const lost = this.#staging.clear();
     const batches = [...this.#batches.values()];
     this.#batches.clear();
+    this.#runWatch.reset();
     this.#synthetic.forget();
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
     for (const batch of batches) batch.onDone({ kind: 'worker-lost', message });
@@ -346,18 +374,10 @@ class LiveProcessPool implements ProcessPool {
       const startedAtMs = this.#nowMs();
       this.#start(run, true, (result) => {
         const latencyMs = this.#nowMs() - startedAtMs;
-        stopWatching();
         if (result.kind === 'worker-lost') reject(new Error(result.message));
         else if (result.kind === 'aborted') reject(new RunAborted(result.message));
         else resolve({ result, latencyMs });
       });
-      const usage = createThreadUsage();
-      usage.attach(this.pid);
-      const stopWatching = watchRun(
-        () => usage.usedSeconds(),
-        this.#standstillMs,
-        (message) => this.replace(message),
-      );
     });
   }
 }
