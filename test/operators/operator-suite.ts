@@ -126,8 +126,7 @@ async function judge(test: Served, reference: Reference, send: () => Promise<Ans
   const answer = await send();
   if (answer.kind === 'error') {
     if (answer.status === 503) return { kind: 'not-started', reason: answer.message };
-    if (answer.status === 400) return { kind: 'refused', reason: answer.message };
-    return judgeFailure(test, reference, answer.message);
+    return judgeFailure(test, reference, answer);
   }
   const difference = differenceOf(test.expected, answer.outputs, ONNX_TOLERANCE);
   if (difference === null) return { kind: 'right' };
@@ -137,13 +136,17 @@ async function judge(test: Served, reference: Reference, send: () => Promise<Ans
   return isChance && haveSameTypes(first, answer.outputs) ? { kind: 'chance' } : { kind: 'wrong', difference };
 }
 
-async function judgeFailure(test: Served, reference: Reference, message: string): Promise<Verdict> {
+async function judgeFailure(
+  test: Served,
+  reference: Reference,
+  { status, message }: Extract<Answer, { kind: 'error' }>,
+): Promise<Verdict> {
   try {
     await reference.answers(test, test.inputs, 1);
   } catch (error) {
     return { kind: 'fails-alone', reason: (error as Error).message };
   }
-  return { kind: 'wrong', difference: `failed: ${message}` };
+  return status === 400 ? { kind: 'refused', reason: message } : { kind: 'wrong', difference: `failed: ${message}` };
 }
 
 function haveSameTypes(expected: readonly Tensor[], actual: readonly Tensor[]): boolean {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Tensor } from '../../src/domain/tensor.js';
+import type { Tensor, TensorSpec } from '../../src/domain/tensor.js';
 import { ModelSessions } from '../../src/adapters/onnx-runtime/model-sessions.js';
 import { Runtime } from '../../src/adapters/onnx-runtime/runtime.js';
 import { UnsupportedModelError } from '../../src/adapters/onnx-runtime/unsupported-model-error.js';
@@ -59,27 +59,19 @@ export class Reference {
       return { kind: error instanceof UnsupportedModelError ? 'refused' : 'not-loaded', reason };
     }
     const { inputs, outputs } = sessions.description.signature;
-    const named = (kind: 'input' | 'output', names: readonly string[]): Tensor[] =>
+    const named = (kind: 'input' | 'output', specs: readonly TensorSpec[]): Tensor[] =>
       readdirSync(test.folder)
         .filter((file) => file.startsWith(`${kind}_`))
         .flatMap((_, index) => {
           const tensor = readTensorFile(readFileSync(join(test.folder, `${kind}_${index}.pb`)));
           if (tensor === null) return [];
           // In the order of the graph, whatever they are called in the file; a test may leave out an input in between.
-          const name = names.includes(tensor.name) ? tensor.name : names[index]!;
-          return [{ ...tensor, name }];
+          const spec = specs.find(({ name }) => name === tensor.name) ?? specs[index]!;
+          // NumPy has no bfloat16: the files have its bits.
+          const isBits = spec.datatype === 'BF16' && tensor.datatype === 'UINT16';
+          return [{ ...tensor, name: spec.name, datatype: isBits ? spec.datatype : tensor.datatype }];
         });
-    return {
-      kind: 'served',
-      inputs: named(
-        'input',
-        inputs.map(({ name }) => name),
-      ),
-      expected: named(
-        'output',
-        outputs.map(({ name }) => name),
-      ),
-    };
+    return { kind: 'served', inputs: named('input', inputs), expected: named('output', outputs) };
   }
 
   /** Its own answers to the same inputs, one run after another: operators of chance give another each time. */

