@@ -8,7 +8,7 @@ import {
   WORKED_EXAMPLE_SLO_FRACTION,
 } from '../controlplane/baselines/released.js';
 import { whatIf, worstServerTimeMs, type WhatIfAnswer } from '../controlplane/what-if.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { cellPoints } from '../perf-model/curve.js';
 import { fittedLatencyMs, ordinaryLeastSquares, type LatencyCoefficients } from '../perf-model/fit.js';
 import { OnlineLatencyModels } from '../perf-model/latency-model.js';
@@ -122,7 +122,7 @@ const PUBLISHED: ReadonlyMap<string, Source> = new Map(
   ).map(([name, title, maxBatchSize, sloFraction]) => {
     const fit = RELEASED_FITS[name];
     const latencyMs = (batchSize: number, cpu: number): number => fittedLatencyMs(fit, batchSize, cpu);
-    const model = { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
+    const model = exactLatency(latencyMs);
     const limits = { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 1000 };
     return [name, { title, model, releasedFit: fit, ...limits, maxBatchSize, sloFraction }];
   }),

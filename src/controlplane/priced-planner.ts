@@ -18,7 +18,7 @@
  * this moment: it will be in force for the one after. So it is held at what sustains the load with more to spare, and raised for
  * what is queued and still due by then.
  */
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs } from '../domain/latency.js';
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import {
@@ -139,7 +139,7 @@ function queueOf(view: PlannerView, without: readonly number[]): PricedQueue | n
   const { work, maxBatchSize } = snapshot;
   if (work.length === without.length) return null;
   // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
-  const aloneAtMs = models.map((model) => soonestAloneMs(view, model, 'plannedLatencyMs'));
+  const aloneAtMs = models.map((model) => soonestAloneMs(view, model.plannedLatencyMs(1, view.limits.maxMillicores)));
   const wishedAtMs: number[] = [];
   let isInOrder = true;
   for (let index = 0; index < work.length; index++) {
@@ -172,11 +172,16 @@ function loadOf(view: PlannerView, pricing: Pricing): Omit<BatchQuestion, 'model
   return { nowMs, limits, maxBatchSize, steadyRatePerSec, expectedRatePerSec, budgets, pricing };
 }
 
-/** Requests that no allocation can save: late even alone, next, at the largest one, by the typical latency. */
+/**
+ * Requests that no allocation can save: late even alone, next, at the largest one, by the typical latency or, where that is a
+ * guess, by what they surely take.
+ */
 function hopelessOf(view: PlannerView): number[] {
   const { snapshot } = view;
   if (snapshot.work.length === 0) return [];
-  const finishAtMs = view.models.map((model) => soonestAloneMs(view, model, 'predictedLatencyMs'));
+  const finishAtMs = view.models.map((model) =>
+    soonestAloneMs(view, hopefulLatencyMs(model, 1, view.limits.maxMillicores)),
+  );
   const hopeless: number[] = [];
   for (let index = 0; index < snapshot.work.length; index++) {
     const { dueAtMs, classIndex } = snapshot.work[index]!;
@@ -185,10 +190,9 @@ function hopelessOf(view: PlannerView): number[] {
   return hopeless;
 }
 
-/** When a request would be done that ran next, alone, at the largest allocation. */
-function soonestAloneMs(view: PlannerView, model: LatencyModel, quantile: keyof LatencyModel): number {
-  const { maxMillicores } = view.limits;
-  return view.nowMs + inFlightMs(view, maxMillicores) + model[quantile](1, maxMillicores);
+/** When a request would be done that ran next, alone, at the largest allocation, and took so long. */
+function soonestAloneMs(view: PlannerView, latencyMs: number): number {
+  return view.nowMs + inFlightMs(view, view.limits.maxMillicores) + latencyMs;
 }
 
 /** Is everything met if the largest allocation is granted as soon as the running batch ends? */

@@ -10,6 +10,7 @@ import { allocationAt, stepCount } from './solver.js';
 const MODEL: LatencyModel = {
   predictedLatencyMs: latencyMs,
   plannedLatencyMs: (batchSize, cpuMillicores) => 1.1 * latencyMs(batchSize, cpuMillicores),
+  leastLatencyMs: (batchSize, cpuMillicores) => 1.1 * latencyMs(batchSize, cpuMillicores),
 };
 function latencyMs(batchSize: number, cpuMillicores: number): number {
   return (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
@@ -151,6 +152,7 @@ describe('several shape classes', () => {
   const SLOW: LatencyModel = {
     predictedLatencyMs: (b, c) => 3 * MODEL.predictedLatencyMs(b, c),
     plannedLatencyMs: (b, c) => 3 * MODEL.plannedLatencyMs(b, c),
+    leastLatencyMs: (b, c) => 3 * MODEL.leastLatencyMs(b, c),
   };
   const mixed = fc.record({
     queue: fc

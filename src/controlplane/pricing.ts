@@ -223,7 +223,11 @@ function mixOf({ dueAtMs, classIndexes, models }: BatchQuestion): LatencyModel {
   );
   const mean = (quantile: keyof LatencyModel) => (batchSize: number, cpuMillicores: number) =>
     weights.reduce((sum, weight, index) => sum + weight * models[index]![quantile](batchSize, cpuMillicores), 0);
-  return { predictedLatencyMs: mean('predictedLatencyMs'), plannedLatencyMs: mean('plannedLatencyMs') };
+  return {
+    predictedLatencyMs: mean('predictedLatencyMs'),
+    plannedLatencyMs: mean('plannedLatencyMs'),
+    leastLatencyMs: mean('leastLatencyMs'),
+  };
 }
 
 /**

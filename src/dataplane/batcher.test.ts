@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency } from '../domain/latency.js';
 import { decideBatch, type BatchView, type Candidate } from './batcher.js';
 
 /** l(b, c) = 10·b + 8 ms at any allocation. */
-const model: LatencyModel = { predictedLatencyMs: (b) => 10 * b + 8, plannedLatencyMs: (b) => 10 * b + 8 };
+const model = exactLatency((b) => 10 * b + 8);
 
 function candidates(dueAtMs: readonly number[], overrides: Partial<Candidate> = {}): Candidate[] {
   return dueAtMs.map((due, index) => ({

@@ -9,7 +9,7 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
@@ -222,7 +222,7 @@ export class Dispatcher {
   /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
   #isWorthTrying(nowMs: number, entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = nowMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = nowMs + hopefulLatencyMs(entry.model, 1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 
@@ -379,7 +379,7 @@ export class Dispatcher {
 
   #outlastsRestart(entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = this.#workerReadyAtMs + entry.model.leastLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 }

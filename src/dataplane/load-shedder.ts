@@ -3,6 +3,7 @@
  * all others where it may be late or may yet be lucky, and is refused with a time to come back otherwise. `overload.ts`
  * decides whom.
  */
+import { hopefulLatencyMs } from '../domain/latency.js';
 import { ClassTable } from './class-table.js';
 import type { ClientShares } from './client-shares.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -34,14 +35,14 @@ export class LoadShedder {
 
   /**
    * Takes note of queued requests that the planner thinks no allocation can save: they are refused now where even the typical
-   * latency is too long, and else wait behind all others, in case the running batch ends early.
+   * latency, or less where that is a guess, is too long, and else wait behind all others, in case the running batch ends early.
    */
   giveUp(nowMs: number, sequences: readonly number[]): void {
     for (const sequence of sequences) {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued' || entry.isSetAside) continue;
       const startAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
-      const finishAtMs = startAtMs + entry.model.predictedLatencyMs(1, this.#maxMillicores);
+      const finishAtMs = startAtMs + hopefulLatencyMs(entry.model, 1, this.#maxMillicores);
       if (mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs) this.#held.moveAside(entry);
       else this.refuse(nowMs, entry);
     }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { dueAt, TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
 import { VirtualClock } from '../clock/virtual-clock.js';
+import { exactLatency } from '../domain/latency.js';
 import type { AdmittedRequest } from '../domain/request.js';
 import { HangWatch } from './hang-watch.js';
 import type { QueueEntry } from './queue-entry.js';
@@ -84,7 +85,7 @@ describe('the hang watch', () => {
   });
 
   it('gives a batch without any prediction six timeouts', () => {
-    const unknown = { predictedLatencyMs: () => 0, plannedLatencyMs: () => 0 };
+    const unknown = exactLatency(() => 0);
     expect(hungAtMs(() => new RunningBatch(1, [member(1, unknown)], 1, 1000, 100), 50)).toBe(100 + 6 * 50);
   });
 

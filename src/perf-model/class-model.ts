@@ -91,6 +91,11 @@ export class ClassModel implements LatencyModel {
     return this.#curve.latencyMs(batchSize, cpuMillicores) * this.#plannedFactor;
   }
 
+  /** Well measured, or led back by `relax`: what is planned with is what may refuse. */
+  leastLatencyMs(batchSize: number, cpuMillicores: number): number {
+    return this.plannedLatencyMs(batchSize, cpuMillicores);
+  }
+
   /** Forgets what was learnt. */
   restart(prior: Prior): void {
     this.#curve = prior.curve;

@@ -53,6 +53,7 @@ function modelOf(scale: number): LatencyModel {
   return {
     predictedLatencyMs: (batchSize, cpuMillicores) => scale * latencyMs(batchSize, cpuMillicores),
     plannedLatencyMs: (batchSize, cpuMillicores) => 1.2 * scale * latencyMs(batchSize, cpuMillicores),
+    leastLatencyMs: (batchSize, cpuMillicores) => 1.2 * scale * latencyMs(batchSize, cpuMillicores),
   };
 }
 
