@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { shapeClass } from '../domain/request.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   RELEASED_FITS,
@@ -151,7 +152,7 @@ function loadSource(nameOrPath: string): Source | string {
   const wholeMs = cellPoints(profile, 'p99Ms').map((point) => ({ ...point, latencyMs: Math.trunc(point.latencyMs) }));
   return {
     title: `${profile.name} (measured ${profile.measuredAt}, ${profile.quality}; planned p99)`,
-    model: new OnlineLatencyModels(profile).forClass({ key: fingerprint?.shapeClassKey ?? '', elementCount }),
+    model: new OnlineLatencyModels(profile).forClass(shapeClass(fingerprint?.shapeClassKey ?? '', elementCount)),
     releasedFit: ordinaryLeastSquares(wholeMs),
     minMillicores: Math.min(...millicores),
     maxMillicores: Math.max(...millicores),

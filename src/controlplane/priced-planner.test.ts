@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { shapeClass } from '../domain/request.js';
 import { aForecast, plannerView } from '../../test/fixtures/planner-views.js';
 import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
@@ -10,7 +11,7 @@ import { pricedPlanner } from './priced-planner.js';
 const latencyMs = (batchSize: number, cpuMillicores: number): number =>
   (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
 const MODEL: LatencyModel = exactLatency(latencyMs);
-const CLASS = { key: 'x', elementCount: 1 };
+const CLASS = shapeClass('x', 1);
 
 function view(
   dueAtMs: readonly number[],
@@ -134,7 +135,7 @@ describe('the priced planner', () => {
       models: [MODEL, SLOW],
       snapshot: {
         work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 470, classIndex: 1 }], // prettier-ignore
-        classes: [CLASS, { key: 'y', elementCount: 1 }],
+        classes: [CLASS, shapeClass('y', 1)],
       },
     });
     // Both, one after the other: 4 · (100/c + 40) ≤ 470 − 10 → c ≥ 1.34

@@ -370,6 +370,7 @@ export function profileOf(
     name: source.name,
     fingerprint,
     elementCount: worker.shapeClass.elementCount,
+    axisSizes: worker.shapeClass.axisSizes,
     quality,
     measuredAt: new Date().toISOString(),
     cells,
