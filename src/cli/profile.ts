@@ -75,7 +75,7 @@ export function profileCommand(): Command {
     )
     .option('--fresh', 'start over instead of going on with an unfinished run', false)
     .option('--shape <input=sizes>', 'shape of one request, e.g. x=1,3,48,320 (repeatable)', shape)
-    .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
+    .option('--max-batch <n>', 'most rows in a batch', positiveInteger, 16)
     .optionsGroup('CPU, as for "sponge serve":')
     .addOption(
       new Option('--scaler <kind>', 'how the worker is resized')

@@ -127,8 +127,9 @@ class Bench {
   }
 
   batchEnds(): void {
-    const result = { batchSize: 1, result: 'completed', latencyMs: 10, computeMs: 10, actualToPredicted: 1 } as const;
-    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result });
+    const result = { batchSize: 1, rowCount: 1, result: 'completed' } as const;
+    const took = { latencyMs: 10, computeMs: 10, actualToPredicted: 1 };
+    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result, ...took });
   }
 
   requestArrives(key = 'x'): void {

@@ -278,6 +278,7 @@ export class Controller {
       models,
       inFlightModel,
       arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
+      arrivalRowCount: this.#arrivalClass?.rowCount ?? 1,
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,

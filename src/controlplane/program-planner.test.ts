@@ -25,6 +25,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     models: [TEN_MS_EACH],
     inFlightModel: null,
     arrivalModel: TEN_MS_EACH,
+    arrivalRowCount: 1,
     forecast: aForecast(0),
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },

@@ -186,6 +186,7 @@ export class Dispatcher {
             ? stagedHead(this.#held.setAside, table, (entry) => this.#isWorthTrying(nowMs, entry))
             : [],
         models: table.models,
+        rowCounts: table.rowCounts,
         plan: this.#plan,
         cpuMillicores: this.#cpuMillicores,
         maxBatchSize: this.#workers.maxBatchSize,
@@ -239,6 +240,7 @@ export class Dispatcher {
       batchId: batch.batchId,
       sequences,
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       cpuMillicores,
       threadCount,
       predictedLatencyMs: batch.predictedLatencyMs,
@@ -267,7 +269,7 @@ export class Dispatcher {
       this.#models.observe({
         shapeClass: batch.shapeClass,
         batchSize: batch.size,
-        cpuMillicores: batch.startMillicores,
+        cpuMillicores: batch.usableStartMillicores,
         actualToPredicted,
         missedFraction: batch.missedFraction(nowMs),
       });
@@ -286,6 +288,7 @@ export class Dispatcher {
       atMs: nowMs,
       batchId: batch.batchId,
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       result: result.kind,
       latencyMs: nowMs - batch.startedAtMs,
       computeMs: result.kind === 'completed' ? result.computeMs : 0,

@@ -4,6 +4,7 @@
  * decides whom.
  */
 import { hopefulLatencyMs } from '../domain/latency.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { ClassTable } from './class-table.js';
 import type { ClientShares } from './client-shares.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -66,6 +67,7 @@ export class LoadShedder {
       freeAtMs,
       maxMillicores,
       maxBatchSize,
+      rowCounts: table.rowCounts,
       floor: this.#shares.floor(nowMs),
       servedOf: (client) => this.#shares.servedOf(client, nowMs),
     });
@@ -79,11 +81,11 @@ export class LoadShedder {
 
   /** Time from now until all that is queued would be done at the largest allocation; an estimate for people and Retry-After. */
   backlogMs(nowMs: number): number {
-    const { maxBatchSize } = this.#workers;
     const head = this.#held.queue.peek() ?? this.#held.setAside.peek();
     const restartMs = Math.max(0, this.#dispatcher.readyAtMs(nowMs) - nowMs);
     const startMs = this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs') + restartMs;
     if (head === undefined) return startMs;
+    const maxBatchSize = requestsPerBatch(this.#workers.maxBatchSize, head.request.shapeClass.rowCount);
     const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#maxMillicores);
     return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
   }

@@ -18,6 +18,7 @@
  * what is lost anyway; the program gives that up beforehand, and what is left can be met in EDF order.
  */
 import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { latestStarts } from '../perf-model/latest-starts.js';
 import { EXACT_LIMIT, shedForOverload } from './queue-dp.js';
 
@@ -28,7 +29,9 @@ export interface OverloadView {
   /** When the worker can start the next batch, at the largest allocation. */
   readonly freeAtMs: number;
   readonly maxMillicores: number;
+  /** The most rows that may share a batch; rows of one request by class index, one where absent. */
   readonly maxBatchSize: number;
+  readonly rowCounts?: readonly number[];
   /** What each client is to have at least, and what it has. */
   readonly floor: number;
   readonly servedOf: (client: string) => number;
@@ -52,7 +55,7 @@ export function decideShedding(view: OverloadView): readonly number[] {
   const lost = shedForOverload({
     freeAtMs: view.freeAtMs,
     dueAtMs: work.map((request) => request.dueAtMs),
-    maxBatchSize: view.maxBatchSize,
+    maxBatchSize: requestsPerBatch(view.maxBatchSize, view.rowCounts?.[head.classIndex]),
     latencyMs: (batchSize) => hopefulLatencyMs(model, batchSize, maxMillicores),
   });
   const isUnfair = work.length <= EXACT_LIMIT && lost.some((index) => view.servedOf(work[index]!.client) < view.floor);
@@ -61,7 +64,8 @@ export function decideShedding(view: OverloadView): readonly number[] {
 
 /** One shape class. O(n² b) as long as a request given up makes room for another. */
 function shedFairly(view: OverloadView, model: LatencyModel): readonly number[] {
-  const { freeAtMs, maxBatchSize, maxMillicores } = view;
+  const { freeAtMs, maxMillicores } = view;
+  const maxBatchSize = requestsPerBatch(view.maxBatchSize, view.rowCounts?.[view.work[0]!.classIndex]);
   const served = new Map<string, number>();
   const servedOf = (client: string): number => served.get(client) ?? view.servedOf(client);
   const kept: OverloadedWork[] = [];
@@ -93,8 +97,8 @@ function leastDeserving(kept: readonly OverloadedWork[], servedOf: (client: stri
 }
 
 function shedMixed(view: OverloadView): readonly number[] {
-  const costsMs = view.models.map((model) => {
-    const batchSize = view.maxBatchSize;
+  const costsMs = view.models.map((model, classIndex) => {
+    const batchSize = requestsPerBatch(view.maxBatchSize, view.rowCounts?.[classIndex]);
     return hopefulLatencyMs(model, batchSize, view.maxMillicores) / batchSize;
   });
   const kept: OverloadView['work'][number][] = [];

@@ -34,6 +34,14 @@ export function shapeClass(
   return { key: rowCount === 1 ? rowKey : `${rowCount} × ${rowKey}`, rowCount, rowKey, elementCount, axisSizes };
 }
 
+/**
+ * The most requests of so many rows each that may share a batch; at least one, which then runs alone.
+ * @param maxRows the most rows of a batch
+ */
+export function requestsPerBatch(maxRows: number, rowCount = 1): number {
+  return rowCount === 1 ? maxRows : Math.max(1, Math.floor(maxRows / rowCount));
+}
+
 /** A well-formed request on its way to admission. Instants are on the server's monotonic clock. */
 export interface InferRequest {
   /** Unique and increasing within one system; breaks ties in the queue. */

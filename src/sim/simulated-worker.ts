@@ -37,8 +37,8 @@ const NEWS_MS = 1;
 interface Running {
   readonly run: BatchRun;
   readonly onDone: (result: BatchResult) => void;
-  /** Of its members, which are all of one; null for what was started on a dead worker, which takes no time. */
-  readonly shapeClass: ShapeClass | null;
+  /** Of its members, which are all of one; undefined for what was started on a dead worker, which never runs. */
+  readonly shapeClass: ShapeClass | undefined;
   readonly noise: number;
   readonly startedAtMs: number;
   remainingFraction: number;
@@ -134,7 +134,7 @@ export class SimulatedWorker implements WorkerPool {
     const running: Running = {
       run,
       onDone,
-      shapeClass: this.#staged.get(run.sequences[0]!)?.shapeClass ?? null,
+      shapeClass: this.#staged.get(run.sequences[0]!)?.shapeClass,
       noise: this.#options.noise(nowMs),
       startedAtMs: nowMs,
       remainingFraction: 1,
@@ -194,8 +194,7 @@ export class SimulatedWorker implements WorkerPool {
 
   #latencyMs(running: Running): number {
     const { run, shapeClass, noise } = running;
-    if (shapeClass === null) return 0;
-    return noise * this.#options.latencyMs(run.sequences.length, this.#usableMillicores(running), shapeClass);
+    return noise * this.#options.latencyMs(run.sequences.length, this.#usableMillicores(running), shapeClass!);
   }
 
   #advance(running: Running): void {

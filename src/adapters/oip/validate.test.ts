@@ -57,6 +57,14 @@ describe('checkInputs', () => {
     expect(() => checkInputs(MODEL, tensors)).toThrow(message);
   });
 
+  it("takes more than the largest batch where that limit is nobody's wish", () => {
+    const model = { ...MODEL, takesLargerRequests: true };
+    checkInputs(model, [tensor('a', 'FP32', [17, 3]), tensor('b', 'INT8', [17])]);
+    expect(() => checkInputs(model, [tensor('a', 'FP32', [0, 3]), tensor('b', 'INT8', [0])])).toThrow(
+      "input 'a': batch axis is 0, model 'm' takes 1 or more",
+    );
+  });
+
   it('leaves the first axis of a model that is not batchable to its signature', () => {
     checkInputs({ ...MODEL, maxBatchSize: 0 }, [tensor('a', 'FP32', [9, 3]), tensor('b', 'INT8', [1])]);
   });

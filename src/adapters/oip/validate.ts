@@ -66,15 +66,17 @@ function checkNotEmpty(declared: readonly TensorSpec[], tensor: Tensor): void {
   );
 }
 
-/** The first axis of every input of a batchable model counts the same items: 1 … maxBatchSize of them. */
+/**
+ * The first axis of every input of a batchable model counts the same items: 1 … maxBatchSize of them where somebody has said so.
+ * What exceeds our own default is no mistake of the client's: it runs alone.
+ */
 function checkBatchAxis(model: ModelEntry, tensors: readonly Tensor[]): void {
   const first = tensors[0];
   const itemCount = first?.shape[0];
   if (first === undefined || itemCount === undefined) return;
-  if (itemCount < 1 || itemCount > model.maxBatchSize) {
-    throw invalid(
-      `input '${first.name}': batch axis is ${itemCount}, model '${model.name}' takes 1 to ${model.maxBatchSize}`,
-    );
+  if (itemCount < 1 || (model.takesLargerRequests !== true && itemCount > model.maxBatchSize)) {
+    const takes = model.takesLargerRequests === true ? 'takes 1 or more' : `takes 1 to ${model.maxBatchSize}`;
+    throw invalid(`input '${first.name}': batch axis is ${itemCount}, model '${model.name}' ${takes}`);
   }
   const odd = tensors.find((tensor) => tensor.shape[0] !== itemCount);
   if (odd !== undefined) {

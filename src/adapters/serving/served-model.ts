@@ -34,6 +34,8 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly idleReleaseMs: number | null;
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
   readonly maxBatchBytes: number;
+  /** Whether `maxBatchSize` was stated, rather than ours; the model's own settings may state one too. */
+  readonly isMaxBatchStated: boolean;
   readonly hangTimeoutMs: number;
   /** Of batches that were started early enough by the plan, the share that may miss deadlines. */
   readonly targetMissRate: number;
@@ -190,6 +192,11 @@ export class ServedModel {
 
   get signature(): ModelSignature {
     return this.#worker.pool.signature;
+  }
+
+  /** A request of more rows than a batch may have runs alone: where that limit is only our own. */
+  get takesLargerRequests(): boolean {
+    return !this.#options.isMaxBatchStated && this.source.settings.maxBatchSize === null;
   }
 
   get isBatchable(): boolean {

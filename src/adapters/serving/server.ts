@@ -44,6 +44,7 @@ type ModelOptions = Pick<
   | 'threadCounts'
   | 'maxBatchSize'
   | 'maxBatchBytes'
+  | 'isMaxBatchStated'
   | 'shapes'
   | 'isRefining'
   | 'hangTimeoutMs'
