@@ -50,6 +50,16 @@ describe('the batcher', () => {
     expect(decision).toEqual({ kind: 'dispatch', sequences: [1, 2, 3, 4] });
   });
 
+  it('counts a request of several rows as so many, and lets one of more rows than a batch has run alone', () => {
+    const threeEach = { candidates: candidates([100, 110, 120, 130]), rowCounts: [3], maxBatchSize: 8 };
+    // 2 · 3 ≤ 8 < 3 · 3
+    expect(decideBatch(0, view(threeEach))).toEqual({ kind: 'dispatch', sequences: [1, 2] });
+    expect(decideBatch(0, view({ ...threeEach, plan: INFEASIBLE }))).toEqual({ kind: 'dispatch', sequences: [1, 2] });
+    const asideOnly = { ...threeEach, candidates: [], setAside: threeEach.candidates };
+    expect(decideBatch(0, view(asideOnly))).toEqual({ kind: 'dispatch', sequences: [1, 2] });
+    expect(decideBatch(0, view({ ...threeEach, rowCounts: [17] }))).toEqual({ kind: 'dispatch', sequences: [1] });
+  });
+
   it('takes fewer when a larger batch would make the head late', () => {
     // l(2) = 28 ≤ 35 < l(3) = 38.
     const decision = decideBatch(0, view({ candidates: candidates([35, 110, 120]) }));

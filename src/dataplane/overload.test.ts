@@ -19,6 +19,20 @@ function view(work: readonly (readonly [dueAtMs: number, classIndex: number])[],
   };
 }
 
+describe('requests of several rows', () => {
+  it('are shed as they can be batched: by rows', () => {
+    // 10 ms a batch whatever its size; at most 6 rows, so three of two rows each: 3, 3 and 1 of seven.
+    const flat = exactLatency(() => 10);
+    const due = (dueAtMs: number): OverloadView['work'] => view(Array.from({ length: 7 }, () => [dueAtMs, 0])).work;
+    const asked = { ...view([]), models: [flat, flat], maxBatchSize: 6, rowCounts: [2, 1] };
+    expect(decideShedding({ ...asked, work: due(30) })).toEqual([]);
+    expect(decideShedding({ ...asked, work: due(20) })).toHaveLength(1);
+    // Two classes, by what a request costs in a full batch: 10 / 3 and 10 / 6 ms, so the dear one goes.
+    const mixed = view([[4, 1], [4, 0], [4, 1]]).work; // prettier-ignore
+    expect(decideShedding({ ...asked, work: mixed })).toEqual([2]);
+  });
+});
+
 describe('a shape that nobody has measured', () => {
   it('is not given up for what it might take', () => {
     const guessed = { predictedLatencyMs: () => 500, plannedLatencyMs: () => 900, leastLatencyMs: () => 20 };
