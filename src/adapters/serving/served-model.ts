@@ -262,7 +262,7 @@ export class ServedModel {
 
   async #adoptStored(): Promise<boolean> {
     const stored = await readStoredProfile(this.source.profilePath, await fingerprintFor(this.source, this.#worker));
-    if (stored.kind === 'fresh') this.#use(stored.profile);
+    if (stored.kind === 'fresh') this.#use(withAxes(stored.profile, this.#worker));
     return stored.kind === 'fresh';
   }
 
@@ -295,7 +295,7 @@ async function initialProfile(
   if (worker.shapes === null) return null;
   const fingerprint = await fingerprintFor(source, worker);
   const stored = await readStoredProfile(source.profilePath, fingerprint);
-  if (stored.kind === 'fresh') return stored.profile;
+  if (stored.kind === 'fresh') return withAxes(stored.profile, worker);
   if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
   const limits = runnableLimits(worker, options.minMillicores);
   const run = new ProfileRun(directTarget(worker), profilingPlan(worker, limits, 'quick', options.quickBudgetMs));
@@ -382,6 +382,11 @@ export function profileOf(
     measuredAt: new Date().toISOString(),
     cells,
   };
+}
+
+/** A profile of the shapes that the worker has, stored when profiles did not say the sizes of axes. */
+function withAxes(profile: Profile, worker: OpenWorker): Profile {
+  return { ...profile, axisSizes: profile.axisSizes ?? worker.shapeClass.axisSizes };
 }
 
 /** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
