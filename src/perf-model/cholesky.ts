@@ -64,9 +64,9 @@ export function solveOnSupport(matrix: SymmetricMatrix, moments: Float64Array, s
 /** Replaces x by lower⁻¹·x. */
 export function solveLower(lower: Float64Array, x: Float64Array): void {
   const count = x.length;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0, row = 0; i < count; i++, row += count) {
     let sum = x[i]!;
-    for (let k = 0; k < i; k++) sum -= lower[i * count + k]! * x[k]!;
-    x[i] = sum / lower[i * count + i]!;
+    for (let k = 0; k < i; k++) sum -= lower[row + k]! * x[k]!;
+    x[i] = sum / lower[row + i]!;
   }
 }

@@ -156,9 +156,12 @@ export class ShapeSurface {
       gamma += terms[term]! * coefficients[2 + 2 * term]!;
       delta += terms[term]! * coefficients[3 + 2 * term]!;
     }
+    const noise = this.deviation;
     const deviations = askedMillicores.map((cpuMillicores) => {
-      const x = features(terms, 1, cpuMillicores);
-      return (this.deviation * spreadOf(factor, x)) / dot(coefficients, x);
+      fillFeatures(scratch, terms, 1, cpuMillicores);
+      const typicalMs = dot(coefficients, scratch);
+      solveLower(factor, scratch);
+      return (noise * Math.sqrt(dot(scratch, scratch))) / typicalMs;
     });
     return { gamma, epsilon: coefficients[0]!, delta, eta: coefficients[1]!, deviations };
   }
@@ -283,10 +286,18 @@ class Evidence {
   }
 }
 
-/** `[1/c, 1, rows·φ₀/c, rows·φ₀, rows·φ₁/c, …]` */
+/** Of the running call; nothing outlives it. Estimates are made for every class that waits, after every batch. */
+const scratch = new Float64Array(SIZE);
+
 function features(terms: ShapeTerms, rowCount: number, cpuMillicores: number): Float64Array {
-  const perCore = 1000 / cpuMillicores;
   const x = new Float64Array(SIZE);
+  fillFeatures(x, terms, rowCount, cpuMillicores);
+  return x;
+}
+
+/** `[1/c, 1, rows·φ₀/c, rows·φ₀, rows·φ₁/c, …]` */
+function fillFeatures(x: Float64Array, terms: ShapeTerms, rowCount: number, cpuMillicores: number): void {
+  const perCore = 1000 / cpuMillicores;
   x[0] = perCore;
   x[1] = 1;
   for (let term = 0; term < SHAPE_TERM_COUNT; term++) {
@@ -294,7 +305,6 @@ function features(terms: ShapeTerms, rowCount: number, cpuMillicores: number): F
     x[2 + 2 * term] = cost * perCore;
     x[3 + 2 * term] = cost;
   }
-  return x;
 }
 
 /** √(xᵀ·matrix⁻¹·x), from the matrix's factor. */
