@@ -9,7 +9,7 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
@@ -178,6 +178,7 @@ export class Dispatcher {
             ? stagedHead(this.#held.setAside, table, (entry) => this.#isWorthTrying(nowMs, entry))
             : [],
         models: table.models,
+        rowCounts: table.rowCounts,
         plan: this.#plan,
         cpuMillicores: this.#cpuMillicores,
         maxBatchSize: this.#workers.maxBatchSize,
@@ -214,7 +215,7 @@ export class Dispatcher {
   /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
   #isWorthTrying(nowMs: number, entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = nowMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = nowMs + hopefulLatencyMs(entry.model, 1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 
@@ -230,6 +231,7 @@ export class Dispatcher {
       batchId: batch.batchId,
       sequences,
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       cpuMillicores,
       threadCount,
       predictedLatencyMs: batch.predictedLatencyMs,
@@ -257,7 +259,7 @@ export class Dispatcher {
       this.#models.observe({
         shapeClass: batch.shapeClass,
         batchSize: batch.size,
-        cpuMillicores: batch.startMillicores,
+        cpuMillicores: batch.usableStartMillicores,
         actualToPredicted,
         missedFraction: batch.missedFraction(nowMs),
       });
@@ -277,6 +279,7 @@ export class Dispatcher {
       atMs: nowMs,
       batchId: batch.batchId,
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       result: result.kind,
       latencyMs: nowMs - batch.startedAtMs,
       computeMs: result.kind === 'completed' ? result.computeMs : 0,
@@ -370,7 +373,7 @@ export class Dispatcher {
 
   #outlastsRestart(entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = this.#workerReadyAtMs + entry.model.leastLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 }

@@ -25,7 +25,9 @@ export type Event =
       readonly atMs: number;
       readonly batchId: number;
       readonly sequences: readonly number[];
+      /** Requests, and rows of all of them. */
       readonly batchSize: number;
+      readonly rowCount: number;
       readonly cpuMillicores: number;
       readonly threadCount: number;
       readonly predictedLatencyMs: number;
@@ -37,6 +39,7 @@ export type Event =
       readonly atMs: number;
       readonly batchId: number;
       readonly batchSize: number;
+      readonly rowCount: number;
       readonly result: 'completed' | 'backend-error' | 'aborted' | 'worker-lost';
       readonly latencyMs: number;
       readonly computeMs: number;

@@ -32,6 +32,19 @@ export class SlidingWindow {
     this.#next = (this.#next + 1) % this.#capacity;
   }
 
+  /** Adds the same to all of them. */
+  shift(by: number): void {
+    for (let index = 0; index < this.#length; index++) {
+      this.#ascending[index]! += by;
+      this.#byAge[index]! += by;
+    }
+  }
+
+  /** A list of its own, ascending. */
+  toSorted(): number[] {
+    return Array.from(this.#ascending.subarray(0, this.#length));
+  }
+
   /** @param rank 1 for the largest, at most the number of values held */
   largest(rank: number): number {
     return this.#ascending[this.#length - rank]!;
