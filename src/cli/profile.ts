@@ -18,6 +18,7 @@ import {
   threadCounts,
   UserError,
   withConfiguration,
+  collected,
 } from './options.js';
 import { reportJson, reportText, type ProfileReport } from './profile-report.js';
 import { createProgress } from './progress.js';
@@ -35,6 +36,7 @@ interface ProfileFlags {
   readonly budget?: number;
   readonly fresh: boolean;
   readonly shape?: NonNullable<WorkerOptions['shapes']>;
+  readonly sample?: readonly string[];
   readonly maxBatch: number;
   readonly scaler: WorkerOptions['scaler'];
   readonly maxCores?: number;
@@ -75,6 +77,7 @@ export function profileCommand(): Command {
     )
     .option('--fresh', 'start over instead of going on with an unfinished run', false)
     .option('--shape <input=sizes>', 'shape of one request, e.g. x=1,3,48,320 (repeatable)', shape)
+    .option('--sample <file>', 'a request (JSON) to profile with (repeatable)', collected)
     .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
     .optionsGroup('CPU, as for "sponge serve":')
     .addOption(
@@ -111,7 +114,7 @@ async function profile(path: string, flags: ProfileFlags): Promise<void> {
   if (sources.length === 0) {
     throw new UserError(`no model "${flags.model!}" in ${path}; it has ${all.map(({ name }) => name).join(', ')}`);
   }
-  for (const flag of ['shape', 'output', 'picture'] as const) {
+  for (const flag of ['shape', 'sample', 'output', 'picture'] as const) {
     if (sources.length > 1 && flags[flag] !== undefined) {
       throw new UserError(`--${flag} is for one model, and ${path} has ${sources.length}: add --model <name>`);
     }
@@ -148,6 +151,8 @@ async function profileOne(
     quotaPeriodUs: flags.quotaPeriodUs,
     maxBatchSize: flags.maxBatch,
     shapes: flags.shape ?? null,
+    samplePaths: flags.sample ?? null,
+    batching: null,
     threadCounts: flags.threads ?? null,
     nowMs: () => performance.now(),
     onLog: (line) => progress.say(line),

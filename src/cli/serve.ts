@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
+import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
 import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { oneLine } from '../adapters/workers/load-failure.js';
@@ -16,6 +17,7 @@ import {
   threadCounts,
   UserError,
   withConfiguration,
+  collected,
 } from './options.js';
 import { createDisplay } from './watch.js';
 import type { WatchDisplay } from './watch-display.js';
@@ -51,6 +53,9 @@ interface ServeFlags {
   readonly maxBatch: number;
   readonly maxBatchMib: number;
   readonly shape?: NonNullable<ServerOptions['shapes']>;
+  readonly sample?: readonly string[];
+  readonly batching?: NonNullable<ServerOptions['batching']>;
+  readonly strict: boolean;
   readonly refine: boolean;
   readonly jsonLimitMib: number;
   readonly binaryLimitMib: number;
@@ -143,6 +148,13 @@ export function serveCommand(): Command {
     .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
     .option('--max-batch-mib <n>', 'most input MiB in a batch', positiveNumber, 64)
     .option('--shape <input=sizes>', 'shape of one request to profile with, e.g. x=1,3,48,320 (repeatable)', shape)
+    .option('--sample <file>', 'a request (JSON) to profile, try and warm up with (repeatable)', collected)
+    .addOption(
+      new Option('--batching <mode>', 'whether requests share batches, whatever the graph says').choices(
+        BATCHING_MODES,
+      ),
+    )
+    .option('--strict', 'end the start when one model cannot be loaded', false)
     .option('--no-refine', 'keep a quick profile instead of refining it in the background')
     .optionsGroup('Limits:')
     .option('--json-limit-mib <n>', 'largest JSON body', positiveNumber, 16)
@@ -248,6 +260,9 @@ function serverOptions(
     maxBatchSize: flags.maxBatch,
     maxBatchBytes: flags.maxBatchMib * MIB,
     shapes: flags.shape ?? null,
+    samplePaths: flags.sample ?? null,
+    batching: flags.batching ?? null,
+    isStrict: flags.strict,
     isRefining: flags.refine,
     limits: {
       maxJsonBytes: flags.jsonLimitMib * MIB,
@@ -313,14 +328,25 @@ async function firstStopSignal(): Promise<NodeJS.Signals> {
   return signal;
 }
 
-/** One line that is overwritten on a terminal; plain lines elsewhere. */
+/** Without a terminal, a line now and then says what takes so long. */
+const SAID_EVERY_MS = 5000;
+
+/** One line that is overwritten on a terminal; plain lines now and then elsewhere. */
 function progressLine(): { show(message: string): void; clear(): void } {
   const isTerminal = process.stderr.isTTY;
+  const startedAtMs = performance.now();
+  let latest = 'starting';
+  const timer = setInterval(() => {
+    const elapsedSec = Math.round((performance.now() - startedAtMs) / 1000);
+    if (!isTerminal) process.stderr.write(`not ready after ${elapsedSec} s: ${latest}\n`);
+  }, SAID_EVERY_MS).unref();
   return {
     show: (message) => {
+      latest = message;
       if (isTerminal) process.stderr.write(`\r\u001b[2K${message}`);
     },
     clear: () => {
+      clearInterval(timer);
       if (isTerminal) process.stderr.write('\r\u001b[2K');
     },
   };

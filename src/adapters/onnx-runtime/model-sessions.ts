@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tensor } from '../../domain/tensor.js';
 import { addressOf, type Pointer } from './c-api.js';
-import { externalWeights } from './external-weights.js';
+import { readModelGraph } from '../onnx/model-graph.js';
 import { mapFile } from './mapped-file.js';
 import { withOptimizedFolder } from './optimized-copy.js';
 import { cString, type Runtime, type SharedWeights } from './runtime.js';
@@ -199,13 +199,14 @@ function mapWeights(
   weightsPath: string,
 ): { readonly weights: SharedWeights; readonly forgetUnused: () => void } {
   const packed = runtime.api.pointer('createPrepackedWeightsContainer');
-  const listed = externalWeights(readFileSync(modelPath));
+  const { initializers } = readModelGraph(readFileSync(modelPath)).graph;
+  const listed = [...initializers.values()].filter(({ external }) => external !== null);
   if (listed.length === 0) return { weights: { values: new Map(), packed }, forgetUnused: () => undefined };
   const file = mapFile(weightsPath);
-  const values = listed.map(({ name, elementType, shape, offset, byteCount }): [string, Pointer] => [
-    name,
-    runtime.values.fromMemory(file.address + BigInt(offset), byteCount, elementType, shape),
-  ]);
+  const values = listed.map(({ name, elementType, shape, external }): [string, Pointer] => {
+    const { offset, byteCount } = external!;
+    return [name, runtime.values.fromMemory(file.address + BigInt(offset), byteCount, elementType, shape)];
+  });
   // Kernels that packed their weights never read these again.
   return { weights: { values: new Map(values), packed }, forgetUnused: () => file.forget() };
 }

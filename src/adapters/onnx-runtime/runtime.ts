@@ -11,8 +11,8 @@ import { Values } from './values.js';
  * up to batches of 16 by two sessions, held 587 MB before and 135 MB after.
  */
 
-/** Warnings about a model are for its author; errors come as statuses. */
-const LOG_ERRORS_ONLY = 3;
+/** Errors come as statuses; warnings about a model are for its author. */
+const LOG_FATAL_ONLY = 4;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 /** `arena_extend_strategy`: as requested. */
@@ -37,7 +37,7 @@ export class Runtime {
 
   constructor(api = new OrtApi()) {
     this.api = api;
-    this.#environment = api.pointer('createEnv', LOG_ERRORS_ONLY, 'sponge');
+    this.#environment = api.pointer('createEnv', LOG_FATAL_ONLY, 'sponge');
     api.check('disableTelemetryEvents', this.#environment);
     const memoryInfo = api.pointer('createCpuMemoryInfo', ARENA_ALLOCATOR, DEFAULT_MEMORY);
     this.#registerArena(memoryInfo);
@@ -102,7 +102,7 @@ export class Runtime {
     try {
       api.check('setIntraOpNumThreads', options, threadCount);
       api.check('setInterOpNumThreads', options, 1);
-      api.check('setSessionLogSeverityLevel', options, LOG_ERRORS_ONLY);
+      api.check('setSessionLogSeverityLevel', options, LOG_FATAL_ONLY);
       // It remembers where activations lay for each shape that ever came, and clients choose shapes.
       api.check('disableMemPattern', options);
       // A pool whose threads spin while idle burns quota that the computing thread needs: two spinning threads on one CPU

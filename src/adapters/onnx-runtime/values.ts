@@ -68,13 +68,13 @@ export class Values {
   }
 
   /** A value over memory that stays where it is, and outlives it. */
-  fromMemory(address: Pointer, byteCount: number, elementType: number, shape: readonly bigint[]): Pointer {
+  fromMemory(address: Pointer, byteCount: number, elementType: number, shape: readonly number[]): Pointer {
     return this.#api.pointer(
       'createTensorWithDataAsOrtValue',
       this.#memoryInfo,
       address,
       byteCount,
-      BigInt64Array.from(shape),
+      BigInt64Array.from(shape, BigInt),
       shape.length,
       elementType,
     );

@@ -125,7 +125,7 @@ class Profiling {
       throttledFraction: periods > 0 ? throttled / periods : null,
       elapsedMs: nowMs() - startedAtMs,
       scalerDescription: worker.scaling.description,
-      notBatchableReason: worker.notBatchableReason,
+      notBatchableReason: worker.batching.isBatchable ? '' : worker.batching.reason,
     };
   }
 

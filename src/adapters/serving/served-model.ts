@@ -13,11 +13,15 @@ import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../oip/service.js';
 import { oneLine } from '../workers/load-failure.js';
 import type { ProcessPool } from '../workers/process-pool.js';
+import { BackgroundAudit } from './background-audit.js';
 import { BackgroundProfiling, type Turns } from './background-profiling.js';
+import type { AuditResult } from './batch-audit.js';
+import type { BatchingDecision } from './batching-decision.js';
 import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
 import { groupKindOf, Replicas, replicationOf, type Replication } from './replicas.js';
-import { shapeClassOfShapes, shapesOfRequest } from './shape-class.js';
+import { sampleOfRequest, SampleReservoir } from './request-sample.js';
+import { shapeClassOf, shapeClassOfShapes } from './shape-class.js';
 
 /*
  * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
@@ -45,6 +49,8 @@ export interface ServedModelOptions extends WorkerOptions {
   /** Shared by the models of one server. */
   readonly turns: Turns;
   readonly onEvent: (event: Event) => void;
+  /** A member of a real batch was run again alone. */
+  readonly onAudit: (result: AuditResult) => void;
   /** Good news, one line. */
   readonly onNotice: (line: string) => void;
   /** What start-up is at; each message replaces the one before. */
@@ -77,6 +83,8 @@ export class ServedModel {
   readonly #worker: OpenWorker;
   readonly #replicas: Replicas | null;
   readonly #background: BackgroundProfiling;
+  readonly #audit: BackgroundAudit;
+  readonly #reservoir = new SampleReservoir();
   #profile: Profile | null;
   #defaultSloMs: number;
   #lastRequestAtMs = -Infinity;
@@ -132,6 +140,20 @@ export class ServedModel {
       onNotice: options.onNotice,
       onLog: options.onLog,
     });
+    this.#audit = new BackgroundAudit({
+      system: this.system,
+      nowMs: options.nowMs,
+      run: (batch) => worker.pool.runBatch(batch),
+      abort: () => worker.pool.abortSynthetic(),
+      onResult: options.onAudit,
+      onDifference: (difference) => {
+        worker.refuteBatching(`an audit found that ${difference}`);
+        options.onLog(
+          `BATCHING TURNED OFF: in a real batch ${difference}; answers in batches may have been wrong until now`,
+        );
+      },
+      onLog: options.onLog,
+    });
   }
 
   /**
@@ -149,7 +171,8 @@ export class ServedModel {
     });
     try {
       if (options.replicas !== null) assertShapesKnown(source, worker);
-      const profile = await initialProfile(source, worker, options);
+      // One at a time: two would measure each other.
+      const profile = await options.turns.take(() => initialProfileOrNone(source, worker, options));
       const replicas = await openReplicas(source, worker, options);
       return new ServedModel(source, options, worker, profile, replicas);
     } catch (error) {
@@ -194,9 +217,9 @@ export class ServedModel {
     return this.#worker.pool.maxBatchSize > 1;
   }
 
-  /** Why requests are not batched; empty when they are. */
-  get notBatchableReason(): string {
-    return this.#worker.notBatchableReason;
+  /** Whether requests share batches, and why. */
+  get batching(): BatchingDecision {
+    return this.#worker.batching;
   }
 
   /** Whether a quick profile is refined in the background; not where the allocation is fixed for good. */
@@ -222,9 +245,15 @@ export class ServedModel {
     return this.#worker.shapes === null;
   }
 
-  /** Inputs of a request that was answered, while `needsShapes`. */
-  learnShapes(inputs: readonly Tensor[]): void {
-    this.#background.learn(shapesOfRequest(this.signature, inputs));
+  /** A request was answered: what it looked like, and what came of it, is worth knowing. */
+  learnFrom(inputs: readonly Tensor[], outputs: readonly Tensor[], batchSize: number): void {
+    if (this.needsShapes) {
+      const sample = sampleOfRequest(this.signature, inputs);
+      if (sample !== null) this.#background.learn(sample);
+      return;
+    }
+    if (this.#profile?.quality === 'quick' && !this.#reservoir.isFull) this.#keepSample(inputs);
+    if (batchSize > 1 && this.batching.isAudited) this.#audit.offer({ inputs, outputs });
   }
 
   /** Refines a quick profile from now on, while nothing is to do. Call it once every model is up. */
@@ -234,13 +263,23 @@ export class ServedModel {
 
   async close(): Promise<void> {
     this.#background.abort();
+    this.#audit.stop();
     this.system.stop();
     await this.#replicas?.pool.close();
     await this.#worker.close();
     await this.#background.settled();
   }
 
+  /** Only of the class that is profiled. */
+  #keepSample(inputs: readonly Tensor[]): void {
+    const sample = sampleOfRequest(this.signature, inputs);
+    if (sample === null || shapeClassOf(sample, this.isBatchable).key !== this.#worker.shapeClass.key) return;
+    this.#reservoir.add(sample);
+  }
+
   #makeRun(target: ProfilingTarget, quality: 'quick' | 'full'): ProfileRun {
+    const { samples } = this.#reservoir;
+    if (quality === 'full' && samples.length > 0) this.#worker.useSamples(samples);
     const { quickBudgetMs, fullBudgetMs } = this.#options;
     const budgetMs = quality === 'quick' ? quickBudgetMs : fullBudgetMs;
     const maxRunMs = BLOCKING_FRACTION[quality] * this.#defaultSloMs;
@@ -275,6 +314,26 @@ export class ServedModel {
     if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
     const model = this.models.forClass(shapeClassOfShapes(this.signature, this.#worker.shapes, this.isBatchable));
     return Math.max(1000, 10 * model.predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores)));
+  }
+}
+
+/** Null also where the model does not run on what nobody sent: it is served all the same, and learns from a real request. */
+async function initialProfileOrNone(
+  source: ModelSource,
+  worker: OpenWorker,
+  options: ServedModelOptions,
+): Promise<Profile | null> {
+  try {
+    return await initialProfile(source, worker, options);
+  } catch (error) {
+    options.interruption?.throwIfAborted();
+    if (options.replicas !== null) throw error;
+    options.onLog(
+      `served without a profile, on all CPU, until a real request shows what it takes (or give --sample): ${oneLine(error)}`,
+    );
+    worker.forgetSamples();
+    await worker.resize(worker.scaling.scaler.limits.maxMillicores);
+    return null;
   }
 }
 
@@ -393,6 +452,7 @@ async function storeProfile(
 
 /** A clear error before a worker is started for nothing. */
 export async function assertReadable(source: ModelSource): Promise<void> {
+  if (source.fault !== undefined) throw new Error(source.fault);
   const info = await stat(source.modelPath).catch(() => null);
   if (info?.isFile() !== true) throw new Error(`model ${source.name}: no file ${source.modelPath}`);
 }

@@ -8,7 +8,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from '../../domain/tensor.js';
-import type { InputShapes } from '../workers/synthetic-load.js';
+import type { InputShapes } from '../workers/samples.js';
 
 type Shaped = Pick<Tensor, 'name' | 'datatype' | 'shape'>;
 

@@ -27,7 +27,7 @@ export type ThreadInstruction =
 
 export type ThreadMessage =
   | { readonly kind: 'joined'; readonly inferenceTid: number }
-  | { readonly kind: 'ready'; readonly facts: WorkerFacts }
+  | { readonly kind: 'ready'; readonly facts: Omit<WorkerFacts, 'batching'> }
   | { readonly kind: 'load-failed'; readonly message: string }
   | { readonly kind: 'notice'; readonly message: string }
   /** Held outputs now belong to the receiver. */
@@ -71,7 +71,7 @@ async function serve(port: NonNullable<typeof parentPort>, instruction: LoadInst
         post({ kind: 'failed', batchId, message: oneLine(error) });
       }
     });
-    const facts: WorkerFacts = {
+    const facts = {
       ...sessions.description,
       onnxRuntimeVersion: runtime.api.version,
       loadMs: performance.now() - startedAtMs,

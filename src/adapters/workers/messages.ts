@@ -1,4 +1,5 @@
 import type { ModelSignature } from '../../domain/tensor.js';
+import type { BatchVerdict } from '../onnx/batch-analysis.js';
 import type { JoinInstruction } from '../scalers/join.js';
 import type { TensorLayout } from './frames.js';
 
@@ -21,6 +22,8 @@ export interface LoadInstruction {
 
 /** What the worker knows about itself once its sessions stand. */
 export interface WorkerFacts {
+  /** Whether requests may share a batch, as far as the graph tells. */
+  readonly batching: BatchVerdict;
   readonly signature: ModelSignature;
   /** By tensor name: the model's own name of each open axis, '' where it has none, null where the size is fixed. */
   readonly symbolicDimensions: Readonly<Record<string, readonly (string | null)[]>>;

@@ -6,14 +6,8 @@ import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
 import { RunWatch } from './run-watch.js';
 import { InputStaging, type StagedInputs } from './staged-inputs.js';
-import {
-  SyntheticLoad,
-  type Batchability,
-  type InputShapes,
-  type SyntheticResult,
-  type SyntheticRun,
-  type SyntheticTiming,
-} from './synthetic-load.js';
+import type { Sample } from './samples.js';
+import { SyntheticLoad, type SyntheticResult, type SyntheticRun, type SyntheticTiming } from './synthetic-load.js';
 import { WorkerSupervisor, type SupervisorOptions } from './worker-supervisor.js';
 
 /*
@@ -51,10 +45,15 @@ export interface ProcessPool extends WorkerPool {
   readonly facts: WorkerFacts;
   /** Launch → ready, of the latest start. */
   readonly startMs: number;
-  /** 1 until `probe` has found the model batchable. */
+  /** 1 until `setBatchable` says that requests may share batches. */
   readonly maxBatchSize: number;
-  /** Runs synthetic inputs of these shapes alone and together, and sets `maxBatchSize` by the answer. */
-  probe(shapes: InputShapes): Promise<Batchability>;
+  /** From the next batch on. */
+  setBatchable(isBatchable: boolean): void;
+  /**
+   * Runs these requests as one batch, on the fewest threads, while nothing else runs; the outputs of each, or why the model
+   * refused them. Rejects when the worker is lost or the run is ended.
+   */
+  runBatch(batch: readonly Sample[]): Promise<readonly (readonly Tensor[])[] | string>;
   /** One batch of synthetic requests, timed like a client's; for the profiler, while nothing else runs. */
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming>;
   /** Frees the synthetic inputs that the worker keeps between runs. */
@@ -151,7 +150,7 @@ class LiveProcessPool implements ProcessPool {
       onHang: (message: string): void => supervisor.replace(message),
     };
     this.#staging = new InputStaging(stagingPort, options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES);
-    this.#synthetic = new SyntheticLoad(facts.signature, {
+    this.#synthetic = new SyntheticLoad({
       stage: (sequence, inputs) => this.#stageSynthetic(sequence, inputs),
       unstage: (sequence) => this.unstage(sequence),
       run: (run) => this.#runSynthetic(run),
@@ -215,10 +214,12 @@ class LiveProcessPool implements ProcessPool {
 
   // ---- ProcessPool -------------------------------------------------------------------------------------------------
 
-  async probe(shapes: InputShapes): Promise<Batchability> {
-    const answer = await this.#synthetic.probe(shapes, this.threadCounts[0]!);
-    this.#isBatchable = answer.batchable;
-    return answer;
+  setBatchable(isBatchable: boolean): void {
+    this.#isBatchable = isBatchable;
+  }
+
+  runBatch(batch: readonly Sample[]): Promise<readonly (readonly Tensor[])[] | string> {
+    return this.#synthetic.runOnce(batch, this.threadCounts[0]!);
   }
 
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming> {

@@ -9,6 +9,8 @@ import { MAX_PAYLOAD_BYTES, payloadBytes, readTensors, type Frame } from './fram
 import { OrtApi, type Pointer } from '../onnx-runtime/c-api.js';
 import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
 import type { ThreadInstruction, ThreadMessage } from './inference-thread.js';
+import type { BatchVerdict } from '../onnx/batch-analysis.js';
+import { readBatchVerdict } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
@@ -61,6 +63,7 @@ class WorkerProcess {
   #api!: OrtApi;
   #thread: Worker | null = null;
   #idleTimer: NodeJS.Timeout | undefined;
+  #batching: BatchVerdict = { kind: 'unknown', node: 'the graph', reason: 'it was not read' };
 
   constructor() {
     this.#control = new FramedConnection(
@@ -111,6 +114,8 @@ class WorkerProcess {
     thread.on('message', (message: ThreadMessage) => this.#onThread(message));
     thread.on('error', (error) => this.#failLoad(`the inference thread failed: ${oneLine(error)}`));
     this.#thread = thread;
+    // Meanwhile the inner thread makes its sessions.
+    this.#batching = readBatchVerdict(modelPath);
   }
 
   #failLoad(message: string): void {
@@ -162,8 +167,10 @@ class WorkerProcess {
     switch (message.kind) {
       case 'joined':
       case 'notice':
-      case 'ready':
         this.#reply(message);
+        return;
+      case 'ready':
+        this.#reply({ kind: 'ready', facts: { ...message.facts, batching: this.#batching } });
         return;
       case 'load-failed':
         this.#failLoad(message.message);
