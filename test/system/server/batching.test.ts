@@ -207,6 +207,6 @@ describe('requests of several rows', () => {
     expectRolled(await send(server, 'stated', 4), 4);
     const refused = await send(server, 'stated', 5);
     expect(refused.status).toBe(400);
-    expect(refused.json.error).toContain("batch axis is 5, model 'stated' takes 1 to 4");
+    expect(refused.json.error).toContain("batch axis is 5, model 'stated' takes at most 4");
   });
 });
