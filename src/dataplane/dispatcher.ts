@@ -15,6 +15,7 @@ import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { CANDIDATE_LIMIT, type Candidate } from './batcher.js';
 import { ClassTable } from './class-table.js';
+import type { Exploration } from './exploration.js';
 import { HangWatch } from './hang-watch.js';
 import type { HeldRequests, QueueView } from './held-requests.js';
 import type { DispatchPolicy } from './policy.js';
@@ -41,6 +42,7 @@ export interface DispatcherOptions {
   readonly config: DispatcherConfig;
   readonly initialPlan: Plan;
   readonly held: HeldRequests;
+  readonly exploration: Exploration;
   /** Gives a queued request up for overload. */
   readonly refuse: (nowMs: number, entry: QueueEntry) => void;
   readonly emit: (event: Event) => void;
@@ -53,6 +55,7 @@ export class Dispatcher {
   readonly #policy: DispatchPolicy;
   readonly #config: DispatcherConfig;
   readonly #held: HeldRequests;
+  readonly #exploration: Exploration;
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
   readonly #hangWatch: HangWatch;
@@ -77,6 +80,7 @@ export class Dispatcher {
     this.#policy = options.policy;
     this.#config = options.config;
     this.#held = options.held;
+    this.#exploration = options.exploration;
     this.#refuse = options.refuse;
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
@@ -118,7 +122,7 @@ export class Dispatcher {
     let remainingMs = 0;
     for (const batch of this.#running) {
       const totalMs = batch.members[0]!.model[quantile](batch.size, this.#config.maxMillicores);
-      remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.progress(nowMs)) * totalMs);
+      remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.expectedProgress(nowMs)) * totalMs);
     }
     return remainingMs;
   }
@@ -155,6 +159,11 @@ export class Dispatcher {
     if (!isLeased) this.#dispatch();
   }
 
+  /** Something that waited may be started now; it is not, from inside the call. */
+  wake(): void {
+    this.#clock.schedule(this.#clock.nowMs(), () => this.#dispatch());
+  }
+
   /** Cancels all timers, as the server shuts down. A running batch's result is still taken. */
   stop(): void {
     this.#wakeTimer?.cancel();
@@ -176,6 +185,10 @@ export class Dispatcher {
     this.#wakeTimer = null;
     while (this.#canStart()) {
       const nowMs = this.#clock.nowMs();
+      if (this.#held.exploring?.isStaged === true) {
+        this.#start(nowMs, [this.#held.takeExploring()]);
+        continue;
+      }
       const table = new ClassTable();
       const candidates = stagedHead(this.#held.queue, table, () => true);
       const decision = this.#policy.batch(nowMs, {
@@ -201,7 +214,10 @@ export class Dispatcher {
         this.#wakeTimer = this.#clock.schedule(decision.untilMs, () => this.#dispatch());
         return;
       }
-      this.#start(nowMs, decision.sequences);
+      this.#start(
+        nowMs,
+        decision.sequences.map((sequence) => this.#held.take(sequence)),
+      );
     }
   }
 
@@ -216,7 +232,7 @@ export class Dispatcher {
   #canStart(): boolean {
     const isFree = this.#running.length < this.#workers.instanceCount;
     const isAllowed = this.#isWorkerReady && !this.#isResizePending && !this.#isLeased;
-    return isFree && isAllowed && this.#held.queueDepth > 0;
+    return isFree && isAllowed && (this.#held.queueDepth > 0 || this.#held.exploring !== null);
   }
 
   /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
@@ -226,13 +242,14 @@ export class Dispatcher {
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 
-  #start(nowMs: number, sequences: readonly number[]): void {
-    const members = sequences.map((sequence) => this.#held.take(sequence));
+  #start(nowMs: number, members: readonly QueueEntry[]): void {
+    const sequences = members.map(({ sequence }) => sequence);
     const cpuMillicores = this.#cpuMillicores;
     const threadCount = this.#threadsFor(cpuMillicores);
     const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
     this.#running.push(batch);
     this.#hangWatch.watch(batch);
+    if (!batch.isExploring) this.#exploration.batchStarted(nowMs, batch.shapeClass.key);
     this.#emit({
       kind: 'batch-started',
       atMs: nowMs,
@@ -272,6 +289,7 @@ export class Dispatcher {
         missedFraction: batch.missedFraction(nowMs),
       });
     }
+    this.#noteRun(nowMs, batch, result.kind === 'completed');
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
     else if (result.kind === 'backend-error') this.#retryRefused(nowMs, batch, result.message);
@@ -292,6 +310,19 @@ export class Dispatcher {
       actualToPredicted,
     });
     this.#dispatch();
+  }
+
+  /** Tells exploration what was run: a test has succeeded where the request could have been in time. */
+  #noteRun(nowMs: number, batch: RunningBatch, isCompleted: boolean): void {
+    const { key } = batch.shapeClass;
+    if (!batch.isExploring) {
+      this.#exploration.batchEnded(nowMs, key);
+      return;
+    }
+    const [tried] = batch.members;
+    const ranMs = nowMs - batch.startedAtMs;
+    const budgetMs = tried!.request.dueAtMs - tried!.admittedAtMs;
+    this.#exploration.ended(nowMs, key, ranMs, isCompleted && ranMs <= budgetMs);
   }
 
   #complete(nowMs: number, batch: RunningBatch, result: Extract<BatchResult, { kind: 'completed' }>): void {
@@ -327,6 +358,7 @@ export class Dispatcher {
 
   #requeueAlone(entry: QueueEntry): void {
     entry.isRetry = true;
+    entry.isExploring = false;
     entry.isStaged = false;
     this.#held.enqueue(entry);
     this.stage(entry);
@@ -363,6 +395,7 @@ export class Dispatcher {
     this.#emit({ kind: 'worker-lost', atMs: nowMs, message, restartEstimateMs });
     const broken = this.#broken;
     this.#broken = [];
+    this.#held.dropFinishedExploring();
     this.#retryBroken(nowMs, broken, message);
     for (const entry of this.#held.waiting()) {
       entry.isStaged = false;

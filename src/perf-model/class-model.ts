@@ -6,9 +6,13 @@ import { SlidingWindow } from './sliding-window.js';
  * The latency model of one shape class: the profile's curve, times a scale and a p99 factor that follow the batches that
  * really ran.
  *
- * - Scale: the median of the last 21 ratios of actual latency to the curve. A step in the machine's speed is followed
- *   after 11 batches, and one stalled or cold run moves it by half a rank, which no moving average with a bounded step
- *   achieves at once.
+ * - Scale: the median of the last 21 ratios of actual latency to the curve. One stalled or cold run moves it by half a rank,
+ *   which no moving average with a bounded step achieves at once; a change in the machine's speed it would follow after 11
+ *   batches.
+ * - Steps: where the last four ratios lie beyond all others of the window, and a quarter off, the machine has changed, and the
+ *   whole window moves with it: no batch is waited for that a belief thrice too high would refuse. For batches that are
+ *   exchangeable, four of 21 are the greatest with probability 1/5985, whatever their distribution. Three are enough where they
+ *   are three times as slow, and two where they are three times as fast: no accident makes a run too fast.
  * - p99 factor: the second largest of the last 199 ratios of actual latency to scale. For exchangeable batches the next
  *   one exceeds the second largest of 199 with probability exactly 2/200 = 1 %, whatever their distribution. The window
  *   starts out full of the profile's own residuals, which give way lowest first, so the factor cannot fall before there
@@ -23,7 +27,8 @@ import { SlidingWindow } from './sliding-window.js';
  *
  * A residual is what the prediction in force really missed by, lag included. Where the machine's speed wanders, that is
  * what has to be planned for: residuals from a scale smoothed afterwards let 7 % of batches exceed the plan under
- * strongly autocorrelated noise, instead of 1 %. The price is that a lasting step counts as noise for one window.
+ * strongly autocorrelated noise, instead of 1 %. A step that was recognised is not noise: the residuals of the batches that
+ * showed it become those of the new scale.
  */
 
 const SCALE_WINDOW = 21;
@@ -35,13 +40,26 @@ const TAIL_RANK = 2;
  */
 const GREATEST_LOG_RESIDUAL = Math.log(3);
 
+/** So many batches in a row, beyond all others of the window and so far off, are a step. */
+const STEP = { batches: 4, leastLogRatio: Math.log(1.25) } as const;
+const WILD_STEP = { batchesIfSlower: 3, batchesIfFaster: 2, leastLogRatio: Math.log(3) } as const;
+
+/** What is not compared with anything is no step. */
+const FEWEST_BEFORE = 2;
+
+interface Step {
+  /** How many batches showed it. */
+  readonly batches: number;
+  /** ln(latency now / before). */
+  readonly logRatio: number;
+}
+
+const NO_STEP: Step = { batches: 0, logRatio: 0 };
+
 /** One missed batch adds 5 % to what is planned with; at a target of 1 %, 99 kept ones take it back. */
 const GUARD_STEP = 0.05;
 /** Twice the planned latency; more would refuse nearly everything. */
 const GREATEST_GUARD = Math.log(2);
-
-/** What each `relax` leaves of a correction upwards: less than half of it after seven. One batch restores it all. */
-const KEPT_BY_RELAXING = 0.9;
 
 /** What a class is taken to be before its own batches have spoken. */
 export interface Prior {
@@ -49,8 +67,6 @@ export interface Prior {
   readonly curve: LatencyCurve;
   /** ln(this class's latency / the curve). */
   readonly logScale: number;
-  /** The least that ln(latency / curve) can reasonably be: how far `relax` goes. */
-  readonly leastLogScale: number;
   /** How many batches must disagree with `logScale` before they are believed; less than `SCALE_WINDOW`. */
   readonly strength: number;
   /** ln(actual / typical), `TAIL_WINDOW` values, ascending. */
@@ -64,12 +80,8 @@ export class ClassModel implements LatencyModel {
   #scales!: SlidingWindow;
   #residuals!: SlidingWindow;
   #observations = 0;
-  #leastLogScale = 0;
-  #leastLogTail = 0;
   #targetMissRate = 0;
   #guard = 0;
-  /** 1 right after a batch; how much of a correction upwards is believed. */
-  #trust = 1;
   #logScale = 0;
   #predictedFactor = 1;
   #plannedFactor = 1;
@@ -102,9 +114,6 @@ export class ClassModel implements LatencyModel {
     this.#observations = 0;
     this.#guard = 0;
     this.#targetMissRate = prior.targetMissRate;
-    this.#leastLogScale = prior.leastLogScale;
-    this.#leastLogTail = this.#learnedLogTail();
-    this.#trust = 1;
     this.#updateFactors();
   }
 
@@ -118,35 +127,56 @@ export class ClassModel implements LatencyModel {
     this.#scales.push(logScale);
     // Until the scale is its own, a class's residuals say how wrong the prior was, not how much its batches scatter.
     if (++this.#observations > SCALE_WINDOW) this.#residuals.push(Math.min(logResidual, GREATEST_LOG_RESIDUAL));
+    this.#followStep();
     if (missedFraction !== null) {
       const guard = this.#guard + GUARD_STEP * (missedFraction - this.#targetMissRate);
       this.#guard = Math.min(GREATEST_GUARD, Math.max(0, guard));
     }
-    this.#trust = 1;
     this.#updateFactors();
   }
 
-  /**
-   * Believes a little less in corrections upwards, until the next batch. A model that has come to think that nothing can be
-   * on time would otherwise never see the batch that corrects it.
-   */
-  relax(): void {
-    this.#trust *= KEPT_BY_RELAXING;
-    this.#updateFactors();
+  /** Where the latest batches show that the machine has changed, what those before have shown is moved to where it is now. */
+  #followStep(): void {
+    const step = this.#stepOf(WILD_STEP.batchesIfFaster, WILD_STEP.batchesIfSlower, WILD_STEP.leastLogRatio);
+    const { batches, logRatio } = step ?? this.#stepOf(STEP.batches, STEP.batches, STEP.leastLogRatio) ?? NO_STEP;
+    if (batches === 0) return;
+    this.#scales.revise((logScale, age) => (age < batches ? logScale : logScale + logRatio));
+    const shown = Math.min(batches, this.#observations - SCALE_WINDOW);
+    if (shown <= 0) return;
+    const logScale = this.#scales.median();
+    this.#residuals.revise((residual, age) =>
+      age < shown ? Math.min(this.#scales.latest(age) - logScale, GREATEST_LOG_RESIDUAL) : residual,
+    );
+  }
+
+  #stepOf(ifFaster: number, ifSlower: number, leastLogRatio: number): Step | null {
+    const latestLogRatio = this.#scales.latest(0) - this.#logScale;
+    if (Math.abs(latestLogRatio) < leastLogRatio) return null;
+    const isFaster = latestLogRatio < 0;
+    const batches = isFaster ? ifFaster : ifSlower;
+    // What is before them, with the sign that makes the step one upwards.
+    const sign = isFaster ? -1 : 1;
+    if (this.#scales.length < batches + FEWEST_BEFORE) return null;
+    const values = Array.from({ length: this.#scales.length }, (_, age) => sign * this.#scales.latest(age));
+    const latest = values.slice(0, batches).sort((a, b) => a - b);
+    const before = values.slice(batches).sort((a, b) => a - b);
+    if (latest[0]! <= before.at(-1)!) return null;
+    const logRatio = medianOf(latest) - medianOf(before);
+    return logRatio > leastLogRatio ? { batches, logRatio: sign * logRatio } : null;
   }
 
   #updateFactors(): void {
-    this.#logScale = this.#trusted(this.#scales.median(), this.#leastLogScale);
+    this.#logScale = this.#scales.median();
     this.#predictedFactor = Math.exp(this.#logScale);
-    const logTail = this.#trusted(this.#learnedLogTail() + this.#guard, this.#leastLogTail);
-    this.#plannedFactor = Math.exp(this.#logScale + logTail);
-  }
-
-  #trusted(learned: number, least: number): number {
-    return learned > least ? least + this.#trust * (learned - least) : learned;
+    this.#plannedFactor = Math.exp(this.#logScale + this.#learnedLogTail() + this.#guard);
   }
 
   #learnedLogTail(): number {
     return Math.max(0, this.#residuals.largest(TAIL_RANK));
   }
+}
+
+function medianOf(ascending: readonly number[]): number {
+  const half = ascending.length >> 1;
+  return ascending.length % 2 === 1 ? ascending[half]! : (ascending[half - 1]! + ascending[half]!) / 2;
 }

@@ -82,14 +82,6 @@ export class OnlineLatencyModels implements LatencyModels {
   }
 
   /**
-   * Leads a class a little back towards the profile, or below where it was not profiled, until its next batch: for classes
-   * whose requests are all refused. No evidence is lost by it.
-   */
-  relax(shapeClass: ShapeClass): void {
-    this.#classModel(shapeClass).relax();
-  }
-
-  /**
    * Plans with another profile from now on. Models already handed out change with it. How other classes compare with the
    * profiled one is kept where the same class was profiled; what was learnt about the machine is in the new profile.
    */
@@ -133,8 +125,6 @@ export class OnlineLatencyModels implements LatencyModels {
     return {
       curve: model.curve,
       logScale,
-      // More elements than were profiled may still take no longer.
-      leastLogScale: Math.min(0, logScale),
       strength: isProfiled ? PROFILED_STRENGTH : UNPROFILED_STRENGTH,
       logResiduals: logResiduals.map((residual) => residual + margin),
       targetMissRate,
@@ -155,7 +145,6 @@ const NO_LATENCY: LatencyCurve = { latencyMs: () => 0 };
 const PROVISIONAL_PRIOR: Omit<Prior, 'targetMissRate'> = {
   curve: NO_LATENCY,
   logScale: 0,
-  leastLogScale: 0,
   strength: PROFILED_STRENGTH,
   logResiduals: new Array<number>(TAIL_WINDOW).fill(0),
 };

@@ -32,6 +32,27 @@ export class SlidingWindow {
     this.#next = (this.#next + 1) % this.#capacity;
   }
 
+  get length(): number {
+    return this.#length;
+  }
+
+  /** @param age 0 for the latest, less than `length` */
+  latest(age: number): number {
+    const at = this.#next - 1 - age;
+    return this.#byAge[at < 0 ? at + this.#capacity : at]!;
+  }
+
+  /** Puts others in the place of the numbers held, by age, the latest first. O(n log n): for what is rare. */
+  revise(revised: (value: number, age: number) => number): void {
+    for (let age = 0; age < this.#length; age++) {
+      const at = this.#next - 1 - age;
+      const place = at < 0 ? at + this.#capacity : at;
+      this.#byAge[place] = revised(this.#byAge[place]!, age);
+    }
+    this.#ascending.set(this.#byAge.subarray(0, this.#length));
+    this.#ascending.subarray(0, this.#length).sort();
+  }
+
   /** @param rank 1 for the largest, at most the number of values held */
   largest(rank: number): number {
     return this.#ascending[this.#length - rank]!;
