@@ -13,15 +13,16 @@ import type { LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
-import { CANDIDATE_LIMIT, type Candidate } from './batcher.js';
+import { learnFrom } from './batch-lessons.js';
 import { ClassTable } from './class-table.js';
 import type { Exploration } from './exploration.js';
 import { HangWatch } from './hang-watch.js';
-import type { HeldRequests, QueueView } from './held-requests.js';
+import type { HeldRequests } from './held-requests.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
 import { RunningBatch } from './running-batch.js';
 import { removeFrom } from './short-list.js';
+import { stagedHead } from './staged-head.js';
 import type { BatchResult, WorkerPool, WorkerPoolEvent } from './worker-pool.js';
 
 export interface DispatcherConfig {
@@ -254,13 +255,15 @@ export class Dispatcher {
       kind: 'batch-started',
       atMs: nowMs,
       batchId: batch.batchId,
-      sequences,
+      // One that is only run for what it tells has left the queue before.
+      sequences: members.filter(({ state }) => state !== 'finished').map(({ sequence }) => sequence),
       batchSize: batch.size,
       cpuMillicores,
       threadCount,
       predictedLatencyMs: batch.predictedLatencyMs,
       plannedLatencyMs: batch.plannedLatencyMs,
       shapeClassKey: batch.shapeClass.key,
+      isExploring: batch.isExploring,
     });
     this.#workers.start({ batchId: batch.batchId, sequences, threadCount }, (result) => this.#onDone(batch, result));
   }
@@ -278,18 +281,7 @@ export class Dispatcher {
     const nowMs = this.#clock.nowMs();
     removeFrom(this.#running, batch);
     this.#hangWatch.forget(batch);
-    const isMeasured = result.kind === 'completed' && !this.#models.isProvisional;
-    const actualToPredicted = isMeasured ? batch.progress(nowMs) : null;
-    if (actualToPredicted !== null) {
-      this.#models.observe({
-        shapeClass: batch.shapeClass,
-        batchSize: batch.size,
-        cpuMillicores: batch.startMillicores,
-        actualToPredicted,
-        missedFraction: batch.missedFraction(nowMs),
-      });
-    }
-    this.#noteRun(nowMs, batch, result.kind === 'completed');
+    const actualToPredicted = learnFrom(batch, nowMs, result.kind === 'completed', this.#models, this.#exploration);
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
     else if (result.kind === 'backend-error') this.#retryRefused(nowMs, batch, result.message);
@@ -310,19 +302,6 @@ export class Dispatcher {
       actualToPredicted,
     });
     this.#dispatch();
-  }
-
-  /** Tells exploration what was run: a test has succeeded where the request could have been in time. */
-  #noteRun(nowMs: number, batch: RunningBatch, isCompleted: boolean): void {
-    const { key } = batch.shapeClass;
-    if (!batch.isExploring) {
-      this.#exploration.batchEnded(nowMs, key);
-      return;
-    }
-    const [tried] = batch.members;
-    const ranMs = nowMs - batch.startedAtMs;
-    const budgetMs = tried!.request.dueAtMs - tried!.admittedAtMs;
-    this.#exploration.ended(nowMs, key, ranMs, isCompleted && ranMs <= budgetMs);
   }
 
   #complete(nowMs: number, batch: RunningBatch, result: Extract<BatchResult, { kind: 'completed' }>): void {
@@ -415,17 +394,4 @@ export class Dispatcher {
     const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
-}
-
-/** The first staged entries in queue order. Entries still being staged are few; twice the limit looks past them. */
-function stagedHead(queue: QueueView, table: ClassTable, isEligible: (entry: QueueEntry) => boolean): Candidate[] {
-  const candidates: Candidate[] = [];
-  for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
-    if (!entry.isStaged || !isEligible(entry)) continue;
-    const classIndex = table.indexOf(entry);
-    const isPlain = classIndex === 0 && !entry.isRetry;
-    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone: entry.isRetry });
-    if (candidates.length === CANDIDATE_LIMIT) break;
-  }
-  return candidates;
 }

@@ -6,10 +6,10 @@
  *
  * What a test may cost the others, whatever is believed and whatever is true:
  * - one request at a time is tried, and one of a class at most every `intervalMs`, counted from the class's last batch;
- * - a test that failed (the request would not have been in time even alone) has cost the worker's time, and there is no other
- *   until it has been a `SHARE_BESIDE_OTHERS` of the time since its start. So of any W ms that the worker serves others,
- *   failed tests take at most 5 % of W, and the last of them;
- * - where nobody else is served, half of the time: there is nobody who loses by it;
+ * - a test that failed (the request would not have been in time even alone) has cost the worker's time: a debt, which is paid
+ *   off as time passes, and no test begins before it is. While others ask, 95 ms without a test pay for 5 ms of one. So of any
+ *   time in which others ask failed tests take at most 5 %, and the last of them;
+ * - while nobody else does, each ms pays for one: half of the time, as there is nobody who loses by it;
  * - a test that succeeded has served a request in time, as any batch does. It is free.
  *
  * Rejected alternatives: believing less with time (what this replaces): it takes as long as the belief is wrong, and then lets
@@ -18,10 +18,13 @@
  */
 
 /** Of the worker's time, for tests that fail, while others are served. */
-export const SHARE_BESIDE_OTHERS = 0.05;
+const SHARE_BESIDE_OTHERS = 0.05;
 /** The same where nobody else is. */
-export const SHARE_ALONE = 0.5;
-/** Others are being served if a batch of theirs ran so lately. */
+const SHARE_ALONE = 0.5;
+/** What a millisecond without a test pays off. */
+const PAID_BESIDE_OTHERS = SHARE_BESIDE_OTHERS / (1 - SHARE_BESIDE_OTHERS);
+const PAID_ALONE = SHARE_ALONE / (1 - SHARE_ALONE);
+/** Others ask if one was let in, or a batch of theirs ran, so lately. */
 const OTHERS_WITHIN_MS = 2000;
 /** From a first failed test to the next, and from the later ones. Half a second: beliefs are tested within a second. */
 const FIRST_INTERVAL_MS = 250;
@@ -41,15 +44,17 @@ interface TestedClass {
 export class Exploration {
   readonly #classes = new Map<string, TestedClass>();
   #isUnderWay = false;
-  #othersRanAtMs = -Infinity;
-  /** The last test that failed. */
-  #failedEndAtMs = -Infinity;
-  #failedMs = 0;
+  #othersAtMs = -Infinity;
+  /** What failed tests took of the worker's time and is not paid off, at that instant. */
+  #debtMs = 0;
+  #settledAtMs = 0;
   #restartTriedAtMs = -Infinity;
 
   /** Whether a request of this class that is about to be refused may be tried instead. */
   mayBegin(nowMs: number, classKey: string): boolean {
-    if (this.#isUnderWay || nowMs < this.#affordableAtMs(nowMs)) return false;
+    if (this.#isUnderWay) return false;
+    this.#settle(nowMs);
+    if (this.#debtMs > 0) return false;
     const tested = this.#classes.get(classKey);
     return tested === undefined || nowMs >= tested.ranAtMs + tested.intervalMs;
   }
@@ -71,22 +76,28 @@ export class Exploration {
       this.#note(classKey, { ranAtMs: nowMs, intervalMs: 0 });
       return;
     }
-    this.#failedEndAtMs = nowMs;
-    this.#failedMs = ranMs;
+    this.#debtMs = ranMs;
+    this.#settledAtMs = nowMs;
     const lastMs = this.#classes.get(classKey)?.intervalMs ?? 0;
     const intervalMs = Math.min(LONGEST_INTERVAL_MS, Math.max(FIRST_INTERVAL_MS, 2 * lastMs));
     this.#note(classKey, { ranAtMs: nowMs, intervalMs });
   }
 
-  /** A batch of requests that were not refused begins. */
+  /** A request was let in that was not to be refused. */
+  othersAsked(nowMs: number): void {
+    if (this.#debtMs > 0) this.#settle(nowMs);
+    this.#othersAtMs = nowMs;
+  }
+
+  /** A batch of such requests begins. */
   batchStarted(nowMs: number, classKey: string): void {
-    this.#othersRanAtMs = nowMs;
+    this.othersAsked(nowMs);
     this.#note(classKey, { ranAtMs: Infinity, intervalMs: LONGEST_INTERVAL_MS });
   }
 
   /** And ends, with whatever result: the class is known by it. */
   batchEnded(nowMs: number, classKey: string): void {
-    this.#othersRanAtMs = nowMs;
+    this.othersAsked(nowMs);
     this.#note(classKey, { ranAtMs: nowMs, intervalMs: LONGEST_INTERVAL_MS });
   }
 
@@ -97,10 +108,12 @@ export class Exploration {
     return true;
   }
 
-  /** When the last failed test is paid for. */
-  #affordableAtMs(nowMs: number): number {
-    const share = nowMs - this.#othersRanAtMs < OTHERS_WITHIN_MS ? SHARE_BESIDE_OTHERS : SHARE_ALONE;
-    return this.#failedEndAtMs + this.#failedMs * (1 / share - 1);
+  /** Pays off what has passed since it was last called. */
+  #settle(nowMs: number): void {
+    const passedMs = nowMs - this.#settledAtMs;
+    const besideMs = Math.min(passedMs, Math.max(0, this.#othersAtMs + OTHERS_WITHIN_MS - this.#settledAtMs));
+    this.#settledAtMs = nowMs;
+    this.#debtMs = Math.max(0, this.#debtMs - besideMs * PAID_BESIDE_OTHERS - (passedMs - besideMs) * PAID_ALONE);
   }
 
   #note(classKey: string, tested: TestedClass): void {

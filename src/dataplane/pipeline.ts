@@ -149,6 +149,7 @@ export class Pipeline {
       isRetry: false,
       state: 'queued',
     };
+    if (!entry.isExploring) this.#exploration.othersAsked(nowMs);
     this.#held.hold(entry);
     this.#emit({ kind: 'request-admitted', atMs: nowMs, request, queueDepth: this.queueDepth });
     // The plan that this arrival caused may have shed it.

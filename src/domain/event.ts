@@ -24,6 +24,7 @@ export type Event =
       readonly kind: 'batch-started';
       readonly atMs: number;
       readonly batchId: number;
+      /** Of the members that have no outcome yet; all of them but where `isExploring`. */
       readonly sequences: readonly number[];
       readonly batchSize: number;
       readonly cpuMillicores: number;
@@ -31,6 +32,8 @@ export type Event =
       readonly predictedLatencyMs: number;
       readonly plannedLatencyMs: number;
       readonly shapeClassKey: string;
+      /** It tests a belief by which its request would have been refused. */
+      readonly isExploring: boolean;
     }
   | {
       readonly kind: 'batch-ended';

@@ -87,6 +87,7 @@ export function createMetricSet(registry: Registry) {
     // Batches
     batchSize: histogram('sponge_batch_size', 'Requests per started batch.', BATCH_SIZE_BUCKETS),
     batches: counter('sponge_batches_total', 'Batches by how they ended.', 'result'),
+    explorations: counter('sponge_explorations_total', 'Requests run although the latency model would refuse them.'),
     latencyRatio: histogram(
       'sponge_actual_to_predicted_latency_ratio',
       'Measured over predicted (median) latency of completed batches; 1 is a perfect prediction.',

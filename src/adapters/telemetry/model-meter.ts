@@ -85,6 +85,7 @@ function resolveChildren(metrics: MetricSet, model: string, version: string) {
     latency: forEach(['queue', 'worker', 'compute', 'total'], (stage) => spread(metrics.latency, { stage })),
     batchSize: spread(metrics.batchSize, {}),
     batches: forEach(['completed', 'backend-error', 'worker-lost'], (result) => count(metrics.batches, { result })),
+    explorations: count(metrics.explorations, {}),
     latencyRatio: spread(metrics.latencyRatio, {}),
     workerLosses: count(metrics.workerLosses, {}),
     plans: forEach(PLAN_TRIGGERS, (trigger) => count(metrics.plans, { trigger })),
@@ -137,6 +138,7 @@ export class ModelMeter {
         return;
       case 'batch-started':
         series.batchSize.observe(event.batchSize);
+        if (event.isExploring) series.explorations.inc();
         return;
       case 'batch-ended':
         series.batches[event.result].inc();
