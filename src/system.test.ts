@@ -52,7 +52,6 @@ class Bench {
       config: {
         queueLimits: { maxRequests: 100, maxBytes: 1000 },
         maxBatchBytes: 1000,
-        hangTimeoutMs: 1000,
         limits,
         idleMillicores: 1000,
         idleReleaseMs: null,

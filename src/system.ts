@@ -29,7 +29,6 @@ export interface Policy {
 export interface SystemConfig {
   readonly queueLimits: PipelineConfig['queueLimits'];
   readonly maxBatchBytes: PipelineConfig['maxBatchBytes'];
-  readonly hangTimeoutMs: number;
   /** Allocations on which batches may run; within the scaler's own limits. */
   readonly limits: AllocationLimits;
   readonly idleMillicores: number;
@@ -120,7 +119,6 @@ export function createSystem(options: SystemOptions): System {
       maxMillicores,
       maxBatchBytes: config.maxBatchBytes,
       isAllocationFixed: policy.isAllocationFixed,
-      hangTimeoutMs: config.hangTimeoutMs,
     },
     initialPlan,
     emit,

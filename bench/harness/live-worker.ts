@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createScaler, type DetectedScaler } from '../../src/adapters/scalers/detect.js';
 import { usefulThreadCounts } from '../../src/adapters/serving/open-worker.js';
+import { NoiseSamples } from '../../src/adapters/workers/samples.js';
 import { startProcessPool, type ProcessPool } from '../../src/adapters/workers/process-pool.js';
 import { slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
 import type { Scope } from './bench.js';
@@ -40,7 +41,8 @@ export async function startBusyWorker(scope: Scope): Promise<LiveWorker | { read
   });
   const stopping = new AbortController();
   const load = (async () => {
-    const run = { shapes: { x: [1, SLOW_WIDTH] }, batchSize: BATCH_SIZE, threadCount: threadCounts.at(-1)! };
+    const samples = new NoiseSamples(pool.signature, { x: [1, SLOW_WIDTH] });
+    const run = { samples, batchSize: BATCH_SIZE, threadCount: threadCounts.at(-1)! };
     while (!stopping.signal.aborted) await pool.runSynthetic(run);
   })();
   scope.onEnd(async () => {

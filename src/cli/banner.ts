@@ -8,6 +8,7 @@ export function banner(server: Server, startMs: number): string {
     `Sponge is ready after ${(startMs / 1000).toFixed(1)} s`,
     '',
     ...server.models.flatMap(describeModel),
+    ...server.failures.flatMap(describeFailure),
     '',
     `  REST      ${server.restUrl}/v2`,
     `  gRPC      ${server.grpcAddress}`,
@@ -24,11 +25,11 @@ export function banner(server: Server, startMs: number): string {
 function describeModel(model: ServedModel): string[] {
   const { source, profile, defaultSloMs } = model;
   const batching = model.isBatchable
-    ? `batches of up to ${model.pool.maxBatchSize}`
-    : `served one at a time: ${model.notBatchableReason}`;
+    ? `batches of up to ${model.pool.maxBatchSize}; ${model.batching.reason}`
+    : `served one at a time: ${model.batching.reason}`;
   const measured =
     profile === null
-      ? 'no profile yet: the first request tells the shape, and is followed by one (or give --shape)'
+      ? 'no profile yet: the first request tells what it takes, and is followed by one (or give --shape or --sample)'
       : `${profile.quality} profile of ${profile.measuredAt.slice(0, 16).replace('T', ' ')}${refining(model)}`;
   return [
     `  ${source.name} version ${source.version}, ${model.state}`,
@@ -36,6 +37,10 @@ function describeModel(model: ServedModel): string[] {
     `            ${measured}`,
     `            requests that state no budget get ${defaultSloMs.toFixed(0)} ms`,
   ];
+}
+
+function describeFailure({ source, reason }: Server['failures'][number]): string[] {
+  return [`  ${source.name} version ${source.version}, NOT SERVED`, `            ${reason}`];
 }
 
 function refining({ profile, isRefining }: ServedModel): string {

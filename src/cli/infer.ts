@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Command } from 'commander';
 import { noiseInputs } from '../adapters/oip/noise-inputs.js';
+import { OipFailure } from '../adapters/oip/service.js';
 import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
 import { DATATYPES, type Datatype, type Tensor, type TensorSpec } from '../domain/tensor.js';
 import { positiveNumber, shape, UserError, withConfiguration } from './options.js';
@@ -19,8 +20,12 @@ interface InferFlags {
   readonly json?: true;
 }
 
-interface Metadata {
-  readonly inputs: readonly TensorSpec[];
+/** A tensor of a model's metadata, as `oip/rest/metadata.ts` writes it. */
+interface TensorMetadata {
+  readonly name: string;
+  readonly datatype: Datatype;
+  readonly shape: readonly number[];
+  readonly parameters?: { readonly sponge_optional?: boolean; readonly sponge_any_rank?: boolean };
 }
 
 interface ReplyHeader {
@@ -63,9 +68,9 @@ Examples:
 
 async function infer(model: string, flags: InferFlags): Promise<void> {
   const base = `${flags.url.replace(/\/$/, '')}/v2/models/${encodeURIComponent(model)}`;
-  const metadata = (await exchange(base, { method: 'GET' })).json as unknown as Metadata;
-  const inputs =
-    flags.data === undefined ? noiseInputs(metadata.inputs, flags.shape ?? {}) : given(metadata, flags.data);
+  const metadata = (await exchange(base, { method: 'GET' })).json as { readonly inputs: readonly TensorMetadata[] };
+  const specs = metadata.inputs.map(toSpec);
+  const inputs = flags.data === undefined ? noiseInputs(specs, flags.shape ?? {}) : given(specs, flags.data);
   const head = JSON.stringify({
     inputs: inputs.map(({ name, shape: sizes, datatype, data }) => ({
       name,
@@ -90,6 +95,11 @@ async function infer(model: string, flags: InferFlags): Promise<void> {
     body,
   });
   print(answer.json as unknown as ReplyHeader, answer, flags);
+}
+
+function toSpec({ name, datatype, shape: declared, parameters = {} }: TensorMetadata): TensorSpec {
+  const isOptional = parameters.sponge_optional === true;
+  return { name, datatype, shape: parameters.sponge_any_rank === true ? null : declared, isOptional };
 }
 
 interface Answer {
@@ -130,7 +140,7 @@ function parseJson(text: string, what: string): Record<string, unknown> {
   }
 }
 
-function given(metadata: Metadata, source: string): Tensor[] {
+function given(specs: readonly TensorSpec[], source: string): Tensor[] {
   const json = parseJson(source.startsWith('@') ? readText(source.slice(1)) : source, '--data');
   const listed = json['inputs'];
   if (Array.isArray(listed)) {
@@ -143,7 +153,8 @@ function given(metadata: Metadata, source: string): Tensor[] {
       }),
     );
   }
-  return metadata.inputs.map(({ name, datatype }) => {
+  const sent = specs.filter(({ name, isOptional }) => isOptional !== true || name in json);
+  return sent.map(({ name, datatype }) => {
     if (!(name in json)) throw new UserError(`--data has no "${name}"`);
     const sizes = nestedShape(json[name]);
     return { name, datatype, shape: sizes, data: encodeJsonData(name, datatype, sizes, json[name]) };
@@ -165,8 +176,12 @@ function nestedShape(value: unknown): number[] {
 
 /** Flat, as JSON would carry them; what JSON cannot carry is told by its size. */
 function valuesOf(output: Tensor): unknown[] {
-  if (output.datatype === 'FP16') return [`${output.data.byteLength} bytes of FP16`];
-  return JSON.parse(jsonDataText(output)) as unknown[];
+  try {
+    return JSON.parse(jsonDataText(output)) as unknown[];
+  } catch (error) {
+    if (!(error instanceof OipFailure)) throw error;
+    return [`${output.data.byteLength} bytes of ${output.datatype}`];
+  }
 }
 
 /** Late: the server says so, or it took longer than the SLO as seen from here. */

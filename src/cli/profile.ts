@@ -5,10 +5,9 @@ import { Command, Option } from 'commander';
 import { profilePicture } from '../adapters/profiler/profile-picture.js';
 import { describeWriteFailure, writeProfile } from '../adapters/profiler/profile-store.js';
 import { summaryOf } from '../adapters/profiler/profile-summary.js';
-import { findModels, type ModelSource } from '../adapters/serving/model-repository.js';
+import { assertReadable, findModels, type ModelSource } from '../adapters/serving/model-repository.js';
 import type { WorkerOptions } from '../adapters/serving/open-worker.js';
 import { partialPathOf, profileModel, type ProfilingProgress } from '../adapters/serving/profile-model.js';
-import { assertReadable } from '../adapters/serving/served-model.js';
 import { shareOf } from '../adapters/serving/server.js';
 import {
   cores,
@@ -18,6 +17,7 @@ import {
   threadCounts,
   UserError,
   withConfiguration,
+  collected,
 } from './options.js';
 import { reportJson, reportText, type ProfileReport } from './profile-report.js';
 import { createProgress } from './progress.js';
@@ -35,6 +35,7 @@ interface ProfileFlags {
   readonly budget?: number;
   readonly fresh: boolean;
   readonly shape?: NonNullable<WorkerOptions['shapes']>;
+  readonly sample?: readonly string[];
   readonly maxBatch: number;
   readonly scaler: WorkerOptions['scaler'];
   readonly maxCores?: number;
@@ -75,7 +76,8 @@ export function profileCommand(): Command {
     )
     .option('--fresh', 'start over instead of going on with an unfinished run', false)
     .option('--shape <input=sizes>', 'shape of one request, e.g. x=1,3,48,320 (repeatable)', shape)
-    .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
+    .option('--sample <file>', 'a request (JSON) to profile with (repeatable)', collected)
+    .option('--max-batch <n>', 'most rows in a batch', positiveInteger, 16)
     .optionsGroup('CPU, as for "sponge serve":')
     .addOption(
       new Option('--scaler <kind>', 'how the worker is resized')
@@ -111,7 +113,7 @@ async function profile(path: string, flags: ProfileFlags): Promise<void> {
   if (sources.length === 0) {
     throw new UserError(`no model "${flags.model!}" in ${path}; it has ${all.map(({ name }) => name).join(', ')}`);
   }
-  for (const flag of ['shape', 'output', 'picture'] as const) {
+  for (const flag of ['shape', 'sample', 'output', 'picture'] as const) {
     if (sources.length > 1 && flags[flag] !== undefined) {
       throw new UserError(`--${flag} is for one model, and ${path} has ${sources.length}: add --model <name>`);
     }
@@ -148,6 +150,8 @@ async function profileOne(
     quotaPeriodUs: flags.quotaPeriodUs,
     maxBatchSize: flags.maxBatch,
     shapes: flags.shape ?? null,
+    samplePaths: flags.sample ?? null,
+    batching: null,
     threadCounts: flags.threads ?? null,
     nowMs: () => performance.now(),
     onLog: (line) => progress.say(line),

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
+import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
 import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { oneLine } from '../adapters/workers/load-failure.js';
@@ -16,6 +17,7 @@ import {
   threadCounts,
   UserError,
   withConfiguration,
+  collected,
 } from './options.js';
 import { createDisplay } from './watch.js';
 import type { WatchDisplay } from './watch-display.js';
@@ -23,6 +25,9 @@ import type { WatchDisplay } from './watch-display.js';
 const MIB = 1024 * 1024;
 
 /** As commander parses them; see the flags below. */
+/** Rows of a batch where nobody says otherwise. */
+const DEFAULT_MAX_BATCH_SIZE = 16;
+
 interface ServeFlags {
   readonly modelStore?: string;
   readonly host: string;
@@ -48,9 +53,13 @@ interface ServeFlags {
   readonly batch?: number;
   readonly order?: 'edf' | 'fifo';
   readonly unitCores?: number;
-  readonly maxBatch: number;
+  /** Unstated unless given: then a request of more rows is refused. */
+  readonly maxBatch?: number;
   readonly maxBatchMib: number;
   readonly shape?: NonNullable<ServerOptions['shapes']>;
+  readonly sample?: readonly string[];
+  readonly batching?: NonNullable<ServerOptions['batching']>;
+  readonly strict: boolean;
   readonly refine: boolean;
   readonly jsonLimitMib: number;
   readonly binaryLimitMib: number;
@@ -58,6 +67,7 @@ interface ServeFlags {
   readonly bodyTimeoutMs: number;
   readonly maxCalls: number;
   readonly hangTimeoutMs: number;
+  readonly maxRunMs: number;
   readonly targetMissRate: number;
   readonly drainSeconds: number;
   readonly compat: ServerOptions['compat'];
@@ -139,9 +149,20 @@ export function serveCommand(): Command {
       'allocation of each replica of --policy fa2 (default: 1, or all there is if less)',
       cores,
     )
-    .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
+    .option(
+      '--max-batch <n>',
+      'most rows in a batch; a request of more is refused (default: 16, and larger ones run alone)',
+      positiveInteger,
+    )
     .option('--max-batch-mib <n>', 'most input MiB in a batch', positiveNumber, 64)
     .option('--shape <input=sizes>', 'shape of one request to profile with, e.g. x=1,3,48,320 (repeatable)', shape)
+    .option('--sample <file>', 'a request (JSON) to profile, try and warm up with (repeatable)', collected)
+    .addOption(
+      new Option('--batching <mode>', 'whether requests share batches, whatever the graph says').choices(
+        BATCHING_MODES,
+      ),
+    )
+    .option('--strict', 'end the start when one model cannot be loaded', false)
     .option('--no-refine', 'keep a quick profile instead of refining it in the background')
     .optionsGroup('Limits:')
     .option('--json-limit-mib <n>', 'largest JSON body', positiveNumber, 16)
@@ -151,10 +172,11 @@ export function serveCommand(): Command {
     .option('--max-calls <n>', 'calls in progress', positiveInteger, 10_000)
     .option(
       '--hang-timeout-ms <ms>',
-      'a batch that runs this long and far beyond its prediction is given up',
+      'a run that uses no CPU for this long is given up, and its worker replaced',
       positiveNumber,
       5000,
     )
+    .option('--max-run-ms <ms>', 'a run that takes longer is ended, and its request told', positiveNumber, 60_000)
     .option('--drain-seconds <s>', 'time for calls in progress after SIGTERM', nonNegativeNumber, 30)
     .addOption(
       new Option('--compat <server>', 'status codes of another server').choices(['none', 'triton']).default('none'),
@@ -243,9 +265,13 @@ function serverOptions(
     quotaPeriodUs: flags.quotaPeriodUs,
     threadCounts: flags.threads ?? null,
     policy: policyChoice(flags),
-    maxBatchSize: flags.maxBatch,
+    maxBatchSize: flags.maxBatch ?? DEFAULT_MAX_BATCH_SIZE,
+    isMaxBatchStated: flags.maxBatch !== undefined,
     maxBatchBytes: flags.maxBatchMib * MIB,
     shapes: flags.shape ?? null,
+    samplePaths: flags.sample ?? null,
+    batching: flags.batching ?? null,
+    isStrict: flags.strict,
     isRefining: flags.refine,
     limits: {
       maxJsonBytes: flags.jsonLimitMib * MIB,
@@ -254,7 +280,7 @@ function serverOptions(
       bodyTimeoutMs: flags.bodyTimeoutMs,
       maxConcurrentCalls: flags.maxCalls,
     },
-    hangTimeoutMs: flags.hangTimeoutMs,
+    runLimits: { standstillMs: flags.hangTimeoutMs, maxRunMs: flags.maxRunMs },
     targetMissRate: flags.targetMissRate,
     drainMs: flags.drainSeconds * 1000,
     compat: flags.compat,
@@ -311,14 +337,25 @@ async function firstStopSignal(): Promise<NodeJS.Signals> {
   return signal;
 }
 
-/** One line that is overwritten on a terminal; plain lines elsewhere. */
+/** Without a terminal, a line now and then says what takes so long. */
+const SAID_EVERY_MS = 5000;
+
+/** One line that is overwritten on a terminal; plain lines now and then elsewhere. */
 function progressLine(): { show(message: string): void; clear(): void } {
   const isTerminal = process.stderr.isTTY;
+  const startedAtMs = performance.now();
+  let latest = 'starting';
+  const timer = setInterval(() => {
+    const elapsedSec = Math.round((performance.now() - startedAtMs) / 1000);
+    if (!isTerminal) process.stderr.write(`not ready after ${elapsedSec} s: ${latest}\n`);
+  }, SAID_EVERY_MS).unref();
   return {
     show: (message) => {
+      latest = message;
       if (isTerminal) process.stderr.write(`\r\u001b[2K${message}`);
     },
     clear: () => {
+      clearInterval(timer);
       if (isTerminal) process.stderr.write('\r\u001b[2K');
     },
   };

@@ -4,7 +4,7 @@ import { VirtualClock } from '../clock/virtual-clock.js';
 import type { Event } from '../domain/event.js';
 import type { FeasiblePlan, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
-import type { ShapeClass } from '../domain/request.js';
+import { shapeClass, type ShapeClass } from '../domain/request.js';
 import { SimulatedScaler } from '../sim/simulated-scaler.js';
 import type { ControlledPlane } from './controlled-plane.js';
 import { Controller } from './controller.js';
@@ -23,7 +23,7 @@ const EMPTY: QueueSnapshot = {
   setAsideCount: 0,
   instanceCount: 1,
 };
-const CLASS: ShapeClass = { key: 'x', elementCount: 1 };
+const CLASS: ShapeClass = shapeClass('x', 1);
 /** One request waits. */
 const BUSY: QueueSnapshot = { ...EMPTY, work: [{ dueAtMs: 900, classIndex: 0 }], sequences: [1], classes: [CLASS] };
 
@@ -125,12 +125,13 @@ class Bench {
   }
 
   batchEnds(): void {
-    const result = { batchSize: 1, result: 'completed', latencyMs: 10, computeMs: 10, actualToPredicted: 1 } as const;
-    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result });
+    const result = { batchSize: 1, rowCount: 1, result: 'completed' } as const;
+    const took = { latencyMs: 10, computeMs: 10, actualToPredicted: 1 };
+    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result, ...took });
   }
 
   requestArrives(key = 'x'): void {
-    const request = dueAt(1, 900, { shapeClass: { key, elementCount: 1 } });
+    const request = dueAt(1, 900, { shapeClass: shapeClass(key, 1) });
     this.controller.observe({ kind: 'request-admitted', atMs: this.clock.nowMs(), request, queueDepth: 1 });
   }
 

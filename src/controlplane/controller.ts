@@ -15,7 +15,7 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
@@ -266,6 +266,7 @@ export class Controller {
       models,
       inFlightModel,
       arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
+      arrivalRowCount: this.#arrivalClass?.rowCount ?? 1,
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,
@@ -385,4 +386,4 @@ export class Controller {
 }
 
 /** No request was seen yet: any allocation keeps up with none. */
-const ZERO_LATENCY: LatencyModel = { predictedLatencyMs: () => 0, plannedLatencyMs: () => 0 };
+const ZERO_LATENCY: LatencyModel = exactLatency(() => 0);

@@ -1,8 +1,9 @@
 /*
  * Admission decides, once per request and at once, whether it may enter the queue. First stage of the data plane.
  *
- * It refuses only what is certain: no budget left, not to be met even alone at the largest allocation, no room, no worker
- * in time. What this load makes impossible is found by the planner, which sheds what costs most (not whoever came last).
+ * It refuses only what is certain: no budget left, not to be met even alone at the largest allocation (by the least latency that
+ * is believed: a guess about a shape that nobody has measured refuses nothing), no room, no worker in time. What this load
+ * makes impossible is found by the planner, which sheds what costs most (not whoever came last).
  * Two of these are beliefs, the latency model's and the expected length of a restart: now and then one is let in that they
  * refuse, which tests them (`exploration.ts`).
  * Rejected alternative: an admission test on the whole queue here; it would plan twice and could disagree with the plan.
@@ -53,7 +54,7 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
   if (view.isDraining) {
     return refuse({ kind: 'failed', reason: 'draining', message: 'the server is shutting down; send to another one' });
   }
-  const bestCaseMs = view.model.plannedLatencyMs(1, view.maxMillicores);
+  const bestCaseMs = view.model.leastLatencyMs(1, view.maxMillicores);
   const remainingBudgetMs = request.dueAtMs - nowMs;
 
   if (!mayBeLate(request) && bestCaseMs > remainingBudgetMs) {

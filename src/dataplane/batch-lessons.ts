@@ -14,7 +14,7 @@ export function learnFrom(
   models: LatencyModels,
   exploration: Exploration,
 ): number | null {
-  const { shapeClass, size, startMillicores } = batch;
+  const { shapeClass, size, usableStartMillicores } = batch;
   const ratio = models.isProvisional ? null : batch.progress(nowMs);
   // A test that was cut short took at least so long; of any other batch that broke nobody knows what it was at.
   const isEvidence = isCompleted || (batch.isExploring && ratio !== null && ratio > 1);
@@ -22,7 +22,7 @@ export function learnFrom(
     models.observe({
       shapeClass,
       batchSize: size,
-      cpuMillicores: startMillicores,
+      cpuMillicores: usableStartMillicores,
       actualToPredicted: ratio,
       missedFraction: isCompleted ? batch.missedFraction(nowMs) : null,
     });

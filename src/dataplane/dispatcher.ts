@@ -9,14 +9,13 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { learnFrom } from './batch-lessons.js';
 import { ClassTable } from './class-table.js';
 import type { Exploration } from './exploration.js';
-import { HangWatch } from './hang-watch.js';
 import type { HeldRequests } from './held-requests.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
@@ -31,8 +30,6 @@ export interface DispatcherConfig {
   readonly maxBatchBytes: number;
   /** One allocation for ever. */
   readonly isAllocationFixed: boolean;
-  /** A batch is given up when it ran this long and far beyond its prediction. */
-  readonly hangTimeoutMs: number;
 }
 
 export interface DispatcherOptions {
@@ -59,7 +56,6 @@ export class Dispatcher {
   readonly #exploration: Exploration;
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
-  readonly #hangWatch: HangWatch;
   readonly #running: RunningBatch[] = [];
   /** Members of a batch that broke with its worker, until it is known when the worker is back. */
   #broken: QueueEntry[] = [];
@@ -87,9 +83,6 @@ export class Dispatcher {
     this.#plan = options.initialPlan;
     this.#requestedInstances = options.initialPlan.instances;
     this.#cpuMillicores = options.initialPlan.cpuMillicores;
-    this.#hangWatch = new HangWatch(options.clock, options.config.hangTimeoutMs, (message, batchId) =>
-      this.#workers.replace(message, batchId),
-    );
     this.#workers.listen((event) => this.#onWorkerEvent(event));
   }
 
@@ -168,7 +161,6 @@ export class Dispatcher {
   /** Cancels all timers, as the server shuts down. A running batch's result is still taken. */
   stop(): void {
     this.#wakeTimer?.cancel();
-    this.#hangWatch.stop();
   }
 
   #scaleTo(instances: number): void {
@@ -200,6 +192,7 @@ export class Dispatcher {
             ? stagedHead(this.#held.setAside, table, (entry) => this.#isWorthTrying(nowMs, entry))
             : [],
         models: table.models,
+        rowCounts: table.rowCounts,
         plan: this.#plan,
         cpuMillicores: this.#cpuMillicores,
         maxBatchSize: this.#workers.maxBatchSize,
@@ -239,7 +232,7 @@ export class Dispatcher {
   /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
   #isWorthTrying(nowMs: number, entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = nowMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = nowMs + hopefulLatencyMs(entry.model, 1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 
@@ -249,7 +242,6 @@ export class Dispatcher {
     const threadCount = this.#threadsFor(cpuMillicores);
     const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
     this.#running.push(batch);
-    this.#hangWatch.watch(batch);
     if (!batch.isExploring) this.#exploration.batchStarted(nowMs, batch.shapeClass.key);
     this.#emit({
       kind: 'batch-started',
@@ -258,6 +250,7 @@ export class Dispatcher {
       // One that is only run for what it tells has left the queue before.
       sequences: members.filter(({ state }) => state !== 'finished').map(({ sequence }) => sequence),
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       cpuMillicores,
       threadCount,
       predictedLatencyMs: batch.predictedLatencyMs,
@@ -280,11 +273,11 @@ export class Dispatcher {
   #onDone(batch: RunningBatch, result: BatchResult): void {
     const nowMs = this.#clock.nowMs();
     removeFrom(this.#running, batch);
-    this.#hangWatch.forget(batch);
     const actualToPredicted = learnFrom(batch, nowMs, result.kind === 'completed', this.#models, this.#exploration);
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
-    else if (result.kind === 'backend-error') this.#retryRefused(nowMs, batch, result.message);
+    else if (result.kind === 'backend-error' || result.kind === 'aborted')
+      this.#retryRefused(nowMs, batch, result.message);
     else if (result.areOthersReady === true) this.#retryBroken(nowMs, batch.members, result.message);
     else {
       this.#isWorkerReady = false; // The pool's `lost` event, which says for how long, follows.
@@ -296,6 +289,7 @@ export class Dispatcher {
       atMs: nowMs,
       batchId: batch.batchId,
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       result: result.kind,
       latencyMs: nowMs - batch.startedAtMs,
       computeMs: result.kind === 'completed' ? result.computeMs : 0,
@@ -316,7 +310,7 @@ export class Dispatcher {
     });
   }
 
-  /** The model refused a batch; the worker lives on. */
+  /** The model refused a batch, or was stopped in it; the worker lives on. */
   #retryRefused(nowMs: number, batch: RunningBatch, message: string): void {
     for (const entry of batch.members) {
       if (entry.state === 'finished') continue;
@@ -391,7 +385,7 @@ export class Dispatcher {
 
   #outlastsRestart(entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = this.#workerReadyAtMs + entry.model.leastLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 }

@@ -164,6 +164,7 @@ export class HeldRequests {
 
   /** The one outcome of a request that the worker need not run, or whose result it may drop. */
   withdraw(nowMs: number, entry: QueueEntry, outcome: Outcome): void {
+    // A worker whose batch nobody waits for would end it.
     if (!isTriedAllTheSame(entry)) this.#workers.unstage(entry.sequence);
     this.finish(nowMs, entry, outcome);
   }
@@ -175,9 +176,8 @@ export class HeldRequests {
   finish(nowMs: number, entry: QueueEntry, outcome: Outcome): void {
     if (entry.state === 'finished') return;
     if (entry.state === 'queued') {
-      const isTried = isTriedAllTheSame(entry);
       this.#dequeue(entry);
-      if (isTried) this.#exploring = entry;
+      if (isTriedAllTheSame(entry)) this.#exploring = entry;
       else if (entry.isExploring) this.#exploration.calledOff();
     }
     entry.state = 'finished';
@@ -239,7 +239,7 @@ export class HeldRequests {
   }
 }
 
-/** Its inputs are in the worker, so nobody's patience is needed for its run. */
-function isTriedAllTheSame({ isExploring, isStaged, state }: QueueEntry): boolean {
-  return isExploring && isStaged && state === 'queued';
+/** Its inputs are in the worker, or it runs: nobody's patience is needed for it. */
+function isTriedAllTheSame({ isExploring, isStaged }: QueueEntry): boolean {
+  return isExploring && isStaged;
 }

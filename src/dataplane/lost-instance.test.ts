@@ -51,7 +51,6 @@ function setUp() {
       maxMillicores: 1000,
       maxBatchBytes: 1_000_000,
       isAllocationFixed: false,
-      hangTimeoutMs: 50,
     },
     initialPlan: { kind: 'feasible', instances: 2, cpuMillicores: 1000, batchSize: 2, boundBy: 'test' },
     emit: (event) => events.push(event),

@@ -65,7 +65,6 @@ class Bench {
         maxMillicores: 1000,
         maxBatchBytes: 1_000_000,
         isAllocationFixed: false,
-        hangTimeoutMs: 50,
       },
       initialPlan: PLAN,
       emit: (event) => {
@@ -133,6 +132,19 @@ describe('the data plane', () => {
     bench.run();
     expect(bench.batches).toEqual([[0, [1]], [10, [3]], [20, [2]]]); // prettier-ignore
     expect(bench.told).toEqual(['10 1 on time', '20 3 on time', '30 2 on time']);
+  });
+
+  it('puts a request that must run alone into no batch, and its followers into one', () => {
+    const bench = new Bench();
+    bench.send(0, 1, 500);
+    for (const sequence of [2, 3, 4, 5, 6]) {
+      bench.send(1, sequence, 500 + sequence, { mustRunAlone: sequence === 4 });
+    }
+    bench.run();
+    // Five wait when 1 ends, at most four a batch: 2, 3, 5, 6 together.
+    expect(bench.batches.find(([, members]) => members.includes(4))).toEqual([expect.any(Number), [4]]);
+    expect(bench.batches.map(([, members]) => members.length).sort()).toEqual([1, 1, 4]);
+    expect(bench.told.every((line) => line.endsWith('on time'))).toBe(true);
   });
 
   it('removes one of a batch at once and never disturbs its mates', () => {
@@ -348,19 +360,6 @@ describe('a worker that fails', () => {
     expect(bench.run().told).toEqual(['10 1 backend']);
   });
 
-  it('is replaced when it hangs, and its batch tried again', () => {
-    const bench = new Bench([1000]);
-    bench.send(0, 1, 600);
-    bench.run();
-    // Looked at each 50 ms; at 200 it took 20 times its 10 ms. Back 100 ms later.
-    expect(bench.events.find((event) => event.kind === 'worker-lost')).toMatchObject({
-      atMs: 201,
-      message: 'batch 1 hung: still running after 0.2 s',
-    });
-    expect(bench.batches).toEqual([[0, [1]], [300, [1]]]); // prettier-ignore
-    expect(bench.told).toEqual(['310 1 on time']);
-  });
-
   it('is sent each request once after a restart, even one that came with the news', () => {
     const bench = new Bench();
     bench.at(0, () => bench.worker.kill('killed'));
@@ -405,7 +404,7 @@ describe('the end', () => {
     expect(bench.events.at(-1)).toMatchObject({ kind: 'batch-ended', atMs: 10, result: 'completed' });
   });
 
-  it('leaves no timer behind: neither for deadlines nor for the batch that hangs', () => {
+  it('leaves no timer behind: for deadlines', () => {
     const bench = new Bench([1000]);
     bench.send(0, 1, 600);
     bench.send(1, 2, 600);

@@ -141,7 +141,7 @@ export class Pipeline {
         admittedAtMs: nowMs,
         classIndex: 0,
         byteCount: request.byteCount,
-        mustRunAlone: false,
+        mustRunAlone: request.mustRunAlone === true,
       },
       isStaged: false,
       isSetAside: decision.isSetAside,

@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { dueAt, TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
-import { VirtualClock } from '../clock/virtual-clock.js';
 import type { AdmittedRequest } from '../domain/request.js';
-import { HangWatch } from './hang-watch.js';
 import type { QueueEntry } from './queue-entry.js';
 import { RunningBatch } from './running-batch.js';
 
@@ -61,64 +59,5 @@ describe('the progress of a running batch', () => {
       plannedLatencyMs: 40,
       latencyMs: 50,
     });
-  });
-});
-
-describe('the hang watch', () => {
-  function hungAtMs(batch: (clock: VirtualClock) => RunningBatch, timeoutMs: number): number | null {
-    const clock = new VirtualClock({ startAtMs: 100 });
-    let atMs: number | null = null;
-    const watch = new HangWatch(clock, timeoutMs, () => (atMs = clock.nowMs()));
-    watch.watch(batch(clock));
-    clock.runUntilIdle(1000);
-    return atMs;
-  }
-
-  it('gives up at the first look after twenty times the prediction', () => {
-    // 20 · 40 = 800 ms after 100; looks come every 300 ms: 400, 700, 1000.
-    expect(hungAtMs(() => batchOfFour(1), 300)).toBe(1000);
-  });
-
-  it('looks first after the timeout or the planned latency, whichever is longer', () => {
-    // Looks at 140, 150, 160, …: 900 is one of them.
-    expect(hungAtMs(() => batchOfFour(1), 10)).toBe(900);
-  });
-
-  it('gives a batch without any prediction six timeouts', () => {
-    const unknown = { predictedLatencyMs: () => 0, plannedLatencyMs: () => 0 };
-    expect(hungAtMs(() => new RunningBatch(1, [member(1, unknown)], 1, 1000, 100), 50)).toBe(100 + 6 * 50);
-  });
-
-  it('forgets a batch that ended: its timer finds nothing to look at, and is the last', () => {
-    const clock = new VirtualClock({ startAtMs: 100 });
-    const messages: string[] = [];
-    const watch = new HangWatch(clock, 50, (message) => messages.push(message));
-    const batch = batchOfFour(1);
-    watch.watch(batch);
-    clock.advanceTo(170);
-    watch.forget(batch);
-    expect(clock.runUntilIdle()).toBe(1);
-    expect(messages).toEqual([]);
-  });
-
-  it('looks at each of several batches in its own time, with one timer, and keeps none once stopped', () => {
-    const clock = new VirtualClock({ startAtMs: 100 });
-    const looks: [number, number][] = [];
-    const watch = new HangWatch(clock, 50, () => undefined);
-    for (const startedAtMs of [100, 120, 130]) {
-      const batch = new RunningBatch(startedAtMs, [member(1)], 1, 1000, startedAtMs);
-      batch.progress = (nowMs) => {
-        looks.push([startedAtMs, nowMs]);
-        return 1;
-      };
-      clock.scheduleExact(startedAtMs, () => watch.watch(batch));
-      if (startedAtMs === 120) clock.scheduleExact(160, () => watch.forget(batch));
-    }
-    clock.advanceTo(135);
-    expect(clock.pendingCount).toBe(2); // The timer, and the end of the second batch.
-    clock.advanceTo(210);
-    expect(looks).toEqual([[100, 150], [130, 180], [100, 200]]); // prettier-ignore
-    watch.stop();
-    expect(clock.runUntilIdle()).toBe(0);
   });
 });

@@ -47,6 +47,15 @@ export class RunningBatch {
     return this.members.length;
   }
 
+  get rowCount(): number {
+    return this.size * this.shapeClass.rowCount;
+  }
+
+  /** Of the allocation that it started on, what its threads can use: predictions, and so what they are corrected by, are at this. */
+  get usableStartMillicores(): number {
+    return Math.min(this.startMillicores, this.threadCount * 1000);
+  }
+
   get shapeClass(): ShapeClass {
     return this.members[0]!.request.shapeClass;
   }

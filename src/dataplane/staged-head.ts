@@ -14,7 +14,8 @@ export function stagedHead(
     if (!entry.isStaged || !isEligible(entry)) continue;
     const classIndex = table.indexOf(entry);
     const isPlain = classIndex === 0 && !entry.isRetry;
-    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone: entry.isRetry });
+    const mustRunAlone = entry.isRetry || entry.candidate.mustRunAlone;
+    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone });
     if (candidates.length === CANDIDATE_LIMIT) break;
   }
   return candidates;

@@ -20,6 +20,8 @@ export type BatchResult =
     }
   /** The model refused the batch; the worker lives on. */
   | { readonly kind: 'backend-error'; readonly message: string }
+  /** It was ended before its time: all its members had left, or it ran longer than is allowed. */
+  | { readonly kind: 'aborted'; readonly message: string }
   /**
    * The process died, hung or lost its connection while the batch ran. `areOthersReady`: other instances go on, and with them
    * whatever is staged; `lost` does not follow.
@@ -47,7 +49,7 @@ export interface WorkerPool {
   readonly instanceCount: number;
   /** Thread counts that the worker keeps sessions for, ascending. */
   readonly threadCounts: readonly number[];
-  /** The most requests that memory lets share a batch; 1 for a model that is not batchable. */
+  /** The most rows that memory lets share a batch; 1 for a model that is not batchable. A request of more runs alone. */
   readonly maxBatchSize: number;
   /** Called by the system, once, before anything else. */
   listen(onEvent: (event: WorkerPoolEvent) => void): void;
@@ -55,7 +57,10 @@ export interface WorkerPool {
   stage(request: AdmittedRequest, onStaged: () => void): void;
   /** Forgets a staged request; during its run only its slot's result is dropped. Unknown sequences are ignored. */
   unstage(sequence: number): void;
-  /** Starts one batch; at most `instanceCount` at a time. The members are forgotten by the worker afterwards. */
+  /**
+   * Starts one batch; at most `instanceCount` at a time. The members are forgotten by the worker afterwards. It ends: one whose
+   * members have all been unstaged, or that runs longer than is allowed, as `aborted`; one that hangs as `worker-lost`.
+   */
   start(run: BatchRun, onDone: (result: BatchResult) => void): void;
   /**
    * Asks for another number of instances; absent where there is one only. New ones are ready after their cold start; one
@@ -63,6 +68,4 @@ export interface WorkerPool {
    * @param instances integer ≥ 1
    */
   scaleTo?(instances: number): void;
-  /** Gives up on the hung worker that runs this batch, which ends as `worker-lost`; a new process is started. */
-  replace(message: string, batchId: number): void;
 }

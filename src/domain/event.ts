@@ -26,7 +26,9 @@ export type Event =
       readonly batchId: number;
       /** Of the members that have no outcome yet; all of them but where `isExploring`. */
       readonly sequences: readonly number[];
+      /** Requests, and rows of all of them. */
       readonly batchSize: number;
+      readonly rowCount: number;
       readonly cpuMillicores: number;
       readonly threadCount: number;
       readonly predictedLatencyMs: number;
@@ -40,7 +42,8 @@ export type Event =
       readonly atMs: number;
       readonly batchId: number;
       readonly batchSize: number;
-      readonly result: 'completed' | 'backend-error' | 'worker-lost';
+      readonly rowCount: number;
+      readonly result: 'completed' | 'backend-error' | 'aborted' | 'worker-lost';
       readonly latencyMs: number;
       readonly computeMs: number;
       /** Actual over predicted, weighted over the allocations it ran at; null when it did not complete. */

@@ -65,6 +65,11 @@ export interface ModelSignature {
   readonly outputs: readonly TensorSpec[];
 }
 
+/** The inputs that every request has; the others have values of the model's own. */
+export function requiredInputs({ inputs }: ModelSignature): readonly TensorSpec[] {
+  return inputs.filter(({ isOptional }) => isOptional !== true);
+}
+
 /** Whether a tensor of this shape can be given where `spec` is declared. */
 export function fitsDeclared({ shape: declared }: TensorSpec, shape: readonly number[]): boolean {
   if (declared === null) return true;

@@ -30,6 +30,7 @@ export interface BaseModel {
 
 /** With one cell fewer, the fit's four coefficients still leave one point to be wrong about. */
 const LEAST_CELLS_TO_HOLD_OUT = 6;
+const LEAST_CELLS_TO_FIT = 3;
 
 /** How many values stand for the distribution of a cell of which only quantiles are known. */
 const QUANTILE_POINTS = 100;
@@ -39,7 +40,8 @@ export function baseModel(profile: Profile): BaseModel {
   const points = cellPoints(profile, 'p50Ms');
   const coefficients = robustFit(points);
   const heldOut = points.length < LEAST_CELLS_TO_HOLD_OUT ? null : heldOutErrors(points, coefficients);
-  const isTableBetter = heldOut !== null && heldOut.table < heldOut.fit;
+  // Of one or two cells the fit's four terms cannot be told: the table believes only what must be so.
+  const isTableBetter = heldOut === null ? points.length < LEAST_CELLS_TO_FIT : heldOut.table < heldOut.fit;
   const curve = isTableBetter ? new MonotoneTable(points) : new FittedCurve(coefficients);
   return {
     kind: isTableBetter ? 'table' : 'fit',

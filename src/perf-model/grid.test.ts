@@ -116,8 +116,18 @@ describe('a grid within a time budget', () => {
     const fourRounds = withinBudget(cells, 5, runMs, 2300);
     expect(fourRounds.cells).toHaveLength(3);
     expect(fourRounds.rounds).toBe(4);
-    const tooLittle = withinBudget(cells, 5, runMs, 100);
+    // Three rounds take 1680 ms, less than three times this.
+    const tooLittle = withinBudget(cells, 5, runMs, 600);
     expect(tooLittle.rounds).toBe(3);
     expect(tooLittle.estimatedMs).toBeCloseTo(3 * 559.9, 0);
+  });
+
+  it('is one request on all CPU where even the corners take far too long', () => {
+    const [only, ...others] = withinBudget(cells, 5, runMs, 50).cells;
+    expect(others).toEqual([]);
+    expect(only).toMatchObject({ batchSize: 1, cpuMillicores: 1750 });
+    // 50 / 19.3, and once at least.
+    expect(withinBudget(cells, 5, runMs, 50).rounds).toBe(2);
+    expect(withinBudget(cells, 5, runMs, 5).rounds).toBe(1);
   });
 });

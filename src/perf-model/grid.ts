@@ -63,11 +63,14 @@ export interface BudgetedGrid {
 
 /** Fewer rounds than this have no median that a single bad run cannot move. */
 const FEWEST_ROUNDS = 3;
+/** How far beyond the budget the corners may go before they are given up but one. */
+const MOST_OVER_BUDGET = 3;
 
 /**
  * The part of a grid that can be measured in time: the most expensive cells go first, but never the corners that tell the
  * terms of the fit apart (one request and the largest batch at the largest allocation, one request at the smallest). When
- * only those are left, rounds go, down to three.
+ * only those are left, rounds go, down to three. A model that takes seconds a run is measured at one request on all CPU alone,
+ * as often as there is time for, once at least: it is better served soon with a wide margin than known well and not served.
  * @param estimatedRunMs time of one run of a cell; a `MonotoneTable` of a few probed cells estimates the others from above
  */
 export function withinBudget(
@@ -86,6 +89,11 @@ export function withinBudget(
     if (roundMs(kept) * rounds <= budgetMs) break;
     dropped.add(cell);
     kept = cells.filter((each) => !dropped.has(each));
+  }
+  const [cheapest] = [...kept].sort((a, b) => runMs.get(a)! - runMs.get(b)!);
+  if (cheapest !== undefined && roundMs(kept) * FEWEST_ROUNDS > MOST_OVER_BUDGET * budgetMs) {
+    const rounds = Math.max(1, Math.min(FEWEST_ROUNDS, Math.floor(budgetMs / runMs.get(cheapest)!)));
+    return { cells: [cheapest], rounds, estimatedMs: runMs.get(cheapest)! * rounds };
   }
   const affordable = Math.floor(budgetMs / roundMs(kept));
   const keptRounds = Math.min(rounds, Math.max(affordable, FEWEST_ROUNDS));

@@ -38,19 +38,30 @@ export class SlidingWindow {
 
   /** @param age 0 for the latest, less than `length` */
   latest(age: number): number {
-    const at = this.#next - 1 - age;
-    return this.#byAge[at < 0 ? at + this.#capacity : at]!;
+    return this.#byAge[this.#placeOf(age)]!;
   }
 
-  /** Puts others in the place of the numbers held, by age, the latest first. O(n log n): for what is rare. */
+  /** Puts others in the place of the numbers held, by age. O(n log n): for what is rare. */
   revise(revised: (value: number, age: number) => number): void {
     for (let age = 0; age < this.#length; age++) {
-      const at = this.#next - 1 - age;
-      const place = at < 0 ? at + this.#capacity : at;
+      const place = this.#placeOf(age);
       this.#byAge[place] = revised(this.#byAge[place]!, age);
     }
     this.#ascending.set(this.#byAge.subarray(0, this.#length));
     this.#ascending.subarray(0, this.#length).sort();
+  }
+
+  /** Adds the same to all of them. */
+  shift(by: number): void {
+    for (let index = 0; index < this.#length; index++) {
+      this.#ascending[index]! += by;
+      this.#byAge[index]! += by;
+    }
+  }
+
+  /** A list of its own, ascending. */
+  toSorted(): number[] {
+    return Array.from(this.#ascending.subarray(0, this.#length));
   }
 
   /** @param rank 1 for the largest, at most the number of values held */
@@ -63,5 +74,10 @@ export class SlidingWindow {
     const half = this.#length >> 1;
     const upper = this.#ascending[half]!;
     return this.#length % 2 === 1 ? upper : (this.#ascending[half - 1]! + upper) / 2;
+  }
+
+  #placeOf(age: number): number {
+    const place = this.#next - 1 - age;
+    return place < 0 ? place + this.#capacity : place;
   }
 }

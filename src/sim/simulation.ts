@@ -2,7 +2,7 @@ import { VirtualClock } from '../clock/virtual-clock.js';
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { AllocationLimits } from '../domain/plan.js';
-import type { InferRequest, ShapeClass } from '../domain/request.js';
+import { shapeClass, type InferRequest, type ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
 import { createSystem, type Policy, type System } from '../system.js';
@@ -137,7 +137,6 @@ export function startRun(
     config: {
       queueLimits: { maxRequests: environment.queueLimit, maxBytes: Infinity },
       maxBatchBytes: Infinity,
-      hangTimeoutMs: HANG_TIMEOUT_MS,
       limits,
       idleMillicores: cpu.idleMillicores,
       idleReleaseMs: cpu.idleReleaseMs,
@@ -227,7 +226,7 @@ class BatchLedger {
 
 /** The class that was profiled; published tables name none. */
 function shapeClassOf({ name, profile }: Machine): ShapeClass {
-  return { key: profile.fingerprint?.shapeClassKey ?? name, elementCount: profile.elementCount };
+  return shapeClass(profile.fingerprint?.shapeClassKey ?? name, profile.elementCount);
 }
 
 /** A backlog may take long to be served; a request that is never served is a broken policy, not a long run. */
@@ -236,9 +235,6 @@ const MOST_OVERTIME_MS = 7 * 86_400_000;
 function lastInstantMs({ durationMs, latestFinishAtMs }: Workload): number {
   return latestFinishAtMs.reduce((latest, atMs) => Math.max(latest, atMs), durationMs);
 }
-
-/** Live it is 30 s; here nothing hangs, and a batch under overload on the idle floor may be long. */
-const HANG_TIMEOUT_MS = 600_000;
 
 function simulatedScaler(
   { cpu, scaler }: Environment,

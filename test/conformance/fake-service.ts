@@ -43,6 +43,7 @@ const EXPLANATION: Explanation = {
  * - `fixed`: `a` FP32 [2, 3] and `b` INT64 [-1] → `sum` (the bytes of `a`) and `count` (those of `b`); not batchable;
  * - `versioned`: versions 1 and 2, 2 is the latest; `x` FP32 [-1, 2] → `y`; batchable to 4;
  * - `raw`: `x` FP32 [-1, 4] → `y`; batchable to 8;
+ * - `open`: `x` FP32 of any rank, `scale` FP32 [3] that may be left out → `y`, the bytes of `x`; not batchable;
  * - `loading`: never loaded.
  */
 export function createFakeService(): FakeService {
@@ -159,6 +160,18 @@ function fakeModels(): readonly ModelEntry[] {
     { ...identity('versioned', 'FP32', [-1, 2], 4), version: '1', versions: ['1', '2'] },
     { ...identity('versioned', 'FP32', [-1, 2], 4), version: '2', versions: ['1', '2'] },
     identity('raw', 'FP32', [-1, 4], 8),
+    {
+      ...ready,
+      name: 'open',
+      maxBatchSize: 0,
+      signature: {
+        inputs: [
+          { name: 'x', datatype: 'FP32', shape: null },
+          { name: 'scale', datatype: 'FP32', shape: [3], isOptional: true },
+        ],
+        outputs: [{ name: 'y', datatype: 'FP32', shape: null }],
+      },
+    },
     {
       ...ready,
       name: 'loading',

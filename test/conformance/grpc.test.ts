@@ -3,6 +3,7 @@ import type { Client, ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { loadFileDescriptorSetFromBuffer, loadSync } from '@grpc/proto-loader';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DataType } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import { packBytes } from '../../src/adapters/oip/tensor-layout.js';
 import { DATATYPES } from '../../src/domain/tensor.js';
 import type { Datatype } from '../../src/domain/tensor.js';
 import { call, rawRequest, smallRequest, startHarness } from './grpc-harness.js';
@@ -75,6 +76,20 @@ describe('gRPC health and metadata', () => {
     }
   });
 
+  it('says which inputs may be left out, and gives [-1] for a rank that is not declared', async () => {
+    const { client } = harness;
+    const metadata = await call(client, 'modelMetadata', { name: 'open', version: '' });
+    expect(metadata.response.inputs).toEqual([
+      { name: 'x', datatype: 'FP32', shape: [-1] },
+      { name: 'scale', datatype: 'FP32', shape: [3] },
+    ]);
+    const { response } = await call(client, 'modelConfig', { name: 'open', version: '' });
+    expect(response.config?.input).toEqual([
+      { name: 'x', dataType: DataType.TYPE_FP32, dims: [-1], optional: false },
+      { name: 'scale', dataType: DataType.TYPE_FP32, dims: [3], optional: true },
+    ]);
+  });
+
   it('gives statistics of one model or of all', async () => {
     const { client, service } = harness;
     const one = await call(client, 'modelStatistics', { name: 'raw', version: '' });
@@ -132,6 +147,65 @@ describe('gRPC inference', () => {
     expect(response.outputs).toMatchObject([{ name: 'y', datatype, shape: [1, 2], contents: undefined }]);
     expect(response.rawOutputContents.map((raw) => Uint8Array.from(raw))).toEqual([data]);
     expect(service.calls[0]?.call.inputs[0]).toMatchObject({ name: 'x', datatype, shape: [1, 2] });
+  });
+
+  it('carries the bytes of strings, whatever they are, raw and typed', async () => {
+    const { client } = harness;
+    // 'a', NUL, 'b'; no UTF-8; nothing; 3 MB.
+    const elements = [Buffer.from('a\0b'), Buffer.from([0xff, 0xfe]), Buffer.alloc(0), Buffer.alloc(3_000_000, 0x80)];
+    const packed = packBytes(elements);
+    const raw = await call(client, 'modelInfer', rawRequest('identity_bytes', 'BYTES', [2, 2], packed));
+    const typed = await call(
+      client,
+      'modelInfer',
+      rawRequest('identity_bytes', 'BYTES', [], new Uint8Array(0), {
+        inputs: [tensor('x', 'BYTES', [2, 2], { bytesContents: elements })],
+        rawInputContents: [],
+      }),
+    );
+    for (const { error, response } of [raw, typed]) {
+      expect(error).toBeNull();
+      expect(response.rawOutputContents[0]!.equals(packed)).toBe(true);
+    }
+  });
+
+  it.each<readonly number[]>([[], [0], [2, 0]])(
+    'takes a scalar and empty tensors, raw and typed: [%j]',
+    async (...shape) => {
+      const { client } = harness;
+      const values = new Float32Array(shape.length === 0 ? [2.5] : []);
+      const data = new Uint8Array(values.buffer);
+      const raw = await call(client, 'modelInfer', rawRequest('open', 'FP32', shape, data));
+      const typed = await call(
+        client,
+        'modelInfer',
+        rawRequest('open', 'FP32', [], data, {
+          inputs: [tensor('x', 'FP32', shape, { fp32Contents: [...values] })],
+          rawInputContents: [],
+        }),
+      );
+      for (const { error, response } of [raw, typed]) {
+        expect(error).toBeNull();
+        expect(response.outputs).toMatchObject([{ name: 'y', shape }]);
+        expect(Uint8Array.from(response.rawOutputContents[0]!)).toEqual(data);
+      }
+    },
+  );
+
+  it.each(['FP16', 'BF16'])('takes %s raw only', async (datatype) => {
+    const { client } = harness;
+    const { error } = await call(
+      client,
+      'modelInfer',
+      rawRequest(`identity_${datatype.toLowerCase()}`, datatype, [], new Uint8Array(0), {
+        inputs: [tensor('x', datatype, [1, 1], { fp32Contents: [1] })],
+        rawInputContents: [],
+      }),
+    );
+    expect(error).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: `tensor 'x': ${datatype} has no typed contents, send it in raw_input_contents`,
+    });
   });
 
   it('takes typed contents and answers raw, as Triton does', async () => {
@@ -306,7 +380,7 @@ function tensor(
   name: string,
   datatype: string,
   shape: number[],
-  given: { int64Contents?: number[]; fp32Contents?: number[] },
+  given: { int64Contents?: number[]; fp32Contents?: number[]; bytesContents?: Buffer[] },
 ): ReturnType<typeof smallRequest>['inputs'][number] {
   return {
     name,

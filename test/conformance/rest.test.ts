@@ -106,6 +106,26 @@ describe('metadata', () => {
     expect((await get('/v2/models/identity_bytes/config')).json()).toMatchObject({
       input: [{ data_type: 'TYPE_STRING' }],
     });
+    expect((await get('/v2/models/identity_bf16/config')).json()).toMatchObject({
+      input: [{ data_type: 'TYPE_BF16' }],
+    });
+  });
+
+  it('says which inputs may be left out, and where any rank is taken', async () => {
+    expect((await get('/v2/models/open')).json()).toMatchObject({
+      inputs: [
+        { name: 'x', datatype: 'FP32', shape: [-1], parameters: { sponge_any_rank: true } },
+        { name: 'scale', datatype: 'FP32', shape: [3], parameters: { sponge_optional: true } },
+      ],
+      outputs: [{ name: 'y', datatype: 'FP32', shape: [-1], parameters: { sponge_any_rank: true } }],
+    });
+    expect((await get('/v2/models/open/config')).json()).toMatchObject({
+      input: [
+        { name: 'x', data_type: 'TYPE_FP32', dims: [-1] },
+        { name: 'scale', data_type: 'TYPE_FP32', dims: [3], optional: true },
+      ],
+      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [-1] }],
+    });
   });
 });
 
@@ -214,6 +234,46 @@ describe('inference in JSON', () => {
       inputs: [{ name: 'x', shape: [1, 2], datatype, data }],
     });
     expect(reply.json()).toMatchObject({ outputs: [{ name: 'y', datatype, shape: [1, 2], data }] });
+  });
+
+  it.each<[readonly number[], unknown, readonly number[]]>([
+    [[], 2.5, [2.5]],
+    [[], [2.5], [2.5]],
+    [[0], [], []],
+    [[2, 0], [[], []], []],
+    [[1, 1, 1], [[[7]]], [7]],
+  ])('takes any shape, a scalar and an empty one too, where no rank is declared: %j', async (shape, data, flat) => {
+    const reply = await post('/v2/models/open/infer', { inputs: [{ name: 'x', shape, datatype: 'FP32', data }] });
+    expect(reply.json()).toMatchObject({ outputs: [{ name: 'y', datatype: 'FP32', shape, data: flat }] });
+  });
+
+  it('takes a batch without rows', async () => {
+    const inputs = [{ name: 'x', shape: [0, 4], datatype: 'FP32', data: [] }];
+    const reply = await post('/v2/models/raw/infer', { inputs });
+    expect(reply.json()).toMatchObject({ outputs: [{ name: 'y', shape: [0, 4], data: [] }] });
+  });
+
+  it('carries strings with NUL, and long ones, as JSON parsed and written on either thread', async () => {
+    for (const length of [3, 3_000_000]) {
+      const data = ['a\0b', '', `\0${'é'.repeat(length)}\u{10ffff}`];
+      const inputs = [{ name: 'x', shape: [1, 3], datatype: 'BYTES', data }];
+      const reply = await post('/v2/models/identity_bytes/infer', { inputs });
+      const { outputs } = reply.json() as { outputs: [{ data: string[] }] };
+      expect(outputs[0].data.map((text) => text.length)).toEqual([3, 0, length + 3]);
+      expect(outputs[0].data.every((text, index) => text === data[index])).toBe(true);
+    }
+  });
+
+  it('refuses to write bytes that are not UTF-8, as JSON cannot carry them', async () => {
+    const input = { name: 'x', shape: [1, 1], datatype: 'BYTES', parameters: { binary_data_size: 6 } };
+    const { body, headers } = binaryBody({ inputs: [input] }, Buffer.from([2, 0, 0, 0, 0xff, 0xfe]));
+    const reply = await post('/v2/models/identity_bytes/infer', body, headers);
+    expect([reply.status, reply.json()]).toEqual([
+      400,
+      {
+        error: `tensor 'y': BYTES element 0 is not UTF-8, which JSON cannot carry; ask for it with "binary_data": true`,
+      },
+    ]);
   });
 
   it('flags an answer that came after its deadline', async () => {

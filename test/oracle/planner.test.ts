@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { LatencyModel } from '../../src/domain/latency.js';
+import { exactLatency, type LatencyModel } from '../../src/domain/latency.js';
 import { outcomeName } from '../../src/domain/outcome.js';
 import { latestStarts } from '../../src/perf-model/latest-starts.js';
 import { exactSystem } from '../fixtures/exact-system.js';
@@ -28,7 +28,7 @@ interface Instance {
 function modelOf({ setUpMs, perRequestMs }: Instance): LatencyModel {
   const latencyMs = (batchSize: number, cpuMillicores: number): number =>
     ((setUpMs + perRequestMs * batchSize) * MAX_CORES * 1000) / cpuMillicores;
-  return { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
+  return exactLatency(latencyMs);
 }
 
 /** Half a millisecond beside every sum of latencies, so that rounding decides nothing. */

@@ -138,7 +138,6 @@ export function believingRun(options: BelievingRun): BelievingReport {
     config: {
       queueLimits: { maxRequests: 500, maxBytes: 1_000_000 },
       maxBatchBytes: 1_000_000,
-      hangTimeoutMs: 30_000,
       limits: LIMITS,
       idleMillicores: 100,
       idleReleaseMs: 100,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ShapeClass } from '../../src/domain/request.js';
+import { shapeClass } from '../../src/domain/request.js';
 import { ALONE_MS, believingRun, profileOf, shareInTime, type BelievingRun } from './believing-run.js';
 
 /*
@@ -8,8 +8,8 @@ import { ALONE_MS, believingRun, profileOf, shareInTime, type BelievingRun } fro
  * the others no more than `exploration.ts` says.
  */
 
-const PROFILED: ShapeClass = { key: 'x:FP32[64]', elementCount: 64 };
-const OTHER: ShapeClass = { key: 'x:FP32[640]', elementCount: 640 };
+const PROFILED = shapeClass('x:FP32[64]', 64, [64]);
+const OTHER = shapeClass('x:FP32[640]', 640, [640]);
 const RATES = [2, 10, 30];
 /** Times what a request takes alone at the largest allocation. */
 const BUDGETS = [3, 10, 25];
@@ -105,7 +105,7 @@ describe('what a test may cost the others', () => {
         const served = { shapeClass: PROFILED, ratePerSec: otherRatePerSec, sloMs: budget * ALONE_MS };
         const refused = Array.from({ length: refusedClasses }, (_, index) => ({
           // Never in time: its budget is less than half of what it takes.
-          shapeClass: { key: `slow ${index}`, elementCount: 64 * slowness },
+          shapeClass: shapeClass(`slow ${index}`, 64 * slowness, [64 * slowness]),
           ratePerSec: refusedRatePerSec / refusedClasses,
           sloMs: (slowness * ALONE_MS) / 2.5,
         }));
@@ -139,7 +139,7 @@ describe('what a test may cost the others', () => {
 
   it('what it costs others in answers is as little', () => {
     const served = { shapeClass: PROFILED, ratePerSec: 10, sloMs: 10 * ALONE_MS };
-    const slow = { shapeClass: { key: 'slow', elementCount: 64 * 30 }, ratePerSec: 20, sloMs: 5 * ALONE_MS };
+    const slow = { shapeClass: shapeClass('slow', 64 * 30, [64 * 30]), ratePerSec: 20, sloMs: 5 * ALONE_MS };
     for (const seed of SEEDS) {
       const run = { seed, profile: USUAL.profile, durationMs: 120_000 };
       const slownessOf = (key: string): number => (key === 'slow' ? 30 : 1);

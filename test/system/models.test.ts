@@ -243,7 +243,8 @@ describe('writeModelFile', () => {
       expect(written.path).toBe(join(root, model.name, '1', 'model.onnx'));
       const bytes = await readFile(written.path);
       expect(bytes.byteLength).toBe(written.fileBytes);
-      await load(bytes);
+      // The Node binding cannot; test/system/corpus loads it.
+      if (model.name !== 'identity_bf16') await load(bytes);
     }
     expect((await readdir(root)).sort()).toEqual(TINY_MODELS.map(({ name }) => name).sort());
     expect((await readdir(join(root, 'simple'), { recursive: true })).sort()).toEqual(['1', '1/model.onnx']);

@@ -6,6 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
+import { tryBatching } from '../../src/adapters/workers/batch-trial.js';
+import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
+import { NoiseSamples } from '../../src/adapters/workers/samples.js';
+import type { SyntheticRun } from '../../src/adapters/workers/synthetic-load.js';
 import { ModelLoadError } from '../../src/adapters/workers/worker-supervisor.js';
 import {
   eventsOf,
@@ -26,6 +30,10 @@ const x = float32('x', [1, 4], [1, 2, 3, 4]);
 const wide = float32('x', [1, SLOW_WIDTH], new Float32Array(SLOW_WIDTH));
 /** Some 20 s of computing: a batch of it is still running whenever a test looks. */
 const endless = slow(100_000);
+
+function oneRow({ signature }: ProcessPool): SyntheticRun {
+  return { samples: new NoiseSamples(signature, { x: [1, SLOW_WIDTH] }), batchSize: 1, threadCount: 1 };
+}
 
 describe('a worker process', () => {
   it('killed in the middle of a batch: the batch ends, the loss is reported, then a new process is ready', async () => {
@@ -71,12 +79,12 @@ describe('a worker process', () => {
   });
 
   it('that stands still in a synthetic run is replaced, and the run fails', async () => {
-    const pool = await bench.pool(bench.modelFile(endless), { standstillMs: 1000 });
+    const pool = await bench.pool(bench.modelFile(endless), { runLimits: { standstillMs: 1000, maxRunMs: 60_000 } });
     const { events, next } = eventsOf(pool);
     const { pid } = pool;
     const ready = next('ready');
-    const running = pool.runSynthetic({ shapes: { x: [1, SLOW_WIDTH] }, batchSize: 1, threadCount: 1 });
-    const message = 'a synthetic run hung: it used no CPU for 1000 ms';
+    const running = pool.runSynthetic(oneRow(pool));
+    const message = 'the run hung: it used no CPU for 1000 ms';
     const failed = expect(running).rejects.toThrow(message);
     // It computes, and so is not taken for hung beyond the standstill time.
     await delay(1500);
@@ -91,7 +99,7 @@ describe('a worker process', () => {
 
   it('that stands still in a synthetic run is ended by closing its pool, and the run fails', async () => {
     const pool = await bench.pool(bench.modelFile(endless));
-    const running = pool.runSynthetic({ shapes: { x: [1, SLOW_WIDTH] }, batchSize: 1, threadCount: 1 });
+    const running = pool.runSynthetic(oneRow(pool));
     const failed = expect(running).rejects.toThrow('the worker was stopped');
     await delay(100);
     process.kill(pool.pid, 'SIGSTOP');
@@ -101,7 +109,8 @@ describe('a worker process', () => {
 
   it('that dies while it is probed fails the probe: that says nothing about the model', async () => {
     const pool = await bench.pool(bench.modelFile(endless));
-    const probing = pool.probe({ x: [1, SLOW_WIDTH] });
+    const samples = new NoiseSamples(pool.signature, { x: [1, SLOW_WIDTH] });
+    const probing = tryBatching(samples, (batch) => pool.runBatch(batch));
     const failed = expect(probing).rejects.toThrow(new Error('the worker process was killed by SIGKILL'));
     await delay(100);
     process.kill(pool.pid, 'SIGKILL');
@@ -122,7 +131,7 @@ describe('a worker process', () => {
     const setState = (state: string): void => writeFileSync(`${freezer}/freezer.state`, state);
     try {
       writeFileSync(`${freezer}/cgroup.procs`, String(pid));
-      const running = pool.runSynthetic({ shapes: { x: [1, SLOW_WIDTH] }, batchSize: 1, threadCount: 1 });
+      const running = pool.runSynthetic(oneRow(pool));
       const failed = expect(running).rejects.toThrow('the worker was stopped');
       await delay(100);
       setState('FROZEN');

@@ -2,7 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as tiny from '../../src/adapters/models/tiny-graphs.js';
-import { encodeStrings } from '../../src/adapters/workers/ort-tensors.js';
+import { tryBatching } from '../../src/adapters/workers/batch-trial.js';
+import { NoiseSamples } from '../../src/adapters/workers/samples.js';
+import { encodeStrings } from '../../src/domain/bytes-elements.js';
 import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
 import { DATATYPES, ELEMENT_BYTES, type Datatype, type Tensor } from '../../src/domain/tensor.js';
 import { Prng } from '../../src/random/prng.js';
@@ -47,9 +49,8 @@ describe('a worker with a real model', () => {
     expect(pool.signature.inputs).toEqual([{ name: 'x', datatype: 'FP32', shape: [-1, 3, 48, -1] }]);
     expect(pool.signature.outputs).toMatchObject([{ datatype: 'FP32', shape: [-1, -1, 6625] }]);
     expect(pool.facts.onnxRuntimeVersion).toBe(ort.env.versions.common);
-    expect(pool.facts.sessionMemory.map(({ threadCount }) => threadCount)).toEqual([1, 2]);
     // The weights alone are 10.8 MB.
-    expect(pool.facts.sessionMemory[0]!.residentBytes).toBeGreaterThan(10_800_000);
+    expect(pool.facts.residentBytes).toBeGreaterThan(10_800_000);
   });
 
   it('answers a single request as ONNX Runtime does, bit for bit', async () => {
@@ -75,13 +76,19 @@ describe('a worker with a real model', () => {
     }
   });
 
-  it('is batchable, which allows the batch size that memory allows', async () => {
-    expect(await pool.probe({ x: [1, 3, 48, 320] })).toEqual({ batchable: true, reason: '' });
+  it('is batchable, which allows the batch size that memory allows', () => {
+    expect(pool.facts.batching).toEqual({ kind: 'independent' });
+    expect(pool.maxBatchSize).toBe(1);
+    pool.setBatchable(true);
     expect(pool.maxBatchSize).toBe(8);
   });
 
   it('times synthetic batches like a client would', async () => {
-    const timing = await pool.runSynthetic({ shapes: { x: [1, 3, 48, 320] }, batchSize: 3, threadCount: 2 });
+    const timing = await pool.runSynthetic({
+      samples: new NoiseSamples(pool.signature, { x: [1, 3, 48, 320] }),
+      batchSize: 3,
+      threadCount: 2,
+    });
     expect(timing.computeMs).toBeGreaterThan(0);
     expect(timing.latencyMs).toBeGreaterThan(timing.computeMs);
     pool.releaseSynthetic();
@@ -200,7 +207,8 @@ describe('a worker', () => {
     const pool = await bench.pool(bench.modelFile(tiny.slow(1)), { maxStagedBytes: 8192 });
     const row = float32('x', [1, tiny.SLOW_WIDTH], new Float32Array(tiny.SLOW_WIDTH));
     await Promise.all([0, 1].map((sequence) => stage(pool, requestOf(sequence, [row]))));
-    const synthetic = { shapes: { x: [1, tiny.SLOW_WIDTH] }, batchSize: 4, threadCount: 1 };
+    const samples = new NoiseSamples(pool.signature, { x: [1, tiny.SLOW_WIDTH] });
+    const synthetic = { samples, batchSize: 4, threadCount: 1 };
     expect((await pool.runSynthetic(synthetic)).computeMs).toBeGreaterThan(0);
     outputsOf(await start(pool, [0, 1]));
     await Promise.all([2, 3].map((sequence) => stage(pool, requestOf(sequence, [row]))));
@@ -208,22 +216,37 @@ describe('a worker', () => {
   });
 
   it.each([
-    ['a fixed first axis', tiny.fixedBatch(), { x: [1, 4] }, "'x' has the shape [1, 4]: no dynamic first axis"],
-    ['no axes', tiny.scalar(), { x: [] }, "'x' has the shape []: no dynamic first axis"],
-    ['a softmax over the batch', tiny.coupledSoftmax(), { x: [1, 4] }, "output 'y' depends on its batch-mates"],
-    ['a mean over the batch', tiny.coupledMean(), { x: [1, 4] }, "output 'y' depends on its batch-mates"],
-  ])('with %s is not batchable', async (_, graph, shapes, reason) => {
+    ['a fixed first axis', tiny.fixedBatch(), "input 'x': it has no open first axis"],
+    ['no axes', tiny.scalar(), "input 'x': it has no open first axis"],
+    ['a softmax over the batch', tiny.coupledSoftmax(), 'Softmax'],
+    ['a mean over the batch', tiny.coupledMean(), 'ReduceMean'],
+  ])('with %s says why it cannot be batched', async (_, graph, reason) => {
     const pool = await bench.pool(bench.modelFile(graph));
-    expect(pool.maxBatchSize).toBe(1);
-    expect(await pool.probe(shapes)).toEqual({ batchable: false, reason: expect.stringContaining(reason) as unknown });
+    const { batching } = pool.facts;
+    expect(batching.kind).toBe('coupled');
+    expect(batching.kind === 'independent' ? '' : `${batching.node}: ${batching.reason}`).toContain(reason);
     expect(pool.maxBatchSize).toBe(1);
     await pool.close();
   });
 
-  it.each(['INT64', 'FP16', 'BYTES', 'BOOL'] as const)('of %s tensors can be batchable', async (datatype) => {
+  it.each([
+    ['a softmax over the batch', tiny.coupledSoftmax(), 'coupled'],
+    ['a mean over the batch', tiny.coupledMean(), 'coupled'],
+    ['rows that have nothing to do with each other', tiny.anyLength(), 'passed'],
+  ] as const)('with %s is found out by unlike rows', async (_, graph, kind) => {
+    const pool = await bench.pool(bench.modelFile(graph));
+    const samples = new NoiseSamples(pool.signature, { x: [1, 4] });
+    expect(await tryBatching(samples, (batch) => pool.runBatch(batch))).toMatchObject({ kind });
+    await pool.close();
+  });
+
+  it.each(['INT64', 'FP16', 'BF16', 'BYTES', 'BOOL'] as const)('of %s tensors passes unlike rows', async (datatype) => {
     const pool = await bench.pool(bench.modelFile(tiny.identity(datatype)));
-    expect(await pool.probe({ x: [2, 4] })).toEqual({ batchable: true, reason: '' });
-    await expect(pool.probe({ x: [1, 5] })).rejects.toThrow("input 'x' has the shape [-1, 4]; [1, 5] does not fit");
+    const samples = new NoiseSamples(pool.signature, { x: [1, 4] });
+    expect(await tryBatching(samples, (batch) => pool.runBatch(batch))).toEqual({ kind: 'passed' });
+    expect(() => new NoiseSamples(pool.signature, { x: [1, 5] })).toThrow(
+      "input 'x' has the shape [-1, 4]; [1, 5] does not fit",
+    );
     await pool.close();
   });
 });

@@ -11,11 +11,18 @@ import { ProtobufMessage } from './protobuf-writer.js';
 const IR_VERSION = 8;
 const OPERATOR_SET = 17;
 
-/** One entry an axis, outermost first: a fixed size, or the name of a size that the caller chooses for each run. */
-type OnnxShape = readonly (number | string)[];
+/**
+ * One entry an axis, outermost first: a fixed size, or the name of a size that the caller chooses for each run. Null where
+ * not even the rank is declared.
+ */
+type OnnxShape = readonly (number | string)[] | null;
 
 /** An operator's attribute; the key says its ONNX type, which a JavaScript number cannot. */
-type OnnxAttribute = { readonly int: number } | { readonly ints: readonly number[] } | { readonly graph: OnnxGraph };
+type OnnxAttribute =
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly text: string }
+  | { readonly graph: OnnxGraph };
 
 /** What ONNX can keep as raw bytes: everything but strings. */
 type RawDatatype = Exclude<Datatype, 'BYTES'>;
@@ -86,14 +93,33 @@ export class OnnxGraph {
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
     result = `${this.#name}/${operator}_${this.#nodes.length}`,
   ): string {
+    this.addMany(operator, inputs, attributes, [result]);
+    return result;
+  }
+
+  /** The same for an operator of several results; '' for one that is not wanted. */
+  addMany(
+    operator: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, OnnxAttribute>>,
+    results: readonly string[],
+  ): void {
     const node = new ProtobufMessage();
     for (const input of inputs) node.text(NODE.input, input);
-    node.text(NODE.output, result).text(NODE.name, result).text(NODE.operator, operator);
+    for (const result of results) node.text(NODE.output, result);
+    node.text(NODE.name, results.find((result) => result !== '') ?? '').text(NODE.operator, operator);
     for (const [name, attribute] of Object.entries(attributes)) {
       node.message(NODE.attribute, encodeAttribute(name, attribute));
     }
     this.#nodes.push(node);
-    return result;
+  }
+
+  /**
+   * Adds an input that has a value of its own, which a request may leave out (ONNX: an initializer that is also an input), and
+   * returns its name. `data` as for `constant`.
+   */
+  optionalInput(name: string, datatype: RawDatatype, shape: readonly number[], data: ArrayBufferView): string {
+    return this.input(this.constant(name, datatype, shape, data), datatype, shape);
   }
 
   /** The graph as a complete model file. */
@@ -123,14 +149,15 @@ export class OnnxGraph {
 
 /** ValueInfoProto { name, TypeProto { TypeProto.Tensor { element type, TensorShapeProto } } } */
 function valueInfo(name: string, datatype: Datatype, shape: OnnxShape): ProtobufMessage {
-  const axes = new ProtobufMessage();
-  for (const size of shape) {
-    const axis = new ProtobufMessage();
-    axes.message(SHAPE.axis, typeof size === 'string' ? axis.text(AXIS.name, size) : axis.integer(AXIS.size, size));
+  const tensorType = new ProtobufMessage().integer(TENSOR_TYPE.elementType, ELEMENT_TYPE[datatype]);
+  if (shape !== null) {
+    const axes = new ProtobufMessage();
+    for (const size of shape) {
+      const axis = new ProtobufMessage();
+      axes.message(SHAPE.axis, typeof size === 'string' ? axis.text(AXIS.name, size) : axis.integer(AXIS.size, size));
+    }
+    tensorType.message(TENSOR_TYPE.shape, axes);
   }
-  const tensorType = new ProtobufMessage()
-    .integer(TENSOR_TYPE.elementType, ELEMENT_TYPE[datatype])
-    .message(TENSOR_TYPE.shape, axes);
   return new ProtobufMessage()
     .text(VALUE_INFO.name, name)
     .message(VALUE_INFO.type, new ProtobufMessage().message(TYPE.tensor, tensorType));
@@ -145,6 +172,8 @@ function encodeAttribute(name: string, attribute: OnnxAttribute): ProtobufMessag
     for (const value of attribute.ints) message.integer(ATTRIBUTE.ints, value);
     return message.integer(ATTRIBUTE.type, ATTRIBUTE_TYPE.ints);
   }
+  if ('text' in attribute)
+    return message.text(ATTRIBUTE.text, attribute.text).integer(ATTRIBUTE.type, ATTRIBUTE_TYPE.text);
   return message.message(ATTRIBUTE.graph, attribute.graph.toMessage()).integer(ATTRIBUTE.type, ATTRIBUTE_TYPE.graph);
 }
 
@@ -153,8 +182,8 @@ const MODEL = { irVersion: 1, producerName: 2, graph: 7, operatorSetImport: 8 };
 const OPERATOR_SET_ID = { domain: 1, version: 2 };
 const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12 };
 const NODE = { input: 1, output: 2, name: 3, operator: 4, attribute: 5 };
-const ATTRIBUTE = { name: 1, int: 3, graph: 6, ints: 8, type: 20 };
-const ATTRIBUTE_TYPE = { int: 2, graph: 5, ints: 7 };
+const ATTRIBUTE = { name: 1, int: 3, text: 4, graph: 6, ints: 8, type: 20 };
+const ATTRIBUTE_TYPE = { int: 2, text: 3, graph: 5, ints: 7 };
 const TENSOR = { dims: 1, dataType: 2, name: 8, rawData: 9 };
 const VALUE_INFO = { name: 1, type: 2 };
 const TYPE = { tensor: 1 };

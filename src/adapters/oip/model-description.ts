@@ -19,8 +19,10 @@ export interface ConfigTensor {
   readonly name: string;
   /** `TYPE_FP32` and so on, from Triton's model_config.proto. */
   readonly dataType: string;
-  /** Without the batch axis where the model is batchable, as in Triton. */
+  /** Without the batch axis where the model is batchable, as in Triton; [-1] where not even the rank is declared. */
   readonly dims: readonly number[];
+  /** A request may leave it out. */
+  readonly isOptional: boolean;
 }
 
 export interface ModelConfig {
@@ -40,7 +42,9 @@ export function modelConfig(model: ModelEntry): ModelConfig {
   const describe = (spec: TensorSpec): ConfigTensor => ({
     name: spec.name,
     dataType: configDatatype(spec.datatype),
-    dims: spec.shape === null ? [-1] : isBatchable ? spec.shape.slice(1) : spec.shape,
+    // An input that has a value of its own is not cut into rows.
+    dims: isBatchable && spec.isOptional !== true ? metadataShape(spec).slice(1) : metadataShape(spec),
+    isOptional: spec.isOptional === true,
   });
   return {
     name: model.name,
@@ -51,6 +55,14 @@ export function modelConfig(model: ModelEntry): ModelConfig {
     output: model.signature?.outputs.map(describe) ?? [],
     hasDynamicBatching: isBatchable,
   };
+}
+
+/**
+ * The protocol has no form for an undeclared rank. [-1] says at least that something is open, which makes load generators
+ * (perf_analyzer) ask their user for the shape; no client checks what it sends against it.
+ */
+export function metadataShape({ shape }: TensorSpec): readonly number[] {
+  return shape ?? [-1];
 }
 
 function configDatatype(datatype: Datatype): string {

@@ -4,7 +4,8 @@ import { Prng } from '../../random/prng.js';
 /**
  * Inputs for a model of which only the metadata is known: seeded noise in [0, 1) for floats, zeros for all else, which are
  * valid for every type (an empty string is four zero bytes). The same every time.
- * @param shapes by input; where one is missing, the declared shape with a batch of one
+ * @param shapes by input; where one is missing, the declared shape with a batch of one, or nothing where the input may be
+ * left out
  * @throws Error, one line, where an input's shape is open and not given
  */
 export function noiseInputs(
@@ -18,7 +19,8 @@ export function noiseInputs(
     );
   }
   const prng = new Prng(1);
-  return specs.map(({ name, datatype, shape: declared }): Tensor => {
+  const sent = specs.filter(({ name, isOptional }) => isOptional !== true || name in shapes);
+  return sent.map(({ name, datatype, shape: declared }): Tensor => {
     const shape = shapes[name] ?? declared?.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
     if (shape === undefined || shape.includes(-1)) {
       const place = `input ${name} is ${shapeText(declared)}`;

@@ -129,11 +129,33 @@ describe('JSON tensor data', () => {
     expect(failureOf(() => encodeJsonData('x', 'FP32', [1], ['z'.repeat(100_000)])).length).toBeLessThan(200);
   });
 
-  it('refuses FP16, which the protocol gives no JSON form', () => {
-    expect(failureOf(() => encodeJsonData('x', 'FP16', [1], [1]))).toMatch(/FP16.*binary/);
-    expect(failureOf(() => jsonDataText({ name: 'y', datatype: 'FP16', shape: [1], data: new Uint8Array(2) }))).toMatch(
-      /FP16.*binary_data/,
+  it.each(['FP16', 'BF16'] as const)('refuses %s, which the protocol gives no JSON form', (datatype) => {
+    expect(failureOf(() => encodeJsonData('x', datatype, [1], [1]))).toMatch(
+      `tensor 'x': JSON cannot carry ${datatype}, send it as binary data`,
     );
+    expect(failureOf(() => jsonDataText({ name: 'y', datatype, shape: [1], data: new Uint8Array(2) }))).toMatch(
+      `tensor 'y': JSON cannot carry ${datatype}, ask for it with "binary_data": true`,
+    );
+  });
+
+  it('takes a scalar as the bare element or as an array of one, and writes an array of one', () => {
+    for (const data of [2.5, [2.5]]) {
+      const bytes = encodeJsonData('x', 'FP32', [], data);
+      expect(jsonDataText({ name: 'x', datatype: 'FP32', shape: [], data: bytes })).toBe('[2.5]');
+    }
+    expect([...encodeJsonData('x', 'BYTES', [], 'é')]).toEqual([2, 0, 0, 0, 0xc3, 0xa9]);
+    expect(failureOf(() => encodeJsonData('x', 'FP32', [1], 2.5))).toBe("tensor 'x': data must be an array");
+    expect(failureOf(() => encodeJsonData('x', 'FP32', [], undefined))).toBe("tensor 'x': data must be an array");
+    expect(failureOf(() => encodeJsonData('x', 'FP32', [], null))).toMatch('element 0: expected a number');
+    expect(failureOf(() => encodeJsonData('x', 'FP32', [], [1, 2]))).toMatch('takes 1 elements, got 2');
+  });
+
+  it('keeps NUL, and every other character, of a string', () => {
+    // 'a', NUL, 'b', U+FEFF, U+10FFFF: 1 + 1 + 1 + 3 + 4 bytes.
+    const text = 'a\0b\ufeff\u{10ffff}';
+    const data = encodeJsonData('x', 'BYTES', [1], [text]);
+    expect(data.length).toBe(4 + 10);
+    expect(JSON.parse(jsonDataText({ name: 'x', datatype: 'BYTES', shape: [1], data }))).toEqual([text]);
   });
 
   it('refuses to write BYTES that are not UTF-8', () => {

@@ -17,7 +17,7 @@ import { packBytes, unpackBytes } from './tensor-layout.js';
 
 /**
  * One input's `data` in the binary layout.
- * @param data an array: flat in row-major order, or nested exactly as `shape` says
+ * @param data an array: flat in row-major order, or nested exactly as `shape` says; of a scalar also the bare element
  * @param shape as checked by `checkShape`
  * @throws OipFailure `invalid` naming the tensor, what was expected and what came
  */
@@ -39,7 +39,7 @@ export function encodeJsonData(name: string, datatype: Datatype, shape: readonly
 }
 
 /**
- * JSON text of a tensor's `data`: a flat array in row-major order.
+ * JSON text of a tensor's `data`: a flat array in row-major order, also of a scalar's one element.
  * @throws OipFailure `invalid` where JSON cannot carry it: FP16, and BYTES that are not UTF-8
  */
 export function jsonDataText(tensor: Tensor): string {
@@ -72,6 +72,7 @@ type Row = readonly unknown[];
 /** The innermost arrays of `data` in order; checks every length on the way down. */
 function collectRows(name: string, shape: readonly number[], data: unknown): readonly Row[] {
   const count = elementCount(shape);
+  if (shape.length === 0 && data !== undefined && !Array.isArray(data)) return [[data]];
   if (!Array.isArray(data)) {
     throw invalid(`tensor '${name}': data must be an array`);
   }

@@ -12,7 +12,7 @@ const MAX_RANK = 32;
 /** Bytes of a BYTES element's length prefix. */
 const LENGTH_PREFIX_BYTES = 4;
 
-/** @throws OipFailure `invalid` for a datatype that is unknown or cannot be carried (BF16) */
+/** @throws OipFailure `invalid` for a datatype that the protocol does not name */
 export function checkDatatype(tensorName: string, datatype: unknown): Datatype {
   const known = DATATYPES.find((candidate) => candidate === datatype);
   if (known === undefined) {

@@ -41,12 +41,7 @@ describe('checkInputs', () => {
     [
       'too large a batch',
       [tensor('a', 'FP32', [5, 3]), tensor('b', 'INT8', [5])],
-      "input 'a': batch axis is 5, model 'm' takes 1 to 4",
-    ],
-    [
-      'an empty batch',
-      [tensor('a', 'FP32', [0, 3]), tensor('b', 'INT8', [0])],
-      "input 'a': batch axis is 0, model 'm' takes 1 to 4",
+      "input 'a': batch axis is 5, model 'm' takes at most 4",
     ],
     [
       'inputs of different batch sizes',
@@ -57,24 +52,50 @@ describe('checkInputs', () => {
     expect(() => checkInputs(MODEL, tensors)).toThrow(message);
   });
 
+  it("takes more than the largest batch where that limit is nobody's wish", () => {
+    const model = { ...MODEL, takesLargerRequests: true };
+    checkInputs(model, [tensor('a', 'FP32', [17, 3]), tensor('b', 'INT8', [17])]);
+  });
+
   it('leaves the first axis of a model that is not batchable to its signature', () => {
     checkInputs({ ...MODEL, maxBatchSize: 0 }, [tensor('a', 'FP32', [9, 3]), tensor('b', 'INT8', [1])]);
   });
 
-  it('takes an empty axis only where the model declares one', () => {
-    const model = (shape: readonly number[]): ModelEntry => ({
+  it('takes an empty axis where the declaration leaves it open, also the batch axis', () => {
+    const model = (shape: readonly number[] | null, maxBatchSize = 0): ModelEntry => ({
       ...MODEL,
-      maxBatchSize: 0,
+      maxBatchSize,
       signature: { inputs: [{ name: 'a', datatype: 'FP32', shape }], outputs: [] },
     });
-    checkInputs(model([-1, 0]), [tensor('a', 'FP32', [2, 0])]);
-    expect(() => checkInputs(model([-1, 3]), [tensor('a', 'FP32', [0, 3])])).toThrow(
-      "input 'a': axis 0 of [0, 3] is empty, sizes must be at least 1",
-    );
-    expect(() => checkInputs(model([2, -1]), [tensor('a', 'FP32', [2, 0])])).toThrow(
-      "input 'a': axis 1 of [2, 0] is empty",
-    );
+    for (const shape of [[-1, 0], [-1, -1], null]) checkInputs(model(shape), [tensor('a', 'FP32', [2, 0])]);
+    checkInputs(model([-1, 3], 4), [tensor('a', 'FP32', [0, 3])]);
     expect(() => checkInputs(model([-1, 3]), [tensor('a', 'FP32', [2, 0])])).toThrow('expected FP32 [-1, 3]');
+  });
+
+  it('takes any shape where not even the rank is declared', () => {
+    const signature = { inputs: [{ name: 'a', datatype: 'FP32' as const, shape: null }], outputs: [] };
+    for (const shape of [[], [7], [1, 2, 3]]) {
+      checkInputs({ ...MODEL, maxBatchSize: 0, signature }, [tensor('a', 'FP32', shape)]);
+    }
+    expect(() => checkInputs({ ...MODEL, signature }, [tensor('a', 'INT8', [7])])).toThrow(
+      "input 'a': expected FP32 […], got INT8 [7]",
+    );
+  });
+
+  it('lets an input be left out that the model has a value for, and does not take it for rows', () => {
+    const optional = { name: 'scale', datatype: 'FP32' as const, shape: [3], isOptional: true };
+    const model: ModelEntry = {
+      ...MODEL,
+      signature: { inputs: [...MODEL.signature!.inputs, optional], outputs: [] },
+    };
+    const required = [tensor('a', 'FP32', [2, 3]), tensor('b', 'INT8', [2])];
+    checkInputs(model, required);
+    // Its first axis is 3, that of the others 2.
+    checkInputs(model, [tensor('scale', 'FP32', [3]), ...required]);
+    expect(() => checkInputs(model, [tensor('scale', 'FP32', [3])])).toThrow("missing input 'a', 'b'");
+    expect(() => checkInputs(model, [...required, tensor('scale', 'FP32', [2])])).toThrow(
+      "input 'scale': expected FP32 [3], got FP32 [2]",
+    );
   });
 
   it('says why a model that was never loaded cannot be asked', () => {

@@ -1,8 +1,9 @@
 /*
  * A call against the model's declared inputs and outputs. After `checkInputs` the tensors are the model's inputs, each
- * once, with the declared datatype and a shape that the model takes.
+ * once, with the declared datatype and a shape that the declaration allows; those that the model has values for may be
+ * missing. An open axis may have any size, 0 too: what an operator cannot do with it, the model says.
  */
-import { fitsDeclared, shapeText, type Tensor, type TensorSpec } from '../../domain/tensor.js';
+import { fitsDeclared, requiredInputs, shapeText, type Tensor, type TensorSpec } from '../../domain/tensor.js';
 import { OipFailure } from './service.js';
 import type { ModelEntry } from './service.js';
 
@@ -11,7 +12,8 @@ import type { ModelEntry } from './service.js';
  * while the model has never been loaded
  */
 export function checkInputs(model: ModelEntry, tensors: readonly Tensor[]): void {
-  const declared = signatureOf(model).inputs;
+  const signature = signatureOf(model);
+  const declared = signature.inputs;
   for (const [index, tensor] of tensors.entries()) {
     const spec = declared.find((candidate) => candidate.name === tensor.name);
     if (spec === undefined) {
@@ -22,12 +24,13 @@ export function checkInputs(model: ModelEntry, tensors: readonly Tensor[]): void
     }
     checkAgainstSpec(spec, tensor);
   }
-  if (tensors.length < declared.length) {
-    const missing = declared.filter((spec) => tensors.every((tensor) => tensor.name !== spec.name));
-    throw invalid(`missing input ${listNames(missing)}`);
+  const required = requiredInputs(signature);
+  const missing = required.filter((spec) => tensors.every((tensor) => tensor.name !== spec.name));
+  if (missing.length > 0) throw invalid(`missing input ${listNames(missing)}`);
+  if (model.maxBatchSize > 0) {
+    const batched = tensors.filter((tensor) => required.some((spec) => spec.name === tensor.name));
+    checkBatchAxis(model, batched);
   }
-  if (model.maxBatchSize > 0) checkBatchAxis(model, tensors);
-  for (const tensor of tensors) checkNotEmpty(declared, tensor);
 }
 
 /** @throws OipFailure `invalid` when a requested output is unknown or named twice */
@@ -56,24 +59,17 @@ function checkAgainstSpec(spec: TensorSpec, tensor: Tensor): void {
   );
 }
 
-/** An open axis may have any size but 0, on which operators fail within ONNX Runtime. */
-function checkNotEmpty(declared: readonly TensorSpec[], tensor: Tensor): void {
-  const spec = declared.find((candidate) => candidate.name === tensor.name);
-  const axis = tensor.shape.findIndex((size, candidate) => size === 0 && spec?.shape?.[candidate] === -1);
-  if (axis === -1) return;
-  throw invalid(
-    `input '${tensor.name}': axis ${axis} of [${tensor.shape.join(', ')}] is empty, sizes must be at least 1`,
-  );
-}
-
-/** The first axis of every input of a batchable model counts the same items: 1 … maxBatchSize of them. */
+/**
+ * The first axis of every required input of a batchable model counts the same items: at most maxBatchSize of them where somebody
+ * has said so. What exceeds our own default is no mistake of the client's: it runs alone.
+ */
 function checkBatchAxis(model: ModelEntry, tensors: readonly Tensor[]): void {
   const first = tensors[0];
   const itemCount = first?.shape[0];
   if (first === undefined || itemCount === undefined) return;
-  if (itemCount < 1 || itemCount > model.maxBatchSize) {
+  if (model.takesLargerRequests !== true && itemCount > model.maxBatchSize) {
     throw invalid(
-      `input '${first.name}': batch axis is ${itemCount}, model '${model.name}' takes 1 to ${model.maxBatchSize}`,
+      `input '${first.name}': batch axis is ${itemCount}, model '${model.name}' takes at most ${model.maxBatchSize}`,
     );
   }
   const odd = tensors.find((tensor) => tensor.shape[0] !== itemCount);

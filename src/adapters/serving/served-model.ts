@@ -1,23 +1,33 @@
-import { stat } from 'node:fs/promises';
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import type { Scaler } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
-import type { Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
+import type { Profile } from '../../perf-model/profile.js';
 import { createSystem, type Policy, type System } from '../../system.js';
-import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
-import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
+import { ProfileRun, type ProfilingTarget } from '../profiler/profile-runner.js';
+import { readStoredProfile } from '../profiler/profile-store.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../oip/service.js';
-import { oneLine } from '../workers/load-failure.js';
 import type { ProcessPool } from '../workers/process-pool.js';
+import { BackgroundAudit } from './background-audit.js';
 import { BackgroundProfiling, type Turns } from './background-profiling.js';
+import type { AuditResult } from './batch-audit.js';
+import type { BatchingDecision } from './batching-decision.js';
+import {
+  fingerprintFor,
+  initialProfileOrNone,
+  profilingPlan,
+  runnableLimits,
+  storeProfile,
+  withAxes,
+} from './initial-profile.js';
 import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
 import { groupKindOf, Replicas, replicationOf, type Replication } from './replicas.js';
-import { shapeClassOfShapes, shapesOfRequest } from './shape-class.js';
+import { sampleOfRequest, SampleReservoir } from './request-sample.js';
+import { shapeClassOf, shapeClassOfShapes } from './shape-class.js';
 
 /*
  * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
@@ -34,7 +44,8 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly idleReleaseMs: number | null;
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
   readonly maxBatchBytes: number;
-  readonly hangTimeoutMs: number;
+  /** Whether `maxBatchSize` was stated, rather than ours; the model's own settings may state one too. */
+  readonly isMaxBatchStated: boolean;
   /** Of batches that were started early enough by the plan, the share that may miss deadlines. */
   readonly targetMissRate: number;
   /** Null: from the profile, max(1 s, 10 × l(1, 1 core)). */
@@ -46,6 +57,8 @@ export interface ServedModelOptions extends WorkerOptions {
   /** Shared by the models of one server. */
   readonly turns: Turns;
   readonly onEvent: (event: Event) => void;
+  /** A member of a real batch was run again alone. */
+  readonly onAudit: (result: AuditResult) => void;
   /** Good news, one line. */
   readonly onNotice: (line: string) => void;
   /** What start-up is at; each message replaces the one before. */
@@ -78,6 +91,8 @@ export class ServedModel {
   readonly #worker: OpenWorker;
   readonly #replicas: Replicas | null;
   readonly #background: BackgroundProfiling;
+  readonly #audit: BackgroundAudit;
+  readonly #reservoir = new SampleReservoir();
   #profile: Profile | null;
   #defaultSloMs: number;
   #lastRequestAtMs = -Infinity;
@@ -110,7 +125,6 @@ export class ServedModel {
       config: {
         queueLimits: options.queueLimits,
         maxBatchBytes: options.maxBatchBytes,
-        hangTimeoutMs: options.hangTimeoutMs,
         limits: this.limits,
         idleMillicores: worker.scaling.scaler.limits.minMillicores,
         idleReleaseMs: options.idleReleaseMs,
@@ -134,6 +148,20 @@ export class ServedModel {
       onNotice: options.onNotice,
       onLog: options.onLog,
     });
+    this.#audit = new BackgroundAudit({
+      system: this.system,
+      nowMs: options.nowMs,
+      run: (batch) => worker.pool.runBatch(batch),
+      abort: () => worker.pool.abortSynthetic(),
+      onResult: options.onAudit,
+      onDifference: (difference) => {
+        worker.refuteBatching(`an audit found that ${difference}`);
+        options.onLog(
+          `BATCHING TURNED OFF: in a real batch ${difference}; answers in batches may have been wrong until now`,
+        );
+      },
+      onLog: options.onLog,
+    });
   }
 
   /**
@@ -151,7 +179,8 @@ export class ServedModel {
     });
     try {
       if (options.replicas !== null) assertShapesKnown(source, worker);
-      const profile = await initialProfile(source, worker, options);
+      // One at a time: two would measure each other.
+      const profile = await options.turns.take(() => initialProfileOrNone(source, worker, options));
       const replicas = await openReplicas(source, worker, options);
       return new ServedModel(source, options, worker, profile, replicas);
     } catch (error) {
@@ -192,13 +221,18 @@ export class ServedModel {
     return this.#worker.pool.signature;
   }
 
+  /** A request of more rows than a batch may have runs alone: where that limit is only our own. */
+  get takesLargerRequests(): boolean {
+    return !this.#options.isMaxBatchStated && this.source.settings.maxBatchSize === null;
+  }
+
   get isBatchable(): boolean {
     return this.#worker.pool.maxBatchSize > 1;
   }
 
-  /** Why requests are not batched; empty when they are. */
-  get notBatchableReason(): string {
-    return this.#worker.notBatchableReason;
+  /** Whether requests share batches, and why. */
+  get batching(): BatchingDecision {
+    return this.#worker.batching;
   }
 
   /** Whether a quick profile is refined in the background; not where the allocation is fixed for good. */
@@ -224,9 +258,15 @@ export class ServedModel {
     return this.#worker.shapes === null;
   }
 
-  /** Inputs of a request that was answered, while `needsShapes`. */
-  learnShapes(inputs: readonly Tensor[]): void {
-    this.#background.learn(shapesOfRequest(this.signature, inputs));
+  /** A request was answered: what it looked like, and what came of it, is worth knowing. */
+  learnFrom(inputs: readonly Tensor[], outputs: readonly Tensor[], batchSize: number): void {
+    if (this.needsShapes) {
+      const sample = sampleOfRequest(this.signature, inputs);
+      if (sample !== null) this.#background.learn(sample);
+      return;
+    }
+    if (this.#profile?.quality === 'quick' && !this.#reservoir.isFull) this.#keepSample(inputs);
+    if (batchSize > 1 && this.batching.isAudited) this.#audit.offer({ inputs, outputs });
   }
 
   /** Refines a quick profile from now on, while nothing is to do. Call it once every model is up. */
@@ -236,13 +276,23 @@ export class ServedModel {
 
   async close(): Promise<void> {
     this.#background.abort();
+    this.#audit.stop();
     this.system.stop();
     await this.#replicas?.pool.close();
     await this.#worker.close();
     await this.#background.settled();
   }
 
+  /** Only of the class that is profiled. */
+  #keepSample(inputs: readonly Tensor[]): void {
+    const sample = sampleOfRequest(this.signature, inputs);
+    if (sample === null || shapeClassOf(sample, this.isBatchable).key !== this.#worker.shapeClass.key) return;
+    this.#reservoir.add(sample);
+  }
+
   #makeRun(target: ProfilingTarget, quality: 'quick' | 'full'): ProfileRun {
+    const { samples } = this.#reservoir;
+    if (quality === 'full' && samples.length > 0) this.#worker.useSamples(samples);
     const { quickBudgetMs, fullBudgetMs } = this.#options;
     const budgetMs = quality === 'quick' ? quickBudgetMs : fullBudgetMs;
     const maxRunMs = BLOCKING_FRACTION[quality] * this.#defaultSloMs;
@@ -255,7 +305,7 @@ export class ServedModel {
 
   async #adoptStored(): Promise<boolean> {
     const stored = await readStoredProfile(this.source.profilePath, await fingerprintFor(this.source, this.#worker));
-    if (stored.kind === 'fresh') this.#use(stored.profile);
+    if (stored.kind === 'fresh') this.#use(withAxes(stored.profile, this.#worker));
     return stored.kind === 'fresh';
   }
 
@@ -280,30 +330,6 @@ export class ServedModel {
   }
 }
 
-async function initialProfile(
-  source: ModelSource,
-  worker: OpenWorker,
-  options: ServedModelOptions,
-): Promise<Profile | null> {
-  if (worker.shapes === null) return null;
-  const fingerprint = await fingerprintFor(source, worker);
-  const stored = await readStoredProfile(source.profilePath, fingerprint);
-  if (stored.kind === 'fresh') return stored.profile;
-  if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
-  const limits = runnableLimits(worker, options.minMillicores);
-  const run = new ProfileRun(directTarget(worker), profilingPlan(worker, limits, 'quick', options.quickBudgetMs));
-  while (!run.isDone) {
-    await run.step();
-    const { done, total } = run.progress;
-    options.onProgress(`quick profile: ${done} of ${total}`);
-  }
-  worker.pool.releaseSynthetic();
-  const profile = await storeProfile(source, worker, run, 'quick', options.onLog);
-  // Serving starts at the largest allocation, whatever was profiled last.
-  await worker.resize(limits.maxMillicores);
-  return profile;
-}
-
 /** The worker becomes the first replica, on the allocation of one. Null where it is the only one. */
 async function openReplicas(
   source: ModelSource,
@@ -314,87 +340,4 @@ async function openReplicas(
   const replication = replicationOf(options.replicas.unitMillicores, worker.scaling.scaler.limits);
   await worker.resize(replication.unitMillicores);
   return new Replicas({ ...replication, source, worker, workerOptions: options, clock: options.clock });
-}
-
-/** The whole worker, before it is served. */
-export function directTarget(worker: OpenWorker): ProfilingTarget {
-  return {
-    resize: (cpuMillicores) => worker.resize(cpuMillicores),
-    run: (batchSize, threadCount) => worker.runSynthetic(batchSize, threadCount),
-  };
-}
-
-export function profilingPlan(
-  worker: OpenWorker,
-  limits: AllocationLimits,
-  quality: 'quick' | 'full',
-  budgetMs: number,
-  maxRunMs = Infinity,
-): ProfilingPlan {
-  const { maxBatchSize, threadCounts } = worker.pool;
-  // Where nothing is limited, a run has the CPU its threads take: whole cores. Less of it is left to the curve to extend.
-  const minMillicores = worker.scaling.scaler.isActuating
-    ? limits.minMillicores
-    : Math.min(Math.max(limits.minMillicores, 1000), limits.maxMillicores);
-  const measurable = { ...limits, minMillicores };
-  return { quality, maxBatchSize, limits: measurable, threadCounts, budgetMs, maxRunMs, seed: 1 };
-}
-
-/** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
-export function runnableLimits(worker: OpenWorker, minMillicores: number): AllocationLimits {
-  const limits = worker.scaling.scaler.limits;
-  const steps = Math.ceil(Math.max(0, minMillicores - limits.minMillicores) / limits.stepMillicores);
-  const floor = limits.minMillicores + steps * limits.stepMillicores;
-  return { ...limits, minMillicores: Math.min(floor, limits.maxMillicores) };
-}
-
-export async function fingerprintFor(source: ModelSource, worker: OpenWorker): Promise<ProfileFingerprint> {
-  return fingerprintOf(source.modelPath, {
-    scaler: worker.scaling.scaler.kind,
-    quotaPeriodUs: worker.quotaPeriodUs,
-    threadCounts: worker.pool.threadCounts,
-    onnxRuntimeVersion: worker.pool.facts.onnxRuntimeVersion,
-    shapeClassKey: worker.shapeClass.key,
-  });
-}
-
-export function profileOf(
-  source: ModelSource,
-  worker: OpenWorker,
-  fingerprint: ProfileFingerprint,
-  cells: readonly ProfileCell[],
-  quality: 'quick' | 'full',
-): Profile {
-  return {
-    schemaVersion: 1,
-    name: source.name,
-    fingerprint,
-    elementCount: worker.shapeClass.elementCount,
-    quality,
-    measuredAt: new Date().toISOString(),
-    cells,
-  };
-}
-
-/** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
-async function storeProfile(
-  source: ModelSource,
-  worker: OpenWorker,
-  run: ProfileRun,
-  quality: 'quick' | 'full',
-  onWarning: (message: string) => void,
-): Promise<Profile> {
-  const profile = profileOf(source, worker, await fingerprintFor(source, worker), run.cells(), quality);
-  try {
-    await writeProfile(source.profilePath, profile);
-  } catch (error) {
-    onWarning(`the profile could not be stored, so the next start profiles again: ${oneLine(error)}`);
-  }
-  return profile;
-}
-
-/** A clear error before a worker is started for nothing. */
-export async function assertReadable(source: ModelSource): Promise<void> {
-  const info = await stat(source.modelPath).catch(() => null);
-  if (info?.isFile() !== true) throw new Error(`model ${source.name}: no file ${source.modelPath}`);
 }

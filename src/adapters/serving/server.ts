@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { CpuCounters } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
@@ -21,12 +22,12 @@ import { oneLine } from '../workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
 import { Turns } from './background-profiling.js';
 import { Inference } from './inference-service.js';
-import { findModels, type ModelSource } from './model-repository.js';
+import { assertReadable, findModels, type ModelSource } from './model-repository.js';
 import { Parts } from './parts.js';
 import { policyOf, type PolicyChoice } from './policy-choice.js';
 import { replicationOf } from './replicas.js';
 import { RouterCpu } from './router-cpu.js';
-import { assertReadable, ServedModel, type ServedModelOptions } from './served-model.js';
+import { ServedModel, type ServedModelOptions } from './served-model.js';
 
 /*
  * A whole server: its models, the three ports, telemetry, and an end that loses nothing.
@@ -44,9 +45,12 @@ type ModelOptions = Pick<
   | 'threadCounts'
   | 'maxBatchSize'
   | 'maxBatchBytes'
+  | 'isMaxBatchStated'
   | 'shapes'
+  | 'samplePaths'
+  | 'batching'
   | 'isRefining'
-  | 'hangTimeoutMs'
+  | 'runLimits'
   | 'targetMissRate'
 >;
 
@@ -62,6 +66,8 @@ export interface ServerOptions extends ModelOptions {
   readonly policy: PolicyChoice;
   readonly limits: EdgeLimits;
   readonly drainMs: number;
+  /** One model that cannot be loaded ends the start. */
+  readonly isStrict: boolean;
   readonly compat: Compat;
   /** Where every event goes once all models are up; null for nowhere. */
   readonly eventLogPath: string | null;
@@ -72,8 +78,15 @@ export interface ServerOptions extends ModelOptions {
   readonly interruption: AbortSignal;
 }
 
+/** A model that is not served, and why. */
+export interface ModelFailure {
+  readonly source: ModelSource;
+  readonly reason: string;
+}
+
 export interface Server {
   readonly models: readonly ServedModel[];
+  readonly failures: readonly ModelFailure[];
   readonly policy: PolicyChoice;
   readonly restUrl: string;
   readonly grpcAddress: string;
@@ -87,6 +100,9 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** Loading is the disk's work and one core's each; profiles are made one at a time in any case. */
+const LOADED_SIDE_BY_SIDE = Math.max(2, Math.min(4, availableParallelism()));
+
 /** Before anything is measured, ready within 15 s: the budget of the quick profile, less loading. */
 const QUICK_BUDGET_MS = 5000;
 const FULL_BUDGET_MS = 120_000;
@@ -94,7 +110,6 @@ const FULL_BUDGET_MS = 120_000;
 /** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const sources = await findModels(options.path);
-  await Promise.all(sources.map(assertReadable));
   const parts = new Parts();
   try {
     return await start(sources, options, parts);
@@ -153,8 +168,10 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   );
 
   const models: ServedModel[] = [];
-  for (const source of sources) {
+  const failures: ModelFailure[] = [];
+  const serve = async (source: ModelSource): Promise<void> => {
     options.interruption.throwIfAborted();
+    await assertReadable(source);
     options.onProgress(`loading ${source.name}`);
     const { name: model, version } = source;
     const observers: ((event: Event) => void)[] = [];
@@ -195,6 +212,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
         onProgress: (message) => options.onProgress(`${source.name}: ${message}`),
         onNotice: (line) => logger.info({ model, version }, line),
         onLog: (line) => logger.warn({ model, version }, line),
+        onAudit: (result) => telemetry.countAudit(model, version, result),
         onEnding: (pid) => routerCpu.settle(pid),
       }),
       (part: ServedModel) => part.close(),
@@ -205,13 +223,27 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     routerCpu.add(() => served.pids);
     service.add(served);
     models.push(served);
-  }
+  };
+  await inParallel(sources, LOADED_SIDE_BY_SIDE, async (source) => {
+    try {
+      await serve(source);
+    } catch (error) {
+      options.interruption.throwIfAborted();
+      const reason = oneLine(error);
+      failures.push({ source, reason });
+      service.fail(source, reason);
+    }
+  });
+  assertServable(sources, failures, options);
+  for (const { source, reason } of failures) logger.error({ model: source.name }, `not served: ${reason}`);
+  models.sort((a, b) => sources.indexOf(a.source) - sources.indexOf(b.source));
   warnOfClamping(models, options);
   for (const served of models) served.beginRefining();
   if (writer !== null) feed.follow(followerOf(writer));
 
   return {
     models,
+    failures,
     policy: options.policy,
     restUrl: rest.url,
     grpcAddress: `${grpc.address.host}:${grpc.address.port}`,
@@ -225,6 +257,34 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       await parts.close();
     },
   };
+}
+
+/** @throws Error naming every model that could not be loaded, each with its reason, where the others are not to be served */
+function assertServable(
+  sources: readonly ModelSource[],
+  failures: readonly ModelFailure[],
+  { isStrict }: ServerOptions,
+): void {
+  if (failures.length === 0 || (!isStrict && failures.length < sources.length)) return;
+  const [first] = failures;
+  if (sources.length === 1) throw new Error(first!.reason);
+  const listed = failures.map(({ source, reason }) => `${source.name}: ${reason}`).join('; ');
+  const remedy = isStrict ? ' (without --strict the others would be served)' : '';
+  throw new Error(`${failures.length} of ${sources.length} models cannot be served${remedy}: ${listed}`);
+}
+
+/** At most so many at a time, begun in order. Rejects with the first rejection, when none runs any more. */
+async function inParallel<Item>(
+  items: readonly Item[],
+  most: number,
+  task: (item: Item) => Promise<void>,
+): Promise<void> {
+  const waiting = [...items];
+  const lanes = Array.from({ length: most }, async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await task(item);
+  });
+  const ends = await Promise.allSettled(lanes);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Null where none is asked for. Closed after what feeds it. */

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelSignature } from '../../domain/tensor.js';
-import { checkShapes, shapeClassOf, shapesFromSignature } from './shape-class.js';
+import { shapeClass } from '../../domain/request.js';
+import {
+  checkShapes,
+  mustRunAlone,
+  shapeClassOf,
+  shapeClassOfShapes,
+  shapesFromSignature,
+  shapesOfRequest,
+} from './shape-class.js';
 
 const x = (shape: readonly number[]): { name: string; datatype: 'FP32'; shape: readonly number[] } => ({
   name: 'x',
@@ -10,12 +18,21 @@ const x = (shape: readonly number[]): { name: string; datatype: 'FP32'; shape: r
 
 describe('shape classes', () => {
   it('ignore the first axis of a batchable model, not of another', () => {
-    expect(shapeClassOf([x([1, 3, 4])], true)).toEqual({ key: 'x:FP32[3,4]', elementCount: 12 });
-    expect(shapeClassOf([x([1, 3, 4])], false)).toEqual({ key: 'x:FP32[1,3,4]', elementCount: 12 });
+    expect(shapeClassOf([x([1, 3, 4])], true)).toEqual(shapeClass('x:FP32[3,4]', 12, [3, 4]));
+    expect(shapeClassOf([x([1, 3, 4])], false)).toEqual(shapeClass('x:FP32[1,3,4]', 12, [1, 3, 4]));
   });
 
-  it('keep requests of several rows apart from single ones', () => {
-    expect(shapeClassOf([x([2, 3, 4])], true)).toEqual({ key: 'x:FP32[2,3,4]', elementCount: 24 });
+  it('keep requests of several rows apart from single ones, and know what one row is', () => {
+    const two = shapeClassOf([x([2, 3, 4])], true);
+    const { key, ...oneRow } = shapeClassOf([x([1, 3, 4])], true);
+    expect(two).toEqual({ ...oneRow, key: '2 × x:FP32[3,4]', rowCount: 2 });
+    expect(two.rowKey).toBe(key);
+  });
+
+  it('count no rows where inputs disagree about them, or there are none', () => {
+    const y = { name: 'y', datatype: 'INT64', shape: [2] } as const;
+    expect(shapeClassOf([x([3, 4]), y], true)).toEqual(shapeClass('x:FP32[3,4] y:INT64[2]', 14, [3, 4, 2]));
+    expect(shapeClassOf([x([0, 4])], true)).toEqual(shapeClass('x:FP32[0,4]', 0, [0, 4]));
   });
 
   it('do not depend on the order of the inputs', () => {
@@ -27,6 +44,30 @@ describe('shape classes', () => {
     const signature = (shape: number[]): ModelSignature => ({ inputs: [x(shape)], outputs: [] });
     expect(shapesFromSignature(signature([-1, 3, 4]))).toEqual({ x: [1, 3, 4] });
     expect(shapesFromSignature(signature([-1, 3, -1]))).toBeNull();
+  });
+
+  it('differ where an input that may be left out is given, which is not part of what is profiled', () => {
+    const scale = { name: 'scale', datatype: 'FP32', shape: [3] } as const;
+    const signature: ModelSignature = { inputs: [x([-1, 3]), { ...scale, isOptional: true }], outputs: [] };
+    const shapes = shapesFromSignature(signature)!;
+    expect(shapes).toEqual({ x: [1, 3] });
+    expect(() => checkShapes(signature, shapes)).not.toThrow();
+    expect(shapesOfRequest(signature, [scale, x([2, 3])])).toEqual(shapes);
+    const usual = shapeClassOf([x([1, 3])], true);
+    expect(shapeClassOfShapes(signature, shapes, true)).toEqual(usual);
+    expect(shapeClassOf([scale, x([1, 3])], true).key).not.toBe(usual.key);
+    expect(mustRunAlone(signature, [x([1, 3])])).toBe(false);
+    expect(mustRunAlone(signature, [scale, x([1, 3])])).toBe(true);
+  });
+
+  it('of requests without rows are apart, and teach nothing', () => {
+    const signature: ModelSignature = { inputs: [x([-1, -1])], outputs: [] };
+    expect(shapeClassOf([x([0, 3])], true).key).not.toBe(shapeClassOf([x([1, 3])], true).key);
+    expect(mustRunAlone(signature, [x([0, 3])])).toBe(true);
+    expect(mustRunAlone(signature, [x([1, 0])])).toBe(false);
+    expect(shapesOfRequest(signature, [x([0, 3])])).toBeNull();
+    expect(shapesOfRequest(signature, [x([2, 0])])).toBeNull();
+    expect(shapesOfRequest(signature, [x([2, 3])])).toEqual({ x: [1, 3] });
   });
 
   it('name the input that a given shape does not fit', () => {

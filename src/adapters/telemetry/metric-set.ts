@@ -88,6 +88,11 @@ export function createMetricSet(registry: Registry) {
     batchSize: histogram('sponge_batch_size', 'Requests per started batch.', BATCH_SIZE_BUCKETS),
     batches: counter('sponge_batches_total', 'Batches by how they ended.', 'result'),
     explorations: counter('sponge_explorations_total', 'Requests run although the latency model would refuse them.'),
+    batchAudits: counter(
+      'sponge_batch_audits_total',
+      'Members of real batches that were run again alone, by what came of it; different turns batching off.',
+      'result',
+    ),
     latencyRatio: histogram(
       'sponge_actual_to_predicted_latency_ratio',
       'Measured over predicted (median) latency of completed batches; 1 is a perfect prediction.',

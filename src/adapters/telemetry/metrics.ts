@@ -50,6 +50,11 @@ export class Telemetry {
     return (event) => meter.observe(event);
   }
 
+  /** A member of a real batch was run again alone. */
+  countAudit(model: string, version: string, result: string): void {
+    this.metrics.batchAudits.inc({ model, version, result });
+  }
+
   /** Of all models, of one, or of one version; empty where nothing matches. */
   statistics(model?: string, version?: string): readonly ModelStatistics[] {
     return this.meters

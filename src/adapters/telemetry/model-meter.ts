@@ -84,7 +84,9 @@ function resolveChildren(metrics: MetricSet, model: string, version: string) {
     slack: spread(metrics.slack, {}),
     latency: forEach(['queue', 'worker', 'compute', 'total'], (stage) => spread(metrics.latency, { stage })),
     batchSize: spread(metrics.batchSize, {}),
-    batches: forEach(['completed', 'backend-error', 'worker-lost'], (result) => count(metrics.batches, { result })),
+    batches: forEach(['completed', 'backend-error', 'aborted', 'worker-lost'], (result) =>
+      count(metrics.batches, { result }),
+    ),
     explorations: count(metrics.explorations, {}),
     latencyRatio: spread(metrics.latencyRatio, {}),
     workerLosses: count(metrics.workerLosses, {}),

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../domain/tensor.js';
 import { BatchError, concatenateInputs, rowCounts, splitOutput } from './batch-tensors.js';
-import { encodeStrings } from './ort-tensors.js';
+import { encodeStrings } from '../../domain/bytes-elements.js';
 
 function int32(name: string, rows: readonly (readonly [number, number])[]): Tensor {
   return {

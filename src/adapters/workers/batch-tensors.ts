@@ -1,5 +1,5 @@
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../domain/tensor.js';
-import { bytesElementOffsets } from './ort-tensors.js';
+import { bytesElementOffsets } from '../../domain/bytes-elements.js';
 
 /*
  * Members of a batch share every axis but the first: their inputs are laid end to end along it, and each output is cut

@@ -1,4 +1,5 @@
 import type { ModelSignature } from '../../domain/tensor.js';
+import type { BatchVerdict } from '../onnx/batch-analysis.js';
 import type { JoinInstruction } from '../scalers/join.js';
 import type { TensorLayout } from './frames.js';
 
@@ -19,14 +20,10 @@ export interface LoadInstruction {
   readonly join: JoinInstruction;
 }
 
-/** Resident memory that one session added when it was made, bytes; includes what ONNX Runtime needed only while loading. */
-export interface SessionMemory {
-  readonly threadCount: number;
-  readonly residentBytes: number;
-}
-
 /** What the worker knows about itself once its sessions stand. */
 export interface WorkerFacts {
+  /** Whether requests may share a batch, as far as the graph tells. */
+  readonly batching: BatchVerdict;
   readonly signature: ModelSignature;
   /** By tensor name: the model's own name of each open axis, '' where it has none, null where the size is fixed. */
   readonly symbolicDimensions: Readonly<Record<string, readonly (string | null)[]>>;
@@ -35,7 +32,6 @@ export interface WorkerFacts {
   readonly loadMs: number;
   /** Whole process, when ready. */
   readonly residentBytes: number;
-  readonly sessionMemory: readonly SessionMemory[];
 }
 
 /** Router → worker, control connection. */
@@ -49,6 +45,10 @@ export type ControlToWorker =
       /** The members stay staged afterwards (synthetic load); otherwise they are forgotten. */
       readonly isKept: boolean;
     }
+  /** Ends the run at the model's next operator; it answers `aborted`, or as it would have where it was too late. */
+  | { readonly kind: 'abort'; readonly batchId: number }
+  /** Gives back what memory runs have left unused. */
+  | { readonly kind: 'release-memory' }
   | { readonly kind: 'unstage'; readonly sequence: number };
 
 /** Worker → router, control connection. */
@@ -61,7 +61,10 @@ export type ControlToRouter =
   | { readonly kind: 'staged'; readonly sequence: number }
   /** The model is finished; the outputs of these slots (places in `run.sequences`) follow on the data connection. */
   | { readonly kind: 'done'; readonly batchId: number; readonly slots: readonly number[]; readonly computeMs: number }
-  | { readonly kind: 'failed'; readonly batchId: number; readonly message: string };
+  | { readonly kind: 'failed'; readonly batchId: number; readonly message: string }
+  | { readonly kind: 'aborted'; readonly batchId: number }
+  /** One line for the operator. */
+  | { readonly kind: 'notice'; readonly message: string };
 
 /** Router → worker, data connection: one request's inputs. */
 export interface StageHeader {

@@ -4,16 +4,10 @@ import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../d
 import { createThreadUsage } from '../scalers/inference-threads.js';
 import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
-import { STANDSTILL_MS, watchRun } from './run-watch.js';
+import { RunWatch } from './run-watch.js';
 import { InputStaging, type StagedInputs } from './staged-inputs.js';
-import {
-  SyntheticLoad,
-  type Batchability,
-  type InputShapes,
-  type SyntheticResult,
-  type SyntheticRun,
-  type SyntheticTiming,
-} from './synthetic-load.js';
+import type { Sample } from './samples.js';
+import { SyntheticLoad, type SyntheticResult, type SyntheticRun, type SyntheticTiming } from './synthetic-load.js';
 import { WorkerSupervisor, type SupervisorOptions } from './worker-supervisor.js';
 
 /*
@@ -28,11 +22,19 @@ export interface ProcessPoolOptions extends SupervisorOptions {
   readonly maxBatchSize: number;
   /** Input bytes that may lie in the worker; requests beyond them wait in the router, first come first staged. */
   readonly maxStagedBytes?: number;
-  /** A synthetic run without any CPU use for this long counts as hung, and its process is replaced. */
-  readonly standstillMs?: number;
+  readonly runLimits?: RunLimits;
   /** Aborting it is `close`, also while the first process starts. */
   readonly interruption?: AbortSignal;
 }
+
+export interface RunLimits {
+  /** A run without any CPU use for this long hangs, and its process is replaced. */
+  readonly standstillMs: number;
+  /** A run that takes longer is ended, and its request told. */
+  readonly maxRunMs: number;
+}
+
+const DEFAULT_RUN_LIMITS: RunLimits = { standstillMs: 5000, maxRunMs: 60_000 };
 
 export interface ProcessPool extends WorkerPool {
   /** Of the current process; 0 while there is none. */
@@ -43,18 +45,43 @@ export interface ProcessPool extends WorkerPool {
   readonly facts: WorkerFacts;
   /** Launch → ready, of the latest start. */
   readonly startMs: number;
-  /** 1 until `probe` has found the model batchable. */
+  /** 1 until `setBatchable` says that requests may share batches. */
   readonly maxBatchSize: number;
-  /** Runs synthetic inputs of these shapes alone and together, and sets `maxBatchSize` by the answer. */
-  probe(shapes: InputShapes): Promise<Batchability>;
+  /** From the next batch on. */
+  setBatchable(isBatchable: boolean): void;
+  /**
+   * Runs these requests as one batch, on the fewest threads, while nothing else runs; the outputs of each, or why the model
+   * refused them. Rejects when the worker is lost or the run is ended.
+   */
+  runBatch(batch: readonly Sample[]): Promise<readonly (readonly Tensor[])[] | string>;
   /** One batch of synthetic requests, timed like a client's; for the profiler, while nothing else runs. */
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming>;
   /** Frees the synthetic inputs that the worker keeps between runs. */
   releaseSynthetic(): void;
+  /** Ends the synthetic run that goes on, if one does, at its model's next operator; it then rejects with `RunAborted`. */
+  abortSynthetic(): void;
   /** Gives up on the process, whatever it runs; a new one is started. */
   replace(message: string): void;
   /** Ends the process; resolves when it is gone. A running batch ends as `worker-lost`; no event follows. */
   close(): Promise<void>;
+}
+
+/** A synthetic run was ended before its time, by `abortSynthetic`. */
+export class RunAborted extends Error {
+  override readonly name = 'RunAborted';
+}
+
+/** CPU time of a process's inference threads; null where the platform does not tell. */
+function usedSecondsOf(pid: number): number | null {
+  if (process.platform !== 'linux') return null;
+  const usage = createThreadUsage();
+  usage.attach(pid);
+  return usage.usedSeconds();
+}
+
+/** Those of clients are positive. */
+function isSynthetic(batchId: number): boolean {
+  return batchId < 0;
 }
 
 const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
@@ -76,6 +103,8 @@ interface RunningBatch {
   readonly outputs: (readonly Tensor[] | null)[];
   readonly droppedSlots: Set<number>;
   receivedCount: number;
+  /** Why its end was asked for; null while it was not. */
+  abortReason: string | null;
   /** Null until the model is finished. */
   finished: { readonly outputCount: number; readonly computeMs: number } | null;
   readonly onDone: (result: BatchResult) => void;
@@ -88,7 +117,7 @@ class LiveProcessPool implements ProcessPool {
   readonly #supervisor: WorkerSupervisor;
   readonly #nowMs: () => number;
   readonly #memoryMaxBatchSize: number;
-  readonly #standstillMs: number;
+  readonly #runWatch: RunWatch;
   readonly #synthetic: SyntheticLoad;
   #isBatchable = false;
   #onEvent: ((event: WorkerPoolEvent) => void) | null = null;
@@ -104,7 +133,16 @@ class LiveProcessPool implements ProcessPool {
     this.#supervisor = supervisor;
     this.#nowMs = options.nowMs;
     this.#memoryMaxBatchSize = options.maxBatchSize;
-    this.#standstillMs = options.standstillMs ?? STANDSTILL_MS;
+    this.#runWatch = new RunWatch({
+      ...(options.runLimits ?? DEFAULT_RUN_LIMITS),
+      nowMs: options.nowMs,
+      usedSeconds: () => usedSecondsOf(this.pid),
+      onOverrun: (batchId, message) => {
+        const batch = this.#batches.get(batchId);
+        if (batch !== undefined) this.#abort(batchId, batch, message);
+      },
+      onHang: (message) => this.replace(message),
+    });
     const stagingPort = {
       send: ({ sequence, outputNames, inputs }: StagedInputs): void =>
         supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs),
@@ -112,7 +150,7 @@ class LiveProcessPool implements ProcessPool {
       onHang: (message: string): void => supervisor.replace(message),
     };
     this.#staging = new InputStaging(stagingPort, options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES);
-    this.#synthetic = new SyntheticLoad(facts.signature, {
+    this.#synthetic = new SyntheticLoad({
       stage: (sequence, inputs) => this.#stageSynthetic(sequence, inputs),
       unstage: (sequence) => this.unstage(sequence),
       run: (run) => this.#runSynthetic(run),
@@ -176,10 +214,12 @@ class LiveProcessPool implements ProcessPool {
 
   // ---- ProcessPool -------------------------------------------------------------------------------------------------
 
-  async probe(shapes: InputShapes): Promise<Batchability> {
-    const answer = await this.#synthetic.probe(shapes, this.threadCounts[0]!);
-    this.#isBatchable = answer.batchable;
-    return answer;
+  setBatchable(isBatchable: boolean): void {
+    this.#isBatchable = isBatchable;
+  }
+
+  runBatch(batch: readonly Sample[]): Promise<readonly (readonly Tensor[])[] | string> {
+    return this.#synthetic.runOnce(batch, this.threadCounts[0]!);
   }
 
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming> {
@@ -188,6 +228,13 @@ class LiveProcessPool implements ProcessPool {
 
   releaseSynthetic(): void {
     this.#synthetic.release();
+    this.#supervisor.readyLink?.sendControl({ kind: 'release-memory' });
+  }
+
+  abortSynthetic(): void {
+    for (const [batchId, batch] of this.#batches) {
+      if (isSynthetic(batchId)) this.#abort(batchId, batch, 'the worker is needed for something else');
+    }
   }
 
   close(): Promise<void> {
@@ -223,23 +270,27 @@ class LiveProcessPool implements ProcessPool {
       outputs: sequences.map(() => null),
       droppedSlots: new Set(),
       receivedCount: 0,
+      abortReason: null,
       finished: null,
       onDone,
     });
+    this.#runWatch.begin(batchId);
     link.sendControl({ kind: 'run', batchId, sequences, threadCount, isKept });
   }
 
   #dropRunning(sequence: number): void {
-    for (const batch of this.#batches.values()) {
+    for (const [batchId, batch] of this.#batches) {
       const slot = batch.sequences.indexOf(sequence);
       if (slot < 0) continue;
       batch.droppedSlots.add(slot);
       // Saves sending its outputs, if it comes in time.
       this.#supervisor.readyLink?.sendControl({ kind: 'unstage', sequence });
+      if (batch.droppedSlots.size === batch.sequences.length)
+        this.#abort(batchId, batch, 'all who waited for it have left');
     }
   }
 
-  #onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' }>): void {
+  #onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' | 'aborted' }>): void {
     if (message.kind === 'staged') {
       this.#staging.confirm(message.sequence);
       return;
@@ -249,6 +300,10 @@ class LiveProcessPool implements ProcessPool {
     if (batch === undefined) throw new FrameError(`the worker answered for batch ${batchId}, which is not running`);
     if (message.kind === 'failed') {
       this.#finish(batchId, batch, { kind: 'backend-error', message: message.message });
+      return;
+    }
+    if (message.kind === 'aborted') {
+      this.#finish(batchId, batch, { kind: 'aborted', message: batch.abortReason ?? 'the run was ended' });
       return;
     }
     batch.finished = { outputCount: message.slots.length, computeMs: message.computeMs };
@@ -271,8 +326,16 @@ class LiveProcessPool implements ProcessPool {
     this.#finish(batchId, batch, { kind: 'completed', outputs, computeMs: finished.computeMs });
   }
 
+  /** Asks for the end of a run; it comes at the model's next operator. */
+  #abort(batchId: number, batch: RunningBatch, reason: string): void {
+    if (batch.abortReason !== null) return;
+    batch.abortReason = reason;
+    this.#supervisor.readyLink?.sendControl({ kind: 'abort', batchId });
+  }
+
   #finish(batchId: number, batch: RunningBatch, result: BatchResult): void {
     this.#batches.delete(batchId);
+    this.#runWatch.end(batchId);
     this.#staging.free(batch.byteCount);
     batch.onDone(result);
   }
@@ -283,6 +346,7 @@ class LiveProcessPool implements ProcessPool {
     const lost = this.#staging.clear();
     const batches = [...this.#batches.values()];
     this.#batches.clear();
+    this.#runWatch.reset();
     this.#synthetic.forget();
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
     for (const batch of batches) batch.onDone({ kind: 'worker-lost', message });
@@ -311,17 +375,10 @@ class LiveProcessPool implements ProcessPool {
       const startedAtMs = this.#nowMs();
       this.#start(run, true, (result) => {
         const latencyMs = this.#nowMs() - startedAtMs;
-        stopWatching();
         if (result.kind === 'worker-lost') reject(new Error(result.message));
+        else if (result.kind === 'aborted') reject(new RunAborted(result.message));
         else resolve({ result, latencyMs });
       });
-      const usage = createThreadUsage();
-      usage.attach(this.pid);
-      const stopWatching = watchRun(
-        () => usage.usedSeconds(),
-        this.#standstillMs,
-        (message) => this.replace(message),
-      );
     });
   }
 }

@@ -27,7 +27,6 @@ class FakeReplica implements Replica {
         this.log.push(`run ${batchId}: ${sequences.join(' ')}`);
         this.#onDone = onDone;
       },
-      replace: (message) => this.log.push(`replace: ${message}`),
     };
   }
 
@@ -192,16 +191,6 @@ describe('a pool of replicas runs batches', () => {
     second!.finish();
     bench.start(3, 3);
     expect(second!.log.at(-1)).toBe('stage 3');
-  });
-
-  it('gives up the instance whose batch hangs, and no other', async () => {
-    const bench = new Bench();
-    const [first, second] = await bench.grown(2);
-    await bench.running(1, first!);
-    await bench.running(2, second!);
-    bench.pool.replace('batch 2 hung', 2);
-    expect(first!.log).not.toContain('replace: batch 2 hung');
-    expect(second!.log).toContain('replace: batch 2 hung');
   });
 });
 

@@ -22,7 +22,7 @@ import { restartDelayMs } from './worker-supervisor.js';
 
 /** One worker process and whatever goes with it. */
 export interface Replica {
-  readonly pool: Pick<ProcessPool, 'pid' | 'listen' | 'stage' | 'unstage' | 'start' | 'replace'>;
+  readonly pool: Pick<ProcessPool, 'pid' | 'listen' | 'stage' | 'unstage' | 'start'>;
   /** Ends it; resolves when nothing of it is left. */
   close(): Promise<void>;
 }
@@ -140,11 +140,6 @@ export class ReplicatedPool implements WorkerPool {
   scaleTo(instances: number): void {
     this.#wantedInstances = Math.min(instances, this.#options.maxInstances);
     queueMicrotask(() => this.#settle());
-  }
-
-  replace(message: string, batchId: number): void {
-    const instance = this.#instances.find(({ batch }) => batch?.run.batchId === batchId);
-    instance?.replica?.pool.replace(message);
   }
 
   /** Ends all instances; resolves when nothing of them is left. Running batches end as `worker-lost`; no event follows. */

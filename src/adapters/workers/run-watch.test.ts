@@ -1,51 +1,95 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { watchRun } from './run-watch.js';
+import { RunWatch } from './run-watch.js';
 
-/** One look each 1 s. */
+/** A look each second, while no run may take a minute. */
 const STANDSTILL_MS = 5000;
+const MAX_RUN_MS = 60_000;
 
-describe('the watch over a synthetic run', () => {
-  beforeEach(() => vi.useFakeTimers());
+describe('the watch over runs', () => {
+  beforeEach(() => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] }));
   afterEach(() => vi.useRealTimers());
 
-  /** @param usedSeconds CPU time at each look, from the first; the last one stays */
-  function watch(usedSeconds: readonly number[]): { hangs: string[]; stop: () => void } {
-    const hangs: string[] = [];
+  /** @param usedSeconds CPU time at each look, from the first; the last one stays; null where it cannot be told */
+  function watch(usedSeconds: readonly (number | null)[]) {
+    const said: string[] = [];
     let look = 0;
-    const used = (): number => usedSeconds[Math.min(look++, usedSeconds.length - 1)]!;
-    return { hangs, stop: watchRun(used, STANDSTILL_MS, (message) => hangs.push(message)) };
+    const startMs = Date.now();
+    const runs = new RunWatch({
+      usedSeconds: () => usedSeconds[Math.min(look++, usedSeconds.length - 1)]!,
+      nowMs: () => Date.now(),
+      standstillMs: STANDSTILL_MS,
+      maxRunMs: MAX_RUN_MS,
+      onOverrun: (batchId, message) => said.push(`${Date.now() - startMs}: ${batchId} ${message}`),
+      onHang: (message) => {
+        said.push(`${Date.now() - startMs}: ${message}`);
+        runs.reset();
+      },
+    });
+    return { said, runs };
   }
 
-  it('gives up, once, a run whose threads use no CPU', () => {
-    const { hangs } = watch([7]);
+  const computing = Array.from({ length: 1000 }, (_, look) => look);
+
+  it('gives up, once, a run whose threads use no CPU', async () => {
+    const { said, runs } = watch([7]);
+    runs.begin(1);
+    await vi.advanceTimersByTimeAsync(60_000);
     // The first look, and five that find no more than it did.
-    vi.advanceTimersByTime(5999);
-    expect(hangs).toEqual([]);
-    vi.advanceTimersByTime(60_000);
-    expect(hangs).toEqual(['a synthetic run hung: it used no CPU for 5000 ms']);
+    expect(said).toEqual(['6000: the run hung: it used no CPU for 5000 ms']);
   });
 
-  it('counts anew when the threads go on: one tick of 10 ms in five seconds is enough', () => {
-    const { hangs } = watch([7, 7, 7, 7, 7, 7.01]);
-    vi.advanceTimersByTime(10_999);
-    expect(hangs).toEqual([]);
-    vi.advanceTimersByTime(1);
-    expect(hangs).toHaveLength(1);
+  it('counts anew when the threads go on: one tick of 10 ms in five seconds is enough', async () => {
+    const { said, runs } = watch([7, 7, 7, 7, 7, 7.01]);
+    runs.begin(1);
+    await vi.advanceTimersByTimeAsync(10_990);
+    expect(said).toEqual([]);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(said).toHaveLength(1);
   });
 
-  it('gives up a run that computes for ten minutes', () => {
-    const { hangs } = watch(Array.from({ length: 1000 }, (_, look) => look));
-    vi.advanceTimersByTime(599_999);
-    expect(hangs).toEqual([]);
-    vi.advanceTimersByTime(60_000);
-    expect(hangs).toEqual(['a synthetic run hung: it still computes after 600000 ms']);
+  it('lets a run compute as long as is allowed, then asks it to end, then gives it up', async () => {
+    const { said, runs } = watch(computing);
+    runs.begin(1);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(said).toEqual([
+      '60000: 1 the run took longer than 60000 ms and was stopped; see --max-run-ms',
+      '65000: the run hung: it did not end 5000 ms after it was stopped at 60000 ms',
+    ]);
   });
 
-  it('leaves nothing behind when the run ends', () => {
-    const { hangs, stop } = watch([7]);
-    stop();
+  it('keeps to the limit alone where the platform does not tell of CPU time', async () => {
+    const { said, runs } = watch([null]);
+    runs.begin(1);
+    await vi.advanceTimersByTimeAsync(62_000);
+    expect(said).toEqual(['60000: 1 the run took longer than 60000 ms and was stopped; see --max-run-ms']);
+  });
+
+  it('does not add up the standstills of several runs', async () => {
+    const { said, runs } = watch([7]);
+    for (let batchId = 1; batchId <= 20; batchId++) {
+      runs.begin(batchId);
+      await vi.advanceTimersByTimeAsync(3000);
+      runs.end(batchId);
+    }
+    expect(said).toEqual([]);
+  });
+
+  it('blames no run for the time that the router itself stood still', async () => {
+    const { said, runs } = watch(computing);
+    runs.begin(1);
+    await vi.advanceTimersByTimeAsync(2000);
+    vi.setSystemTime(Date.now() + 100_000);
+    // The run's answer waits to be read: it is, before anything is said.
+    setImmediate(() => runs.end(1));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(said).toEqual([]);
+  });
+
+  it('leaves no timer behind when nothing runs', async () => {
+    const { runs } = watch([7]);
+    runs.begin(1);
+    runs.end(1);
+    await vi.advanceTimersByTimeAsync(1000);
     expect(vi.getTimerCount()).toBe(0);
-    vi.advanceTimersByTime(60_000);
-    expect(hangs).toEqual([]);
   });
 });

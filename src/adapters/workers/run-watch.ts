@@ -1,48 +1,108 @@
 /*
- * Notices a synthetic run that hangs. Its length cannot be foretold, as that of a client's batch can (the dispatcher
- * watches those): synthetic runs are what predictions are made from, and on the smallest allocation a run may rightly
- * take minutes. So it is asked whether the inference threads still compute. Rejected: a time limit alone, which either
- * keeps requests waiting for minutes behind a frozen worker or refuses to serve a large model.
+ * Notices runs that hang. How long a run takes cannot be foretold: a loop count may be an input, and on the smallest
+ * allocation a run may rightly take minutes. So it is asked whether the inference threads compute at all, and beyond that
+ * there is a limit that the operator sets. Rejected: a multiple of the prediction, which killed runs that were right.
  */
 
-/**
- * A run whose threads use no CPU for this long stands still: even the smallest allocation, 100 millicores, would have
- * given it 1.5 s of CPU.
- */
-export const STANDSTILL_MS = 15_000;
-/** Looks at a standstill before it counts: if the router was stopped for a while, that is one look. */
+/** Looks at a standstill before it counts: if the router itself stood still for a while, that is one look. */
 const LOOKS = 5;
 /** Below a thousandth of a core nothing computes; the clock of CPU time ticks every 10 ms. */
 const LEAST_USE_CORES = 0.001;
-/** A model that computes this long is not served by deadlines: 60 core-seconds at 100 millicores. */
-const LONGEST_RUN_MS = 600_000;
+/** From asking a run to end to replacing its process: an operator may take long, and what does not end at all does not matter more. */
+const GRACE_MS = 5000;
 
-/**
- * Calls `onHang` once if the worker's CPU time stands still for `standstillMs`, counted from the first look, or goes on
- * for ever. Looks at nothing before that, so that a short run is not disturbed.
- * @param usedSeconds CPU time of the inference threads; a constant where the platform does not tell, and then every run
- *   of that length counts as a standstill
- * @returns to be called when the run has ended
- */
-export function watchRun(
-  usedSeconds: () => number,
-  standstillMs: number,
-  onHang: (message: string) => void,
-): () => void {
-  const lookMs = standstillMs / LOOKS;
-  let usedBefore = -Infinity;
-  let lookCount = 0;
-  let stillCount = 0;
-  const timer = setInterval(() => {
-    const used = usedSeconds();
-    stillCount = used - usedBefore < (LEAST_USE_CORES * lookMs) / 1000 ? stillCount + 1 : 0;
-    usedBefore = used;
-    lookCount++;
-    if (stillCount < LOOKS && lookCount * lookMs < LONGEST_RUN_MS) return;
-    clearInterval(timer);
-    const problem =
-      stillCount < LOOKS ? `still computes after ${lookCount * lookMs}` : `used no CPU for ${standstillMs}`;
-    onHang(`a synthetic run hung: it ${problem} ms`);
-  }, lookMs);
-  return () => clearInterval(timer);
+export interface RunWatchOptions {
+  /** CPU time of the inference threads so far; null where the platform does not tell. */
+  usedSeconds(): number | null;
+  readonly nowMs: () => number;
+  /** Without any CPU use for this long a run hangs. Even the smallest allocation, 100 millicores, would have given a tenth of it. */
+  readonly standstillMs: number;
+  /** Longer than this no run may take. */
+  readonly maxRunMs: number;
+  /** Asks a run that took too long to end. */
+  onOverrun(batchId: number, message: string): void;
+  /** The process is to be replaced. */
+  onHang(message: string): void;
+}
+
+interface WatchedRun {
+  readonly startedAtMs: number;
+  isOverrun: boolean;
+}
+
+/** One timer for all runs, which outlives short ones: it is armed when a run begins, and rests when it finds none. */
+export class RunWatch {
+  readonly #options: RunWatchOptions;
+  readonly #lookMs: number;
+  readonly #runs = new Map<number, WatchedRun>();
+  #timer: NodeJS.Timeout | undefined;
+  #usedSeconds = -Infinity;
+  #stillCount = 0;
+
+  constructor(options: RunWatchOptions) {
+    this.#options = options;
+    this.#lookMs = Math.min(options.standstillMs, options.maxRunMs) / LOOKS;
+  }
+
+  begin(batchId: number): void {
+    if (this.#runs.size === 0) this.#restart();
+    this.#runs.set(batchId, { startedAtMs: this.#options.nowMs(), isOverrun: false });
+    this.#arm();
+  }
+
+  end(batchId: number): void {
+    this.#runs.delete(batchId);
+    this.#restart();
+  }
+
+  /** Whatever ran is gone, with its process. */
+  reset(): void {
+    this.#runs.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** A standstill begins with the next look. */
+  #restart(): void {
+    this.#usedSeconds = -Infinity;
+    this.#stillCount = 0;
+  }
+
+  #arm(): void {
+    this.#timer ??= setTimeout(() => {
+      // If it was the router that stood still, runs have ended meanwhile: that is read first.
+      setImmediate(() => {
+        this.#timer = undefined;
+        if (this.#runs.size > 0) this.#look();
+      });
+    }, this.#lookMs).unref();
+  }
+
+  #look(): void {
+    if (this.#stoodStill()) {
+      this.#options.onHang(`the run hung: it used no CPU for ${this.#options.standstillMs} ms`);
+      return;
+    }
+    const { nowMs, maxRunMs } = this.#options;
+    for (const [batchId, run] of this.#runs) {
+      const elapsedMs = nowMs() - run.startedAtMs;
+      if (elapsedMs >= maxRunMs + GRACE_MS) {
+        this.#options.onHang(`the run hung: it did not end ${GRACE_MS} ms after it was stopped at ${maxRunMs} ms`);
+        return;
+      }
+      if (elapsedMs < maxRunMs || run.isOverrun) continue;
+      run.isOverrun = true;
+      this.#options.onOverrun(batchId, `the run took longer than ${maxRunMs} ms and was stopped; see --max-run-ms`);
+    }
+    this.#arm();
+  }
+
+  #stoodStill(): boolean {
+    const used = this.#options.usedSeconds();
+    if (used === null) return false;
+    const isStill = used - this.#usedSeconds < (LEAST_USE_CORES * this.#lookMs) / 1000;
+    this.#usedSeconds = used;
+    this.#stillCount = isStill ? this.#stillCount + 1 : 0;
+    return this.#stillCount * this.#lookMs >= this.#options.standstillMs;
+  }
 }

@@ -6,7 +6,11 @@ import type { Tensor } from '../../domain/tensor.js';
 import { BatchError, buffersOf, concatenateInputs, rowCounts, splitOutput } from './batch-tensors.js';
 import { descriptor, FramedConnection } from './framed-connection.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes, readTensors, type Frame } from './frames.js';
-import type { RunMessage, ThreadMessage } from './inference-thread.js';
+import { OrtApi, type Pointer } from '../onnx-runtime/c-api.js';
+import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
+import type { ThreadInstruction, ThreadMessage } from './inference-thread.js';
+import type { BatchVerdict } from '../onnx/batch-analysis.js';
+import { readBatchVerdict } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
@@ -34,11 +38,17 @@ interface RunningBatch {
   readonly sequences: (number | null)[];
   readonly outputNames: readonly (readonly string[])[];
   readonly rows: readonly number[];
+  /** Of this run: by it another thread can end it. Released when it has ended. */
+  readonly runOptions: Pointer;
+  isAborted: boolean;
 }
 
+/** A worker that runs nothing for so long gives back the memory that runs have left unused. */
+const IDLE_MS = 5000;
+
 /**
- * Ends the process without waiting for the model. `process.exit` would join the inner thread, and ONNX Runtime cannot
- * be interrupted: a run of 7 s held the exit up for 7 s.
+ * Ends the process without waiting for the model: `process.exit` would join the inner thread, and a run ends only between
+ * operators.
  */
 function endAtOnce(): void {
   process.kill(process.pid, 'SIGKILL');
@@ -49,7 +59,11 @@ class WorkerProcess {
   readonly #batches = new Map<number, RunningBatch>();
   readonly #control: FramedConnection;
   readonly #data: FramedConnection;
+  /** Only to end runs, and to release what they gave. */
+  #api!: OrtApi;
   #thread: Worker | null = null;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #batching: BatchVerdict = { kind: 'unknown', node: 'the graph', reason: 'it was not read' };
 
   constructor() {
     this.#control = new FramedConnection(
@@ -72,6 +86,12 @@ class WorkerProcess {
       case 'run':
         this.#run(message);
         return;
+      case 'abort':
+        this.#abort(message.batchId);
+        return;
+      case 'release-memory':
+        this.#instruct({ kind: 'release-memory' });
+        return;
       case 'unstage':
         this.#unstage(message.sequence);
         return;
@@ -85,6 +105,7 @@ class WorkerProcess {
       // Besides its purpose this makes libuv start its thread pool here, so that its threads are not born into the
       // CPU group of the inner thread.
       await access(modelPath, constants.R_OK);
+      this.#api = new OrtApi();
     } catch (error) {
       this.#failLoad(describeLoadFailure(modelPath, error));
       return;
@@ -93,6 +114,8 @@ class WorkerProcess {
     thread.on('message', (message: ThreadMessage) => this.#onThread(message));
     thread.on('error', (error) => this.#failLoad(`the inference thread failed: ${oneLine(error)}`));
     this.#thread = thread;
+    // Meanwhile the inner thread makes its sessions.
+    this.#batching = readBatchVerdict(modelPath);
   }
 
   #failLoad(message: string): void {
@@ -125,10 +148,14 @@ class WorkerProcess {
       const inputs = concatenateInputs(memberInputs);
       const rows = members.length === 1 ? [1] : rowCounts(memberInputs);
       const outputNames = members.map((member) => member.outputNames);
-      this.#batches.set(batchId, { sequences: [...sequences], outputNames, rows });
-      const message: RunMessage = { batchId, inputs, outputNames: unionOf(outputNames), threadCount };
+      const runOptions = this.#api.pointer('createRunOptions');
+      this.#batches.set(batchId, { sequences: [...sequences], outputNames, rows, runOptions, isAborted: false });
       const mayMove = !isKept || members.length > 1;
-      this.#thread?.postMessage(message, mayMove ? buffersOf(inputs) : []);
+      const asked = unionOf(outputNames);
+      this.#instruct(
+        { kind: 'run', batchId, inputs, outputNames: asked, threadCount, runOptions },
+        mayMove ? buffersOf(inputs) : [],
+      );
     } catch (error) {
       this.#reply({ kind: 'failed', batchId, message: oneLine(error) });
     } finally {
@@ -139,39 +166,82 @@ class WorkerProcess {
   #onThread(message: ThreadMessage): void {
     switch (message.kind) {
       case 'joined':
-      case 'ready':
+      case 'notice':
         this.#reply(message);
+        return;
+      case 'ready':
+        this.#reply({ kind: 'ready', facts: { ...message.facts, batching: this.#batching } });
         return;
       case 'load-failed':
         this.#failLoad(message.message);
         return;
-      case 'failed':
-        this.#batches.delete(message.batchId);
-        this.#reply(message);
+      case 'failed': {
+        const { batchId } = message;
+        const { isAborted } = this.#end(batchId);
+        this.#reply(isAborted ? { kind: 'aborted', batchId } : message);
         return;
+      }
       case 'ran':
         this.#sendOutputs(message);
         return;
     }
   }
 
-  #sendOutputs({ batchId, outputs, computeMs }: Extract<ThreadMessage, { kind: 'ran' }>): void {
+  #instruct(instruction: ThreadInstruction, moved: ArrayBuffer[] = []): void {
+    this.#thread?.postMessage(instruction, moved);
+    clearTimeout(this.#idleTimer);
+    if (instruction.kind === 'run') {
+      this.#idleTimer = setTimeout(() => {
+        if (this.#batches.size === 0) this.#instruct({ kind: 'release-memory' });
+      }, IDLE_MS);
+      this.#idleTimer.unref();
+    }
+  }
+
+  #abort(batchId: number): void {
+    const batch = this.#batches.get(batchId);
+    if (batch === undefined) return;
+    batch.isAborted = true;
+    this.#api.check('runOptionsSetTerminate', batch.runOptions);
+  }
+
+  #end(batchId: number): RunningBatch {
     const batch = this.#batches.get(batchId);
     if (batch === undefined) throw new Error(`batch ${batchId} is not running`);
     this.#batches.delete(batchId);
+    this.#api.call('releaseRunOptions', batch.runOptions);
+    return batch;
+  }
+
+  #sendOutputs({ batchId, outputs, computeMs }: Extract<ThreadMessage, { kind: 'ran' }>): void {
+    const batch = this.#end(batchId);
+    // What is released has been sent, or will not be.
+    const release = (): void => {
+      for (const output of outputs) if (isHeld(output)) this.#api.call('releaseValue', output.value);
+    };
     let memberOutputs: readonly { slot: number; tensors: Tensor[] }[];
     try {
-      memberOutputs = takeApart(batch, outputs);
+      memberOutputs = takeApart(batch, outputs.map(asTensor));
     } catch (error) {
+      release();
       this.#reply({ kind: 'failed', batchId, message: oneLine(error) });
       return;
     }
     this.#reply({ kind: 'done', batchId, slots: memberOutputs.map(({ slot }) => slot), computeMs });
-    for (const { slot, tensors } of memberOutputs) {
-      const header: OutputHeader = { batchId, slot };
-      this.#data.send(header, tensors);
+    const last = memberOutputs.at(-1);
+    if (last === undefined) release();
+    for (const member of memberOutputs) {
+      const header: OutputHeader = { batchId, slot: member.slot };
+      this.#data.send(header, member.tensors, member === last ? release : undefined);
     }
   }
+}
+
+/** Where ONNX Runtime wrote it; sent from there. */
+function asTensor(output: OutputTensor): Tensor {
+  return isHeld(output)
+    ? { name: output.name, datatype: output.datatype, shape: output.shape, data: bytesOfHeld(output) }
+    : output;
 }
 
 /** Every output that some member asked for; empty (all) as soon as one asked for all. */

@@ -29,7 +29,7 @@ export interface SupervisorOptions {
 }
 
 export interface SupervisorCallbacks {
-  onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' }>): void;
+  onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' | 'aborted' }>): void;
   onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void;
   /** The process is gone, or a restart failed. @param restartEstimateMs null after `close`: there will be no other */
   onLost(message: string, restartEstimateMs: number | null): void;
@@ -176,6 +176,9 @@ export class WorkerSupervisor {
         return;
       case 'ready':
         this.#onReady(link, message.facts);
+        return;
+      case 'notice':
+        this.#options.onLog(message.message);
         return;
       default:
         this.#callbacks?.onMessage(message);

@@ -1,7 +1,7 @@
 /* ServerMetadata, ModelMetadata and ModelConfig: what is served. */
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { TensorSpec } from '../../../domain/tensor.js';
-import { EXTENSIONS, modelConfig } from '../model-description.js';
+import { EXTENSIONS, metadataShape, modelConfig } from '../model-description.js';
 import type { ConfigTensor } from '../model-description.js';
 import type { InferenceService } from '../service.js';
 import { unary } from './answers.js';
@@ -14,8 +14,10 @@ import {
 } from './generated/open_inference.js';
 import type {
   ModelConfigResponse,
+  ModelInput,
   ModelMetadataResponse,
   ModelMetadataResponse_TensorMetadata,
+  ModelOutput,
   ServerMetadataResponse,
 } from './generated/open_inference.js';
 import { versionOf } from './versions.js';
@@ -51,8 +53,8 @@ export function metadataHandlers(service: InferenceService, context: AnswerConte
             policyChoice: { $case: 'specific', value: { versions: model.versions.map(Number) } },
           },
           maxBatchSize: config.maxBatchSize,
-          input: config.input.map(configTensor),
-          output: config.output.map(configTensor),
+          input: config.input.map(configInput),
+          output: config.output.map(configOutput),
           schedulingChoice: config.hasDynamicBatching
             ? {
                 $case: 'dynamicBatching',
@@ -66,11 +68,15 @@ export function metadataHandlers(service: InferenceService, context: AnswerConte
   };
 }
 
-function tensorMetadata({ name, datatype, shape }: TensorSpec): ModelMetadataResponse_TensorMetadata {
-  return { name, datatype, shape: [...(shape ?? [-1])] };
+function tensorMetadata(spec: TensorSpec): ModelMetadataResponse_TensorMetadata {
+  return { name: spec.name, datatype: spec.datatype, shape: [...metadataShape(spec)] };
 }
 
-function configTensor({ name, dataType, dims }: ConfigTensor): { name: string; dataType: DataType; dims: number[] } {
+function configInput(tensor: ConfigTensor): ModelInput {
+  return { ...configOutput(tensor), optional: tensor.isOptional };
+}
+
+function configOutput({ name, dataType, dims }: ConfigTensor): ModelOutput {
   return { name, dataType: DATA_TYPE_BY_NAME.get(dataType) ?? DataType.TYPE_INVALID, dims: [...dims] };
 }
 

@@ -4,7 +4,7 @@
  * only the model tells.
  */
 import { isUtf8 } from 'node:buffer';
-import { ELEMENT_BYTES } from '../../../domain/tensor.js';
+import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor.js';
 import type { Tensor } from '../../../domain/tensor.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
@@ -54,12 +54,13 @@ export function decodeInferBody(body: Uint8Array, headerBytes: number | null): D
 
 /**
  * A body that is nothing but the only input's data (header length 0), as in Triton: one item where the model is
- * batchable, and at most one other axis open, which the byte count tells. For BYTES the body is the one element.
+ * batchable, and at most one other axis open, which the byte count tells. For BYTES the body is the one element. Inputs
+ * that may be left out are.
  * Results come back binary.
  * @throws OipFailure `invalid`
  */
 export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer {
-  const inputs = model.signature?.inputs ?? [];
+  const inputs = model.signature === null ? [] : requiredInputs(model.signature);
   const spec = inputs[0];
   if (spec === undefined || inputs.length > 1) {
     throw invalid(
@@ -73,8 +74,9 @@ export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer
   const openAxes = shape.flatMap((size, axis) => (size === -1 ? [axis] : []));
   const knownCount = shape.reduce((count, size) => (size === -1 ? count : count * size), 1);
   const isBytes = spec.datatype === 'BYTES';
-  if (openAxes.length > 1 || (isBytes && (openAxes.length > 0 || knownCount !== 1))) {
-    throw invalid(`input '${spec.name}': its shape [${spec.shape.join(', ')}] cannot be told from a raw body`);
+  const isUnclear = openAxes.length > 1 || (openAxes.length > 0 && (isBytes || knownCount === 0));
+  if (isUnclear || (isBytes && knownCount !== 1)) {
+    throw invalid(`input '${spec.name}': its shape ${shapeText(spec.shape)} cannot be told from a raw body`);
   }
   const openAxis = openAxes[0];
   if (openAxis !== undefined) {

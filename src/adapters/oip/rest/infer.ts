@@ -138,9 +138,12 @@ export function headerLength(request: FastifyRequest): number | null {
 /** Refuses before it runs what could not be sent after. */
 function checkJsonOutputs(model: ModelEntry, decoded: DecodedInfer): void {
   for (const spec of model.signature?.outputs ?? []) {
-    if (spec.datatype !== 'FP16' || isBinaryOutput(decoded, spec.name)) continue;
+    if ((spec.datatype !== 'FP16' && spec.datatype !== 'BF16') || isBinaryOutput(decoded, spec.name)) continue;
     if (decoded.outputs.length > 0 && decoded.outputs.every((output) => output.name !== spec.name)) continue;
-    throw new OipFailure('invalid', `output '${spec.name}' is FP16, which JSON cannot carry: ask for binary data`);
+    throw new OipFailure(
+      'invalid',
+      `output '${spec.name}' is ${spec.datatype}, which JSON cannot carry: ask for binary data`,
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { TensorSpec } from '../../../domain/tensor.js';
-import { EXTENSIONS, modelConfig } from '../model-description.js';
+import { EXTENSIONS, metadataShape, modelConfig } from '../model-description.js';
 import type { ConfigTensor } from '../model-description.js';
 import { onModelPaths } from './context.js';
 import type { RestContext } from './context.js';
@@ -39,11 +39,17 @@ export function registerMetadata(app: FastifyInstance, { service }: RestContext)
   });
 }
 
-/** The protocol has no form for an undeclared rank; [-1] says at least that it is open. */
-function tensorJson({ name, datatype, shape }: TensorSpec): Record<string, unknown> {
-  return { name, datatype, shape: shape ?? [-1] };
+/** What the protocol's three fields cannot say is in parameters, which clients that do not know them ignore. */
+function tensorJson(spec: TensorSpec): Record<string, unknown> {
+  const { name, datatype } = spec;
+  const parameters = {
+    ...(spec.isOptional === true ? { sponge_optional: true } : {}),
+    ...(spec.shape === null ? { sponge_any_rank: true } : {}),
+  };
+  const shape = metadataShape(spec);
+  return Object.keys(parameters).length === 0 ? { name, datatype, shape } : { name, datatype, shape, parameters };
 }
 
-function configTensorJson({ name, dataType, dims }: ConfigTensor): Record<string, unknown> {
-  return { name, data_type: dataType, dims };
+function configTensorJson({ name, dataType, dims, isOptional }: ConfigTensor): Record<string, unknown> {
+  return { name, data_type: dataType, dims, ...(isOptional ? { optional: true } : {}) };
 }

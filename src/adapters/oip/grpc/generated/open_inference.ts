@@ -318,6 +318,7 @@ export interface ModelInput {
   name: string;
   dataType: DataType;
   dims: number[];
+  optional: boolean;
 }
 
 export interface ModelOutput {
@@ -3305,7 +3306,7 @@ export const RepositoryModelUnloadResponse: MessageFns<RepositoryModelUnloadResp
 };
 
 function createBaseModelInput(): ModelInput {
-  return { name: "", dataType: 0, dims: [] };
+  return { name: "", dataType: 0, dims: [], optional: false };
 }
 
 export const ModelInput: MessageFns<ModelInput> = {
@@ -3322,6 +3323,9 @@ export const ModelInput: MessageFns<ModelInput> = {
         writer.int64(v);
       }
       writer.join();
+    }
+    if (message.optional !== false) {
+      writer.uint32(64).bool(message.optional);
     }
     return writer;
   },
@@ -3372,6 +3376,14 @@ export const ModelInput: MessageFns<ModelInput> = {
             }
 
             break;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.optional = reader.bool();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

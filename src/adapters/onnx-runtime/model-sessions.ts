@@ -1,0 +1,212 @@
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Tensor } from '../../domain/tensor.js';
+import { addressOf, type Pointer } from './c-api.js';
+import { readModelGraph } from '../onnx/model-graph.js';
+import { mapFile } from './mapped-file.js';
+import { withOptimizedFolder } from './optimized-copy.js';
+import { cString, type Runtime, type SharedWeights } from './runtime.js';
+import { describeSession, type DescribedModel } from './signature.js';
+import { UnsupportedModelError } from './unsupported-model-error.js';
+import { isHeld, type OutputTensor } from './values.js';
+
+/*
+ * One model, ready to run with any of several thread counts: ONNX Runtime fixes a session's threads when it is made, so
+ * there is a session for each. Their weights are in memory once: the graph is optimised and its weights are packed by a
+ * first session, which writes both to a file that all others map (3 sessions of ResNet-18: 131 MB instead of 229; the
+ * second and third take 4 ms each instead of 57). Where that cannot be done, each loads the model by itself.
+ *
+ * A run may be called from any thread, several at a time; sessions are released when the process ends.
+ */
+
+/** Below this, copies cost less than the file. */
+const LEAST_SHARED_BYTES = 1024 ** 2;
+const WEIGHTS_FILE = 'weights';
+/**
+ * Smaller weights are copied into each session. ONNX Runtime lays only those above 1 MiB at page boundaries, and kernels take
+ * weights for aligned to 64 bytes: packed ones that it had written itself, at any offset, crashed the text recogniser
+ * (`session.save_external_prepacked_constant_initializers`).
+ */
+const LEAST_MAPPED_BYTES = 1024 ** 2 + 1;
+
+export interface RunRequest {
+  readonly inputs: readonly Tensor[];
+  /** Empty for all. */
+  readonly outputNames: readonly string[];
+  readonly threadCount: number;
+  /** Of this run alone: `runOptionsSetTerminate` on it, from any thread, ends the run at the next operator. */
+  readonly runOptions: Pointer;
+}
+
+export interface RunResult {
+  /** In the order asked for. */
+  readonly outputs: readonly OutputTensor[];
+  /** Inside ONNX Runtime. */
+  readonly computeMs: number;
+}
+
+/** A name as the C API takes it; the buffer keeps the address valid. */
+interface NativeName {
+  readonly text: Buffer;
+  readonly address: Pointer;
+}
+
+export class ModelSessions {
+  readonly description: DescribedModel;
+  readonly #runtime: Runtime;
+  readonly #sessions: ReadonlyMap<number, Pointer>;
+  readonly #names: ReadonlyMap<string, NativeName>;
+  readonly #outputNames: readonly string[];
+
+  constructor(runtime: Runtime, sessions: ReadonlyMap<number, Pointer>, description: DescribedModel) {
+    this.#runtime = runtime;
+    this.#sessions = sessions;
+    this.description = description;
+    const { inputs, outputs } = description.signature;
+    this.#names = new Map([...inputs, ...outputs].map(({ name }) => [name, nativeName(name)]));
+    this.#outputNames = outputs.map(({ name }) => name);
+  }
+
+  /**
+   * @param threadCounts at least one
+   * @param onTrouble one line, for the operator, when the weights cannot be shared
+   * @param leastSharedBytes of the model's file: smaller ones are loaded once a session
+   * @throws OrtError, UnsupportedModelError
+   */
+  static async load(
+    runtime: Runtime,
+    modelPath: string,
+    threadCounts: readonly number[],
+    onTrouble: (line: string) => void,
+    leastSharedBytes = LEAST_SHARED_BYTES,
+  ): Promise<ModelSessions> {
+    const isShared = threadCounts.length > 1 && (await stat(modelPath)).size >= leastSharedBytes;
+    if (!isShared) return loadEach(runtime, modelPath, threadCounts);
+    try {
+      return await withOptimizedFolder((folder) => loadShared(runtime, modelPath, threadCounts, folder));
+    } catch (error) {
+      if (error instanceof UnsupportedModelError) throw error;
+      // What is wrong with the model itself is said by this second attempt.
+      const sessions = loadEach(runtime, modelPath, threadCounts);
+      onTrouble(
+        `${modelPath}: each session has its own copy of the weights: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      return sessions;
+    }
+  }
+
+  /** Blocks its thread. @throws OrtError, also where the run was ended; Error for a thread count without a session */
+  run({ inputs, outputNames, threadCount, runOptions }: RunRequest): RunResult {
+    const { api, values } = this.#runtime;
+    const session = this.#sessions.get(threadCount);
+    if (session === undefined) throw new Error(`there is no session for ${threadCount} threads`);
+    const asked = outputNames.length === 0 ? this.#outputNames : outputNames;
+    const feeds: Pointer[] = [];
+    const results = new BigUint64Array(asked.length);
+    try {
+      for (const input of inputs) feeds.push(values.fromTensor(input));
+      const inputAddresses = BigUint64Array.from(inputs, ({ name }) => this.#addressOfName(name));
+      const outputAddresses = BigUint64Array.from(asked, (name) => this.#addressOfName(name));
+      const feedAddresses = BigUint64Array.from(feeds);
+      const startedAtMs = performance.now();
+      api.check(
+        'run',
+        session,
+        runOptions,
+        inputAddresses,
+        feedAddresses,
+        feeds.length,
+        outputAddresses,
+        asked.length,
+        results,
+      );
+      const computeMs = performance.now() - startedAtMs;
+      return { outputs: this.#takeOutputs(asked, results), computeMs };
+    } finally {
+      for (const feed of feeds) values.release(feed);
+    }
+  }
+
+  /** @throws the first output's error, with all values released */
+  #takeOutputs(names: readonly string[], results: BigUint64Array): OutputTensor[] {
+    const { values } = this.#runtime;
+    const outputs: OutputTensor[] = [];
+    try {
+      for (const [i, name] of names.entries()) outputs.push(values.toOutput(name, results[i]!));
+      return outputs;
+    } catch (error) {
+      for (const output of outputs) if (isHeld(output)) values.release(output.value);
+      for (const value of results.subarray(outputs.length + 1)) values.release(value);
+      throw error;
+    }
+  }
+
+  #addressOfName(name: string): Pointer {
+    const known = this.#names.get(name);
+    if (known === undefined) throw new Error(`the model has no input or output '${name}'`);
+    return known.address;
+  }
+}
+
+function nativeName(name: string): NativeName {
+  const text = cString(name);
+  return { text, address: addressOf(text) };
+}
+
+function loadEach(runtime: Runtime, modelPath: string, threadCounts: readonly number[]): ModelSessions {
+  const sessions = threadCounts.map((threadCount): [number, Pointer] => [
+    threadCount,
+    runtime.createSession(modelPath, threadCount),
+  ]);
+  return new ModelSessions(runtime, new Map(sessions), describeSession(runtime.api, sessions[0]![1]));
+}
+
+function loadShared(
+  runtime: Runtime,
+  modelPath: string,
+  threadCounts: readonly number[],
+  folder: string,
+): ModelSessions {
+  const path = join(folder, 'model.onnx');
+  const optimizer = runtime.createOptimizingSession(modelPath, path, WEIGHTS_FILE, LEAST_MAPPED_BYTES);
+  const sessions = new Map<number, Pointer>();
+  try {
+    const description = describeSession(runtime.api, optimizer);
+    const { weights, forgetUnused } = mapWeights(runtime, path, join(folder, WEIGHTS_FILE));
+    for (const threadCount of threadCounts) {
+      const session = runtime.createOptimizedSession(path, threadCount, weights);
+      sessions.set(threadCount, session);
+      // It must be the same model to its clients, whatever the optimiser did.
+      if (JSON.stringify(describeSession(runtime.api, session)) !== JSON.stringify(description)) {
+        throw new Error('its optimised copy has other inputs or outputs');
+      }
+    }
+    forgetUnused();
+    return new ModelSessions(runtime, sessions, description);
+  } catch (error) {
+    for (const session of sessions.values()) runtime.releaseSession(session);
+    throw error;
+  } finally {
+    runtime.releaseSession(optimizer);
+  }
+}
+
+/** The large weights of an optimised model, for all its sessions; they stay mapped for good. */
+function mapWeights(
+  runtime: Runtime,
+  modelPath: string,
+  weightsPath: string,
+): { readonly weights: SharedWeights; readonly forgetUnused: () => void } {
+  const packed = runtime.api.pointer('createPrepackedWeightsContainer');
+  const { initializers } = readModelGraph(readFileSync(modelPath)).graph;
+  const listed = [...initializers.values()].filter(({ external }) => external !== null);
+  if (listed.length === 0) return { weights: { values: new Map(), packed }, forgetUnused: () => undefined };
+  const file = mapFile(weightsPath);
+  const values = listed.map(({ name, elementType, shape, external }): [string, Pointer] => {
+    const { offset, byteCount } = external!;
+    return [name, runtime.values.fromMemory(file.address + BigInt(offset), byteCount, elementType, shape)];
+  });
+  // Kernels that packed their weights never read these again.
+  return { weights: { values: new Map(values), packed }, forgetUnused: () => file.forget() };
+}

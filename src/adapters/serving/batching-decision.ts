@@ -1,0 +1,72 @@
+import { requiredInputs, shapeText, type ModelSignature } from '../../domain/tensor.js';
+import type { BatchVerdict } from '../onnx/batch-analysis.js';
+import { tryBatching, type RunBatch } from '../workers/batch-trial.js';
+import type { SampleSource } from '../workers/samples.js';
+
+/*
+ * Whether requests of a model share batches: what its graph proves, else what a trial does not refute, unless the operator
+ * says otherwise.
+ */
+
+export const BATCHING_MODES = ['auto', 'off', 'on'] as const;
+export type BatchingMode = (typeof BATCHING_MODES)[number];
+
+export interface BatchingDecision {
+  readonly isBatchable: boolean;
+  /** One line for people: what it rests on, or why not. */
+  readonly reason: string;
+  /** It rests on a trial, which can only refute: real batches are to be looked at. */
+  readonly isAudited: boolean;
+  /** What the operator should know; null where there is nothing. */
+  readonly warning: string | null;
+}
+
+export interface BatchingQuestion {
+  readonly mode: BatchingMode;
+  readonly verdict: BatchVerdict;
+  readonly signature: ModelSignature;
+  /** Null while nobody knows what a request looks like. */
+  readonly samples: SampleSource | null;
+  readonly run: RunBatch;
+}
+
+/** The promise rejects when the worker is lost: that says nothing about the model. */
+export async function decideBatching(question: BatchingQuestion): Promise<BatchingDecision> {
+  const { mode, verdict, signature, samples, run } = question;
+  if (mode === 'off') return alone('batching is turned off');
+  if (mode === 'on') return forced(verdict);
+  if (verdict.kind === 'independent') return together('proven: its graph keeps rows apart');
+  const place = `${verdict.node}: ${verdict.reason}`;
+  if (verdict.kind === 'coupled') return alone(place);
+  const fixed = [...requiredInputs(signature), ...signature.outputs].find(({ shape }) => shape?.[0] !== -1);
+  if (fixed !== undefined)
+    return alone(`'${fixed.name}' has the shape ${shapeText(fixed.shape)}: no dynamic first axis`);
+  if (samples === null) return alone(`its graph does not tell (${place}), and nothing is there to try it with`);
+  const trial = await tryBatching(samples, run);
+  switch (trial.kind) {
+    case 'passed':
+      return { ...together(`tried, and audited while it serves (${place})`), isAudited: true };
+    case 'coupled':
+      return alone(trial.reason);
+    case 'failed':
+      return alone(`its graph does not tell (${place}), and it does not run on made-up inputs: ${trial.message}`);
+  }
+}
+
+function forced(verdict: BatchVerdict): BatchingDecision {
+  if (verdict.kind === 'independent') return together('turned on, and proven');
+  const found = `${verdict.node}: ${verdict.reason}`;
+  const warning =
+    verdict.kind === 'coupled'
+      ? `batching is turned on, but requests of one batch change each other’s answers (${found})`
+      : `batching is turned on, and the graph does not tell whether that is right (${found})`;
+  return { ...together(`turned on, whatever the graph says (${found})`), warning };
+}
+
+function together(reason: string): BatchingDecision {
+  return { isBatchable: true, reason, isAudited: false, warning: null };
+}
+
+function alone(reason: string): BatchingDecision {
+  return { isBatchable: false, reason, isAudited: false, warning: null };
+}

@@ -1,0 +1,272 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
+import * as ort from 'onnxruntime-node';
+import { afterAll, describe, expect, it } from 'vitest';
+import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
+import { RESNET_18, residualNetwork } from '../../../src/adapters/models/load-models.js';
+import { anyLength, identity, slow, SLOW_WIDTH } from '../../../src/adapters/models/tiny-graphs.js';
+import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
+import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
+import { bytesOfHeld, isHeld } from '../../../src/adapters/onnx-runtime/values.js';
+import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+
+/*
+ * ONNX Runtime through its C API, in this process: what goes in comes out, byte for byte, and nothing stays.
+ */
+
+const runtime = new Runtime();
+const folder = mkdtempSync(join(tmpdir(), 'sponge-runtime-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let fileCount = 0;
+function fileOf(graph: OnnxGraph): string {
+  const path = join(folder, `${fileCount++}.onnx`);
+  writeFileSync(path, graph.toModel());
+  return path;
+}
+
+function load(
+  graph: OnnxGraph,
+  threadCounts: readonly number[] = [1],
+  leastSharedBytes?: number,
+): Promise<ModelSessions> {
+  const onTrouble = (line: string): void => expect.fail(line);
+  return ModelSessions.load(runtime, fileOf(graph), threadCounts, onTrouble, leastSharedBytes);
+}
+
+/** Outputs copied out, and all else released. */
+function run(sessions: ModelSessions, inputs: readonly Tensor[], threadCount = 1): Tensor[] {
+  const runOptions = runtime.api.pointer('createRunOptions');
+  try {
+    return sessions.run({ inputs, outputNames: [], threadCount, runOptions }).outputs.map((output) => {
+      if (!isHeld(output)) return output;
+      const { name, datatype, shape } = output;
+      const tensor = { name, datatype, shape, data: bytesOfHeld(output).slice() };
+      runtime.values.release(output.value);
+      return tensor;
+    });
+  } finally {
+    runtime.api.call('releaseRunOptions', runOptions);
+  }
+}
+
+/** Elements of BYTES in the binary layout. */
+function packed(elements: readonly Uint8Array[]): Uint8Array {
+  const chunks = elements.flatMap((bytes) => {
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(bytes.byteLength);
+    return [length, bytes];
+  });
+  return Uint8Array.from(Buffer.concat(chunks));
+}
+
+const NUMERIC = [
+  'BOOL', 'UINT8', 'INT8', 'UINT16', 'INT16', 'UINT32', 'INT32', 'UINT64', 'INT64', 'FP16', 'BF16', 'FP32', 'FP64',
+] as const satisfies readonly Datatype[]; // prettier-ignore
+
+describe('a tensor through the runtime', () => {
+  it.each(NUMERIC)('%s: comes back with the bits that went in, NaN payloads and all', async (datatype) => {
+    const sessions = await load(identity(datatype));
+    const byteCount = 4 * ELEMENT_BYTES[datatype];
+    const bytes = fc.uint8Array({ minLength: 3 * byteCount, maxLength: 3 * byteCount });
+    fc.assert(
+      fc.property(bytes, fc.nat({ max: 3 }), (random, rows) => {
+        // ONNX Runtime holds a BOOL for true or false: any other byte is no BOOL.
+        const elements = datatype === 'BOOL' ? random.map((byte) => byte & 1) : random;
+        const data = elements.subarray(0, rows * byteCount);
+        const [output] = run(sessions, [{ name: 'x', datatype, shape: [rows, 4], data }]);
+        expect(output).toMatchObject({ name: 'y', datatype, shape: [rows, 4] });
+        expect(Buffer.compare(output!.data, data)).toBe(0);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('BYTES: any bytes, whatever they say: NUL, no UTF-8, nothing', async () => {
+    const sessions = await load(identity('BYTES'));
+    const elements = fc.array(fc.uint8Array({ maxLength: 40 }), { minLength: 4, maxLength: 4 });
+    fc.assert(
+      fc.property(elements, (four) => {
+        const data = packed(four);
+        const [output] = run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data }]);
+        expect(Buffer.compare(output!.data, data)).toBe(0);
+      }),
+    );
+    const known = packed(['a\0b', '', '\0', 'ÿ'].map((text) => Buffer.from(text, 'latin1')));
+    expect(run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data: known }])[0]!.data).toEqual(known);
+  });
+
+  it('BYTES: an element of 10 MB', async () => {
+    const sessions = await load(identity('BYTES'));
+    const long = Buffer.alloc(10_000_000, 'sponge\0');
+    const data = packed([long, Buffer.alloc(0), Buffer.from([0xff, 0xfe]), long]);
+    const [output] = run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data }]);
+    expect(Buffer.compare(output!.data, data)).toBe(0);
+  });
+
+  it('of no elements: the shape is what there is', async () => {
+    const sessions = await load(anyLength());
+    const outputs = run(sessions, [{ name: 'x', datatype: 'FP32', shape: [2, 0], data: new Uint8Array(0) }]);
+    expect(outputs.map(({ shape }) => shape)).toEqual([[2, 0], [2, 1]]); // prettier-ignore
+    expect(new Float32Array(outputs[1]!.data.slice().buffer)).toEqual(Float32Array.of(0, 0));
+  });
+
+  it('that lies across its elements is read all the same', async () => {
+    const sessions = await load(identity('FP64'));
+    const bytes = new Uint8Array(33);
+    const values = Float64Array.of(1, -2, Math.PI, 5e-324);
+    bytes.set(new Uint8Array(values.buffer), 1);
+    const [output] = run(sessions, [{ name: 'x', datatype: 'FP64', shape: [1, 4], data: bytes.subarray(1) }]);
+    expect(Buffer.compare(output!.data, new Uint8Array(values.buffer))).toBe(0);
+  });
+
+  it('whose data is not what its shape needs is refused in ONNX Runtime’s words', async () => {
+    const sessions = await load(identity('FP32'));
+    const short: Tensor = { name: 'x', datatype: 'FP32', shape: [1, 4], data: new Uint8Array(12) };
+    expect(() => run(sessions, [short])).toThrow(/not enough space/);
+  });
+});
+
+describe('what a model says of itself', () => {
+  it('names open axes, and inputs that have a value of their own', async () => {
+    const graph = new OnnxGraph('scaled');
+    const x = graph.input('x', 'FP32', ['batch', 'length']);
+    graph.input('scale', 'FP32', [1]);
+    graph.constant('scale', 'FP32', [1], Float32Array.of(3));
+    graph.output(graph.add('Mul', [x, 'scale'], {}, 'y'), 'FP32', ['batch', 'length']);
+    const sessions = await load(graph);
+    expect(sessions.description.signature.inputs).toEqual([
+      { name: 'x', datatype: 'FP32', shape: [-1, -1] },
+      { name: 'scale', datatype: 'FP32', shape: [1], isOptional: true },
+    ]);
+    expect(sessions.description.symbolicDimensions['x']).toEqual(['batch', 'length']);
+    const two: Tensor = { name: 'x', datatype: 'FP32', shape: [1, 1], data: new Uint8Array(Float32Array.of(2).buffer) };
+    const ten: Tensor = {
+      name: 'scale',
+      datatype: 'FP32',
+      shape: [1],
+      data: new Uint8Array(Float32Array.of(10).buffer),
+    };
+    const valueOf = (outputs: readonly Tensor[]): number => new Float32Array(outputs[0]!.data.slice().buffer)[0]!;
+    expect(valueOf(run(sessions, [two]))).toBe(6);
+    expect(valueOf(run(sessions, [two, ten]))).toBe(20);
+  });
+});
+
+describe('sessions of several thread counts', () => {
+  it('share one copy of the weights, answer as ONNX Runtime alone does, and leave no file', async () => {
+    const before = readdirSync(tmpdir()).filter((name) => name.startsWith('sponge-weights-'));
+    const path = join(folder, 'resnet18.onnx');
+    writeFileSync(path, residualNetwork(RESNET_18).toModel());
+    const sessions = await ModelSessions.load(runtime, path, [1, 2, 3], (line) => expect.fail(line));
+    expect(readdirSync(tmpdir()).filter((name) => name.startsWith('sponge-weights-'))).toEqual(before);
+    const image = Float32Array.from({ length: 3 * 224 * 224 }, (_, i) => Math.sin(i));
+    const input: Tensor = {
+      name: 'input',
+      datatype: 'FP32',
+      shape: [1, 3, 224, 224],
+      data: new Uint8Array(image.buffer),
+    };
+    const direct = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
+    const expected = await direct.run({ input: new ort.Tensor('float32', image, [1, 3, 224, 224]) });
+    const bytes = new Uint8Array((expected['logits']!.data as Float32Array).buffer);
+    for (const threadCount of [1, 2, 3]) {
+      expect(Buffer.compare(run(sessions, [input], threadCount)[0]!.data, bytes), `${threadCount} threads`).toBe(0);
+    }
+  });
+
+  it.each([0, Infinity])('answer alike whether their weights are shared or not (from %d bytes on)', async (least) => {
+    const sessions = await load(slow(3), [1, 2], least);
+    const row = Float32Array.from({ length: SLOW_WIDTH }, (_, i) => i);
+    const input: Tensor = { name: 'x', datatype: 'FP32', shape: [1, SLOW_WIDTH], data: new Uint8Array(row.buffer) };
+    for (const threadCount of [1, 2]) {
+      const rolled = new Float32Array(run(sessions, [input], threadCount)[0]!.data.slice().buffer);
+      expect(rolled[3]).toBe(0);
+      expect(rolled[1000]).toBe(997);
+    }
+  });
+});
+
+describe('a run', () => {
+  it('ends when it is told to from another thread, and the next one is none the wiser', async () => {
+    const sessions = await load(slow(2 ** 30));
+    const data = new Uint8Array(4 * SLOW_WIDTH);
+    const runOptions = runtime.api.pointer('createRunOptions');
+    // It blocks this thread, so that another one has to end it.
+    const ender = new Worker(
+      `import { parentPort, workerData } from 'node:worker_threads';
+       const { OrtApi } = await import(workerData.module);
+       const api = new OrtApi();
+       setTimeout(() => { api.check('runOptionsSetTerminate', workerData.runOptions); parentPort.postMessage('told'); }, 50);`,
+      {
+        eval: true,
+        execArgv: [],
+        workerData: {
+          runOptions,
+          module: new URL('../../../dist/adapters/onnx-runtime/c-api.js', import.meta.url).href,
+        },
+      },
+    );
+    const told = new Promise((resolve) => ender.once('message', resolve));
+    const request = {
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, SLOW_WIDTH], data }] as const,
+      outputNames: [],
+    };
+    expect(() => sessions.run({ ...request, threadCount: 1, runOptions })).toThrow(/terminate/i);
+    await told;
+    await ender.terminate();
+    runtime.api.call('releaseRunOptions', runOptions);
+    const tiny = await load(identity('FP32'));
+    expect(run(tiny, [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: new Uint8Array(16) }])).toHaveLength(1);
+  });
+
+  it('leaves nothing behind, right or wrong: resident memory is flat over many', async () => {
+    const sessions = await load(anyLength());
+    const strings = await load(identity('BYTES'));
+    const text = packed(
+      ['a\0b', '', 'long enough to be on the heap, not in the string', 'ÿ'].map((each) => Buffer.from(each)),
+    );
+    const once = (i: number): void => {
+      const length = i % 50;
+      run(sessions, [{ name: 'x', datatype: 'FP32', shape: [1, length], data: new Uint8Array(4 * length) }]);
+      run(strings, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data: text }]);
+      const wrong: Tensor = { name: 'x', datatype: 'FP32', shape: [1, 4, 1], data: new Uint8Array(16) };
+      expect(() => run(sessions, [wrong])).toThrow(/rank/i);
+    };
+    // What is allocated once (arenas, compiled code, V8's young generation) comes first.
+    for (let i = 0; i < LEAK_RUNS; i++) once(i);
+    const before = process.memoryUsage.rss();
+    for (let i = 0; i < LEAK_RUNS; i++) once(i);
+    const grownBytes = process.memoryUsage.rss() - before;
+    // A leak of one pointer a run would be seen at 8 · LEAK_RUNS bytes; V8 alone moves by some MB either way.
+    expect(
+      grownBytes / LEAK_RUNS,
+      `${Math.round(grownBytes / 1024)} KiB over ${LEAK_RUNS} rounds of three runs`,
+    ).toBeLessThan(256);
+  });
+
+  it('takes any shape and datatype that a client can send without harm to the process', async () => {
+    const models = [await load(identity('FP32')), await load(anyLength()), await load(identity('BYTES'))];
+    const datatype = fc.constantFrom(...NUMERIC, 'BYTES' as const);
+    const shape = fc.array(fc.nat({ max: 4 }), { maxLength: 5 });
+    fc.assert(
+      fc.property(fc.constantFrom(...models), datatype, shape, fc.string(), (sessions, type, sizes, name) => {
+        const count = elementCount(sizes);
+        const data = new Uint8Array(count * (type === 'BYTES' ? 4 : ELEMENT_BYTES[type]));
+        const tensor: Tensor = { name: name.length > 3 ? name : 'x', datatype: type, shape: sizes, data };
+        try {
+          run(sessions, [tensor]);
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+/** More with SPONGE_LEAK_RUNS: a million take minutes. */
+const LEAK_RUNS = Number(process.env['SPONGE_LEAK_RUNS'] ?? 20_000);
