@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { dueAt, modelsOf, TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
-import { infeasible } from '../../test/fixtures/events.js';
 import { VirtualClock } from '../clock/virtual-clock.js';
 import type { Event } from '../domain/event.js';
 import type { FeasiblePlan, Plan } from '../domain/plan.js';
@@ -32,6 +31,7 @@ const BUSY: QueueSnapshot = { ...EMPTY, work: [{ dueAtMs: 900, classIndex: 0 }],
 class Plane implements ControlledPlane {
   runningThreads = 0;
   isIdle = false;
+  isExploring = false;
   queue = BUSY;
   readonly plans: (readonly [cpuMillicores: number, isResizePending: boolean])[] = [];
   readonly allocations: number[] = [];
@@ -72,7 +72,6 @@ class Bench {
   readonly clock = new VirtualClock();
   readonly plane = new Plane();
   readonly events: Event[] = [];
-  readonly relaxed: string[] = [];
   readonly controller: Controller;
   next: Plan = planOf(4000);
   hopeless: readonly number[] = [];
@@ -110,7 +109,6 @@ class Bench {
       models: {
         ...modelsOf(TEN_MS_EACH),
         isProvisional: options.isProvisional ?? false,
-        relax: ({ key }) => this.relaxed.push(key),
       },
       config: { limits: { ...limits, minMillicores: 500 }, idleMillicores: 100, idleReleaseMs: 50 },
       initialPlan: planOf(4000),
@@ -135,11 +133,6 @@ class Bench {
   requestArrives(key = 'x'): void {
     const request = dueAt(1, 900, { shapeClass: shapeClass(key, 1) });
     this.controller.observe({ kind: 'request-admitted', atMs: this.clock.nowMs(), request, queueDepth: 1 });
-  }
-
-  requestIsRefused(key: string): void {
-    const request = dueAt(1, 900, { shapeClass: shapeClass(key, 1) });
-    this.controller.observe({ kind: 'request-finished', atMs: this.clock.nowMs(), request, outcome: infeasible() });
   }
 
   /** Everything done; nothing to do from now on. */
@@ -375,16 +368,6 @@ describe('the controller', () => {
     bench.plane.queue = { ...EMPTY, setAsideCount: 1 };
     bench.requestArrives();
     expect(bench.resizes.at(-1)).toEqual([1200, 1000]);
-  });
-
-  it('leads a class back to its profile, each tick, while its requests are only refused, whatever others do', () => {
-    const bench = new Bench({ tickMs: 1000 });
-    bench.requestIsRefused('only refused');
-    bench.requestIsRefused('also served');
-    bench.requestArrives('also served');
-    bench.batchEnds();
-    bench.clock.advanceTo(3000);
-    expect(bench.relaxed).toEqual(['only refused']);
   });
 
   it('leaves the allocation to somebody else while paused, and plans when it has it back', () => {

@@ -78,9 +78,6 @@ export class Controller {
   #answeredId = 0;
   #lastResizeAtMs = -Infinity;
   #arrivalClass: ShapeClass | null = null;
-  /** Refused as infeasible, and admitted, since the last tick; by key. */
-  readonly #refusedClasses = new Map<string, ShapeClass>();
-  readonly #admittedClasses = new Set<string>();
   #tickTimer: Timer | null = null;
   #shrinkTimer: Timer | null = null;
   #wakeTimer: Timer | null = null;
@@ -129,7 +126,6 @@ export class Controller {
       case 'request-admitted':
         this.#estimator.observeArrival(event.atMs, event.request.dueAtMs - event.request.receivedAtMs);
         this.#arrivalClass = event.request.shapeClass;
-        this.#admittedClasses.add(event.request.shapeClass.key);
         if (this.#planner.isEventDriven) {
           this.#idleSinceMs = null;
           this.#replanIfBroken('arrival');
@@ -143,13 +139,12 @@ export class Controller {
         if (this.#planner.isEventDriven) this.#replan('batch-end');
         else this.#resize();
         return;
-      case 'request-finished': {
-        const { shapeClass } = event.request;
-        if (event.outcome.kind === 'rejected-infeasible') this.#refusedClasses.set(shapeClass.key, shapeClass);
+      case 'request-finished':
         // The queue may have become empty without a batch: expiry, cancellation.
         this.#noteIdle();
+        // Its run may be wanted all the same.
+        if (this.#plane?.isExploring === true && !this.#isPlanning && !this.#isPaused) this.#resize();
         return;
-      }
       case 'worker-ready':
         this.#replan('worker');
         return;
@@ -192,22 +187,9 @@ export class Controller {
 
   #scheduleTick(atMs: number): void {
     this.#tickTimer = this.#clock.schedule(atMs, () => {
-      this.#relaxRefusedClasses();
       this.#replan('tick');
       if (this.#plane !== null) this.#scheduleTick(atMs + this.#planner.tickMs);
     });
-  }
-
-  /**
-   * A model that has come to think that nothing can be on time refuses everything and never sees the batch that would
-   * correct it: while a class is only refused, its model is led back to the profile, a little each tick.
-   */
-  #relaxRefusedClasses(): void {
-    for (const [key, shapeClass] of this.#refusedClasses) {
-      if (!this.#admittedClasses.has(key)) this.#models.relax(shapeClass);
-    }
-    this.#refusedClasses.clear();
-    this.#admittedClasses.clear();
   }
 
   #replanIfBroken(trigger: Trigger): void {
@@ -224,7 +206,8 @@ export class Controller {
 
   /** The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue. */
   #isRunnable(snapshot: QueueSnapshot): boolean {
-    return this.#requestedMillicores >= this.#usableMillicores(this.#withSetAside(this.#plan, snapshot).cpuMillicores);
+    const { cpuMillicores } = this.#withSetAside(this.#plan, snapshot);
+    return this.#requestedMillicores >= this.#usableMillicores(this.#withExploring(cpuMillicores));
   }
 
   #replan(trigger: Trigger): void {
@@ -263,6 +246,11 @@ export class Controller {
     if (snapshot.setAsideCount === 0 || snapshot.work.length > 0) return plan;
     const cpuMillicores = Math.min(this.#config.limits.maxMillicores, SET_ASIDE_MILLICORES);
     return plan.cpuMillicores >= cpuMillicores ? plan : { ...plan, cpuMillicores };
+  }
+
+  /** What is believed to be too little even of all there is is tried on all there is. */
+  #withExploring(cpuMillicores: number): number {
+    return this.#plane!.isExploring ? this.#config.limits.maxMillicores : cpuMillicores;
   }
 
   #view(): PlannerView | null {
@@ -304,7 +292,7 @@ export class Controller {
     const { idleReleaseMs, idleMillicores } = this.#config;
     const isReleased =
       this.#idleSinceMs !== null && idleReleaseMs !== null && nowMs - this.#idleSinceMs >= this.#releaseAfterMs();
-    return isReleased ? idleMillicores : this.#usableMillicores(this.#plan.cpuMillicores);
+    return isReleased ? idleMillicores : this.#usableMillicores(this.#withExploring(this.#plan.cpuMillicores));
   }
 
   /** Idleness that a release waits for: what takes long to get back is not given up for a moment. */

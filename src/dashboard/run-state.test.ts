@@ -73,6 +73,7 @@ function started(batchId: number, atMs: number, sequences: readonly number[]): E
     predictedLatencyMs: 80,
     plannedLatencyMs: 110,
     shapeClassKey: 'x',
+    isExploring: false,
   };
 }
 

@@ -13,6 +13,8 @@ function view(overrides: Partial<AdmissionView> = {}): AdmissionView {
     heldBytes: 0,
     limits: { maxRequests: 10, maxBytes: 100 },
     backlogMs: () => 40,
+    mayExplore: () => false,
+    mayAwaitRestart: () => false,
     ...overrides,
   };
 }

@@ -90,8 +90,12 @@ export class LoadShedder {
     return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
   }
 
-  /** Gives a queued request up for overload, with the time after which it may be worth trying again. */
+  /**
+   * Gives a queued request up for overload, with the time after which it may be worth trying again; or it is tried, where
+   * its class was always given up of late.
+   */
   refuse(nowMs: number, entry: QueueEntry): void {
+    if (this.#held.tryInstead(nowMs, entry)) return;
     const bestCaseMs = entry.model.plannedLatencyMs(1, this.#maxMillicores);
     const backlogMs = this.backlogMs(nowMs);
     this.#held.withdraw(nowMs, entry, {

@@ -24,6 +24,7 @@ export type Event =
       readonly kind: 'batch-started';
       readonly atMs: number;
       readonly batchId: number;
+      /** Of the members that have no outcome yet; all of them but where `isExploring`. */
       readonly sequences: readonly number[];
       /** Requests, and rows of all of them. */
       readonly batchSize: number;
@@ -33,6 +34,8 @@ export type Event =
       readonly predictedLatencyMs: number;
       readonly plannedLatencyMs: number;
       readonly shapeClassKey: string;
+      /** It tests a belief by which its request would have been refused. */
+      readonly isExploring: boolean;
     }
   | {
       readonly kind: 'batch-ended';

@@ -38,8 +38,4 @@ export class ClassModel implements LatencyModel {
   observe(actualToPredicted: number, missedFraction: number | null): void {
     this.#correction.observe(this.#correction.logScale + Math.log(actualToPredicted), missedFraction);
   }
-
-  relax(): void {
-    this.#correction.relax();
-  }
 }

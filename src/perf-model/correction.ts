@@ -1,11 +1,16 @@
+import { quantile } from './quantile.js';
 import { SlidingWindow } from './sliding-window.js';
 
 /*
  * What batches that really ran teach about a latency curve: a scale and a p99 factor on it.
  *
- * - Scale: the median of the last 21 ratios of actual latency to the curve. A step in the machine's speed is followed
- *   after 11 batches, and one stalled or cold run moves it by half a rank, which no moving average with a bounded step
- *   achieves at once.
+ * - Scale: the median of the last 21 ratios of actual latency to the curve. One stalled or cold run moves it by half a rank,
+ *   which no moving average with a bounded step achieves at once; a change in the machine's speed it would follow after 11
+ *   batches.
+ * - Steps: where the last four ratios lie beyond all others of the window, and a quarter off, the machine has changed, and the
+ *   whole window moves with it. For batches that are exchangeable, four of 21 are the greatest with probability 1/5985, whatever
+ *   their distribution. Three are enough where they are three times as slow, and two where they are three times as fast: no
+ *   accident makes a run too fast, and few batches are seen of what is believed to be too slow (exploration).
  * - p99 factor: the second largest of the last 199 ratios of actual latency to scale. For exchangeable batches the next
  *   one exceeds the second largest of 199 with probability exactly 2/200 = 1 %, whatever their distribution. The window
  *   starts out full of the profile's own residuals, which give way lowest first, so the factor cannot fall before there
@@ -20,7 +25,8 @@ import { SlidingWindow } from './sliding-window.js';
  *
  * A residual is what the prediction in force really missed by, lag included. Where the machine's speed wanders, that is
  * what has to be planned for: residuals from a scale smoothed afterwards let 7 % of batches exceed the plan under
- * strongly autocorrelated noise, instead of 1 %. The price is that a lasting step counts as noise for one window.
+ * strongly autocorrelated noise, instead of 1 %. A step that was recognised is not noise: the residuals of the batches that
+ * showed it become those of the new scale.
  */
 
 const SCALE_WINDOW = 21;
@@ -37,15 +43,23 @@ const GUARD_STEP = 0.05;
 /** Twice the planned latency; more would refuse nearly everything. */
 const GREATEST_GUARD = Math.log(2);
 
-/** What each `relax` leaves of a correction upwards: less than half of it after seven. One batch restores it all. */
-export const KEPT_BY_RELAXING = 0.9;
+/** So many batches in a row, beyond all others of the window and so far off, are a step. */
+const STEP = { ifSlower: 4, ifFaster: 4, leastLogRatio: Math.log(1.25) } as const;
+const WILD_STEP = { ifSlower: 3, ifFaster: 2, leastLogRatio: Math.log(3) } as const;
+/** What is compared with next to nothing is no step. */
+const FEWEST_BEFORE = 2;
+
+interface Step {
+  /** How many batches showed it. */
+  readonly batches: number;
+  /** ln(latency now / before). */
+  readonly logRatio: number;
+}
 
 /** What is believed before any batch has spoken. */
 export interface Prior {
   /** ln(latency / the curve). */
   readonly logScale: number;
-  /** The least that ln(latency / curve) can reasonably be: how far `relax` goes. */
-  readonly leastLogScale: number;
   /** How many batches must disagree with `logScale` before they are believed; less than `SCALE_WINDOW`. */
   readonly strength: number;
   /** ln(actual / typical), `TAIL_WINDOW` values, ascending. */
@@ -57,13 +71,11 @@ export interface Prior {
 export class Correction {
   readonly #scales: SlidingWindow;
   readonly #residuals: SlidingWindow;
-  readonly #leastLogScale: number;
-  readonly #leastLogTail: number;
   readonly #targetMissRate: number;
   #observations = 0;
   #guard = 0;
-  /** 1 right after a batch; how much of a correction upwards is believed. */
-  #trust = 1;
+  /** The latest batches that are in both windows. */
+  #inBoth = 0;
   #logScale = 0;
   #logTail = 0;
   #predictedFactor = 1;
@@ -77,8 +89,6 @@ export class Correction {
     );
     this.#residuals = new SlidingWindow(TAIL_WINDOW, prior.logResiduals);
     this.#targetMissRate = prior.targetMissRate;
-    this.#leastLogScale = prior.leastLogScale;
-    this.#leastLogTail = this.#learnedLogTail();
     this.#update();
   }
 
@@ -120,18 +130,23 @@ export class Correction {
     const logResidual = logRatio - this.#scales.median();
     this.#scales.push(logRatio);
     // Until the scale is its own, residuals say how wrong the prior was, not how much batches scatter.
-    if (++this.#observations > SCALE_WINDOW) this.#residuals.push(Math.min(logResidual, GREATEST_LOG_RESIDUAL));
+    if (++this.#observations > SCALE_WINDOW) {
+      this.#residuals.push(Math.min(logResidual, GREATEST_LOG_RESIDUAL));
+      this.#inBoth += 1;
+    }
     if (missedFraction !== null) {
       const guard = this.#guard + GUARD_STEP * (missedFraction - this.#targetMissRate);
       this.#guard = Math.min(GREATEST_GUARD, Math.max(0, guard));
     }
-    this.#trust = 1;
+    this.#followStep();
     this.#update();
   }
 
   /** Learns the scale alone: how fast the machine is, from a batch whose scatter is accounted for elsewhere. */
   follow(logRatio: number): void {
     this.#scales.push(logRatio);
+    this.#inBoth = 0;
+    this.#followStep();
     this.#update();
   }
 
@@ -141,25 +156,40 @@ export class Correction {
     this.#update();
   }
 
-  /**
-   * Believes a little less in corrections upwards, until the next batch. A model that has come to think that nothing can be
-   * on time would otherwise never see the batch that corrects it.
-   */
-  relax(): void {
-    this.#trust *= KEPT_BY_RELAXING;
-    this.#update();
+  /** Where the latest batches show that the machine has changed, what those before have shown is moved to where it is now. */
+  #followStep(): void {
+    const step = this.#stepBy(WILD_STEP) ?? this.#stepBy(STEP);
+    if (step === null) return;
+    const { batches, logRatio } = step;
+    this.#scales.revise((scale, age) => (age < batches ? scale : scale + logRatio));
+    const shown = Math.min(batches, this.#inBoth);
+    const logScale = this.#scales.median();
+    this.#residuals.revise((residual, age) =>
+      age < shown ? Math.min(this.#scales.latest(age) - logScale, GREATEST_LOG_RESIDUAL) : residual,
+    );
+  }
+
+  #stepBy(rule: typeof STEP | typeof WILD_STEP): Step | null {
+    const latest = this.#scales.latest(0) - this.#logScale;
+    if (Math.abs(latest) < rule.leastLogRatio) return null;
+    const batches = latest < 0 ? rule.ifFaster : rule.ifSlower;
+    if (this.#scales.length < batches + FEWEST_BEFORE) return null;
+    // With the sign that makes the step one upwards, the latest first.
+    const sign = Math.sign(latest);
+    const ratios = Array.from({ length: this.#scales.length }, (_, age) => sign * this.#scales.latest(age));
+    const now = Float64Array.from(ratios.slice(0, batches)).sort();
+    const before = Float64Array.from(ratios.slice(batches)).sort();
+    if (now[0]! <= before.at(-1)!) return null;
+    const logRatio = quantile(now, 0.5) - quantile(before, 0.5);
+    return logRatio > rule.leastLogRatio ? { batches, logRatio: sign * logRatio } : null;
   }
 
   #update(): void {
-    this.#logScale = this.#trusted(this.#scales.median(), this.#leastLogScale);
+    this.#logScale = this.#scales.median();
     this.#predictedFactor = Math.exp(this.#logScale);
-    this.#logTail = this.#trusted(this.#learnedLogTail() + this.#guard, this.#leastLogTail);
+    this.#logTail = this.#learnedLogTail() + this.#guard;
     this.#plannedFactor = Math.exp(this.#logScale + this.#logTail);
     this.#version += 1;
-  }
-
-  #trusted(learned: number, least: number): number {
-    return learned > least ? least + this.#trust * (learned - least) : learned;
   }
 
   #learnedLogTail(): number {

@@ -107,12 +107,6 @@ export class OnlineLatencyModels implements LatencyModels {
     }
   }
 
-  /** Leads a class a little back towards the profile, or what it surely takes, until its next batch; no evidence is lost by it. */
-  relax(shapeClass: ShapeClass): void {
-    const { model } = this.#known(shapeClass);
-    if (model instanceof ClassModel || model instanceof SurfaceModel) model.relax();
-  }
-
   /**
    * Plans with another profile from now on. Models already handed out change with it. How other classes compare with the
    * profiled one is kept where the same class was profiled; what was learnt about the machine is in the new profile.
@@ -212,7 +206,6 @@ function baseOf(profile: Profile, targetMissRate: number): Base {
   );
   const priorOf = (strength: number, margin: number): Prior => ({
     logScale: 0,
-    leastLogScale: 0,
     strength,
     logResiduals: logResiduals.map((residual) => residual + margin),
     targetMissRate,

@@ -1,5 +1,5 @@
 import type { LatencyModel } from '../domain/latency.js';
-import { Correction, KEPT_BY_RELAXING, type Prior } from './correction.js';
+import { Correction, type Prior } from './correction.js';
 import type { ShapeSurface } from './shape-surface.js';
 import type { ShapeTerms } from './shape-terms.js';
 
@@ -35,8 +35,6 @@ export class SurfaceModel implements LatencyModel {
   readonly #shared: SharedBelief;
   #own: Correction | null = null;
   #batches = 0;
-  /** ln of what `relax` has taken off the least latency since the last batch, ≤ 0. */
-  #logRelaxed = 0;
 
   // As the surface was when it was asked last.
   #surfaceVersion = -1;
@@ -96,16 +94,9 @@ export class SurfaceModel implements LatencyModel {
   /** One more batch of this class, which the shared correction has been told of or not. @param logRatio ln(actual / surface) */
   observe(logRatio: number, missedFraction: number | null): void {
     this.#batches += 1;
-    this.#logRelaxed = 0;
     this.#correctionVersion = -1;
     if (this.#own !== null) this.#own.observe(logRatio, missedFraction);
     else if (this.#batches >= BATCHES_TO_OWN) this.#own = new Correction(this.#ownPrior());
-  }
-
-  relax(): void {
-    this.#logRelaxed += Math.log(KEPT_BY_RELAXING);
-    this.#own?.relax();
-    this.#correctionVersion = -1;
   }
 
   /** Gives the memory of its own correction back. */
@@ -118,7 +109,7 @@ export class SurfaceModel implements LatencyModel {
   #ownPrior(): Prior {
     const { correction, targetMissRate } = this.#shared;
     const { logScale, logResiduals } = correction;
-    return { logScale, leastLogScale: logScale, strength: OWN_STRENGTH, logResiduals, targetMissRate };
+    return { logScale, strength: OWN_STRENGTH, logResiduals, targetMissRate };
   }
 
   #surfaceMs(batchSize: number, cpuMillicores: number): number {
@@ -144,7 +135,7 @@ export class SurfaceModel implements LatencyModel {
   #refreshExact(own: Correction): void {
     this.#predictedFactor = own.predictedFactor;
     this.#plannedFactor = own.plannedFactor;
-    this.#leastFactor = own.plannedFactor * Math.exp(this.#logRelaxed);
+    this.#leastFactor = own.plannedFactor;
     this.#floor = null;
   }
 
@@ -154,7 +145,7 @@ export class SurfaceModel implements LatencyModel {
     const { confidence } = surface;
     const doubt = Math.min(GREATEST_LOG_DOUBT, confidence * deviations[0]!);
     const plannedLog = logScale + Math.hypot(logTail, doubt);
-    const leastLogOf = (deviation: number): number => logScale + logTail - confidence * deviation + this.#logRelaxed;
+    const leastLogOf = (deviation: number): number => logScale + logTail - confidence * deviation;
     this.#predictedFactor = correction.predictedFactor;
     this.#plannedFactor = Math.exp(plannedLog);
     this.#leastFactor = Math.exp(leastLogOf(deviations[1]!));

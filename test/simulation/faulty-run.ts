@@ -116,7 +116,7 @@ export function faultyRun(options: RunOptions): RunReport {
       planner: options.planner === 'sponge' ? pricedPlanner({ prefer: 'cpu' }) : paperPlanner('cpu'),
       isAllocationFixed: false,
     },
-    models: { isProvisional: false, forClass, observe: () => undefined, relax: () => undefined },
+    models: { isProvisional: false, forClass, observe: () => undefined },
     config: {
       queueLimits: { maxRequests: 500, maxBytes: 1_000_000 },
       maxBatchBytes: 1_000_000,

@@ -15,7 +15,7 @@ export const TEN_MS_EACH: LatencyModel = exactLatency(tenMsEach);
 
 /** One model for every class, which learns nothing. */
 export function modelsOf(model: LatencyModel): LatencyModels {
-  return { isProvisional: false, forClass: () => model, observe: () => undefined, relax: () => undefined };
+  return { isProvisional: false, forClass: () => model, observe: () => undefined };
 }
 
 export function dueAt(sequence: number, dueAtMs: number, fields: Partial<InferRequest> = {}): InferRequest {

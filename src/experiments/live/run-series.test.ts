@@ -28,7 +28,7 @@ const finished = (atMs: number, sequence: number, outcome: 'completed_on_time' |
 const started = (atMs: number, batchId: number, sequences: readonly number[]): EventRecord => ({
   kind: 'batch-started',
   ...{ atMs, batchId, sequences, batchSize: sequences.length, rowCount: 1, cpuMillicores: 500, threadCount: 1 },
-  ...{ predictedLatencyMs: 50, plannedLatencyMs: 60, shapeClassKey: 'k' },
+  ...{ predictedLatencyMs: 50, plannedLatencyMs: 60, shapeClassKey: 'k', isExploring: false },
 });
 const ended = (atMs: number, batchId: number, latencyMs: number): EventRecord => ({
   kind: 'batch-ended',
