@@ -30,22 +30,23 @@ export interface HeldRun<Answer> {
 }
 
 /**
- * Starts a run and stops its worker before it ends; tries again where the run was over before.
- * @param send what makes a model that does nothing else run one batch
+ * Starts a run and stops the server's workers before it ends; tries again where the run was over before.
+ * @param send makes a server that does nothing else run one batch
  */
 export async function holdRun<Answer>(server: RunningServer, send: () => Promise<Answer>): Promise<HeldRun<Answer>> {
   for (;;) {
-    const worker = server.worker();
+    const workers = server.workers();
+    const signal = (name: NodeJS.Signals): void => workers.forEach((pid) => void process.kill(pid, name));
     const before = await batchesOf(server);
     const answer = send();
     answer.catch(() => undefined); // Whoever awaits it is told.
     await eventually('the run to start', async () => (await batchesOf(server)).started > before.started);
-    process.kill(worker, 'SIGSTOP');
+    signal('SIGSTOP');
     // Twice: what the worker had sent by then may reach the server together with the first question.
     await scrape(server);
     const now = await batchesOf(server);
-    if (now.ended < now.started) return { answer, release: () => void process.kill(worker, 'SIGCONT') };
-    process.kill(worker, 'SIGCONT');
+    if (now.ended < now.started) return { answer, release: () => signal('SIGCONT') };
+    signal('SIGCONT');
     await answer;
   }
 }
