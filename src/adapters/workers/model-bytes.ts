@@ -14,7 +14,7 @@ export interface ModelFile {
 }
 
 /** The files were changed; the message says which, and the remedy. */
-export class ModelChangedError extends Error {
+class ModelChangedError extends Error {
   override readonly name = 'ModelChangedError';
 }
 

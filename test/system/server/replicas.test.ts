@@ -43,9 +43,9 @@ function plannedMs(reply: Reply): number {
 /** Sends what keeps `BUSY_UNITS` busy, as the last reply tells of a unit, while something is waited for. */
 async function loadWhile(server: RunningServer, sent: Promise<Reply>[], wait: () => Promise<void>): Promise<void> {
   let unitMs = plannedMs(await send(server, sent));
-  let isWaiting = true;
-  const waiting = wait().finally(() => (isWaiting = false));
-  while (isWaiting) {
+  const state = { isWaiting: true };
+  const waiting = wait().finally(() => (state.isWaiting = false));
+  while (state.isWaiting) {
     void send(server, sent).then(
       (reply) => (unitMs = plannedMs(reply)),
       () => undefined,
