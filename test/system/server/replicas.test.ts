@@ -48,10 +48,10 @@ function plannedMs(reply: Reply): number {
 /** Sends what keeps `BUSY_UNITS` busy, as the last reply tells of a unit, while something is waited for. */
 async function loadWhile(server: RunningServer, sent: Promise<Reply>[], wait: () => Promise<void>): Promise<void> {
   let unitMs = plannedMs(await send(server, sent));
-  let isWaiting = true;
-  const waiting = wait().finally(() => (isWaiting = false));
+  const load = { isOver: false };
+  const waiting = wait().finally(() => (load.isOver = true));
   waiting.catch(() => undefined); // It is awaited below.
-  while (isWaiting) {
+  while (!load.isOver) {
     void send(server, sent).then(
       (reply) => (unitMs = plannedMs(reply)),
       () => undefined,
