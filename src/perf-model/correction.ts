@@ -43,6 +43,13 @@ const GUARD_STEP = 0.05;
 /** Twice the planned latency; more would refuse nearly everything. */
 const GREATEST_GUARD = Math.log(2);
 
+/**
+ * Scatter about the typical latency as machines have it that are not shared: a p99 of 1.25 times the median. Up to there what is
+ * planned with refuses, too: it is nearly certain, and trying what it leaves no room for costs others more. What batches scatter
+ * beyond that is chance, and cuts both ways: refusing is by as much less than 1.25 times the median as planning is by more.
+ */
+const USUAL_LOG_TAIL = Math.log(1.25);
+
 /** So many batches in a row, beyond all others of the window and so far off, are a step. */
 const STEP = { ifSlower: 4, ifFaster: 4, leastLogRatio: Math.log(1.25) } as const;
 const WILD_STEP = { ifSlower: 3, ifFaster: 2, leastLogRatio: Math.log(3) } as const;
@@ -78,6 +85,7 @@ export class Correction {
   #inBoth = 0;
   #logScale = 0;
   #logTail = 0;
+  #logLeast = 0;
   #predictedFactor = 1;
   #plannedFactor = 1;
   #version = 0;
@@ -102,6 +110,11 @@ export class Correction {
     return this.#logTail;
   }
 
+  /** ln(latency to refuse by / typical latency), at most `logTail`; negative where batches scatter much. */
+  get logLeast(): number {
+    return this.#logLeast;
+  }
+
   /** ln(actual / typical) of the latest batches, ascending. */
   get logResiduals(): readonly number[] {
     return this.#residuals.toSorted();
@@ -110,6 +123,11 @@ export class Correction {
   /** Typical latency / the curve. */
   get predictedFactor(): number {
     return this.#predictedFactor;
+  }
+
+  /** Latency to refuse by / the curve. */
+  get leastFactor(): number {
+    return Math.exp(this.#logScale + this.#logLeast);
   }
 
   /** Latency to plan with / the curve. */
@@ -187,7 +205,9 @@ export class Correction {
   #update(): void {
     this.#logScale = this.#scales.median();
     this.#predictedFactor = Math.exp(this.#logScale);
-    this.#logTail = this.#learnedLogTail() + this.#guard;
+    const learned = this.#learnedLogTail();
+    this.#logTail = learned + this.#guard;
+    this.#logLeast = Math.min(learned, 2 * USUAL_LOG_TAIL - learned);
     this.#plannedFactor = Math.exp(this.#logScale + this.#logTail);
     this.#version += 1;
   }
