@@ -10,8 +10,7 @@
  * starts when a resize that takes no time is done, so growth is quota first, then threads, and a shrink is in force before
  * threads are chosen.
  *
- * A refused resize: the allocation stays what it is, the event says why, the next plan tries again. Unlike the paper,
- * which retries three times and does not verify.
+ * A refused resize: the allocation stays, the event says why, the next plan tries again. The paper retries three times.
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';

@@ -41,6 +41,10 @@ function servedOnTime(instance: Instance, isTogether: boolean): number[] {
   const { clock, system } = exactSystem(modelOf(instance), MAX_BATCH_SIZE, 0);
   const onTime: number[] = [];
   let ended = 0;
+  // The class has run lately: no belief about it is put to the test, which would cost the others a run.
+  clock.schedule(START_AT_MS - 400, () =>
+    system.submit(dueAt(instance.requests.length, START_AT_MS, { byteCount: 1 }), () => undefined),
+  );
   clock.advanceTo(START_AT_MS - 1);
   const lease = isTogether ? system.lease('idle', () => undefined)! : null;
   instance.requests.forEach((request, index) => {

@@ -16,10 +16,10 @@ import { createSystem, type Policy } from '../../src/system.js';
  * A whole system that believes something about latencies, on a machine for which something else is true, which may change.
  */
 
-export const LIMITS = { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 };
+const LIMITS = { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 };
 
 /** l(b, c) = (24·b + 4) / c + b + 2 ms, c in cores: 17 ms alone at the largest allocation. */
-export function usualMs(batchSize: number, cpuMillicores: number): number {
+function usualMs(batchSize: number, cpuMillicores: number): number {
   return ((24 * batchSize + 4) * 1000) / cpuMillicores + batchSize + 2;
 }
 
@@ -92,7 +92,7 @@ export interface BelievingReport {
   readonly ratios: readonly { readonly endedAtMs: number; readonly actualToPredicted: number }[];
 }
 
-export const SPONGE: Policy = {
+const SPONGE: Policy = {
   name: 'sponge',
   dispatch: edfPolicy,
   planner: pricedPlanner({ prefer: 'cpu' }),

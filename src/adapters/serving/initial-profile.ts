@@ -67,7 +67,7 @@ const CHECK_BUDGET_MS = 400;
 /**
  * A stored profile after a few runs, as it is or scaled; null where it has to be made anew. The log says by how much it was off.
  */
-export async function checkedProfile(
+async function checkedProfile(
   profile: Profile,
   target: ProfilingTarget,
   onLog: (line: string) => void,

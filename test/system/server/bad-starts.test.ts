@@ -29,10 +29,10 @@ function expectOneLine({ code, stdout, stderr }: Output, pattern: RegExp): void 
   expect(groupsOf(bench.group)).toEqual([]);
 }
 
-/** The model's input becomes bfloat16: field 1 (elem_type) of its tensor types, 10 (FLOAT16) → 16 (BFLOAT16). */
+/** The model's input becomes float8: field 1 (elem_type) of its tensor types, 10 (FLOAT16) → 17 (FLOAT8E4M3FN). */
 function withFloat8(): Uint8Array {
   const bytes = identity('FP16').toModel();
-  for (let i = 0; i + 1 < bytes.length; i++) if (bytes[i] === 0x08 && bytes[i + 1] === 0x0a) bytes[i + 1] = 16;
+  for (let i = 0; i + 1 < bytes.length; i++) if (bytes[i] === 0x08 && bytes[i + 1] === 0x0a) bytes[i + 1] = 17;
   return bytes;
 }
 

@@ -18,9 +18,11 @@ import {
   type Reply,
 } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { holdRun, PATIENT } from './mid-run.js';
 
-/** About 0.3 s on one core; a batch of four takes no longer. */
-const STEPS = 2000;
+/** 0.3 s on one core. */
+const STEPS = await slowStepsFor(300);
 
 const bench = new TestBench();
 afterAll(() => bench.close());
@@ -34,7 +36,7 @@ describe('a batch of four', () => {
   beforeAll(async () => {
     // A fixed allocation waits for its batch to be full, so that each four requests are one batch.
     const repository = bench.repository('models', { slow: slow(STEPS), lookup: lookup() });
-    const policy = ['--policy', 'static', '--cpu', '1', '--batch', '4', '--max-batch', '4', '--no-refine'];
+    const policy = ['--policy', 'static', '--cpu', '1', '--batch', '4', '--max-batch', '4', '--no-refine', ...PATIENT];
     server = await bench.serve(repository, policy);
     grpc = new GrpcClient(server);
   });
@@ -62,37 +64,39 @@ describe('a batch of four', () => {
   });
 
   it.each(['REST', 'gRPC'])('survives that one of its clients leaves while it runs (%s)', async (protocol) => {
-    const before = await scrape(server);
-    const departure = new AbortController();
-    let cancelCall: () => void = () => undefined;
-    const leaving =
-      protocol === 'REST'
-        ? sendSlow(1, { signal: departure.signal }).then(
-            () => 'answered',
-            () => 'left',
-          )
-        : grpc
-            .infer(grpcRequest('slow', [slowInput(1)]), {
-              deadlineMs: 30_000,
-              onStarted: (call) => (cancelCall = () => call.cancel()),
-            })
-            .then(({ error }) => (Number(error?.code) === 1 ? 'left' : 'answered'));
     const mates = [21, 34, 55];
-    const replies = mates.map((place) => sendSlow(place));
-    await eventually('the batch to run', async () => {
-      const now = await scrape(server);
-      return (
-        now.sum('sponge_batch_size_sum', { model: 'slow' }) ===
-        before.sum('sponge_batch_size_sum', { model: 'slow' }) + 4
-      );
+    let before = await scrape(server);
+    let leave: () => void = () => undefined;
+    let leaving = Promise.resolve('');
+    const batch = await holdRun(server, async () => {
+      before = await scrape(server);
+      const departure = new AbortController();
+      leave = () => departure.abort();
+      leaving =
+        protocol === 'REST'
+          ? sendSlow(1, { signal: departure.signal }).then(
+              () => 'answered',
+              () => 'left',
+            )
+          : grpc
+              .infer(grpcRequest('slow', [slowInput(1)]), {
+                deadlineMs: 30_000,
+                onStarted: (call) => (leave = () => call.cancel()),
+              })
+              .then(({ error }) => (Number(error?.code) === 1 ? 'left' : 'answered'));
+      return Promise.all(mates.map((place) => sendSlow(place)));
     });
-    if (protocol === 'REST') departure.abort();
-    else cancelCall();
+    leave();
     expect(await leaving).toBe('left');
-    for (const [i, reply] of (await Promise.all(replies)).entries()) expectOwnAnswer(reply, mates[i]!, 4);
+    const cancelledSince = async (): Promise<number> => {
+      const labels = { model: 'slow', outcome: 'cancelled' };
+      return (await scrape(server)).sum('sponge_outcomes_total', labels) - before.sum('sponge_outcomes_total', labels);
+    };
+    await eventually('the server to know', async () => (await cancelledSince()) === 1);
+    batch.release();
+    for (const [i, reply] of (await batch.answer).entries()) expectOwnAnswer(reply, mates[i]!, 4);
+    expect(await cancelledSince()).toBe(1);
     const after = await scrape(server);
-    const cancelled = { model: 'slow', outcome: 'cancelled' };
-    expect(after.sum('sponge_outcomes_total', cancelled) - before.sum('sponge_outcomes_total', cancelled)).toBe(1);
     expect(
       after.sum('sponge_batch_size_count', { model: 'slow' }) -
         before.sum('sponge_batch_size_count', { model: 'slow' }),
@@ -207,6 +211,6 @@ describe('requests of several rows', () => {
     expectRolled(await send(server, 'stated', 4), 4);
     const refused = await send(server, 'stated', 5);
     expect(refused.status).toBe(400);
-    expect(refused.json.error).toContain("batch axis is 5, model 'stated' takes 1 to 4");
+    expect(refused.json.error).toContain("batch axis is 5, model 'stated' takes at most 4");
   });
 });

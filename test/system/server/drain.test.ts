@@ -1,20 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { slow } from '../../../src/adapters/models/tiny-graphs.js';
-import {
-  batchesStarted,
-  GrpcClient,
-  grpcRequest,
-  http,
-  inferBinary,
-  queueDepth,
-  slowInput,
-  slowPlace,
-} from './clients.js';
+import { GrpcClient, grpcRequest, http, inferBinary, queueDepth, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, TestBench } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { holdRun, PATIENT } from './mid-run.js';
 
-/** About 0.3 s on one core. */
-const STEPS = 2000;
-const FLAGS = ['--max-batch', '1', '--min-cores', '1', '--max-cores', '1', '--no-refine'];
+/** 0.3 s on one core. */
+const STEPS = await slowStepsFor(300);
+const FLAGS = ['--max-batch', '1', '--min-cores', '1', '--max-cores', '1', '--no-refine', ...PATIENT];
 
 const bench = new TestBench();
 let model: string;
@@ -30,13 +23,11 @@ describe('SIGTERM', () => {
     const health = (): ReturnType<typeof http> => http(`${server.rest}/v2/health/ready`);
     expect((await health()).status).toBe(200);
 
-    const before = await batchesStarted(server);
-    const places = [10, 20, 30, 40];
+    const first = await holdRun(server, () => inferBinary(server, 'slow', [slowInput(10)], { sloMs: 60_000 }));
+    const places = [20, 30, 40];
     const replies = places.map((place) => inferBinary(server, 'slow', [slowInput(place)], { sloMs: 60_000 }));
     const viaGrpc = grpc.infer(grpcRequest('slow', [slowInput(50)]), { deadlineMs: 60_000 });
-    await eventually('one to run and four to wait', async () => {
-      return (await batchesStarted(server)) === before + 1 && (await queueDepth(server)) === 4;
-    });
+    await eventually('four to wait', async () => (await queueDepth(server)) === 4);
     server.signal('SIGTERM');
     await eventually('not ready', async () => (await health()).status === 503);
     expect((await http(`${server.rest}/v2/health/live`)).status).toBe(200);
@@ -46,9 +37,10 @@ describe('SIGTERM', () => {
     expect(lateGrpc.error?.code).toBe(14); // UNAVAILABLE
     expect(lateGrpc.error?.metadata.get('x-sponge-reason')).toEqual(['draining']);
 
-    for (const [i, reply] of (await Promise.all(replies)).entries()) {
+    first.release();
+    for (const [i, reply] of (await Promise.all([first.answer, ...replies])).entries()) {
       expect(reply.status, reply.json.error).toBe(200);
-      expect(slowPlace(reply)).toBe((places[i]! + STEPS) % 1024);
+      expect(slowPlace(reply)).toBe((10 * (i + 1) + STEPS) % 1024);
     }
     expect((await viaGrpc).error).toBeNull();
     expect(await server.exited).toEqual({ code: 0, signal: null });
@@ -60,13 +52,12 @@ describe('SIGTERM', () => {
 
   it('ends a drain that takes too long: what is still held is told so', async () => {
     const server = await bench.serve(model, [...FLAGS, '--drain-seconds', '0.2']);
-    const before = await batchesStarted(server);
-    const replies = Array.from({ length: 8 }, (_, i) => inferBinary(server, 'slow', [slowInput(i)], { sloMs: 60_000 }));
-    await eventually('one to run and seven to wait', async () => {
-      return (await batchesStarted(server)) === before + 1 && (await queueDepth(server)) === 7;
-    });
+    const send = (place: number): Promise<Reply> => inferBinary(server, 'slow', [slowInput(place)], { sloMs: 60_000 });
+    const first = await holdRun(server, () => send(0));
+    const replies = [1, 2, 3, 4, 5, 6, 7].map(send);
+    await eventually('seven to wait', async () => (await queueDepth(server)) === 7);
     server.signal('SIGTERM');
-    const answers = await Promise.all(replies);
+    const answers = await Promise.all([first.answer, ...replies]);
     const unserved = answers.filter(({ status }) => status !== 200);
     expect(unserved.length).toBeGreaterThan(0);
     expect(unserved.map(({ status, json }) => [status, json.reason])).toEqual(unserved.map(() => [503, 'draining']));

@@ -36,17 +36,22 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 
-/** What a subscriber is told until it says that this is enough. */
-async function subscribe(isEnough: (records: readonly ModelRecord[]) => boolean): Promise<{
+/** What a subscriber is told until it says that this is enough. @param onConnected from then on it misses nothing */
+async function subscribe(
+  isEnough: (records: readonly ModelRecord[]) => boolean,
+  onConnected: () => void = () => undefined,
+): Promise<{
   readonly headers: readonly RunHeader[];
   readonly records: readonly ModelRecord[];
 }> {
   const headers: RunHeader[] = [];
   const records: ModelRecord[] = [];
-  const leaving = AbortSignal.timeout(15_000);
+  const leaving = AbortSignal.timeout(60_000);
   for await (const item of readFeed(new URL('/events', server.metrics), leaving)) {
-    if (item.kind === 'run') headers.push(item.header);
-    else records.push(...item.message.records);
+    if (item.kind === 'run') {
+      headers.push(item.header);
+      onConnected();
+    } else records.push(...item.message.records);
     if (isEnough(records)) break;
   }
   return { headers, records };
@@ -198,8 +203,12 @@ describe('--watch and --event-log', () => {
   });
 
   it('have every event up to the last one', async () => {
-    const told = subscribe(() => false);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    let isConnected = false;
+    const told = subscribe(
+      () => false,
+      () => (isConnected = true),
+    );
+    await eventually('the subscription', () => isConnected);
     // Its records are still to be handed on when the server is told to end.
     await send();
     const before = await scrape(server);

@@ -3,9 +3,11 @@ import { slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, slowInput, slowPlace } from './clients.js';
 import { eventually, TestBench } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { untilComputing } from './mid-run.js';
 
-/** About 0.1 s. */
-const STEPS = 600;
+/** 0.4 s on one core. */
+const STEPS = await slowStepsFor(400);
 const FLAGS = ['--max-batch', '2', '--min-cores', '1', '--max-cores', '1', '--no-refine', '--hang-timeout-ms', '500'];
 
 const bench = new TestBench();
@@ -22,7 +24,8 @@ describe('a worker that hangs', () => {
     // No budget is stated: nothing but the server's own watch can end this.
     const replying = inferBinary(server, 'slow', [slowInput(11)]);
     if (when === 'while it runs a batch') {
-      await eventually('the batch to run', async () => (await batchesStarted(server)) === before + 1);
+      await eventually('the batch to start', async () => (await batchesStarted(server)) === before + 1);
+      await untilComputing(worker);
       process.kill(worker, 'SIGSTOP');
     }
     const reply = await replying;

@@ -12,13 +12,16 @@ import {
   type Reply,
 } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { holdRun, PATIENT } from './mid-run.js';
 
 /*
  * While the one worker is busy: who goes next, and who is refused at once. Batches of one, so that order shows.
  */
 
-/** About 0.6 s on one core. */
-const STEPS = 4000;
+/** 0.6 s on one core. */
+const STEPS = await slowStepsFor(600);
+const REFUSALS = 7;
 
 const bench = new TestBench();
 let server: RunningServer;
@@ -33,6 +36,7 @@ beforeAll(async () => {
     '--max-cores',
     '1',
     '--no-refine',
+    ...PATIENT,
   ]);
   grpc = new GrpcClient(server);
 });
@@ -41,11 +45,35 @@ afterAll(async () => {
   await bench.close();
 });
 
+interface Refusal {
+  readonly elapsedMs: number;
+  readonly atMs: number;
+}
+
+/** @returns how long each of `count` refusals took, all of which came while the model ran; the model runs as often as that takes */
+async function refusalsDuringRuns(refuse: () => Promise<Refusal>, count: number): Promise<number[]> {
+  const elapsedMs: number[] = [];
+  while (elapsedMs.length < count) {
+    const before = await batchesStarted(server);
+    let runEndedAtMs = Infinity;
+    const running = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 }).then(({ status, atMs }) => {
+      expect(status).toBe(200);
+      runEndedAtMs = atMs;
+    });
+    await eventually('the batch to start', async () => (await batchesStarted(server)) === before + 1);
+    while (runEndedAtMs === Infinity && elapsedMs.length < count) {
+      const refusal = await refuse();
+      if (refusal.atMs < runEndedAtMs) elapsedMs.push(refusal.elapsedMs);
+    }
+    await running;
+  }
+  return elapsedMs;
+}
+
 describe('a busy worker', () => {
   it('goes on with the tightest deadline, however it was stated, and not with the first request', async () => {
+    const blocker = await holdRun(server, () => inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 }));
     const before = await batchesStarted(server);
-    const blocker = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    await eventually('the first batch to start', async () => (await batchesStarted(server)) === before + 1);
 
     // Deadlines fall from one to the next.
     const sent: Promise<{ name: string; atMs: number; place: number }>[] = [];
@@ -72,9 +100,10 @@ describe('a busy worker', () => {
         return { atMs, place: row.indexOf(1) };
       }),
     );
-    expect(await batchesStarted(server), 'the blocker was still running when the last one came').toBe(before + 1);
+    expect(await batchesStarted(server), 'the blocker was still running when the last one came').toBe(before);
 
-    const first = await blocker;
+    blocker.release();
+    const first = await blocker.answer;
     const answers = (await Promise.all(sent)).sort((a, b) => a.atMs - b.atMs);
     expect(answers.map(({ name }) => name)).toEqual(['grpc-timeout, 30 s', 'parameter, 40 s', 'header, 50 s']);
     expect(first.atMs).toBeLessThan(answers[0]!.atMs);
@@ -83,41 +112,40 @@ describe('a busy worker', () => {
   });
 
   it('refuses at once what cannot be met even alone, while the model runs, over REST and gRPC', async () => {
-    const before = await batchesStarted(server);
-    const blocker = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    await eventually('the batch to start', async () => (await batchesStarted(server)) === before + 1);
-
-    const elapsedMs: number[] = [];
-    let lastAtMs = 0;
-    for (let i = 0; i < 7; i++) {
-      const { status, json, headers, ...times } = await inferBinary(server, 'slow', [slowInput(i)], { sloMs: 40 });
+    const predictedMs =
+      Number((await inferBinary(server, 'slow', [slowInput(0)])).json.parameters?.['sponge_predicted_us']) / 1000;
+    // Far less than the model needs.
+    const sloMs = Math.ceil(predictedMs / 10);
+    const viaRest = async (): Promise<Refusal> => {
+      const { status, json, headers, ...times } = await inferBinary(server, 'slow', [slowInput(1)], { sloMs });
       expect([status, json.reason]).toEqual([504, 'infeasible_at_max_cores']);
       expect(headers['retry-after']).toBeUndefined();
       expect(headers['x-sponge-reason']).toBe('infeasible_at_max_cores');
       expect(json['best_case_ms']).toBeGreaterThan(json['remaining_budget_ms'] as number);
-      elapsedMs.push(times.elapsedMs);
-      lastAtMs = times.atMs;
-    }
-    const timeout = { timeout: { parameterChoice: { $case: 'int64Param' as const, value: 40_000 } } };
-    const { error, atMs } = await grpc.infer(grpcRequest('slow', [slowInput(0)], { parameters: timeout }));
-    expect(error?.code).toBe(4); // DEADLINE_EXCEEDED
-    expect(error?.metadata.get('x-sponge-reason')).toEqual(['infeasible_at_max_cores']);
+      return times;
+    };
+    const viaGrpc = async (): Promise<Refusal> => {
+      const timeout = { timeout: { parameterChoice: { $case: 'int64Param' as const, value: 1000 * sloMs } } };
+      const { error, ...times } = await grpc.infer(grpcRequest('slow', [slowInput(1)], { parameters: timeout }));
+      expect(error?.code).toBe(4); // DEADLINE_EXCEEDED
+      expect(error?.metadata.get('x-sponge-reason')).toEqual(['infeasible_at_max_cores']);
+      return times;
+    };
+    const elapsedMs = await refusalsDuringRuns(viaRest, REFUSALS);
+    await refusalsDuringRuns(viaGrpc, 1);
 
-    const { status, atMs: blockerAtMs } = await blocker;
-    expect(status).toBe(200);
-    expect(blockerAtMs, 'the model ran all the while').toBeGreaterThan(Math.max(lastAtMs, atMs));
     const sorted = elapsedMs.toSorted((a, b) => a - b);
-    const medianMs = sorted[3]!;
+    const medianMs = sorted[Math.floor(REFUSALS / 2)]!;
     console.info(
-      `infeasible request refused in ${medianMs.toFixed(1)} ms (median), ${sorted.at(-1)!.toFixed(1)} ms (worst of 7)`,
+      `infeasible request refused in ${medianMs.toFixed(1)} ms (median), ${sorted.at(-1)!.toFixed(1)} ms (worst of ${REFUSALS}), of a model that runs ${predictedMs.toFixed(0)} ms`,
     );
-    expect(medianMs).toBeLessThan(100);
+    expect(medianMs).toBeLessThan(predictedMs / 6);
   });
 
   it('names the network where that took the budget', async () => {
     const reply = await inferBinary(server, 'slow', [slowInput(0)], {
-      sloMs: 5000,
-      parameters: { sponge_upload_us: 5_000_000 },
+      sloMs: 60_000,
+      parameters: { sponge_upload_us: 60_000_000 },
     });
     expect([reply.status, reply.json.reason]).toEqual([504, 'budget_spent_in_network']);
     expect(reply.json.error).toMatch(/declared_upload/);

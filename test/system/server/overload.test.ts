@@ -1,19 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { slow } from '../../../src/adapters/models/tiny-graphs.js';
-import {
-  batchesStarted,
-  GrpcClient,
-  grpcRequest,
-  inferBinary,
-  queueDepth,
-  scrape,
-  slowInput,
-  type Reply,
-} from './clients.js';
+import { GrpcClient, grpcRequest, inferBinary, queueDepth, scrape, slowInput, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { holdRun, PATIENT } from './mid-run.js';
 
-/** About 0.1 s on one core. */
-const STEPS = 600;
+/** 0.1 s on one core. */
+const STEPS = await slowStepsFor(100);
 const QUEUE_LIMIT = 20;
 
 const bench = new TestBench();
@@ -27,6 +20,7 @@ beforeAll(async () => {
     '--queue-limit',
     String(QUEUE_LIMIT),
     '--no-refine',
+    ...PATIENT,
   ]);
   grpc = new GrpcClient(server);
 });
@@ -34,6 +28,20 @@ afterAll(async () => {
   grpc.close();
   await bench.close();
 });
+
+/** Planned latency of a run, once runs have corrected what a quick profile with a wide margin said. */
+async function learntPlanMs(): Promise<number> {
+  for (;;) {
+    const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
+    const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
+    if (plannedMs < 1.5 * runMs(probe)) return plannedMs;
+  }
+}
+
+/** Batch started → answered, which is its run and a little more. */
+function runMs({ elapsedMs, json }: Reply): number {
+  return elapsedMs - Number(json.parameters?.['sponge_queue_us']) / 1000;
+}
 
 function expectRetryAfter({ headers, json }: Reply): void {
   expect(headers['retry-after']).toMatch(/^[1-9]\d*$/);
@@ -43,20 +51,19 @@ function expectRetryAfter({ headers, json }: Reply): void {
 
 describe('more than can be served', () => {
   it('is shed with a time to come back, and what is kept is on time', async () => {
-    const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
+    const plannedMs = await learntPlanMs();
     const before = await scrape(server);
-    // One at a time, 5 of 18 can be met.
+    // One at a time, 5 of 18 can be met as planned.
     const burst = 18;
+    const sloMs = 5.5 * plannedMs;
     const replies = await Promise.all(
-      Array.from({ length: burst }, (_, i) => inferBinary(server, 'slow', [slowInput(i)], { sloMs: 5.5 * plannedMs })),
+      Array.from({ length: burst }, (_, i) => inferBinary(server, 'slow', [slowInput(i)], { sloMs })),
     );
     const shed = replies.filter(({ status }) => status === 429);
     const served = replies.filter(({ status }) => status === 200);
     const rest = replies.filter(({ status }) => status !== 200 && status !== 429);
     // When a run takes longer than planned, one that was kept may expire.
     expect(rest.map(({ json }) => json.reason).filter((reason) => reason !== 'expired')).toEqual([]);
-    expect(rest.length).toBeLessThanOrEqual(2);
     for (const reply of shed) {
       expect(reply.json.reason).toBe('queue_overload');
       expect(reply.json.error).toMatch(/^deadline cannot be met at the present load: .* try again in /);
@@ -64,10 +71,19 @@ describe('more than can be served', () => {
       expectRetryAfter(reply);
     }
     const late = served.filter(({ json }) => json.parameters?.['sponge_late'] === true);
-    console.info(`${burst} at once: ${served.length} served, ${late.length} of them late, ${shed.length} shed`);
-    expect(served.length).toBeGreaterThanOrEqual(3);
-    expect(shed.length).toBeGreaterThanOrEqual(8);
-    expect(late.length).toBeLessThan(served.length / 2);
+    const overrunMs = served.reduce((sum, reply) => sum + Math.max(0, runMs(reply) - plannedMs), 0);
+    console.info(
+      `${burst} at once: ${served.length} served, ${late.length} of them late, ${shed.length} shed, ` +
+        `${rest.length} expired; runs took ${overrunMs.toFixed(0)} ms longer than the ${plannedMs.toFixed(0)} ms planned`,
+    );
+    expect(served.length + rest.length, 'kept').toBeGreaterThanOrEqual(3);
+    // Runs that are shorter than planned make room for more.
+    const roomFor = Math.ceil(sloMs / Math.min(...served.map(runMs)));
+    expect(shed.length).toBeGreaterThanOrEqual(burst - roomFor);
+    expect(shed.length).toBeGreaterThan(0);
+    // Five runs leave half of one to spare.
+    if (overrunMs < 0.4 * plannedMs) expect(late.length + rest.length, 'late or expired').toBe(0);
+    else console.warn('NOT JUDGED: whether what is kept is on time; the machine became slower than its plan');
     const after = await scrape(server);
     expect(after.sum('sponge_outcomes_total') - before.sum('sponge_outcomes_total')).toBe(burst);
     const overload = { outcome: 'rejected_overload', reason: 'queue_overload' };
@@ -77,28 +93,21 @@ describe('more than can be served', () => {
   });
 
   it('is refused when the queue is full, over REST and gRPC, and never with UNAVAILABLE', async () => {
-    const startedBefore = await batchesStarted(server);
-    const held = Array.from({ length: QUEUE_LIMIT }, (_, i) =>
-      inferBinary(server, 'slow', [slowInput(i)], { sloMs: 60_000 }),
-    );
-    await eventually('a full queue', async () => {
-      return (await queueDepth(server)) + (await batchesStarted(server)) - startedBefore === QUEUE_LIMIT;
-    });
+    const send = (place: number): Promise<Reply> => inferBinary(server, 'slow', [slowInput(place)], { sloMs: 60_000 });
+    const running = await holdRun(server, () => send(0));
+    // The one that runs counts too.
+    const held = Array.from({ length: QUEUE_LIMIT - 1 }, (_, i) => send(i));
+    await eventually('a full queue', async () => (await queueDepth(server)) === QUEUE_LIMIT - 1);
     const [refused, viaGrpc] = await Promise.all([
-      inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 }),
+      send(0),
       grpc.infer(grpcRequest('slow', [slowInput(0)]), { deadlineMs: 60_000 }),
     ]);
-    const answers = await Promise.all(held);
+    running.release();
+    const answers = await Promise.all([running.answer, ...held]);
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
-    // One may have taken the place of a request that was done meanwhile.
-    if (refused.status === 200 && viaGrpc.error === null) throw new Error('the queue had room for both');
-    if (refused.status !== 200) {
-      expect([refused.status, refused.json.reason]).toEqual([429, 'queue_full']);
-      expectRetryAfter(refused);
-    }
-    if (viaGrpc.error !== null) {
-      expect(viaGrpc.error.code).toBe(8); // RESOURCE_EXHAUSTED
-      expect(viaGrpc.error.metadata.get('x-sponge-reason')).toEqual(['queue_full']);
-    }
+    expect([refused.status, refused.json.reason]).toEqual([429, 'queue_full']);
+    expectRetryAfter(refused);
+    expect(viaGrpc.error?.code).toBe(8); // RESOURCE_EXHAUSTED
+    expect(viaGrpc.error?.metadata.get('x-sponge-reason')).toEqual(['queue_full']);
   });
 });

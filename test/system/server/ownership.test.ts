@@ -4,8 +4,11 @@ import { slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, slowInput, slowPlace } from './clients.js';
 import { eventually, groupsOf, TestBench, type RunningServer } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { untilComputing } from './mid-run.js';
 
-const STEPS = 2000;
+/** 0.5 s on one core. */
+const STEPS = await slowStepsFor(500);
 const FLAGS = ['--max-batch', '1', '--min-cores', '1', '--max-cores', '1', '--no-refine'];
 
 const bench = new TestBench();
@@ -26,7 +29,8 @@ describe('a router that is killed with SIGKILL', () => {
       () => 'answered',
       () => 'connection lost',
     );
-    await eventually('a batch to run', async () => (await batchesStarted(server)) === before + 1);
+    await eventually('a batch to start', async () => (await batchesStarted(server)) === before + 1);
+    await untilComputing(worker);
     const killedAtMs = performance.now();
     server.signal('SIGKILL');
     expect(await reply).toBe('connection lost');

@@ -6,16 +6,18 @@ import { anyLength, slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, queueDepth, scrape, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, quotaMillicores, TestBench, type RunningServer } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
+import { untilComputing } from './mid-run.js';
 
 /*
  * The baselines that are served for comparison: replicas of a fixed unit instead of resizing, and a queue without deadlines.
  */
 
-/** About 75 ms on one core, 0.3 s on a unit. */
-const STEPS = 500;
+/** 75 ms on one core, 0.3 s on a unit. */
+const STEPS = await slowStepsFor(75);
 const UNIT_MILLICORES = 250;
-/** 8/s × 0.3 s: three units keep up, two do not. */
-const INTERVAL_MS = 125;
+/** Units that the load would keep busy: three keep up, two do not. */
+const BUSY_UNITS = 2.5;
 /** What each request states, and nobody looks at. */
 const SLO_MS = 1;
 /** Fewer replicas only after the busiest of five seconds has been low for ten. */
@@ -26,20 +28,31 @@ const bench = new TestBench();
 afterAll(() => bench.close());
 
 /** The i-th has input i. */
-function send(server: RunningServer, sent: Promise<Reply>[]): void {
+function send(server: RunningServer, sent: Promise<Reply>[]): Promise<Reply> {
   const reply = inferBinary(server, 'slow', [slowInput(sent.length)], { sloMs: SLO_MS });
   reply.catch(() => undefined); // Whoever awaits it is told.
   sent.push(reply);
+  return reply;
 }
 
-/** Sends at a steady pace while something is waited for; the last replies come after it. */
+/** What the server takes a run on one unit for. */
+function plannedMs(reply: Reply): number {
+  return Number(reply.json.parameters?.['sponge_predicted_us']) / 1000;
+}
+
+/** Sends what keeps `BUSY_UNITS` busy, as the last reply tells of a unit, while something is waited for. */
 async function loadWhile(server: RunningServer, sent: Promise<Reply>[], wait: () => Promise<void>): Promise<void> {
-  const timer = setInterval(() => send(server, sent), INTERVAL_MS);
-  try {
-    await wait();
-  } finally {
-    clearInterval(timer);
+  let unitMs = plannedMs(await send(server, sent));
+  const state = { isWaiting: true };
+  const waiting = wait().finally(() => (state.isWaiting = false));
+  while (state.isWaiting) {
+    void send(server, sent).then(
+      (reply) => (unitMs = plannedMs(reply)),
+      () => undefined,
+    );
+    await delay(unitMs / BUSY_UNITS);
   }
+  await waiting;
 }
 
 async function instances(server: RunningServer): Promise<number> {
@@ -85,23 +98,29 @@ describe('sponge serve --policy fa2', () => {
   });
 
   it('charges a replica from the request for it on, and counts the CPU of all', async () => {
+    const askedMs = performance.now();
     const before = await scrape(server);
-    const fromMs = performance.now();
+    const answeredMs = performance.now();
     await delay(1000);
-    const elapsedMs = performance.now() - fromMs;
+    const askedAgainMs = performance.now();
     const after = await scrape(server);
+    const answeredAgainMs = performance.now();
     const grown = (name: string): number => after.sum(name) - before.sum(name);
-    const cores = (grown('sponge_allocated_cpu_seconds_total') * 1000) / elapsedMs;
-    // A quota period begun before may still be used in a window that granted nothing of it.
-    expect(cores).toBeGreaterThanOrEqual(0.95 * 3 * 0.25);
-    expect(cores).toBeLessThanOrEqual(1.1 * 3 * 0.25);
+    const allocatedMs = grown('sponge_allocated_cpu_seconds_total') * 1000;
+    // The counters were read at some instant of each scrape. A quota period begun before may still be used in a window
+    // that granted nothing of it.
+    expect(allocatedMs).toBeGreaterThanOrEqual(0.95 * 3 * 0.25 * (askedAgainMs - answeredMs));
+    expect(allocatedMs).toBeLessThanOrEqual(1.1 * 3 * 0.25 * (answeredAgainMs - askedMs));
     expect(after.sum('sponge_cpu_seconds_total')).toBeLessThanOrEqual(after.sum('sponge_allocated_cpu_seconds_total'));
   });
 
   it('loses nothing but a run when one is killed in the middle of its batch: its members run again, on another', async () => {
-    for (let count = 0; count < 12; count++) send(server, sent);
-    await eventually('every replica to be busy', async () => (await queueDepth(server)) > 0);
     const victim = server.workers().at(-1)!;
+    for (let count = 0; count < 12; count++) void send(server, sent);
+    await untilComputing(victim);
+    process.kill(victim, 'SIGSTOP');
+    // While others wait it is not idle; and stopped, it cannot end what it has.
+    while ((await queueDepth(server)) === 0) void send(server, sent);
     process.kill(victim, 'SIGKILL');
     await eventually('its death', () => !isAlive(victim));
     await eventually(
