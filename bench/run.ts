@@ -32,6 +32,7 @@ const BENCHES = [
   'simulation',
   'load',
   'feed',
+  'neighbour',
 ] as const;
 
 const { values: flags, positionals } = parseArgs({

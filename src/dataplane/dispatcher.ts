@@ -178,7 +178,7 @@ export class Dispatcher {
     this.#wakeTimer = null;
     while (this.#canStart()) {
       const nowMs = this.#clock.nowMs();
-      if (this.#held.exploring?.isStaged === true) {
+      if (this.#held.isTimeToExplore(nowMs, this.#config.maxMillicores)) {
         this.#start(nowMs, [this.#held.takeExploring()]);
         continue;
       }

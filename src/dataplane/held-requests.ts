@@ -13,16 +13,21 @@ import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
 import type { InferRequest } from '../domain/request.js';
 import { BySequence } from './by-sequence.js';
+import { CANDIDATE_LIMIT } from './batcher.js';
 import { Deadlines } from './deadlines.js';
 import { EdfQueue } from './edf-queue.js';
 import type { Exploration } from './exploration.js';
 import { mayBeLate, type OnOutcome, type QueueEntry } from './queue-entry.js';
 import type { WorkerPool } from './worker-pool.js';
 
+/** A test gives way to those that would be late by it for so long. */
+const MOST_PATIENCE_MS = 250;
+
 /** A queue to look at; only `HeldRequests` changes it. */
 export type QueueView = Pick<EdfQueue<QueueEntry>, 'size' | 'peek' | 'firstInOrder'>;
 
 export class HeldRequests {
+  readonly #clock: Clock;
   readonly #workers: WorkerPool;
   readonly #isDeadlineAware: boolean;
   readonly #emit: (event: Event) => void;
@@ -33,6 +38,7 @@ export class HeldRequests {
   readonly #setAside = new EdfQueue<QueueEntry>();
   readonly #deadlines: Deadlines;
   #exploring: QueueEntry | null = null;
+  #exploringSinceMs = 0;
   #byteCount = 0;
   #onEmpty: (() => void) | null = null;
 
@@ -49,6 +55,7 @@ export class HeldRequests {
     readonly onTriedInstead: () => void;
   }) {
     this.#isDeadlineAware = options.isDeadlineAware;
+    this.#clock = options.clock;
     this.#workers = options.workers;
     this.#exploration = options.exploration;
     this.#emit = options.emit;
@@ -110,6 +117,7 @@ export class HeldRequests {
     entry.state = 'queued';
     if (entry.isExploring) {
       this.#exploring = entry;
+      this.#exploringSinceMs = this.#clock.nowMs();
       this.#exploration.begin();
     } else (entry.isSetAside ? this.#setAside : this.#queue).push(entry);
     if (this.#isDeadlineAware) this.#deadlines.watch(entry);
@@ -123,6 +131,23 @@ export class HeldRequests {
     return entry;
   }
 
+  /**
+   * Whether the one to be tried is to be run now. It waits while those queued would be late by what it is believed to take, but
+   * not for ever: under load they always would.
+   */
+  isTimeToExplore(nowMs: number, maxMillicores: number): boolean {
+    const exploring = this.#exploring;
+    if (exploring?.isStaged !== true) return false;
+    if (nowMs >= this.#exploringSinceMs + MOST_PATIENCE_MS) return true;
+    // One after the other: whoever shares a batch is earlier.
+    let finishAtMs = nowMs + exploring.model.predictedLatencyMs(1, maxMillicores);
+    for (const { model, request } of this.#queue.firstInOrder(CANDIDATE_LIMIT)) {
+      finishAtMs += model.plannedLatencyMs(1, maxMillicores);
+      if (finishAtMs > request.dueAtMs) return false;
+    }
+    return true;
+  }
+
   /** The one to be tried, whether or not anybody still waits for it. */
   takeExploring(): QueueEntry {
     const entry = this.#exploring!;
@@ -134,13 +159,22 @@ export class HeldRequests {
     return entry;
   }
 
+  /** Whether one that is about to be refused may be tried: where others of its class are to run anyway, those will tell. */
+  mayExplore(nowMs: number, { sequence, shapeClass }: InferRequest): boolean {
+    const { key } = shapeClass;
+    if (!this.#exploration.mayBegin(nowMs, key)) return false;
+    for (const other of this.#queue.firstInOrder(CANDIDATE_LIMIT)) {
+      if (other.request.shapeClass.key === key && other.sequence !== sequence) return false;
+    }
+    return true;
+  }
+
   /**
    * Instead of being refused, or once it has expired, a queued request is tried: where no other of its class was run of late.
    * @returns whether it is
    */
   tryInstead(nowMs: number, entry: QueueEntry): boolean {
-    if (!entry.isStaged || entry.isRetry || !this.#exploration.mayBegin(nowMs, entry.request.shapeClass.key))
-      return false;
+    if (!entry.isStaged || entry.isRetry || !this.mayExplore(nowMs, entry.request)) return false;
     this.#dequeue(entry);
     entry.isExploring = true;
     this.enqueue(entry);

@@ -119,7 +119,7 @@ export class Pipeline {
       heldBytes: this.#held.byteCount,
       limits: this.#config.queueLimits,
       backlogMs: this.#backlogMs,
-      mayExplore: () => this.#exploration.mayBegin(nowMs, request.shapeClass.key),
+      mayExplore: () => this.#held.mayExplore(nowMs, request),
       mayAwaitRestart: () => this.#exploration.mayAwaitRestart(nowMs),
     });
     if (decision.kind === 'refuse') {

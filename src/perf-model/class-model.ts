@@ -26,9 +26,9 @@ export class ClassModel implements LatencyModel {
     return this.#curve.latencyMs(batchSize, cpuMillicores) * this.#correction.plannedFactor;
   }
 
-  /** It was measured: what is planned with is what may refuse. */
+  /** It was measured: but for chance, what is planned with is what may refuse. */
   leastLatencyMs(batchSize: number, cpuMillicores: number): number {
-    return this.plannedLatencyMs(batchSize, cpuMillicores);
+    return this.#curve.latencyMs(batchSize, cpuMillicores) * this.#correction.leastFactor;
   }
 
   /**

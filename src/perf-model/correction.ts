@@ -23,6 +23,10 @@ import { SlidingWindow } from './sliding-window.js';
  *   stays within its limits, the share of n such batches that miss is at most the target + limit / (step · n), whatever the
  *   latencies do, as long as the limit is enough.
  *
+ * - Alarm: a batch beyond all that was planned for may be a stall or the beginning of a slow machine; which, is known some
+ *   batches later. Meanwhile planning reckons with another such batch, less with each that is none. It makes the next batches
+ *   start on more CPU, and refuses nobody.
+ *
  * A residual is what the prediction in force really missed by, lag included. Where the machine's speed wanders, that is
  * what has to be planned for: residuals from a scale smoothed afterwards let 7 % of batches exceed the plan under
  * strongly autocorrelated noise, instead of 1 %. A step that was recognised is not noise: the residuals of the batches that
@@ -42,6 +46,18 @@ const GREATEST_LOG_RESIDUAL = Math.log(3);
 const GUARD_STEP = 0.05;
 /** Twice the planned latency; more would refuse nearly everything. */
 const GREATEST_GUARD = Math.log(2);
+
+/**
+ * Scatter about the typical latency as machines have it that are not shared: a p99 of 1.25 times the median. Up to there what is
+ * planned with refuses, too: it is nearly certain, and trying what it leaves no room for costs others more. What batches scatter
+ * beyond that is chance, and cuts both ways: refusing is by as much less than 1.25 times the median as planning is by more.
+ */
+const USUAL_LOG_TAIL = Math.log(1.25);
+
+/** Of an alarm, what each batch leaves that is no slower than planned: a third after five. */
+const ALARM_KEPT = 0.8;
+/** From then on half of the scale's window is its own batches, and so are the residuals from its median. */
+const OWN_AFTER = 10;
 
 /** So many batches in a row, beyond all others of the window and so far off, are a step. */
 const STEP = { ifSlower: 4, ifFaster: 4, leastLogRatio: Math.log(1.25) } as const;
@@ -74,10 +90,13 @@ export class Correction {
   readonly #targetMissRate: number;
   #observations = 0;
   #guard = 0;
+  /** How far the latest batches were beyond what was planned with, ln; less with every one that was not. */
+  #alarm = 0;
   /** The latest batches that are in both windows. */
   #inBoth = 0;
   #logScale = 0;
   #logTail = 0;
+  #logLeast = 0;
   #predictedFactor = 1;
   #plannedFactor = 1;
   #version = 0;
@@ -102,6 +121,11 @@ export class Correction {
     return this.#logTail;
   }
 
+  /** ln(latency to refuse by / typical latency), at most `logTail`; negative where batches scatter much. */
+  get logLeast(): number {
+    return this.#logLeast;
+  }
+
   /** ln(actual / typical) of the latest batches, ascending. */
   get logResiduals(): readonly number[] {
     return this.#residuals.toSorted();
@@ -110,6 +134,11 @@ export class Correction {
   /** Typical latency / the curve. */
   get predictedFactor(): number {
     return this.#predictedFactor;
+  }
+
+  /** Latency to refuse by / the curve. */
+  get leastFactor(): number {
+    return Math.exp(this.#logScale + this.#logLeast);
   }
 
   /** Latency to plan with / the curve. */
@@ -128,9 +157,11 @@ export class Correction {
    */
   observe(logRatio: number, missedFraction: number | null): void {
     const logResidual = logRatio - this.#scales.median();
+    const excess = Math.min(logResidual, GREATEST_LOG_RESIDUAL) - this.#learnedLogTail();
+    this.#alarm = Math.max(ALARM_KEPT * this.#alarm, excess, 0);
     this.#scales.push(logRatio);
     // Until the scale is its own, residuals say how wrong the prior was, not how much batches scatter.
-    if (++this.#observations > SCALE_WINDOW) {
+    if (++this.#observations > OWN_AFTER) {
       this.#residuals.push(Math.min(logResidual, GREATEST_LOG_RESIDUAL));
       this.#inBoth += 1;
     }
@@ -181,13 +212,16 @@ export class Correction {
     const before = Float64Array.from(ratios.slice(batches)).sort();
     if (now[0]! <= before.at(-1)!) return null;
     const logRatio = quantile(now, 0.5) - quantile(before, 0.5);
-    return logRatio > rule.leastLogRatio ? { batches, logRatio: sign * logRatio } : null;
+    const scatter = before.at(-1)! - before[0]!;
+    return logRatio > Math.max(rule.leastLogRatio, scatter) ? { batches, logRatio: sign * logRatio } : null;
   }
 
   #update(): void {
     this.#logScale = this.#scales.median();
     this.#predictedFactor = Math.exp(this.#logScale);
-    this.#logTail = this.#learnedLogTail() + this.#guard;
+    const learned = this.#learnedLogTail();
+    this.#logTail = learned + Math.max(this.#guard, this.#alarm);
+    this.#logLeast = Math.min(learned, 2 * USUAL_LOG_TAIL - learned);
     this.#plannedFactor = Math.exp(this.#logScale + this.#logTail);
     this.#version += 1;
   }

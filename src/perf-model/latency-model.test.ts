@@ -124,9 +124,9 @@ describe('the share of missed batches', () => {
     }
   });
 
-  it('would be half as large again with the p99 alone', () => {
+  it('would be larger by a quarter with the p99 alone', () => {
     // A target of nearly 1 never raises the guard.
-    expect(missRate(new OnlineLatencyModels(measuredProfile(), 0.999), 20_000, spells(1))).toBeGreaterThan(0.014);
+    expect(missRate(new OnlineLatencyModels(measuredProfile(), 0.999), 20_000, spells(1))).toBeGreaterThan(0.0125);
   });
 
   it('recovers from a model that is wrong by half within a dozen batches', () => {
@@ -222,16 +222,26 @@ describe('a latency model', () => {
     expect(scaleOf(model)).toBeLessThan(1.5 * 1.03);
   });
 
-  it('does not move its plan by more than 3 % for one batch that took 20 times as long', () => {
+  it('is not moved by one batch that took 20 times as long, nor does it refuse more; it plans with another such one for a while', () => {
     for (const before of [0, 5, 100, 300]) {
       const models = new OnlineLatencyModels(measuredProfile());
       const model = models.forClass(PROFILED);
       runMany(models, PROFILED, before, new Prng(9), () => 1);
-      const plannedMs = model.plannedLatencyMs(2, 1000);
-      const predictedMs = model.predictedLatencyMs(2, 1000);
-      run(models, PROFILED, 2, 1000, 20 * predictedMs);
-      expect(Math.abs(model.plannedLatencyMs(2, 1000) / plannedMs - 1)).toBeLessThan(0.03);
-      expect(Math.abs(model.predictedLatencyMs(2, 1000) / predictedMs - 1)).toBeLessThan(0.03);
+      const all = (): number[] => [
+        model.predictedLatencyMs(2, 1000),
+        model.leastLatencyMs(2, 1000),
+        model.plannedLatencyMs(2, 1000),
+      ];
+      const [predictedMs, leastMs, plannedMs] = all();
+      run(models, PROFILED, 2, 1000, 20 * predictedMs!);
+      expect(Math.abs(all()[0]! / predictedMs! - 1)).toBeLessThan(0.03);
+      expect(Math.abs(all()[1]! / leastMs! - 1)).toBeLessThan(0.03);
+      // Thrice the typical latency at most.
+      expect(all()[2]! / plannedMs!).toBeGreaterThan(2);
+      expect(all()[2]! / predictedMs!).toBeLessThan(3.1);
+      // ln 2.6 · 0.8^20 = 0.011
+      runMany(models, PROFILED, 20, new Prng(10), () => 1);
+      expect(Math.abs(all()[2]! / plannedMs! - 1)).toBeLessThan(0.06);
     }
   });
 
@@ -243,7 +253,7 @@ describe('a latency model', () => {
     expect(model.plannedLatencyMs(2, 1000) / model.predictedLatencyMs(2, 1000)).toBeCloseTo(3, 9);
   });
 
-  it('is at the machine’s new level after four batches where it has changed by half, and plans no wider than before', () => {
+  it('is at the machine’s new level after four batches where it has changed by half, and plans no wider once it has settled', () => {
     const models = new OnlineLatencyModels(measuredProfile());
     const model = models.forClass(PROFILED);
     runMany(models, PROFILED, 300, new Prng(12), () => 1);
@@ -251,8 +261,10 @@ describe('a latency model', () => {
     runMany(models, PROFILED, 4, new Prng(13), () => 1.5);
     // Four noisy batches give a median within 10 %.
     expect(Math.abs(scaleOf(model) / 1.5 - 1)).toBeLessThan(0.1);
+    // What was wide of the old level is not of the new one; the alarm that it was goes: ln(1.5 / 1.1) · 0.8^10 = 0.03.
+    runMany(models, PROFILED, 10, new Prng(14), () => 1.5);
     expect(model.plannedLatencyMs(2, 1000) / model.predictedLatencyMs(2, 1000)).toBeLessThan(1.1 * tailBefore);
-    runMany(models, PROFILED, 4, new Prng(14), () => 1);
+    runMany(models, PROFILED, 4, new Prng(15), () => 1);
     expect(Math.abs(scaleOf(model) - 1)).toBeLessThan(0.1);
   });
 

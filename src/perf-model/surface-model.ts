@@ -135,17 +135,17 @@ export class SurfaceModel implements LatencyModel {
   #refreshExact(own: Correction): void {
     this.#predictedFactor = own.predictedFactor;
     this.#plannedFactor = own.plannedFactor;
-    this.#leastFactor = own.plannedFactor;
+    this.#leastFactor = own.leastFactor;
     this.#floor = null;
   }
 
   #refreshShared(correction: Correction, deviations: readonly number[]): void {
     const { surface, largestMillicores } = this.#shared;
-    const { logScale, logTail } = correction;
+    const { logScale, logTail, logLeast } = correction;
     const { confidence } = surface;
     const doubt = Math.min(GREATEST_LOG_DOUBT, confidence * deviations[0]!);
     const plannedLog = logScale + Math.hypot(logTail, doubt);
-    const leastLogOf = (deviation: number): number => logScale + logTail - confidence * deviation;
+    const leastLogOf = (deviation: number): number => logScale + logLeast - confidence * deviation;
     this.#predictedFactor = correction.predictedFactor;
     this.#plannedFactor = Math.exp(plannedLog);
     this.#leastFactor = Math.exp(leastLogOf(deviations[1]!));

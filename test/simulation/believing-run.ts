@@ -16,7 +16,7 @@ import { createSystem, type Policy } from '../../src/system.js';
  * A whole system that believes something about latencies, on a machine for which something else is true, which may change.
  */
 
-const LIMITS = { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 };
+export const LIMITS = { minMillicores: 200, maxMillicores: 2000, stepMillicores: 100 };
 
 /** l(b, c) = (24·b + 4) / c + b + 2 ms, c in cores: 17 ms alone at the largest allocation. */
 function usualMs(batchSize: number, cpuMillicores: number): number {
@@ -92,7 +92,7 @@ export interface BelievingReport {
   readonly ratios: readonly { readonly endedAtMs: number; readonly actualToPredicted: number }[];
 }
 
-const SPONGE: Policy = {
+export const SPONGE: Policy = {
   name: 'sponge',
   dispatch: edfPolicy,
   planner: pricedPlanner({ prefer: 'cpu' }),

@@ -32,6 +32,7 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
     `latency off, ${protocol}`,
     `busiest thread, ${protocol}`,
   ]),
+  neighbour: ['in time beside'],
   feed: ['nobody looks', 'one subscriber', 'event log'].map((who) => `feeding 200 requests/s, ${who}`),
 };
 
