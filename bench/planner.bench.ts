@@ -1,4 +1,5 @@
 import { BudgetSample } from '../src/controlplane/budget-sample.js';
+import { shapeClass } from '../src/domain/request.js';
 import { cheapestBatch, firstLate, type BatchChoice, type BatchQuestion } from '../src/controlplane/pricing.js';
 import { allocationAt, stepCount } from '../src/controlplane/solver.js';
 import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
@@ -20,7 +21,7 @@ const HEADLINE_QUEUE_SIZE = 64;
 const ROUNDS = 5;
 
 const profile = publishedProfile('yolov5s');
-const model = new OnlineLatencyModels(profile).forClass({ key: 'x', elementCount: profile.elementCount });
+const model = new OnlineLatencyModels(profile).forClass(shapeClass('x', profile.elementCount));
 const prng = new Prng(1);
 
 function randomQuestion(queueSize: number): BatchQuestion {

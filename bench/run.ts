@@ -25,6 +25,7 @@ const BENCHES = [
   'throughput',
   'resize',
   'in-place',
+  'runtime',
   'refusal',
   'memory',
   'start',

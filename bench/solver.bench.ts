@@ -1,4 +1,5 @@
 import { solve } from '../src/controlplane/solver.js';
+import { shapeClass } from '../src/domain/request.js';
 import type { PlanningProblem } from '../src/controlplane/program.js';
 import { EXACT_LIMIT, serveMost } from '../src/dataplane/queue-dp.js';
 import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
@@ -24,7 +25,7 @@ const IN_FLIGHT_MS = 30;
 const ARRIVAL_RATE_PER_SEC = 5;
 
 const profile = publishedProfile('yolov5s');
-const classOf = (scale: number) => ({ key: `x${scale}`, elementCount: profile.elementCount * scale });
+const classOf = (scale: number) => shapeClass(`x${scale}`, profile.elementCount * scale);
 const source = new OnlineLatencyModels(profile);
 const models = [source.forClass(classOf(1)), source.forClass(classOf(0.5)), source.forClass(classOf(2))];
 

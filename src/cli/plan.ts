@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { shapeClass } from '../domain/request.js';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   RELEASED_FITS,
@@ -8,7 +9,7 @@ import {
   WORKED_EXAMPLE_SLO_FRACTION,
 } from '../controlplane/baselines/released.js';
 import { whatIf, worstServerTimeMs, type WhatIfAnswer } from '../controlplane/what-if.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { cellPoints } from '../perf-model/curve.js';
 import { fittedLatencyMs, ordinaryLeastSquares, type LatencyCoefficients } from '../perf-model/fit.js';
 import { OnlineLatencyModels } from '../perf-model/latency-model.js';
@@ -122,7 +123,7 @@ const PUBLISHED: ReadonlyMap<string, Source> = new Map(
   ).map(([name, title, maxBatchSize, sloFraction]) => {
     const fit = RELEASED_FITS[name];
     const latencyMs = (batchSize: number, cpu: number): number => fittedLatencyMs(fit, batchSize, cpu);
-    const model = { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
+    const model = exactLatency(latencyMs);
     const limits = { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 1000 };
     return [name, { title, model, releasedFit: fit, ...limits, maxBatchSize, sloFraction }];
   }),
@@ -151,7 +152,7 @@ function loadSource(nameOrPath: string): Source | string {
   const wholeMs = cellPoints(profile, 'p99Ms').map((point) => ({ ...point, latencyMs: Math.trunc(point.latencyMs) }));
   return {
     title: `${profile.name} (measured ${profile.measuredAt}, ${profile.quality}; planned p99)`,
-    model: new OnlineLatencyModels(profile).forClass({ key: fingerprint?.shapeClassKey ?? '', elementCount }),
+    model: new OnlineLatencyModels(profile).forClass(shapeClass(fingerprint?.shapeClassKey ?? '', elementCount)),
     releasedFit: ordinaryLeastSquares(wholeMs),
     minMillicores: Math.min(...millicores),
     maxMillicores: Math.max(...millicores),

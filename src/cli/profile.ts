@@ -5,10 +5,9 @@ import { Command, Option } from 'commander';
 import { profilePicture } from '../adapters/profiler/profile-picture.js';
 import { describeWriteFailure, writeProfile } from '../adapters/profiler/profile-store.js';
 import { summaryOf } from '../adapters/profiler/profile-summary.js';
-import { findModels, type ModelSource } from '../adapters/serving/model-repository.js';
+import { assertReadable, findModels, type ModelSource } from '../adapters/serving/model-repository.js';
 import type { WorkerOptions } from '../adapters/serving/open-worker.js';
 import { partialPathOf, profileModel, type ProfilingProgress } from '../adapters/serving/profile-model.js';
-import { assertReadable } from '../adapters/serving/served-model.js';
 import { shareOf } from '../adapters/serving/server.js';
 import {
   cores,
@@ -78,7 +77,7 @@ export function profileCommand(): Command {
     .option('--fresh', 'start over instead of going on with an unfinished run', false)
     .option('--shape <input=sizes>', 'shape of one request, e.g. x=1,3,48,320 (repeatable)', shape)
     .option('--sample <file>', 'a request (JSON) to profile with (repeatable)', collected)
-    .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
+    .option('--max-batch <n>', 'most rows in a batch', positiveInteger, 16)
     .optionsGroup('CPU, as for "sponge serve":')
     .addOption(
       new Option('--scaler <kind>', 'how the worker is resized')

@@ -25,6 +25,9 @@ import type { WatchDisplay } from './watch-display.js';
 const MIB = 1024 * 1024;
 
 /** As commander parses them; see the flags below. */
+/** Rows of a batch where nobody says otherwise. */
+const DEFAULT_MAX_BATCH_SIZE = 16;
+
 interface ServeFlags {
   readonly modelStore?: string;
   readonly host: string;
@@ -50,7 +53,8 @@ interface ServeFlags {
   readonly batch?: number;
   readonly order?: 'edf' | 'fifo';
   readonly unitCores?: number;
-  readonly maxBatch: number;
+  /** Unstated unless given: then a request of more rows is refused. */
+  readonly maxBatch?: number;
   readonly maxBatchMib: number;
   readonly shape?: NonNullable<ServerOptions['shapes']>;
   readonly sample?: readonly string[];
@@ -145,7 +149,11 @@ export function serveCommand(): Command {
       'allocation of each replica of --policy fa2 (default: 1, or all there is if less)',
       cores,
     )
-    .option('--max-batch <n>', 'most requests in a batch', positiveInteger, 16)
+    .option(
+      '--max-batch <n>',
+      'most rows in a batch; a request of more is refused (default: 16, and larger ones run alone)',
+      positiveInteger,
+    )
     .option('--max-batch-mib <n>', 'most input MiB in a batch', positiveNumber, 64)
     .option('--shape <input=sizes>', 'shape of one request to profile with, e.g. x=1,3,48,320 (repeatable)', shape)
     .option('--sample <file>', 'a request (JSON) to profile, try and warm up with (repeatable)', collected)
@@ -257,7 +265,8 @@ function serverOptions(
     quotaPeriodUs: flags.quotaPeriodUs,
     threadCounts: flags.threads ?? null,
     policy: policyChoice(flags),
-    maxBatchSize: flags.maxBatch,
+    maxBatchSize: flags.maxBatch ?? DEFAULT_MAX_BATCH_SIZE,
+    isMaxBatchStated: flags.maxBatch !== undefined,
     maxBatchBytes: flags.maxBatchMib * MIB,
     shapes: flags.shape ?? null,
     samplePaths: flags.sample ?? null,

@@ -7,6 +7,8 @@ export interface ControlledPlane {
   readonly runningThreads: number;
   /** Nothing is queued and nothing runs. */
   readonly isIdle: boolean;
+  /** A request is to run next, alone, that only the largest allocation may be enough for. */
+  readonly isExploring: boolean;
   snapshot(): QueueSnapshot;
   setPlan(plan: Plan, isResizePending: boolean): void;
   setAllocation(cpuMillicores: number, isResizePending: boolean): void;

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { dueAt, modelsOf, TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
-import { infeasible } from '../../test/fixtures/events.js';
 import { VirtualClock } from '../clock/virtual-clock.js';
 import type { Event } from '../domain/event.js';
 import type { FeasiblePlan, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
-import type { ShapeClass } from '../domain/request.js';
+import { shapeClass, type ShapeClass } from '../domain/request.js';
 import { SimulatedScaler } from '../sim/simulated-scaler.js';
 import type { ControlledPlane } from './controlled-plane.js';
 import { Controller } from './controller.js';
@@ -24,7 +23,7 @@ const EMPTY: QueueSnapshot = {
   setAsideCount: 0,
   instanceCount: 1,
 };
-const CLASS: ShapeClass = { key: 'x', elementCount: 1 };
+const CLASS: ShapeClass = shapeClass('x', 1);
 /** One request waits. */
 const BUSY: QueueSnapshot = { ...EMPTY, work: [{ dueAtMs: 900, classIndex: 0 }], sequences: [1], classes: [CLASS] };
 
@@ -32,6 +31,7 @@ const BUSY: QueueSnapshot = { ...EMPTY, work: [{ dueAtMs: 900, classIndex: 0 }],
 class Plane implements ControlledPlane {
   runningThreads = 0;
   isIdle = false;
+  isExploring = false;
   queue = BUSY;
   readonly plans: (readonly [cpuMillicores: number, isResizePending: boolean])[] = [];
   readonly allocations: number[] = [];
@@ -72,7 +72,6 @@ class Bench {
   readonly clock = new VirtualClock();
   readonly plane = new Plane();
   readonly events: Event[] = [];
-  readonly relaxed: string[] = [];
   readonly controller: Controller;
   next: Plan = planOf(4000);
   hopeless: readonly number[] = [];
@@ -110,7 +109,6 @@ class Bench {
       models: {
         ...modelsOf(TEN_MS_EACH),
         isProvisional: options.isProvisional ?? false,
-        relax: ({ key }) => this.relaxed.push(key),
       },
       config: { limits: { ...limits, minMillicores: 500 }, idleMillicores: 100, idleReleaseMs: 50 },
       initialPlan: planOf(4000),
@@ -127,18 +125,14 @@ class Bench {
   }
 
   batchEnds(): void {
-    const result = { batchSize: 1, result: 'completed', latencyMs: 10, computeMs: 10, actualToPredicted: 1 } as const;
-    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result });
+    const result = { batchSize: 1, rowCount: 1, result: 'completed' } as const;
+    const took = { latencyMs: 10, computeMs: 10, actualToPredicted: 1 };
+    this.controller.observe({ kind: 'batch-ended', atMs: this.clock.nowMs(), batchId: 1, ...result, ...took });
   }
 
   requestArrives(key = 'x'): void {
-    const request = dueAt(1, 900, { shapeClass: { key, elementCount: 1 } });
+    const request = dueAt(1, 900, { shapeClass: shapeClass(key, 1) });
     this.controller.observe({ kind: 'request-admitted', atMs: this.clock.nowMs(), request, queueDepth: 1 });
-  }
-
-  requestIsRefused(key: string): void {
-    const request = dueAt(1, 900, { shapeClass: { key, elementCount: 1 } });
-    this.controller.observe({ kind: 'request-finished', atMs: this.clock.nowMs(), request, outcome: infeasible() });
   }
 
   /** Everything done; nothing to do from now on. */
@@ -374,16 +368,6 @@ describe('the controller', () => {
     bench.plane.queue = { ...EMPTY, setAsideCount: 1 };
     bench.requestArrives();
     expect(bench.resizes.at(-1)).toEqual([1200, 1000]);
-  });
-
-  it('leads a class back to its profile, each tick, while its requests are only refused, whatever others do', () => {
-    const bench = new Bench({ tickMs: 1000 });
-    bench.requestIsRefused('only refused');
-    bench.requestIsRefused('also served');
-    bench.requestArrives('also served');
-    bench.batchEnds();
-    bench.clock.advanceTo(3000);
-    expect(bench.relaxed).toEqual(['only refused']);
   });
 
   it('leaves the allocation to somebody else while paused, and plans when it has it back', () => {

@@ -10,12 +10,11 @@
  * starts when a resize that takes no time is done, so growth is quota first, then threads, and a shrink is in force before
  * threads are chosen.
  *
- * A refused resize: the allocation stays what it is, the event says why, the next plan tries again. Unlike the paper,
- * which retries three times and does not verify.
+ * A refused resize: the allocation stays, the event says why, the next plan tries again. The paper retries three times.
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits, Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
@@ -79,9 +78,6 @@ export class Controller {
   #answeredId = 0;
   #lastResizeAtMs = -Infinity;
   #arrivalClass: ShapeClass | null = null;
-  /** Refused as infeasible, and admitted, since the last tick; by key. */
-  readonly #refusedClasses = new Map<string, ShapeClass>();
-  readonly #admittedClasses = new Set<string>();
   #tickTimer: Timer | null = null;
   #shrinkTimer: Timer | null = null;
   #wakeTimer: Timer | null = null;
@@ -130,7 +126,6 @@ export class Controller {
       case 'request-admitted':
         this.#estimator.observeArrival(event.atMs, event.request.dueAtMs - event.request.receivedAtMs);
         this.#arrivalClass = event.request.shapeClass;
-        this.#admittedClasses.add(event.request.shapeClass.key);
         if (this.#planner.isEventDriven) {
           this.#idleSinceMs = null;
           this.#replanIfBroken('arrival');
@@ -144,13 +139,12 @@ export class Controller {
         if (this.#planner.isEventDriven) this.#replan('batch-end');
         else this.#resize();
         return;
-      case 'request-finished': {
-        const { shapeClass } = event.request;
-        if (event.outcome.kind === 'rejected-infeasible') this.#refusedClasses.set(shapeClass.key, shapeClass);
+      case 'request-finished':
         // The queue may have become empty without a batch: expiry, cancellation.
         this.#noteIdle();
+        // Its run may be wanted all the same.
+        if (this.#plane?.isExploring === true && !this.#isPlanning && !this.#isPaused) this.#resize();
         return;
-      }
       case 'worker-ready':
         this.#replan('worker');
         return;
@@ -193,22 +187,9 @@ export class Controller {
 
   #scheduleTick(atMs: number): void {
     this.#tickTimer = this.#clock.schedule(atMs, () => {
-      this.#relaxRefusedClasses();
       this.#replan('tick');
       if (this.#plane !== null) this.#scheduleTick(atMs + this.#planner.tickMs);
     });
-  }
-
-  /**
-   * A model that has come to think that nothing can be on time refuses everything and never sees the batch that would
-   * correct it: while a class is only refused, its model is led back to the profile, a little each tick.
-   */
-  #relaxRefusedClasses(): void {
-    for (const [key, shapeClass] of this.#refusedClasses) {
-      if (!this.#admittedClasses.has(key)) this.#models.relax(shapeClass);
-    }
-    this.#refusedClasses.clear();
-    this.#admittedClasses.clear();
   }
 
   #replanIfBroken(trigger: Trigger): void {
@@ -225,7 +206,8 @@ export class Controller {
 
   /** The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue. */
   #isRunnable(snapshot: QueueSnapshot): boolean {
-    return this.#requestedMillicores >= this.#usableMillicores(this.#withSetAside(this.#plan, snapshot).cpuMillicores);
+    const { cpuMillicores } = this.#withSetAside(this.#plan, snapshot);
+    return this.#requestedMillicores >= this.#usableMillicores(this.#withExploring(cpuMillicores));
   }
 
   #replan(trigger: Trigger): void {
@@ -266,6 +248,11 @@ export class Controller {
     return plan.cpuMillicores >= cpuMillicores ? plan : { ...plan, cpuMillicores };
   }
 
+  /** What is believed to be too little even of all there is is tried on all there is. */
+  #withExploring(cpuMillicores: number): number {
+    return this.#plane!.isExploring ? this.#config.limits.maxMillicores : cpuMillicores;
+  }
+
   #view(): PlannerView | null {
     if (this.#plane === null || this.#isPaused) return null;
     const snapshot = this.#plane.snapshot();
@@ -278,6 +265,7 @@ export class Controller {
       models,
       inFlightModel,
       arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
+      arrivalRowCount: this.#arrivalClass?.rowCount ?? 1,
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,
@@ -304,7 +292,7 @@ export class Controller {
     const { idleReleaseMs, idleMillicores } = this.#config;
     const isReleased =
       this.#idleSinceMs !== null && idleReleaseMs !== null && nowMs - this.#idleSinceMs >= this.#releaseAfterMs();
-    return isReleased ? idleMillicores : this.#usableMillicores(this.#plan.cpuMillicores);
+    return isReleased ? idleMillicores : this.#usableMillicores(this.#withExploring(this.#plan.cpuMillicores));
   }
 
   /** Idleness that a release waits for: what takes long to get back is not given up for a moment. */
@@ -397,4 +385,4 @@ export class Controller {
 }
 
 /** No request was seen yet: any allocation keeps up with none. */
-const ZERO_LATENCY: LatencyModel = { predictedLatencyMs: () => 0, plannedLatencyMs: () => 0 };
+const ZERO_LATENCY: LatencyModel = exactLatency(() => 0);

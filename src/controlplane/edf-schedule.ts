@@ -8,6 +8,7 @@
  * copied beforehand: most schedules are replayed once, to find that the plan in force still holds.
  */
 import type { QueuedWork } from '../domain/queue-snapshot.js';
+import { requestsPerBatch } from '../domain/request.js';
 import type { PlanningProblem } from './program.js';
 
 /** How long before its deadline each request is wished to be finished: so long, and this share of the time it has left. */
@@ -46,11 +47,13 @@ export class EdfSchedule {
   }
 
   /** Batches are consecutive: O(n / b), two latencies. */
-  #firstLateOfOneClass(cpuMillicores: number, batchSize: number): number {
+  #firstLateOfOneClass(cpuMillicores: number, asked: number): number {
     const { queue, models } = this.#problem;
     const count = queue.length;
     if (count === 0) return -1;
-    const model = models[queue[0]!.classIndex]!;
+    const { classIndex } = queue[0]!;
+    const model = models[classIndex]!;
+    const batchSize = this.#sizeOf(classIndex, asked);
     let finishAtMs = this.#freeAtMs(cpuMillicores);
     let head = 0;
     if (count >= batchSize) {
@@ -66,13 +69,15 @@ export class EdfSchedule {
   }
 
   /** O(n), at most two latencies a class. */
-  #firstLateOfMany(classSizes: readonly number[], cpuMillicores: number, batchSize: number): number {
+  #firstLateOfMany(classSizes: readonly number[], cpuMillicores: number, asked: number): number {
     const { queue, models } = this.#problem;
     const left = [...classSizes];
     const fullLatencyMs = classSizes.map(() => Number.NaN);
+    const sizes = classSizes.map((_, classIndex) => this.#sizeOf(classIndex, asked));
     let finishAtMs = this.#freeAtMs(cpuMillicores);
     for (let index = 0; index < queue.length; index++) {
       const { classIndex } = queue[index]!;
+      const batchSize = sizes[classIndex]!;
       const remaining = left[classIndex]!--;
       const rank = classSizes[classIndex]! - remaining;
       if (rank % batchSize !== 0) continue;
@@ -85,6 +90,12 @@ export class EdfSchedule {
       if (this.#isTooLate(queue[index]!, finishAtMs)) return index;
     }
     return -1;
+  }
+
+  /** Requests of a class that share a batch where b are asked for: no more than their rows allow. */
+  #sizeOf(classIndex: number, asked: number): number {
+    const { maxBatchSize, rowCounts } = this.#problem;
+    return Math.min(asked, requestsPerBatch(maxBatchSize, rowCounts?.[classIndex]));
   }
 
   /** When the worker can start the first batch. */

@@ -14,6 +14,8 @@ export interface PlannerView {
   readonly inFlightModel: LatencyModel | null;
   /** Of the class that arrivals were of lately. */
   readonly arrivalModel: LatencyModel;
+  /** Rows of one request of that class. */
+  readonly arrivalRowCount: number;
   readonly forecast: Forecast;
   /** Allocations on which batches may run. */
   readonly limits: AllocationLimits;

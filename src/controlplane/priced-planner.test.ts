@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { shapeClass } from '../domain/request.js';
 import { aForecast, plannerView } from '../../test/fixtures/planner-views.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { BatchInFlight, QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { PlannerView } from './planner.js';
@@ -9,8 +10,8 @@ import { pricedPlanner } from './priced-planner.js';
 /** l(b, c) = (100·b)/c + 20·b + 20 ms, planned as predicted. */
 const latencyMs = (batchSize: number, cpuMillicores: number): number =>
   (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
-const MODEL: LatencyModel = { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
-const CLASS = { key: 'x', elementCount: 1 };
+const MODEL: LatencyModel = exactLatency(latencyMs);
+const CLASS = shapeClass('x', 1);
 
 function view(
   dueAtMs: readonly number[],
@@ -115,16 +116,26 @@ describe('the priced planner', () => {
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 16_000, batchSize: 1 });
   });
 
-  it('plans each class by its own model, and names the request whose deadline decides', () => {
-    const SLOW: LatencyModel = {
-      predictedLatencyMs: (b, c) => 3 * latencyMs(b, c),
-      plannedLatencyMs: (b, c) => 3 * latencyMs(b, c),
+  it('is cautious about a shape that nobody has measured, but gives nothing up for it', () => {
+    // Planned with five times the typical latency; a tenth of it is what it surely takes.
+    const guessed: LatencyModel = {
+      predictedLatencyMs: (b, c) => 20 * latencyMs(b, c),
+      plannedLatencyMs: (b, c) => 100 * latencyMs(b, c),
+      leastLatencyMs: (b, c) => 2 * latencyMs(b, c),
     };
+    const view400 = view([400], { models: [guessed] });
+    // Typical alone on 16 cores: 20 · (6.25 + 40) = 925 ms; surely 92.5.
+    expect(planner.plan(view400)).toMatchObject({ plan: { cpuMillicores: 16_000 }, hopeless: [] });
+    expect(planner.plan(view([90], { models: [guessed] })).hopeless).toEqual([0]);
+  });
+
+  it('plans each class by its own model, and names the request whose deadline decides', () => {
+    const SLOW: LatencyModel = exactLatency((b, c) => 3 * latencyMs(b, c));
     const mixed = view([400, 470], {
       models: [MODEL, SLOW],
       snapshot: {
         work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 470, classIndex: 1 }], // prettier-ignore
-        classes: [CLASS, { key: 'y', elementCount: 1 }],
+        classes: [CLASS, shapeClass('y', 1)],
       },
     });
     // Both, one after the other: 4 · (100/c + 40) ≤ 470 − 10 → c ≥ 1.34

@@ -18,8 +18,9 @@
  * this moment: it will be in force for the one after. So it is held at what sustains the load with more to spare, and raised for
  * what is queued and still due by then.
  */
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs } from '../domain/latency.js';
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
+import { requestsPerBatch } from '../domain/request.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import {
   cheapestBatch,
@@ -128,7 +129,10 @@ function stillHolds(view: PlannerView): boolean {
 }
 
 /** The queue as pricing sees it, in order of deadline. */
-interface PricedQueue extends Pick<BatchQuestion, 'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize'> {
+interface PricedQueue extends Pick<
+  BatchQuestion,
+  'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize' | 'rowCounts'
+> {
   /** Where in the snapshot each of it is; null where that is the same place. */
   readonly indexes: readonly number[] | null;
 }
@@ -138,8 +142,9 @@ function queueOf(view: PlannerView, without: readonly number[]): PricedQueue | n
   const { snapshot, models } = view;
   const { work, maxBatchSize } = snapshot;
   if (work.length === without.length) return null;
+  const rowCounts = snapshot.classes.map((each) => each.rowCount);
   // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
-  const aloneAtMs = models.map((model) => soonestAloneMs(view, model, 'plannedLatencyMs'));
+  const aloneAtMs = models.map((model) => soonestAloneMs(view, model.plannedLatencyMs(1, view.limits.maxMillicores)));
   const wishedAtMs: number[] = [];
   let isInOrder = true;
   for (let index = 0; index < work.length; index++) {
@@ -149,7 +154,7 @@ function queueOf(view: PlannerView, without: readonly number[]): PricedQueue | n
     wishedAtMs.push(wishAtMs);
   }
   if (isInOrder && without.length === 0 && models.length === 1) {
-    return { dueAtMs: wishedAtMs, classIndexes: null, models, maxBatchSize, indexes: null };
+    return { dueAtMs: wishedAtMs, classIndexes: null, models, maxBatchSize, rowCounts, indexes: null };
   }
   const skipped = new Set(without);
   const indexes = wishedAtMs.map((_, index) => index).filter((index) => !skipped.has(index));
@@ -160,6 +165,7 @@ function queueOf(view: PlannerView, without: readonly number[]): PricedQueue | n
     classIndexes: models.length === 1 ? null : indexes.map((index) => work[index]!.classIndex),
     models,
     maxBatchSize,
+    rowCounts,
     indexes,
   };
 }
@@ -172,11 +178,16 @@ function loadOf(view: PlannerView, pricing: Pricing): Omit<BatchQuestion, 'model
   return { nowMs, limits, maxBatchSize, steadyRatePerSec, expectedRatePerSec, budgets, pricing };
 }
 
-/** Requests that no allocation can save: late even alone, next, at the largest one, by the typical latency. */
+/**
+ * Requests that no allocation can save: late even alone, next, at the largest one, by the typical latency or, where that is a
+ * guess, by what they surely take.
+ */
 function hopelessOf(view: PlannerView): number[] {
   const { snapshot } = view;
   if (snapshot.work.length === 0) return [];
-  const finishAtMs = view.models.map((model) => soonestAloneMs(view, model, 'predictedLatencyMs'));
+  const finishAtMs = view.models.map((model) =>
+    soonestAloneMs(view, hopefulLatencyMs(model, 1, view.limits.maxMillicores)),
+  );
   const hopeless: number[] = [];
   for (let index = 0; index < snapshot.work.length; index++) {
     const { dueAtMs, classIndex } = snapshot.work[index]!;
@@ -185,10 +196,9 @@ function hopelessOf(view: PlannerView): number[] {
   return hopeless;
 }
 
-/** When a request would be done that ran next, alone, at the largest allocation. */
-function soonestAloneMs(view: PlannerView, model: LatencyModel, quantile: keyof LatencyModel): number {
-  const { maxMillicores } = view.limits;
-  return view.nowMs + inFlightMs(view, maxMillicores) + model[quantile](1, maxMillicores);
+/** When a request would be done that ran next, alone, at the largest allocation, and took so long. */
+function soonestAloneMs(view: PlannerView, latencyMs: number): number {
+  return view.nowMs + inFlightMs(view, view.limits.maxMillicores) + latencyMs;
 }
 
 /** Is everything met if the largest allocation is granted as soon as the running batch ends? */
@@ -233,8 +243,8 @@ function isHeld({ isActuatorSlow }: PlannerView, { holds }: Settings): boolean {
  * until then on what is held, in full batches, and can still be met.
  */
 function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly number[]): Plan {
-  const { snapshot, arrivalModel: model, resizeDelayMs, forecast, limits, grantedMillicores } = view;
-  const { maxBatchSize } = snapshot;
+  const { snapshot, arrivalModel: model, arrivalRowCount, resizeDelayMs, forecast, limits, grantedMillicores } = view;
+  const maxBatchSize = requestsPerBatch(snapshot.maxBatchSize, arrivalRowCount);
   const nowMs = view.nowMs + resizeDelayMs;
   const batchMs = model.predictedLatencyMs(maxBatchSize, Math.max(limits.minMillicores, grantedMillicores));
   const served = batchMs === 0 ? 0 : Math.floor((resizeDelayMs / batchMs) * maxBatchSize);
@@ -243,7 +253,14 @@ function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly num
   return {
     kind: 'feasible',
     instances: 1,
-    cpuMillicores: steadyMillicores({ ...loadOf(view, pricing), nowMs, models: [model], classIndexes: null, dueAtMs }),
+    cpuMillicores: steadyMillicores({
+      ...loadOf(view, pricing),
+      nowMs,
+      models: [model],
+      rowCounts: [arrivalRowCount],
+      classIndexes: null,
+      dueAtMs,
+    }),
     batchSize: maxBatchSize,
     boundBy: `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`,
   };

@@ -10,6 +10,7 @@ import { allocationAt, stepCount } from './solver.js';
 const MODEL: LatencyModel = {
   predictedLatencyMs: latencyMs,
   plannedLatencyMs: (batchSize, cpuMillicores) => 1.1 * latencyMs(batchSize, cpuMillicores),
+  leastLatencyMs: (batchSize, cpuMillicores) => 1.1 * latencyMs(batchSize, cpuMillicores),
 };
 function latencyMs(batchSize: number, cpuMillicores: number): number {
   return (100_000 * batchSize) / cpuMillicores + 20 * batchSize + 20;
@@ -151,6 +152,7 @@ describe('several shape classes', () => {
   const SLOW: LatencyModel = {
     predictedLatencyMs: (b, c) => 3 * MODEL.predictedLatencyMs(b, c),
     plannedLatencyMs: (b, c) => 3 * MODEL.plannedLatencyMs(b, c),
+    leastLatencyMs: (b, c) => 3 * MODEL.leastLatencyMs(b, c),
   };
   const mixed = fc.record({
     queue: fc
@@ -162,6 +164,7 @@ describe('several shape classes', () => {
     maxBatchSize: fc.integer({ min: 1, max: 4 }),
     cpuMillicores: fc.constantFrom(1000, 4000, 16_000),
     taken: fc.nat(3),
+    rowCounts: fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 })),
   });
   const asked = (
     queue: readonly { readonly dueAtMs: number; readonly classIndex: number }[],
@@ -174,14 +177,18 @@ describe('several shape classes', () => {
     );
 
   /** Batch by batch: the earliest request left, and the next of its class. */
-  function replay({ dueAtMs, classIndexes, models, maxBatchSize }: BatchQuestion, taken: number, c: number): number {
+  function replay(each: BatchQuestion, taken: number, c: number): number {
+    const { dueAtMs, classIndexes, models, maxBatchSize, rowCounts } = each;
     let left = dueAtMs.map((due, place) => ({ due, place, classIndex: classIndexes![place]! }));
     const gone = left.filter(({ classIndex }) => classIndex === classIndexes![0]).slice(0, taken);
     left = left.filter((each) => !gone.includes(each));
     let finishAtMs = 0;
     for (let isNext = true; left.length > 0; isNext = false) {
       const { classIndex, place, due } = left[0]!;
-      const batch = left.filter((each) => each.classIndex === classIndex).slice(0, maxBatchSize);
+      // As many as have room with all their rows, and at least one.
+      const batch = left
+        .filter((other) => other.classIndex === classIndex)
+        .filter((_, index) => index === 0 || (index + 1) * (rowCounts?.[classIndex] ?? 1) <= maxBatchSize);
       const model = models[classIndex]!;
       const latest = isNext ? model.plannedLatencyMs(batch.length, c) : model.predictedLatencyMs(batch.length, c);
       if (finishAtMs + latest > due) return place;
@@ -193,8 +200,8 @@ describe('several shape classes', () => {
 
   it('are checked as a replay batch by batch would find', () => {
     fc.assert(
-      fc.property(mixed, ({ queue, maxBatchSize, cpuMillicores, taken }) => {
-        const each = asked(queue, { maxBatchSize });
+      fc.property(mixed, ({ queue, maxBatchSize, cpuMillicores, taken, rowCounts }) => {
+        const each = asked(queue, { maxBatchSize, rowCounts });
         const ofHead = queue.filter(({ classIndex }) => classIndex === queue[0]!.classIndex).length;
         const gone = Math.min(taken, ofHead);
         expect(firstLate(each, gone, 0, cpuMillicores)).toBe(replay(each, gone, cpuMillicores));
@@ -204,8 +211,8 @@ describe('several shape classes', () => {
 
   it('make a batch of the head’s class that meets its head and everybody whom it overtakes', () => {
     fc.assert(
-      fc.property(mixed, ({ queue, maxBatchSize }) => {
-        const each = asked(queue, { maxBatchSize });
+      fc.property(mixed, ({ queue, maxBatchSize, rowCounts }) => {
+        const each = asked(queue, { maxBatchSize, rowCounts });
         const choice = cheapestBatch(each);
         if (choice === null) return;
         const { batchSize, cpuMillicores } = choice;
@@ -213,8 +220,22 @@ describe('several shape classes', () => {
         expect(model.plannedLatencyMs(batchSize, cpuMillicores)).toBeLessThanOrEqual(queue[0]!.dueAtMs);
         const freeAtMs = model.predictedLatencyMs(batchSize, cpuMillicores);
         expect(firstLate(each, batchSize, freeAtMs, cpuMillicores)).toBe(-1);
+        const rows = batchSize * rowCounts[queue[0]!.classIndex]!;
+        expect(batchSize === 1 || rows <= maxBatchSize).toBe(true);
         expect(batchSize).toBeLessThanOrEqual(
           queue.filter(({ classIndex }) => classIndex === queue[0]!.classIndex).length,
+        );
+      }),
+    );
+  });
+
+  it('of several rows are planned as single ones would be where a batch takes so many fewer', () => {
+    fc.assert(
+      fc.property(mixed, fc.integer({ min: 1, max: 5 }), fc.nat(4), ({ queue, maxBatchSize }, rowCount, spareRows) => {
+        const dueAtMs = queue.map((each) => each.dueAtMs);
+        const maxRows = maxBatchSize * rowCount + Math.min(spareRows, rowCount - 1);
+        expect(cheapestBatch(question(dueAtMs, 20, { maxBatchSize: maxRows, rowCounts: [rowCount] }))).toEqual(
+          cheapestBatch(question(dueAtMs, 20, { maxBatchSize })),
         );
       }),
     );

@@ -24,6 +24,7 @@
  */
 import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits } from '../domain/plan.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { latestStarts } from '../perf-model/latest-starts.js';
 import type { BudgetSample } from './budget-sample.js';
 import { allocationAt, stepCount } from './solver.js';
@@ -59,7 +60,10 @@ export interface BatchQuestion {
   /** By class index. */
   readonly models: readonly LatencyModel[];
   readonly limits: AllocationLimits;
+  /** The most rows that may share a batch. */
   readonly maxBatchSize: number;
+  /** Rows of a request by class index; one where it is absent. */
+  readonly rowCounts?: readonly number[] | undefined;
   /** Long-run mean, and what is expected of the next moment. */
   readonly steadyRatePerSec: number;
   readonly expectedRatePerSec: number;
@@ -84,8 +88,9 @@ export interface BatchChoice {
  * and are checked with the queue behind it. The rate to sustain, and what is expected, are taken to be of the queue's own mix.
  */
 export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
-  const { nowMs, dueAtMs, classIndexes, models, limits, maxBatchSize } = question;
-  const model = models[classIndexes?.[0] ?? 0]!;
+  const { nowMs, dueAtMs, classIndexes, models, limits } = question;
+  const headClass = classIndexes?.[0] ?? 0;
+  const model = models[headClass]!;
   const mix = mixOf(question);
   const price = priceOfTime(question, mix);
   const topStep = stepCount(limits) - 1;
@@ -111,7 +116,7 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
   let best: BatchChoice | null = null;
   let leastCost = Infinity;
   // The largest first: it is the cheapest most often, and then the others end at their lower bound.
-  for (let batchSize = Math.min(maxBatchSize, mateCount); batchSize >= 1; batchSize--) {
+  for (let batchSize = Math.min(limitOf(question, headClass), mateCount); batchSize >= 1; batchSize--) {
     const pricedStep = stepBelow(pricedCores(model, batchSize, price, limits), limits);
     if (runCostOf(batchSize, allocationAt(limits, pricedStep)) > leastCost) continue;
     const isFeasible = (step: number): boolean => {
@@ -145,9 +150,9 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
 
 /** Cores that sustain the load at κ: for actuators that are too slow to follow each batch. */
 export function steadyMillicores(question: BatchQuestion): number {
-  const { maxBatchSize, limits } = question;
+  const { limits } = question;
   const mix = mixOf(question);
-  const cores = pricedCores(mix, maxBatchSize, priceOfTime(question, mix), limits);
+  const cores = pricedCores(mix, largestLimit(question), priceOfTime(question, mix), limits);
   return allocationAt(limits, stepBelow(cores, limits) + 1);
 }
 
@@ -162,17 +167,25 @@ export function firstLate(queue: PlannedQueue, taken: number, freeAtMs: number, 
     : firstLateOfMany(queue, queue.classIndexes, taken, freeAtMs, cpuMillicores);
 }
 
-type PlannedQueue = Pick<BatchQuestion, 'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize'>;
+type PlannedQueue = Pick<BatchQuestion, 'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize' | 'rowCounts'>;
+type BatchLimits = Pick<BatchQuestion, 'models' | 'maxBatchSize' | 'rowCounts'>;
+
+/** The most requests of a class that may share a batch. */
+function limitOf({ maxBatchSize, rowCounts }: BatchLimits, classIndex: number): number {
+  return requestsPerBatch(maxBatchSize, rowCounts?.[classIndex]);
+}
+
+/** Of the class that may have the most. */
+function largestLimit(limits: BatchLimits): number {
+  return limits.models.reduce((largest, _, classIndex) => Math.max(largest, limitOf(limits, classIndex)), 1);
+}
 
 /** Batches are consecutive, and all but the last are alike. O(n / b). */
-function firstLateOfOneClass(
-  { dueAtMs, models, maxBatchSize }: PlannedQueue,
-  taken: number,
-  freeAtMs: number,
-  cpuMillicores: number,
-): number {
+function firstLateOfOneClass(queue: PlannedQueue, taken: number, freeAtMs: number, cpuMillicores: number): number {
+  const { dueAtMs, models } = queue;
   const count = dueAtMs.length;
   if (taken >= count) return -1;
+  const maxBatchSize = limitOf(queue, 0);
   const model = models[0]!;
   const nextSize = Math.min(maxBatchSize, count - taken);
   if (freeAtMs + model.plannedLatencyMs(nextSize, cpuMillicores) > dueAtMs[taken]!) return taken;
@@ -189,12 +202,14 @@ function firstLateOfOneClass(
 
 /** A batch takes the earliest that its class has left: the k-th of a class is a head exactly when k is a multiple of the size. O(n). */
 function firstLateOfMany(
-  { dueAtMs, models, maxBatchSize }: PlannedQueue,
+  queue: PlannedQueue,
   classIndexes: readonly number[],
   taken: number,
   freeAtMs: number,
   cpuMillicores: number,
 ): number {
+  const { dueAtMs, models } = queue;
+  const sizeLimits = models.map((_, classIndex) => limitOf(queue, classIndex));
   const left = models.map(() => 0);
   for (const classIndex of classIndexes) left[classIndex]! += 1;
   left[classIndexes[0]!]! -= taken;
@@ -204,8 +219,9 @@ function firstLateOfMany(
   for (let place = 0; place < dueAtMs.length; place++) {
     const classIndex = classIndexes[place]!;
     const rank = seen[classIndex]!++;
-    if (rank < 0 || rank % maxBatchSize !== 0) continue;
-    const size = Math.min(maxBatchSize, left[classIndex]! - rank);
+    const sizeLimit = sizeLimits[classIndex]!;
+    if (rank < 0 || rank % sizeLimit !== 0) continue;
+    const size = Math.min(sizeLimit, left[classIndex]! - rank);
     const latencyMs = models[classIndex]!.predictedLatencyMs(size, cpuMillicores);
     const cautiousMs = isNext ? models[classIndex]!.plannedLatencyMs(size, cpuMillicores) : latencyMs;
     if (finishAtMs + cautiousMs > dueAtMs[place]!) return place;
@@ -215,15 +231,27 @@ function firstLateOfMany(
   return -1;
 }
 
-/** The latency of a batch of the queue's classes, each as often as it waits. */
-function mixOf({ dueAtMs, classIndexes, models }: BatchQuestion): LatencyModel {
+/**
+ * The latency of a batch of the queue's classes, each as often as it waits. More requests of a class than may share a batch take
+ * several.
+ */
+function mixOf(question: BatchQuestion): LatencyModel {
+  const { dueAtMs, classIndexes, models } = question;
   if (classIndexes === null) return models[0]!;
   const weights = models.map(
     (_, classIndex) => classIndexes.filter((each) => each === classIndex).length / dueAtMs.length,
   );
+  const sizeLimits = models.map((_, classIndex) => limitOf(question, classIndex));
   const mean = (quantile: keyof LatencyModel) => (batchSize: number, cpuMillicores: number) =>
-    weights.reduce((sum, weight, index) => sum + weight * models[index]![quantile](batchSize, cpuMillicores), 0);
-  return { predictedLatencyMs: mean('predictedLatencyMs'), plannedLatencyMs: mean('plannedLatencyMs') };
+    weights.reduce((sum, weight, index) => {
+      const size = Math.min(batchSize, sizeLimits[index]!);
+      return sum + weight * (batchSize / size) * models[index]![quantile](size, cpuMillicores);
+    }, 0);
+  return {
+    predictedLatencyMs: mean('predictedLatencyMs'),
+    plannedLatencyMs: mean('plannedLatencyMs'),
+    leastLatencyMs: mean('leastLatencyMs'),
+  };
 }
 
 /**
@@ -234,7 +262,8 @@ function expectedWork(
   question: BatchQuestion,
   model: LatencyModel,
 ): { isMet(batchSize: number, step: number): boolean } {
-  const { nowMs, dueAtMs, limits, maxBatchSize, pricing } = question;
+  const { nowMs, dueAtMs, limits, pricing } = question;
+  const maxBatchSize = largestLimit(question);
   const expectedPerMs = question.expectedRatePerSec / 1000;
   const count = Math.floor(expectedPerMs * EXPECTED_WITHIN_MS);
   if (!pricing.usesForecast || count === 0 || dueAtMs.length + count > EXACT_LIMIT) return { isMet: () => true };
@@ -265,7 +294,8 @@ function expectedWork(
 
 /** π, in cores. The rate to sustain is that of arrivals, or what the queue itself asks for: k + 1 requests by each deadline. */
 function priceOfTime(question: BatchQuestion, model: LatencyModel): number {
-  const { nowMs, dueAtMs, maxBatchSize, limits, pricing } = question;
+  const { nowMs, dueAtMs, limits, pricing } = question;
+  const maxBatchSize = largestLimit(question);
   const nextShare = pricing.usesForecast ? NEXT_MOMENT_SHARE : 0;
   let ratePerMs = ((1 - nextShare) * question.steadyRatePerSec + nextShare * question.expectedRatePerSec) / 1000;
   for (let index = 0; index < dueAtMs.length; index++) {

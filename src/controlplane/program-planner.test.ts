@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { shapeClass } from '../domain/request.js';
 import { TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import { aForecast } from '../../test/fixtures/planner-views.js';
 import type { PlannerView } from './planner.js';
 import { eventPlanner, paperPlanner, remainingMs } from './program-planner.js';
 
-const SHAPE = { key: 'x', elementCount: 1 };
+const SHAPE = shapeClass('x', 1);
 
 /** l(b, c) = 10·b/c ms; 1 … 4 cores in steps of 0.1. */
 function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}): PlannerView {
@@ -24,6 +25,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     models: [TEN_MS_EACH],
     inFlightModel: null,
     arrivalModel: TEN_MS_EACH,
+    arrivalRowCount: 1,
     forecast: aForecast(0),
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },

@@ -83,8 +83,10 @@ function problemOf(view: PlannerView): PlanningProblem {
     },
     arrivalRatePerSec: view.forecast.arrivalRatePerSec,
     arrivalModel: view.arrivalModel,
+    arrivalRowCount: view.arrivalRowCount,
     limits: view.limits,
     maxBatchSize: view.snapshot.maxBatchSize,
+    rowCounts: view.snapshot.classes.map((each) => each.rowCount),
   };
 }
 

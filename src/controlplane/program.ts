@@ -29,7 +29,11 @@ export interface PlanningProblem {
   readonly arrivalModel: LatencyModel;
   /** c ∈ {min, min + step, …} ∪ {max}. */
   readonly limits: AllocationLimits;
+  /** The most rows that may share a batch. */
   readonly maxBatchSize: number;
+  /** Rows of a request by class index, and of predicted arrivals; one where absent. Of a class, b is at most what rows allow. */
+  readonly rowCounts?: readonly number[] | undefined;
+  readonly arrivalRowCount?: number | undefined;
 }
 
 /** Lexicographically least (c, b), or why there is none. `hopeless` holds queue indices that were set aside. */

@@ -8,6 +8,7 @@ const divisible: LatencyModel = {
   // Plans must not use it.
   predictedLatencyMs: () => Number.NaN,
   plannedLatencyMs: (batchSize, cpuMillicores) => (40_000 * batchSize) / cpuMillicores + 10,
+  leastLatencyMs: () => Number.NaN,
 };
 
 const LIMITS = { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 500 };

@@ -16,6 +16,7 @@
  * and the batch in flight counts.
  */
 import type { AllocationLimits } from '../domain/plan.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { EdfSchedule, finishByMs, NO_MARGIN, type Margin } from './edf-schedule.js';
 import type { PlanningProblem, Solution } from './program.js';
 
@@ -86,7 +87,8 @@ function isFeasible(problem: PlanningProblem, schedule: EdfSchedule, step: numbe
 }
 
 /** h(b, c) ≥ λ, written without the division so that whole numbers compare exactly. */
-function keepsUp(problem: PlanningProblem, cpuMillicores: number, batchSize: number): boolean {
+function keepsUp(problem: PlanningProblem, cpuMillicores: number, asked: number): boolean {
+  const batchSize = Math.min(asked, requestsPerBatch(problem.maxBatchSize, problem.arrivalRowCount));
   const latencyMs = problem.arrivalModel.plannedLatencyMs(batchSize, cpuMillicores);
   return problem.arrivalRatePerSec * latencyMs <= 1000 * batchSize;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { fittedLatencyMs, type LatencyCoefficients } from '../perf-model/fit.js';
 import { RELEASED_FITS } from './baselines/released.js';
 import { whatIf, worstServerTimeMs, type WhatIfQuestion } from './what-if.js';
@@ -8,7 +8,7 @@ import { whatIf, worstServerTimeMs, type WhatIfQuestion } from './what-if.js';
 function modelOf(coefficients: LatencyCoefficients): LatencyModel {
   const latencyMs = (batchSize: number, cpuMillicores: number): number =>
     fittedLatencyMs(coefficients, batchSize, cpuMillicores);
-  return { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
+  return exactLatency(latencyMs);
 }
 
 const WHOLE_CORES = { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 1000 };

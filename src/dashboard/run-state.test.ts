@@ -67,11 +67,13 @@ function started(batchId: number, atMs: number, sequences: readonly number[]): E
     batchId,
     sequences,
     batchSize: sequences.length,
+    rowCount: sequences.length,
     cpuMillicores: 2000,
     threadCount: 2,
     predictedLatencyMs: 80,
     plannedLatencyMs: 110,
     shapeClassKey: 'x',
+    isExploring: false,
   };
 }
 
@@ -81,6 +83,7 @@ function ended(batchId: number, atMs: number, latencyMs: number, batchSize: numb
     atMs,
     batchId,
     batchSize,
+    rowCount: batchSize,
     result: ratio === null ? 'worker-lost' : 'completed',
     latencyMs,
     computeMs: latencyMs,

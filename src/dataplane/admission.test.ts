@@ -13,6 +13,8 @@ function view(overrides: Partial<AdmissionView> = {}): AdmissionView {
     heldBytes: 0,
     limits: { maxRequests: 10, maxBytes: 100 },
     backlogMs: () => 40,
+    mayExplore: () => false,
+    mayAwaitRestart: () => false,
     ...overrides,
   };
 }
@@ -33,6 +35,15 @@ describe('admission', () => {
         remainingBudgetMs: 4.5,
       },
     });
+  });
+
+  it('refuses nothing for what is merely a guess, but what surely takes too long', () => {
+    // Planned with 2144 ms, though 30 ms is all that it surely takes.
+    const guessed = view({
+      model: { predictedLatencyMs: () => 2000, plannedLatencyMs: () => 2144, leastLatencyMs: () => 30 },
+    });
+    expect(admit(100, dueAt(1, 130), guessed)).toMatchObject({ kind: 'admit', isSetAside: false });
+    expect(admit(100, dueAt(1, 129), guessed)).toMatchObject({ outcome: { bestCaseMs: 30, remainingBudgetMs: 29 } });
   });
 
   it('blames the network only where nothing of the budget was left on arrival', () => {

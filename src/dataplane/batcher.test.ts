@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency } from '../domain/latency.js';
 import { decideBatch, type BatchView, type Candidate } from './batcher.js';
 
 /** l(b, c) = 10·b + 8 ms at any allocation. */
-const model: LatencyModel = { predictedLatencyMs: (b) => 10 * b + 8, plannedLatencyMs: (b) => 10 * b + 8 };
+const model = exactLatency((b) => 10 * b + 8);
 
 function candidates(dueAtMs: readonly number[], overrides: Partial<Candidate> = {}): Candidate[] {
   return dueAtMs.map((due, index) => ({
@@ -48,6 +48,16 @@ describe('the batcher', () => {
   it('takes as many as the plan says, in queue order', () => {
     const decision = decideBatch(0, view({ candidates: candidates([100, 110, 120, 130, 140]) }));
     expect(decision).toEqual({ kind: 'dispatch', sequences: [1, 2, 3, 4] });
+  });
+
+  it('counts a request of several rows as so many, and lets one of more rows than a batch has run alone', () => {
+    const threeEach = { candidates: candidates([100, 110, 120, 130]), rowCounts: [3], maxBatchSize: 8 };
+    // 2 · 3 ≤ 8 < 3 · 3
+    expect(decideBatch(0, view(threeEach))).toEqual({ kind: 'dispatch', sequences: [1, 2] });
+    expect(decideBatch(0, view({ ...threeEach, plan: INFEASIBLE }))).toEqual({ kind: 'dispatch', sequences: [1, 2] });
+    const asideOnly = { ...threeEach, candidates: [], setAside: threeEach.candidates };
+    expect(decideBatch(0, view(asideOnly))).toEqual({ kind: 'dispatch', sequences: [1, 2] });
+    expect(decideBatch(0, view({ ...threeEach, rowCounts: [17] }))).toEqual({ kind: 'dispatch', sequences: [1] });
   });
 
   it('takes fewer when a larger batch would make the head late', () => {

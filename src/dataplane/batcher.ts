@@ -2,12 +2,13 @@
  * The batcher decides what a free worker does next: run these requests, wait until an instant, or nothing. Third stage of
  * the data plane, after the queue. It sees the head of the queue in queue order, never more than `CANDIDATE_LIMIT`.
  *
- * Invariants: a batch holds one shape class and at most `plan.batchSize` requests (all that memory allows when the plan
- * is infeasible); it holds the queue's head unless the head is given up; a request of another class that is skipped does
+ * Invariants: a batch holds one shape class, at most `plan.batchSize` requests (all that memory allows when the plan
+ * is infeasible) and at most `maxBatchSize` rows unless one request alone has more; it holds the queue's head unless the head is given up; a request of another class that is skipped does
  * not become late by it.
  */
 import type { LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { serveMost } from './queue-dp.js';
 
 /** Requests that one decision looks at; the exact overload program is O(n² b), so this also bounds its time. */
@@ -40,10 +41,12 @@ export interface BatchView {
   readonly setAside: readonly Candidate[];
   /** By class index. */
   readonly models: readonly LatencyModel[];
+  /** Rows of one request by class index; one where it is absent. */
+  readonly rowCounts?: readonly number[];
   readonly plan: Plan;
   /** In force now. */
   readonly cpuMillicores: number;
-  /** The most that memory lets share a batch: requests, and bytes of their inputs. */
+  /** The most that memory lets share a batch: rows, and bytes of their inputs. A request of more rows runs alone. */
   readonly maxBatchSize: number;
   readonly maxBatchBytes: number;
   /** Waiting for batch-mates is then what saves CPU. */
@@ -77,7 +80,7 @@ export function decideBatch(nowMs: number, view: BatchView): BatchDecision {
  */
 function gatherBatch(nowMs: number, view: BatchView, head: Candidate): number[] {
   const model = view.models[head.classIndex]!;
-  const limit = head.mustRunAlone ? 1 : Math.min(view.plan.batchSize, view.maxBatchSize);
+  const limit = head.mustRunAlone ? 1 : sizeLimit(view, head);
   const members: number[] = [];
   let mustFinishByMs = head.dueAtMs;
   let byteCount = 0;
@@ -108,12 +111,22 @@ function dispatchMost(nowMs: number, view: BatchView, head: Candidate): BatchDec
   const { firstBatch } = serveMost({
     freeAtMs: nowMs,
     dueAtMs: sameClass.map((candidate) => candidate.dueAtMs),
-    maxBatchSize: Math.min(view.maxBatchSize, fittingCount(view, sameClass)),
+    maxBatchSize: Math.min(rowLimit(view, head), fittingCount(view, sameClass)),
     latencyMs: (batchSize) => model.plannedLatencyMs(batchSize, view.cpuMillicores),
   });
   // None can be met any more by the planned latency: try the head, the plan is deliberately pessimistic.
   if (firstBatch.length === 0) return { kind: 'dispatch', sequences: [head.sequence] };
   return { kind: 'dispatch', sequences: firstBatch.map((index) => sameClass[index]!.sequence) };
+}
+
+/** The most requests of its class that may share a batch with this one. */
+export function rowLimit({ maxBatchSize, rowCounts }: BatchView, { classIndex }: Candidate): number {
+  return requestsPerBatch(maxBatchSize, rowCounts?.[classIndex]);
+}
+
+/** The same, and no more than the plan says. */
+function sizeLimit(view: BatchView, head: Candidate): number {
+  return Math.min(view.plan.batchSize, rowLimit(view, head));
 }
 
 /** How many of these fit into a batch's bytes, whichever they are; at least one. */
@@ -128,7 +141,7 @@ function decideSetAside(view: BatchView): BatchDecision {
   const members = [next.sequence];
   if (next.mustRunAlone) return { kind: 'dispatch', sequences: members };
   let byteCount = next.byteCount;
-  for (const candidate of view.setAside.slice(1, Math.min(view.plan.batchSize, view.maxBatchSize))) {
+  for (const candidate of view.setAside.slice(1, sizeLimit(view, next))) {
     byteCount += candidate.byteCount;
     const isMate = candidate.classIndex === next.classIndex && !candidate.mustRunAlone;
     if (!isMate || byteCount > view.maxBatchBytes) break;
@@ -140,7 +153,7 @@ function decideSetAside(view: BatchView): BatchDecision {
 /** Waiting pays only where the allocation is fixed; with a resizable one, starting now and running slower is cheaper. */
 function shouldFill(view: BatchView, head: Candidate, size: number): boolean {
   const isWholeQueue = size === view.candidates.length;
-  const canGrow = size < Math.min(view.plan.batchSize, view.maxBatchSize);
+  const canGrow = size < sizeLimit(view, head);
   return view.isAllocationFixed && isWholeQueue && canGrow && !head.mustRunAlone;
 }
 

@@ -11,6 +11,11 @@ export class ClassTable {
     return this.#classes;
   }
 
+  /** Rows of one request, by class index. */
+  get rowCounts(): readonly number[] {
+    return this.#classes.map((each) => each.rowCount);
+  }
+
   /** By class index. */
   get models(): readonly LatencyModel[] {
     return this.#models;

@@ -27,6 +27,7 @@ function entryOf(request: InferRequest, key = request.dueAtMs, isSetAside = fals
     },
     isStaged: true,
     isSetAside,
+    isExploring: false,
     isRetry: false,
     state: 'queued',
   };

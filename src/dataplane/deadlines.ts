@@ -8,7 +8,7 @@ import { mayBeLate, type QueueEntry } from './queue-entry.js';
  * lateness of its deadline even while the model runs, and nothing polls.
  *
  * The queue under EDF needs no watching: of what is in it, its head is due first. Only what waits elsewhere is watched one
- * by one: set aside, or in a queue whose key is not the deadline.
+ * by one: set aside, to be tried, or in a queue whose key is not the deadline.
  */
 export class Deadlines {
   readonly #clock: Clock;
@@ -27,19 +27,19 @@ export class Deadlines {
     this.#onDue = onDue;
   }
 
-  /** For an entry that is in the queue now, or set aside. */
+  /** For an entry that waits now, wherever. */
   watch(entry: QueueEntry): void {
     const { request } = entry;
     // Behind all others already and not to be refused: its deadline changes nothing.
     if (entry.isSetAside && mayBeLate(request)) return;
-    if (entry.isSetAside || !this.#isHeadDueFirst) this.#watched.push(request);
+    if (isElsewhere(entry) || !this.#isHeadDueFirst) this.#watched.push(request);
     else if (entry.dueAtMs !== request.dueAtMs) this.#watchOneByOne();
     this.#timer.armBy(request.dueAtMs);
   }
 
   /** For an entry that leaves where it waits. */
   forget(entry: QueueEntry): void {
-    if (entry.isSetAside || !this.#isHeadDueFirst) this.#watched.remove(entry.request);
+    if (isElsewhere(entry) || !this.#isHeadDueFirst) this.#watched.remove(entry.request);
   }
 
   /** Nothing is watched any more. */
@@ -69,4 +69,9 @@ export class Deadlines {
     if (watched === undefined || head === undefined) return watched ?? head;
     return compareByDeadline(watched, head) < 0 ? watched : head;
   }
+}
+
+/** Not in the queue. */
+function isElsewhere({ isSetAside, isExploring }: QueueEntry): boolean {
+  return isSetAside || isExploring;
 }

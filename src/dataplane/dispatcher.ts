@@ -9,17 +9,19 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
-import { CANDIDATE_LIMIT, type Candidate } from './batcher.js';
+import { learnFrom } from './batch-lessons.js';
 import { ClassTable } from './class-table.js';
-import type { HeldRequests, QueueView } from './held-requests.js';
+import type { Exploration } from './exploration.js';
+import type { HeldRequests } from './held-requests.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
 import { RunningBatch } from './running-batch.js';
 import { removeFrom } from './short-list.js';
+import { stagedHead } from './staged-head.js';
 import type { BatchResult, WorkerPool, WorkerPoolEvent } from './worker-pool.js';
 
 export interface DispatcherConfig {
@@ -38,6 +40,7 @@ export interface DispatcherOptions {
   readonly config: DispatcherConfig;
   readonly initialPlan: Plan;
   readonly held: HeldRequests;
+  readonly exploration: Exploration;
   /** Gives a queued request up for overload. */
   readonly refuse: (nowMs: number, entry: QueueEntry) => void;
   readonly emit: (event: Event) => void;
@@ -50,6 +53,7 @@ export class Dispatcher {
   readonly #policy: DispatchPolicy;
   readonly #config: DispatcherConfig;
   readonly #held: HeldRequests;
+  readonly #exploration: Exploration;
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
   readonly #running: RunningBatch[] = [];
@@ -73,6 +77,7 @@ export class Dispatcher {
     this.#policy = options.policy;
     this.#config = options.config;
     this.#held = options.held;
+    this.#exploration = options.exploration;
     this.#refuse = options.refuse;
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
@@ -111,7 +116,7 @@ export class Dispatcher {
     let remainingMs = 0;
     for (const batch of this.#running) {
       const totalMs = batch.members[0]!.model[quantile](batch.size, this.#config.maxMillicores);
-      remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.progress(nowMs)) * totalMs);
+      remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.expectedProgress(nowMs)) * totalMs);
     }
     return remainingMs;
   }
@@ -148,6 +153,11 @@ export class Dispatcher {
     if (!isLeased) this.#dispatch();
   }
 
+  /** Something that waited may be started now; it is not, from inside the call. */
+  wake(): void {
+    this.#clock.schedule(this.#clock.nowMs(), () => this.#dispatch());
+  }
+
   /** Cancels all timers, as the server shuts down. A running batch's result is still taken. */
   stop(): void {
     this.#wakeTimer?.cancel();
@@ -168,6 +178,10 @@ export class Dispatcher {
     this.#wakeTimer = null;
     while (this.#canStart()) {
       const nowMs = this.#clock.nowMs();
+      if (this.#held.exploring?.isStaged === true) {
+        this.#start(nowMs, [this.#held.takeExploring()]);
+        continue;
+      }
       const table = new ClassTable();
       const candidates = stagedHead(this.#held.queue, table, () => true);
       const decision = this.#policy.batch(nowMs, {
@@ -178,6 +192,7 @@ export class Dispatcher {
             ? stagedHead(this.#held.setAside, table, (entry) => this.#isWorthTrying(nowMs, entry))
             : [],
         models: table.models,
+        rowCounts: table.rowCounts,
         plan: this.#plan,
         cpuMillicores: this.#cpuMillicores,
         maxBatchSize: this.#workers.maxBatchSize,
@@ -193,7 +208,10 @@ export class Dispatcher {
         this.#wakeTimer = this.#clock.schedule(decision.untilMs, () => this.#dispatch());
         return;
       }
-      this.#start(nowMs, decision.sequences);
+      this.#start(
+        nowMs,
+        decision.sequences.map((sequence) => this.#held.take(sequence)),
+      );
     }
   }
 
@@ -208,33 +226,37 @@ export class Dispatcher {
   #canStart(): boolean {
     const isFree = this.#running.length < this.#workers.instanceCount;
     const isAllowed = this.#isWorkerReady && !this.#isResizePending && !this.#isLeased;
-    return isFree && isAllowed && this.#held.queueDepth > 0;
+    return isFree && isAllowed && (this.#held.queueDepth > 0 || this.#held.exploring !== null);
   }
 
   /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
   #isWorthTrying(nowMs: number, entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = nowMs + entry.model.predictedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = nowMs + hopefulLatencyMs(entry.model, 1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 
-  #start(nowMs: number, sequences: readonly number[]): void {
-    const members = sequences.map((sequence) => this.#held.take(sequence));
+  #start(nowMs: number, members: readonly QueueEntry[]): void {
+    const sequences = members.map(({ sequence }) => sequence);
     const cpuMillicores = this.#cpuMillicores;
     const threadCount = this.#threadsFor(cpuMillicores);
     const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
     this.#running.push(batch);
+    if (!batch.isExploring) this.#exploration.batchStarted(nowMs, batch.shapeClass.key);
     this.#emit({
       kind: 'batch-started',
       atMs: nowMs,
       batchId: batch.batchId,
-      sequences,
+      // One that is only run for what it tells has left the queue before.
+      sequences: members.filter(({ state }) => state !== 'finished').map(({ sequence }) => sequence),
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       cpuMillicores,
       threadCount,
       predictedLatencyMs: batch.predictedLatencyMs,
       plannedLatencyMs: batch.plannedLatencyMs,
       shapeClassKey: batch.shapeClass.key,
+      isExploring: batch.isExploring,
     });
     this.#workers.start({ batchId: batch.batchId, sequences, threadCount }, (result) => this.#onDone(batch, result));
   }
@@ -251,17 +273,7 @@ export class Dispatcher {
   #onDone(batch: RunningBatch, result: BatchResult): void {
     const nowMs = this.#clock.nowMs();
     removeFrom(this.#running, batch);
-    const isMeasured = result.kind === 'completed' && !this.#models.isProvisional;
-    const actualToPredicted = isMeasured ? batch.progress(nowMs) : null;
-    if (actualToPredicted !== null) {
-      this.#models.observe({
-        shapeClass: batch.shapeClass,
-        batchSize: batch.size,
-        cpuMillicores: batch.startMillicores,
-        actualToPredicted,
-        missedFraction: batch.missedFraction(nowMs),
-      });
-    }
+    const actualToPredicted = learnFrom(batch, nowMs, result.kind === 'completed', this.#models, this.#exploration);
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
     else if (result.kind === 'backend-error' || result.kind === 'aborted')
@@ -277,6 +289,7 @@ export class Dispatcher {
       atMs: nowMs,
       batchId: batch.batchId,
       batchSize: batch.size,
+      rowCount: batch.rowCount,
       result: result.kind,
       latencyMs: nowMs - batch.startedAtMs,
       computeMs: result.kind === 'completed' ? result.computeMs : 0,
@@ -318,6 +331,7 @@ export class Dispatcher {
 
   #requeueAlone(entry: QueueEntry): void {
     entry.isRetry = true;
+    entry.isExploring = false;
     entry.isStaged = false;
     this.#held.enqueue(entry);
     this.stage(entry);
@@ -354,6 +368,7 @@ export class Dispatcher {
     this.#emit({ kind: 'worker-lost', atMs: nowMs, message, restartEstimateMs });
     const broken = this.#broken;
     this.#broken = [];
+    this.#held.dropFinishedExploring();
     this.#retryBroken(nowMs, broken, message);
     for (const entry of this.#held.waiting()) {
       entry.isStaged = false;
@@ -370,21 +385,7 @@ export class Dispatcher {
 
   #outlastsRestart(entry: QueueEntry): boolean {
     if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = this.#workerReadyAtMs + entry.model.plannedLatencyMs(1, this.#config.maxMillicores);
+    const finishAtMs = this.#workerReadyAtMs + entry.model.leastLatencyMs(1, this.#config.maxMillicores);
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
-}
-
-/** The first staged entries in queue order. Entries still being staged are few; twice the limit looks past them. */
-function stagedHead(queue: QueueView, table: ClassTable, isEligible: (entry: QueueEntry) => boolean): Candidate[] {
-  const candidates: Candidate[] = [];
-  for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
-    if (!entry.isStaged || !isEligible(entry)) continue;
-    const classIndex = table.indexOf(entry);
-    const isPlain = classIndex === 0 && !entry.isRetry;
-    const mustRunAlone = entry.isRetry || entry.candidate.mustRunAlone;
-    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone });
-    if (candidates.length === CANDIDATE_LIMIT) break;
-  }
-  return candidates;
 }

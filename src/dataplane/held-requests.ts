@@ -3,7 +3,9 @@
  *
  * Invariants:
  * - every request that is held gets exactly one outcome, and is forgotten with it;
- * - a held request is in exactly one place: the queue, the set-aside queue, or (state `running`) with the dispatcher;
+ * - a held request is in exactly one place: the queue, the set-aside queue, the place of the one that is to be tried, or
+ *   (state `running`) with the dispatcher;
+ * - one that is to be tried keeps its place when it gets its outcome before it ran: its run still tells what it tells;
  * - a deadline is watched exactly while its request is queued and not yet overdue, where the policy knows deadlines at all.
  */
 import type { Clock } from '../clock/clock.js';
@@ -13,6 +15,7 @@ import type { InferRequest } from '../domain/request.js';
 import { BySequence } from './by-sequence.js';
 import { Deadlines } from './deadlines.js';
 import { EdfQueue } from './edf-queue.js';
+import type { Exploration } from './exploration.js';
 import { mayBeLate, type OnOutcome, type QueueEntry } from './queue-entry.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -23,19 +26,34 @@ export class HeldRequests {
   readonly #workers: WorkerPool;
   readonly #isDeadlineAware: boolean;
   readonly #emit: (event: Event) => void;
+  readonly #exploration: Exploration;
+  readonly #onTriedInstead: () => void;
   readonly #entries = new BySequence<QueueEntry>();
   readonly #queue = new EdfQueue<QueueEntry>();
   readonly #setAside = new EdfQueue<QueueEntry>();
   readonly #deadlines: Deadlines;
+  #exploring: QueueEntry | null = null;
   #byteCount = 0;
   #onEmpty: (() => void) | null = null;
 
-  /** @param isDeadlineAware whether deadlines end the wait of queued requests */
-  constructor(clock: Clock, workers: WorkerPool, emit: (event: Event) => void, isDeadlineAware: boolean) {
-    this.#isDeadlineAware = isDeadlineAware;
-    this.#workers = workers;
-    this.#emit = emit;
-    this.#deadlines = new Deadlines(clock, this.#queue, (sequence, nowMs) => this.#expire(sequence, nowMs));
+  /**
+   * @param options `isDeadlineAware`: whether deadlines end the wait of queued requests; `onTriedInstead`: a request that waited
+   *   already is to be run next; nothing may be started from inside the call
+   */
+  constructor(options: {
+    readonly clock: Clock;
+    readonly workers: WorkerPool;
+    readonly exploration: Exploration;
+    readonly emit: (event: Event) => void;
+    readonly isDeadlineAware: boolean;
+    readonly onTriedInstead: () => void;
+  }) {
+    this.#isDeadlineAware = options.isDeadlineAware;
+    this.#workers = options.workers;
+    this.#exploration = options.exploration;
+    this.#emit = options.emit;
+    this.#onTriedInstead = options.onTriedInstead;
+    this.#deadlines = new Deadlines(options.clock, this.#queue, (sequence, nowMs) => this.#expire(sequence, nowMs));
   }
 
   get count(): number {
@@ -47,9 +65,14 @@ export class HeldRequests {
     return this.#byteCount;
   }
 
-  /** Requests that wait, the set-aside ones included. */
+  /** Requests that wait, the set-aside ones included, and the one to be tried. */
   get queueDepth(): number {
-    return this.#queue.size + this.#setAside.size;
+    return this.#queue.size + this.#setAside.size + (this.#exploring?.state === 'queued' ? 1 : 0);
+  }
+
+  /** To be run next, alone, to test the belief that would have refused it. It may have its outcome already. */
+  get exploring(): QueueEntry | null {
+    return this.#exploring;
   }
 
   get queue(): QueueView {
@@ -72,7 +95,8 @@ export class HeldRequests {
 
   /** Everything that waits: the queue in its order, then what is set aside. A list of its own. */
   waiting(): QueueEntry[] {
-    return [...this.#queue.toSortedArray(), ...this.#setAside.toSortedArray()];
+    const exploring = this.#exploring?.state === 'queued' ? [this.#exploring] : [];
+    return [...exploring, ...this.#queue.toSortedArray(), ...this.#setAside.toSortedArray()];
   }
 
   hold(entry: QueueEntry): void {
@@ -84,7 +108,10 @@ export class HeldRequests {
   /** Into the queue where its flags say. Also for one that is tried again. */
   enqueue(entry: QueueEntry): void {
     entry.state = 'queued';
-    (entry.isSetAside ? this.#setAside : this.#queue).push(entry);
+    if (entry.isExploring) {
+      this.#exploring = entry;
+      this.#exploration.begin();
+    } else (entry.isSetAside ? this.#setAside : this.#queue).push(entry);
     if (this.#isDeadlineAware) this.#deadlines.watch(entry);
   }
 
@@ -96,6 +123,38 @@ export class HeldRequests {
     return entry;
   }
 
+  /** The one to be tried, whether or not anybody still waits for it. */
+  takeExploring(): QueueEntry {
+    const entry = this.#exploring!;
+    if (entry.state === 'finished') this.#exploring = null;
+    else {
+      this.#dequeue(entry);
+      entry.state = 'running';
+    }
+    return entry;
+  }
+
+  /**
+   * Instead of being refused, or once it has expired, a queued request is tried: where no other of its class was run of late.
+   * @returns whether it is
+   */
+  tryInstead(nowMs: number, entry: QueueEntry): boolean {
+    if (!entry.isStaged || entry.isRetry || !this.#exploration.mayBegin(nowMs, entry.request.shapeClass.key))
+      return false;
+    this.#dequeue(entry);
+    entry.isExploring = true;
+    this.enqueue(entry);
+    this.#onTriedInstead();
+    return true;
+  }
+
+  /** The worker is lost, and with it the inputs of one that nobody waits for. */
+  dropFinishedExploring(): void {
+    if (this.#exploring?.state !== 'finished') return;
+    this.#exploring = null;
+    this.#exploration.calledOff();
+  }
+
   /** Behind all others from now on. */
   moveAside(entry: QueueEntry): void {
     this.#dequeue(entry);
@@ -105,7 +164,8 @@ export class HeldRequests {
 
   /** The one outcome of a request that the worker need not run, or whose result it may drop. */
   withdraw(nowMs: number, entry: QueueEntry, outcome: Outcome): void {
-    this.#workers.unstage(entry.sequence);
+    // A worker whose batch nobody waits for would end it.
+    if (!isTriedAllTheSame(entry)) this.#workers.unstage(entry.sequence);
     this.finish(nowMs, entry, outcome);
   }
 
@@ -115,7 +175,11 @@ export class HeldRequests {
    */
   finish(nowMs: number, entry: QueueEntry, outcome: Outcome): void {
     if (entry.state === 'finished') return;
-    if (entry.state === 'queued') this.#dequeue(entry);
+    if (entry.state === 'queued') {
+      this.#dequeue(entry);
+      if (isTriedAllTheSame(entry)) this.#exploring = entry;
+      else if (entry.isExploring) this.#exploration.calledOff();
+    }
     entry.state = 'finished';
     this.#entries.delete(entry);
     this.#byteCount -= entry.byteCount;
@@ -132,6 +196,7 @@ export class HeldRequests {
   /** Ends all of them, running ones included, as the server shuts down; no timer is left. */
   abandon(nowMs: number): void {
     this.#deadlines.stop();
+    if (this.#exploring !== null) this.#exploring.isStaged = false;
     for (const entry of this.#entries.toArray()) {
       this.finish(nowMs, entry, {
         kind: 'failed',
@@ -148,7 +213,8 @@ export class HeldRequests {
   }
 
   #dequeue(entry: QueueEntry): void {
-    (entry.isSetAside ? this.#setAside : this.#queue).remove(entry);
+    if (entry.isExploring) this.#exploring = null;
+    else (entry.isSetAside ? this.#setAside : this.#queue).remove(entry);
     this.#deadlines.forget(entry);
   }
 
@@ -160,6 +226,8 @@ export class HeldRequests {
       if (!entry.isSetAside) this.moveAside(entry);
       return;
     }
+    // Of a class that never gets its turn; its client is told now.
+    if (!entry.isExploring) this.tryInstead(nowMs, entry);
     this.withdraw(nowMs, entry, { kind: 'expired', reason: 'expired', lateByMs: nowMs - entry.request.dueAtMs });
   }
 
@@ -169,4 +237,9 @@ export class HeldRequests {
     this.#onEmpty = null;
     onEmpty();
   }
+}
+
+/** Its inputs are in the worker, or it runs: nobody's patience is needed for it. */
+function isTriedAllTheSame({ isExploring, isStaged }: QueueEntry): boolean {
+  return isExploring && isStaged;
 }

@@ -3,6 +3,8 @@
  * all others where it may be late or may yet be lucky, and is refused with a time to come back otherwise. `overload.ts`
  * decides whom.
  */
+import { hopefulLatencyMs } from '../domain/latency.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { ClassTable } from './class-table.js';
 import type { ClientShares } from './client-shares.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -34,14 +36,14 @@ export class LoadShedder {
 
   /**
    * Takes note of queued requests that the planner thinks no allocation can save: they are refused now where even the typical
-   * latency is too long, and else wait behind all others, in case the running batch ends early.
+   * latency, or less where that is a guess, is too long, and else wait behind all others, in case the running batch ends early.
    */
   giveUp(nowMs: number, sequences: readonly number[]): void {
     for (const sequence of sequences) {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued' || entry.isSetAside) continue;
       const startAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
-      const finishAtMs = startAtMs + entry.model.predictedLatencyMs(1, this.#maxMillicores);
+      const finishAtMs = startAtMs + hopefulLatencyMs(entry.model, 1, this.#maxMillicores);
       if (mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs) this.#held.moveAside(entry);
       else this.refuse(nowMs, entry);
     }
@@ -65,6 +67,7 @@ export class LoadShedder {
       freeAtMs,
       maxMillicores,
       maxBatchSize,
+      rowCounts: table.rowCounts,
       floor: this.#shares.floor(nowMs),
       servedOf: (client) => this.#shares.servedOf(client, nowMs),
     });
@@ -78,17 +81,21 @@ export class LoadShedder {
 
   /** Time from now until all that is queued would be done at the largest allocation; an estimate for people and Retry-After. */
   backlogMs(nowMs: number): number {
-    const { maxBatchSize } = this.#workers;
     const head = this.#held.queue.peek() ?? this.#held.setAside.peek();
     const restartMs = Math.max(0, this.#dispatcher.readyAtMs(nowMs) - nowMs);
     const startMs = this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs') + restartMs;
     if (head === undefined) return startMs;
+    const maxBatchSize = requestsPerBatch(this.#workers.maxBatchSize, head.request.shapeClass.rowCount);
     const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#maxMillicores);
     return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
   }
 
-  /** Gives a queued request up for overload, with the time after which it may be worth trying again. */
+  /**
+   * Gives a queued request up for overload, with the time after which it may be worth trying again; or it is tried, where
+   * its class was always given up of late.
+   */
   refuse(nowMs: number, entry: QueueEntry): void {
+    if (this.#held.tryInstead(nowMs, entry)) return;
     const bestCaseMs = entry.model.plannedLatencyMs(1, this.#maxMillicores);
     const backlogMs = this.backlogMs(nowMs);
     this.#held.withdraw(nowMs, entry, {

@@ -1,13 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TEN_MS_EACH } from '../../test/simulation/fixed-latency.js';
+import { TEN_MS_EACH, tenMsEach } from '../../test/simulation/fixed-latency.js';
+import { exactLatency } from '../domain/latency.js';
 import { decideShedding, type OverloadView } from './overload.js';
 
 /** Three times as long: 30 ms a request at 1000 millicores. */
-const THIRTY_MS_EACH: OverloadView['models'][number] = {
-  predictedLatencyMs: (b, c) => 3 * TEN_MS_EACH.predictedLatencyMs(b, c),
-  plannedLatencyMs: (b, c) => 3 * TEN_MS_EACH.plannedLatencyMs(b, c),
-};
+const THIRTY_MS_EACH = exactLatency((b, c) => 3 * tenMsEach(b, c));
 
 function view(work: readonly (readonly [dueAtMs: number, classIndex: number])[], freeAtMs = 0): OverloadView {
   return {
@@ -20,6 +18,34 @@ function view(work: readonly (readonly [dueAtMs: number, classIndex: number])[],
     servedOf: () => 0,
   };
 }
+
+describe('requests of several rows', () => {
+  it('are shed as they can be batched: by rows', () => {
+    // 10 ms a batch whatever its size; at most 6 rows, so three of two rows each: 3, 3 and 1 of seven.
+    const flat = exactLatency(() => 10);
+    const due = (dueAtMs: number): OverloadView['work'] => view(Array.from({ length: 7 }, () => [dueAtMs, 0])).work;
+    const asked = { ...view([]), models: [flat, flat], maxBatchSize: 6, rowCounts: [2, 1] };
+    expect(decideShedding({ ...asked, work: due(30) })).toEqual([]);
+    expect(decideShedding({ ...asked, work: due(20) })).toHaveLength(1);
+    // Two classes, by what a request costs in a full batch: 10 / 3 and 10 / 6 ms, so the dear one goes.
+    const mixed = view([[4, 1], [4, 0], [4, 1]]).work; // prettier-ignore
+    expect(decideShedding({ ...asked, work: mixed })).toEqual([2]);
+  });
+});
+
+describe('a shape that nobody has measured', () => {
+  it('is not given up for what it might take', () => {
+    const guessed = { predictedLatencyMs: () => 500, plannedLatencyMs: () => 900, leastLatencyMs: () => 20 };
+    const asked = { ...view([[60, 0], [80, 1], [90, 1]]), models: [TEN_MS_EACH, guessed] }; // prettier-ignore
+    // 10 + 20 + 20 = 50 ms at least.
+    expect(decideShedding(asked)).toEqual([]);
+    // 10 + 20 · 2 > 45: one of the two has to go, the later.
+    expect(decideShedding({ ...asked, work: asked.work.map((work) => ({ ...work, dueAtMs: 45 })) })).toEqual([3]);
+    const alone = { ...view([[30, 1], [41, 1], [59, 1]]), models: [TEN_MS_EACH, guessed] }; // prettier-ignore
+    // In one class too: 20, 40, 60 > 59.
+    expect(decideShedding(alone)).toHaveLength(1);
+  });
+});
 
 describe('shedding among clients', () => {
   /** Twelve requests of 10 ms each and room for six: all of them due by 60 ms, each client's in turn. */

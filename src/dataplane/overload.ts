@@ -2,6 +2,9 @@
  * Overload decides whom to give up when the plan says that not everyone can be met, even at the largest allocation: the
  * fewest requests such that all the others can be. Not whoever came last.
  *
+ * Latencies are the typical ones, or less where those are guesses: a shape that nobody has measured is not given up for what it
+ * might take. Then nothing may have to be given up though the plan is infeasible; what runs next corrects the guess.
+ *
  * One shape class: exact (`queue-dp.ts`). Several: Moore and Hodgson's rule (1968) on amortised costs: go through the
  * queue in order, and when one would be late, give up the one that costs most so far. Exact for single runs, a heuristic
  * for batches of mixed classes.
@@ -14,7 +17,8 @@
  * Rejected alternative: serving high budgets before low ones under overload (PARD's order flip). It stops EDF from working on
  * what is lost anyway; the program gives that up beforehand, and what is left can be met in EDF order.
  */
-import type { LatencyModel } from '../domain/latency.js';
+import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { latestStarts } from '../perf-model/latest-starts.js';
 import { EXACT_LIMIT, shedForOverload } from './queue-dp.js';
 
@@ -25,7 +29,9 @@ export interface OverloadView {
   /** When the worker can start the next batch, at the largest allocation. */
   readonly freeAtMs: number;
   readonly maxMillicores: number;
+  /** The most rows that may share a batch; rows of one request by class index, one where absent. */
   readonly maxBatchSize: number;
+  readonly rowCounts?: readonly number[];
   /** What each client is to have at least, and what it has. */
   readonly floor: number;
   readonly servedOf: (client: string) => number;
@@ -49,8 +55,8 @@ export function decideShedding(view: OverloadView): readonly number[] {
   const lost = shedForOverload({
     freeAtMs: view.freeAtMs,
     dueAtMs: work.map((request) => request.dueAtMs),
-    maxBatchSize: view.maxBatchSize,
-    latencyMs: (batchSize) => model.predictedLatencyMs(batchSize, maxMillicores),
+    maxBatchSize: requestsPerBatch(view.maxBatchSize, view.rowCounts?.[head.classIndex]),
+    latencyMs: (batchSize) => hopefulLatencyMs(model, batchSize, maxMillicores),
   });
   const isUnfair = work.length <= EXACT_LIMIT && lost.some((index) => view.servedOf(work[index]!.client) < view.floor);
   return isUnfair ? shedFairly(view, model) : lost.map((index) => work[index]!.sequence);
@@ -58,7 +64,8 @@ export function decideShedding(view: OverloadView): readonly number[] {
 
 /** One shape class. O(n² b) as long as a request given up makes room for another. */
 function shedFairly(view: OverloadView, model: LatencyModel): readonly number[] {
-  const { freeAtMs, maxBatchSize, maxMillicores } = view;
+  const { freeAtMs, maxMillicores } = view;
+  const maxBatchSize = requestsPerBatch(view.maxBatchSize, view.rowCounts?.[view.work[0]!.classIndex]);
   const served = new Map<string, number>();
   const servedOf = (client: string): number => served.get(client) ?? view.servedOf(client);
   const kept: OverloadedWork[] = [];
@@ -90,9 +97,9 @@ function leastDeserving(kept: readonly OverloadedWork[], servedOf: (client: stri
 }
 
 function shedMixed(view: OverloadView): readonly number[] {
-  const costsMs = view.models.map((model) => {
-    const batchSize = view.maxBatchSize;
-    return model.predictedLatencyMs(batchSize, view.maxMillicores) / batchSize;
+  const costsMs = view.models.map((model, classIndex) => {
+    const batchSize = requestsPerBatch(view.maxBatchSize, view.rowCounts?.[classIndex]);
+    return hopefulLatencyMs(model, batchSize, view.maxMillicores) / batchSize;
   });
   const kept: OverloadView['work'][number][] = [];
   const shed: number[] = [];

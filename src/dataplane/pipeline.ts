@@ -12,6 +12,7 @@ import type { QueueLimits } from './admission.js';
 import { ClassTable } from './class-table.js';
 import { ClientShares } from './client-shares.js';
 import { Dispatcher, type DispatcherConfig } from './dispatcher.js';
+import { Exploration } from './exploration.js';
 import { HeldRequests } from './held-requests.js';
 import { LoadShedder } from './load-shedder.js';
 import type { DispatchPolicy } from './policy.js';
@@ -42,6 +43,7 @@ export class Pipeline {
   readonly #held: HeldRequests;
   readonly #dispatcher: Dispatcher;
   readonly #shedder: LoadShedder;
+  readonly #exploration = new Exploration();
   readonly #backlogMs = (): number => this.#shedder.backlogMs(this.#clock.nowMs());
   #isDraining = false;
 
@@ -58,11 +60,20 @@ export class Pipeline {
     this.#policy = options.policy;
     this.#config = config;
     this.#emit = emit;
-    this.#held = new HeldRequests(clock, workers, emit, options.policy.isDeadlineAware);
+    const exploration = this.#exploration;
+    this.#held = new HeldRequests({
+      clock,
+      workers,
+      exploration,
+      emit,
+      isDeadlineAware: options.policy.isDeadlineAware,
+      onTriedInstead: () => this.#dispatcher.wake(),
+    });
     this.#dispatcher = new Dispatcher({
       ...options,
       emit,
       held: this.#held,
+      exploration,
       refuse: (nowMs, entry) => this.#shedder.refuse(nowMs, entry),
     });
     this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores, shares);
@@ -81,7 +92,12 @@ export class Pipeline {
   }
 
   get isIdle(): boolean {
-    return this.#held.count === 0 && !this.#dispatcher.isRunning;
+    return this.#held.count === 0 && !this.#dispatcher.isRunning && this.#held.exploring === null;
+  }
+
+  /** One is to be run next, alone, on all there is: whether its class takes as long as is believed. */
+  get isExploring(): boolean {
+    return this.#held.exploring !== null;
   }
 
   /** Threads of the batch that is running now, 0 when none is. */
@@ -103,6 +119,8 @@ export class Pipeline {
       heldBytes: this.#held.byteCount,
       limits: this.#config.queueLimits,
       backlogMs: this.#backlogMs,
+      mayExplore: () => this.#exploration.mayBegin(nowMs, request.shapeClass.key),
+      mayAwaitRestart: () => this.#exploration.mayAwaitRestart(nowMs),
     });
     if (decision.kind === 'refuse') {
       this.#held.report(nowMs, request, decision.outcome, onOutcome);
@@ -127,9 +145,11 @@ export class Pipeline {
       },
       isStaged: false,
       isSetAside: decision.isSetAside,
+      isExploring: decision.isExploring,
       isRetry: false,
       state: 'queued',
     };
+    if (!entry.isExploring) this.#exploration.othersAsked(nowMs);
     this.#held.hold(entry);
     this.#emit({ kind: 'request-admitted', atMs: nowMs, request, queueDepth: this.queueDepth });
     // The plan that this arrival caused may have shed it.

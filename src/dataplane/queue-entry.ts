@@ -21,6 +21,8 @@ export interface QueueEntry {
   isStaged: boolean;
   /** Waits behind all others. */
   isSetAside: boolean;
+  /** Would have been refused, and is to run next, alone, to see whether that is right. */
+  isExploring: boolean;
   /** As decisions see it that know one class, or meet this one first: nearly all. Made once, as decisions are many. */
   readonly candidate: Candidate;
   /** Was in a batch that broke: runs alone, and is not tried a third time. */

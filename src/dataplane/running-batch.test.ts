@@ -17,6 +17,7 @@ function member(sequence: number, model = TEN_MS_EACH): QueueEntry {
     candidate: { sequence, dueAtMs: 500, admittedAtMs: 60, classIndex: 0, byteCount: 1, mustRunAlone: false },
     isStaged: true,
     isSetAside: false,
+    isExploring: false,
     isRetry: false,
     state: 'running',
   };

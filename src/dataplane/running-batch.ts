@@ -47,8 +47,22 @@ export class RunningBatch {
     return this.members.length;
   }
 
+  get rowCount(): number {
+    return this.size * this.shapeClass.rowCount;
+  }
+
+  /** Of the allocation that it started on, what its threads can use: predictions, and so what they are corrected by, are at this. */
+  get usableStartMillicores(): number {
+    return Math.min(this.startMillicores, this.threadCount * 1000);
+  }
+
   get shapeClass(): ShapeClass {
     return this.members[0]!.request.shapeClass;
+  }
+
+  /** It tests what is believed of its class: it runs to its end though nobody waits for it any more. */
+  get isExploring(): boolean {
+    return this.members[0]!.isExploring;
   }
 
   resize(nowMs: number, cpuMillicores: number): void {
@@ -82,8 +96,19 @@ export class RunningBatch {
       shapeClass: this.shapeClass,
       batchSize: this.size,
       threadCount: this.threadCount,
-      progress: this.progress(nowMs),
+      progress: this.expectedProgress(nowMs),
     };
+  }
+
+  /**
+   * As those behind it should reckon with. What is being tested is not believed meanwhile: such a batch is expected to need as
+   * long again as it has run, at most what is believed.
+   */
+  expectedProgress(nowMs: number): number {
+    const progress = this.progress(nowMs);
+    if (!this.isExploring) return progress;
+    const predictedMs = this.#model.predictedLatencyMs(this.size, this.#effectiveMillicores());
+    return predictedMs > 0 ? Math.max(progress, 1 - (nowMs - this.startedAtMs) / predictedMs) : progress;
   }
 
   /** What a member's client can be told when the batch has ended. */

@@ -49,7 +49,7 @@ export interface WorkerPool {
   readonly instanceCount: number;
   /** Thread counts that the worker keeps sessions for, ascending. */
   readonly threadCounts: readonly number[];
-  /** The most requests that memory lets share a batch; 1 for a model that is not batchable. */
+  /** The most rows that memory lets share a batch; 1 for a model that is not batchable. A request of more runs alone. */
   readonly maxBatchSize: number;
   /** Called by the system, once, before anything else. */
   listen(onEvent: (event: WorkerPoolEvent) => void): void;

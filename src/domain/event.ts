@@ -24,19 +24,25 @@ export type Event =
       readonly kind: 'batch-started';
       readonly atMs: number;
       readonly batchId: number;
+      /** Of the members that have no outcome yet; all of them but where `isExploring`. */
       readonly sequences: readonly number[];
+      /** Requests, and rows of all of them. */
       readonly batchSize: number;
+      readonly rowCount: number;
       readonly cpuMillicores: number;
       readonly threadCount: number;
       readonly predictedLatencyMs: number;
       readonly plannedLatencyMs: number;
       readonly shapeClassKey: string;
+      /** It tests a belief by which its request would have been refused. */
+      readonly isExploring: boolean;
     }
   | {
       readonly kind: 'batch-ended';
       readonly atMs: number;
       readonly batchId: number;
       readonly batchSize: number;
+      readonly rowCount: number;
       readonly result: 'completed' | 'backend-error' | 'aborted' | 'worker-lost';
       readonly latencyMs: number;
       readonly computeMs: number;

@@ -26,7 +26,7 @@ export interface QueueSnapshot {
   readonly inFlight: BatchInFlight | null;
   /** Instances that can run a batch now; 1 live. */
   readonly instanceCount: number;
-  /** The most requests that may share a batch: memory, or 1 for a model that is not batchable. */
+  /** The most rows that may share a batch: memory, or 1 for a model that is not batchable. Of requests: `requestsPerBatch`. */
   readonly maxBatchSize: number;
   /** Requests waiting behind all others: best effort, overdue without a stated deadline, or beyond saving. */
   readonly setAsideCount: number;

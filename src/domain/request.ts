@@ -4,14 +4,42 @@ import type { Tensor } from './tensor.js';
 export type NetworkDelaySource = 'none' | 'transfer' | 'declared_upload' | 'send_stamp';
 
 /**
- * Requests of one shape class may share a batch: their inputs agree in datatypes and in every axis but the first.
- * For a model that is not batchable the first axis is part of the class too.
+ * Requests of one shape class may share a batch: their inputs agree in datatypes and in every axis, and so in their number of
+ * rows (the first axis of a batchable model). A client that batches by itself shares batches only with others that send as many
+ * rows: every decision takes the members of a class for equals, and stays exact.
  */
 export interface ShapeClass {
   /** Unique per class within a model. */
   readonly key: string;
-  /** Input elements of one request: scales the latency model until the class has been measured. */
+  /** Rows of one request, ≥ 1: 1 for a model that is not batchable. A batch of b requests is one of b · `rowCount` rows. */
+  readonly rowCount: number;
+  /** The key of its one-row class: classes that differ in rows alone take what so many rows take. */
+  readonly rowKey: string;
+  /** Input elements of one row. */
   readonly elementCount: number;
+  /** Sizes of a row's axes, of all inputs in the order of their names: what latency is learnt over. */
+  readonly axisSizes: readonly number[];
+}
+
+/**
+ * @param rowKey of one row
+ * @param axisSizes empty where they are not known: latency is then learnt over elements alone
+ */
+export function shapeClass(
+  rowKey: string,
+  elementCount: number,
+  axisSizes: readonly number[] = [],
+  rowCount = 1,
+): ShapeClass {
+  return { key: rowCount === 1 ? rowKey : `${rowCount} × ${rowKey}`, rowCount, rowKey, elementCount, axisSizes };
+}
+
+/**
+ * The most requests of so many rows each that may share a batch; at least one, which then runs alone.
+ * @param maxRows the most rows of a batch
+ */
+export function requestsPerBatch(maxRows: number, rowCount = 1): number {
+  return rowCount === 1 ? maxRows : Math.max(1, Math.floor(maxRows / rowCount));
 }
 
 /** A well-formed request on its way to admission. Instants are on the server's monotonic clock. */

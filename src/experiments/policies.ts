@@ -340,7 +340,6 @@ function unlearning(models: LatencyModels): LatencyModels {
     isProvisional: models.isProvisional,
     forClass: (shapeClass) => models.forClass(shapeClass),
     observe: () => undefined,
-    relax: () => undefined,
   };
 }
 

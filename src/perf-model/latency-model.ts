@@ -1,21 +1,30 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { ShapeClass } from '../domain/request.js';
 import { baseModel, type BaseModel } from './base-model.js';
-import { ClassModel, TAIL_WINDOW, type Prior } from './class-model.js';
-import type { LatencyCurve } from './curve.js';
+import { ClassModel } from './class-model.js';
+import { Correction, TAIL_WINDOW, type Prior } from './correction.js';
+import { cellPoints } from './curve.js';
 import type { LatencyModels, LatencyObservation } from './model-source.js';
 import type { Profile } from './profile.js';
 import { quantile } from './quantile.js';
+import { RecentlyUsed } from './recently-used.js';
+import { ShapeSurface } from './shape-surface.js';
+import { shapeTerms } from './shape-terms.js';
+import { SurfaceModel, type SharedBelief } from './surface-model.js';
 
 /*
  * The latency models of one served model, a shape class each: profile → fit or table → corrected from every batch.
  *
- * Only one class is profiled. Any other starts as the profiled one, scaled by element count and by what has been learnt
- * about this machine since, and is believed little: three batches of its own overrule it.
+ * Only one class is profiled, and has the profile's curve. All others have the surface over shapes (`shape-surface.ts`), which
+ * they teach together: what one class took says what another will take. A class that is seen often gets a correction of its
+ * own. Clients choose shapes, so what is kept for each is bounded; what they taught the surface stays.
+ *
+ * The surface speaks of the machine as it was profiled. How much slower it is now is one scale for all classes that were not
+ * profiled, learnt from batches of the profiled class and of shapes that the surface is sure of.
  */
 
 /**
- * What planning adds to the p99 of a quick profile, and to that of a class that was not profiled: 25 %. Five runs put a
+ * What planning adds to the p99 of a quick profile, and to that of classes that were not profiled: 25 %. Five runs put a
  * cell's median about 4 % off (0.56 σ at σ = 7 %), a thin grid predicts unseen cells about 10 % off, and the largest of
  * some 60 residuals is not yet a p99. It goes as the batches that really run replace the profile's residuals.
  */
@@ -23,20 +32,24 @@ const THIN_EVIDENCE_LOG_MARGIN = Math.log(1.25);
 
 /** Batches that must disagree before the profile's own class leaves the profile's level. Half a scale window, nearly. */
 const PROFILED_STRENGTH = 9;
-/** The same for other classes; two, so that a cold first run is not believed. */
-const UNPROFILED_STRENGTH = 2;
+/** The same for the level of all other classes; two, so that a cold first run is not believed. */
+const SHARED_STRENGTH = 2;
 
-/** Classes remembered, 3.5 KB each; the least recently used is forgotten. Clients choose shapes, so it must be bounded. */
-const MOST_CLASSES = 64;
+/** Classes remembered, about 0.6 KB each; only what is kept for one class alone is forgotten with it. */
+const MOST_CLASSES = 1024;
+/** Classes with a correction of their own, 3.5 KB each. */
+const MOST_EXACT_CLASSES = 64;
+
+/**
+ * The surface counts as sure of a shape when it is taken to be at most half off: the batch then says how fast the machine is and
+ * how much batches scatter, and otherwise what the shape costs.
+ */
+const SURE_LOG_DEVIATION = Math.log(1.5);
+/** Of the typical allocation, the share that the latest batch has; of the logarithm. */
+const LATEST_SHARE = 0.1;
 
 /** Planning is with the p99: one in a hundred may be slower. */
 export const DEFAULT_TARGET_MISS_RATE = 0.01;
-
-interface KnownClass {
-  readonly model: ClassModel;
-  readonly shapeClass: ShapeClass;
-  lastUse: number;
-}
 
 /** What a profile gives to the classes. */
 interface Base {
@@ -44,12 +57,16 @@ interface Base {
   readonly model: BaseModel;
   /** Pooled residuals at 1/200, 2/200, … 199/200. */
   readonly logResiduals: readonly number[];
+  readonly profiled: ClassModel;
+  readonly shared: Changing<SharedBelief>;
 }
+
+type Changing<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export class OnlineLatencyModels implements LatencyModels {
   #base: Base | null;
-  readonly #classes = new Map<string, KnownClass>();
-  #uses = 0;
+  readonly #classes = new RecentlyUsed<string, KnownClass>(MOST_CLASSES);
+  readonly #exact = new RecentlyUsed<SurfaceModel, SurfaceModel>(MOST_EXACT_CLASSES, (model) => model.forgetOwn());
   readonly #targetMissRate: number;
 
   /**
@@ -59,7 +76,7 @@ export class OnlineLatencyModels implements LatencyModels {
    */
   constructor(profile: Profile | null, targetMissRate = DEFAULT_TARGET_MISS_RATE) {
     this.#targetMissRate = targetMissRate;
-    this.#base = profile === null ? null : baseOf(profile);
+    this.#base = profile === null ? null : baseOf(profile, targetMissRate);
   }
 
   get isProvisional(): boolean {
@@ -73,20 +90,21 @@ export class OnlineLatencyModels implements LatencyModels {
 
   /** The same object for as long as the class is remembered; it is corrected, and changes profiles, in place. */
   forClass(shapeClass: ShapeClass): LatencyModel {
-    return this.#classModel(shapeClass);
+    return this.#known(shapeClass);
   }
 
-  observe({ shapeClass, actualToPredicted, missedFraction }: LatencyObservation): void {
+  observe({ shapeClass, batchSize, cpuMillicores, actualToPredicted, missedFraction }: LatencyObservation): void {
     if (this.#base === null || !(actualToPredicted > 0 && actualToPredicted < Infinity)) return;
-    this.#classModel(shapeClass).observe(actualToPredicted, missedFraction);
-  }
-
-  /**
-   * Leads a class a little back towards the profile, or below where it was not profiled, until its next batch: for classes
-   * whose requests are all refused. No evidence is lost by it.
-   */
-  relax(shapeClass: ShapeClass): void {
-    this.#classModel(shapeClass).relax();
+    const { model, rowCount } = this.#known(shapeClass);
+    const { shared } = this.#base;
+    if (model instanceof ClassModel) {
+      shared.correction.follow(model.logScale + Math.log(actualToPredicted));
+      model.observe(actualToPredicted, missedFraction);
+    } else if (model instanceof SurfaceModel) {
+      const rows = batchSize * rowCount;
+      const latencyMs = actualToPredicted * model.predictedLatencyMs(rows, cpuMillicores);
+      this.#learn(shared, model, { rows, cpuMillicores, latencyMs, missedFraction });
+    }
   }
 
   /**
@@ -95,82 +113,125 @@ export class OnlineLatencyModels implements LatencyModels {
    */
   replaceProfile(profile: Profile): void {
     const previous = this.#base;
-    const previousLogScale = this.#profiledLogScale();
-    this.#base = baseOf(profile);
-    const isComparable = previous !== null && isOfSameClass(previous.profile, profile);
-    for (const { model, shapeClass } of this.#classes.values()) {
-      const prior = this.#prior(shapeClass, 0);
-      const isProfiled = isProfiledClass(profile, shapeClass);
-      model.restart(isComparable && !isProfiled ? { ...prior, logScale: model.logScale - previousLogScale } : prior);
+    const base = baseOf(profile, this.#targetMissRate);
+    if (previous !== null && isOfSameClass(previous.profile, profile)) {
+      base.shared.surface.learnFrom(previous.shared.surface, Math.exp(previous.shared.correction.logScale));
+      base.shared.typicalMillicores = previous.shared.typicalMillicores;
     }
+    this.#base = base;
+    for (const known of this.#classes.values()) known.model = this.#modelOf(known.shapeClass);
   }
 
-  #classModel(shapeClass: ShapeClass): ClassModel {
+  #known(shapeClass: ShapeClass): KnownClass {
     let known = this.#classes.get(shapeClass.key);
     if (known === undefined) {
-      if (this.#classes.size >= MOST_CLASSES) this.#forgetOne();
-      known = { model: new ClassModel(this.#prior(shapeClass, this.#profiledLogScale())), shapeClass, lastUse: 0 };
+      known = new KnownClass(shapeClass, this.#modelOf(shapeClass));
       this.#classes.set(shapeClass.key, known);
     }
-    known.lastUse = ++this.#uses;
-    return known.model;
+    return known;
   }
 
-  #forgetOne(): void {
-    const unused = [...this.#classes.values()].reduce((a, b) => (a.lastUse <= b.lastUse ? a : b));
-    this.#classes.delete(unused.shapeClass.key);
+  #modelOf(shapeClass: ShapeClass): LatencyModel {
+    if (this.#base === null) return NO_LATENCY;
+    const { profile, profiled, shared } = this.#base;
+    if (isProfiledClass(profile, shapeClass)) return profiled;
+    return new SurfaceModel(
+      shapeTerms(shapeClass, { elementCount: profile.elementCount, axisSizes: profile.axisSizes ?? [] }),
+      shared,
+    );
   }
 
-  /** @param machineLogScale ln(latency of the profiled class now / its profile) */
-  #prior(shapeClass: ShapeClass, machineLogScale: number): Prior {
-    const targetMissRate = this.#targetMissRate;
-    if (this.#base === null) return { ...PROVISIONAL_PRIOR, targetMissRate };
-    const { profile, model, logResiduals } = this.#base;
-    const isProfiled = isProfiledClass(profile, shapeClass);
-    const margin = isProfiled && profile.quality !== 'quick' ? 0 : THIN_EVIDENCE_LOG_MARGIN;
-    const elementRatio = Math.max(1, shapeClass.elementCount) / profile.elementCount;
-    const logScale = isProfiled ? 0 : Math.log(elementRatio) + machineLogScale;
-    return {
-      curve: model.curve,
-      logScale,
-      // More elements than were profiled may still take no longer.
-      leastLogScale: Math.min(0, logScale),
-      strength: isProfiled ? PROFILED_STRENGTH : UNPROFILED_STRENGTH,
-      logResiduals: logResiduals.map((residual) => residual + margin),
-      targetMissRate,
-    };
-  }
-
-  /** What has been learnt about the profiled class since; 0 while it has not been seen. */
-  #profiledLogScale(): number {
-    if (this.#base === null) return 0;
-    for (const { model, shapeClass } of this.#classes.values()) {
-      if (isProfiledClass(this.#base.profile, shapeClass)) return model.logScale;
-    }
-    return 0;
+  /** From a batch of a class that was not profiled. */
+  #learn(
+    shared: Changing<SharedBelief>,
+    model: SurfaceModel,
+    batch: {
+      readonly rows: number;
+      readonly cpuMillicores: number;
+      readonly latencyMs: number;
+      readonly missedFraction: number | null;
+    },
+  ): void {
+    const { rows, cpuMillicores, latencyMs, missedFraction } = batch;
+    const { surface, correction } = shared;
+    const logRatio = Math.log(latencyMs / model.surfaceLatencyMs(rows, cpuMillicores));
+    const isSure = surface.confidence * model.deviation <= SURE_LOG_DEVIATION;
+    const machine = correction.predictedFactor;
+    if (isSure && model.isExact) correction.follow(logRatio);
+    else if (isSure) correction.observe(logRatio, missedFraction);
+    model.observe(logRatio, missedFraction);
+    if (model.isExact) this.#exact.set(model, model);
+    surface.observe(model.terms, rows, cpuMillicores, latencyMs / machine);
+    const latest = Math.log(cpuMillicores / shared.typicalMillicores);
+    shared.typicalMillicores *= Math.exp(LATEST_SHARE * latest);
   }
 }
 
-const NO_LATENCY: LatencyCurve = { latencyMs: () => 0 };
-const PROVISIONAL_PRIOR: Omit<Prior, 'targetMissRate'> = {
-  curve: NO_LATENCY,
-  logScale: 0,
-  leastLogScale: 0,
-  strength: PROFILED_STRENGTH,
-  logResiduals: new Array<number>(TAIL_WINDOW).fill(0),
+/** A class while it is remembered: what is handed out for it. */
+class KnownClass implements LatencyModel {
+  readonly shapeClass: ShapeClass;
+  readonly rowCount: number;
+  /** Over rows. */
+  model: LatencyModel;
+
+  constructor(shapeClass: ShapeClass, model: LatencyModel) {
+    this.shapeClass = shapeClass;
+    this.rowCount = shapeClass.rowCount;
+    this.model = model;
+  }
+
+  predictedLatencyMs(batchSize: number, cpuMillicores: number): number {
+    return this.model.predictedLatencyMs(batchSize * this.rowCount, cpuMillicores);
+  }
+
+  plannedLatencyMs(batchSize: number, cpuMillicores: number): number {
+    return this.model.plannedLatencyMs(batchSize * this.rowCount, cpuMillicores);
+  }
+
+  leastLatencyMs(batchSize: number, cpuMillicores: number): number {
+    return this.model.leastLatencyMs(batchSize * this.rowCount, cpuMillicores);
+  }
+}
+
+const NO_LATENCY: LatencyModel = {
+  predictedLatencyMs: () => 0,
+  plannedLatencyMs: () => 0,
+  leastLatencyMs: () => 0,
 };
 
-function baseOf(profile: Profile): Base {
+function baseOf(profile: Profile, targetMissRate: number): Base {
   const model = baseModel(profile);
   const logResiduals = Array.from({ length: TAIL_WINDOW }, (_, i) =>
     quantile(model.logResiduals, (i + 1) / (TAIL_WINDOW + 1)),
   );
-  return { profile, model, logResiduals };
+  const priorOf = (strength: number, margin: number): Prior => ({
+    logScale: 0,
+    strength,
+    logResiduals: logResiduals.map((residual) => residual + margin),
+    targetMissRate,
+  });
+  const quickMargin = profile.quality === 'quick' ? THIN_EVIDENCE_LOG_MARGIN : 0;
+  const largestMillicores = Math.max(...profile.cells.map((cell) => cell.cpuMillicores));
+  return {
+    profile,
+    model,
+    logResiduals,
+    profiled: new ClassModel(model.curve, priorOf(PROFILED_STRENGTH, quickMargin)),
+    shared: {
+      surface: new ShapeSurface(cellPoints(profile, 'p50Ms'), model.coefficients),
+      correction: new Correction(priorOf(SHARED_STRENGTH, THIN_EVIDENCE_LOG_MARGIN)),
+      typicalMillicores: Math.min(1000, largestMillicores),
+      largestMillicores,
+      targetMissRate,
+    },
+  };
 }
 
 /** Published tables name no class: those of as many elements are taken for it. */
 function isProfiledClass({ fingerprint, elementCount }: Profile, shapeClass: ShapeClass): boolean {
-  return fingerprint === null ? shapeClass.elementCount === elementCount : shapeClass.key === fingerprint.shapeClassKey;
+  return fingerprint === null
+    ? shapeClass.elementCount === elementCount
+    : shapeClass.rowKey === fingerprint.shapeClassKey;
 }
 
 function isOfSameClass(a: Profile, b: Profile): boolean {

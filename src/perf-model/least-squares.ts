@@ -1,3 +1,5 @@
+import { solveOnSupport } from './cholesky.js';
+
 /*
  * Weighted least squares in the four terms of l(b, c) = γ·b/c + ε/c + δ·b + η, free or with coefficients ≥ 0.
  *
@@ -10,9 +12,6 @@
 
 export const TERM_COUNT = 4;
 const ALL_TERMS = (1 << TERM_COUNT) - 1;
-
-/** A pivot this small beside its column's own norm² means that the column depends on those before it. */
-const DEPENDENT_PIVOT = 1e-11;
 
 /** The four terms of each point, row by row: `[point, term]`, terms in the order b/c, 1/c, b, 1 (c in cores). */
 export type DesignMatrix = Float64Array;
@@ -33,7 +32,7 @@ export function nonNegativeLeastSquares(design: DesignMatrix, y: Float64Array, w
   let best: Float64Array = new Float64Array(TERM_COUNT);
   let bestReduction = 0;
   for (let support = ALL_TERMS; support > 0; support--) {
-    const solution = solveOnSupport(equations, support);
+    const solution = solveOnSupport(equations.gram, equations.moments, support);
     if (solution === null || solution.some((coefficient) => coefficient < 0)) continue;
     // The unconstrained optimum is non-negative: nothing can beat it.
     if (support === ALL_TERMS) return solution;
@@ -50,7 +49,8 @@ export function nonNegativeLeastSquares(design: DesignMatrix, y: Float64Array, w
 
 /** Minimises Σ (y − x·coefficients)², coefficients of any sign. Null when the points do not determine all four. */
 export function leastSquares(design: DesignMatrix, y: Float64Array): Float64Array | null {
-  return solveOnSupport(normalEquations(design, y, new Float64Array(y.length).fill(1)), ALL_TERMS);
+  const { gram, moments } = normalEquations(design, y, new Float64Array(y.length).fill(1));
+  return solveOnSupport(gram, moments, ALL_TERMS);
 }
 
 function normalEquations(design: DesignMatrix, y: Float64Array, weights: Float64Array): NormalEquations {
@@ -66,38 +66,4 @@ function normalEquations(design: DesignMatrix, y: Float64Array, weights: Float64
     }
   }
   return { gram, moments };
-}
-
-/** Cholesky on the terms whose bit is set in `support`; the others get 0. Null when its columns are dependent. */
-function solveOnSupport({ gram, moments }: NormalEquations, support: number): Float64Array | null {
-  const terms: number[] = [];
-  for (let term = 0; term < TERM_COUNT; term++) if ((support >> term) & 1) terms.push(term);
-  const size = terms.length;
-  const lower = new Float64Array(size * size);
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j <= i; j++) {
-      let sum = gram[terms[i]! * TERM_COUNT + terms[j]!]!;
-      for (let k = 0; k < j; k++) sum -= lower[i * size + k]! * lower[j * size + k]!;
-      if (i !== j) {
-        lower[i * size + j] = sum / lower[j * size + j]!;
-      } else {
-        if (!(sum > DEPENDENT_PIVOT * gram[terms[i]! * TERM_COUNT + terms[i]!]!)) return null;
-        lower[i * size + i] = Math.sqrt(sum);
-      }
-    }
-  }
-  const x = new Float64Array(size);
-  for (let i = 0; i < size; i++) {
-    let sum = moments[terms[i]!]!;
-    for (let k = 0; k < i; k++) sum -= lower[i * size + k]! * x[k]!;
-    x[i] = sum / lower[i * size + i]!;
-  }
-  for (let i = size - 1; i >= 0; i--) {
-    let sum = x[i]!;
-    for (let k = i + 1; k < size; k++) sum -= lower[k * size + i]! * x[k]!;
-    x[i] = sum / lower[i * size + i]!;
-  }
-  const coefficients = new Float64Array(TERM_COUNT);
-  for (let i = 0; i < size; i++) coefficients[terms[i]!] = x[i]!;
-  return coefficients;
 }

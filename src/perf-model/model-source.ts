@@ -18,6 +18,4 @@ export interface LatencyModels {
   readonly isProvisional: boolean;
   forClass(shapeClass: ShapeClass): LatencyModel;
   observe(observation: LatencyObservation): void;
-  /** Leads a class whose requests are all refused a little back to the profile. */
-  relax(shapeClass: ShapeClass): void;
 }

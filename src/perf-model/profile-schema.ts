@@ -34,6 +34,7 @@ const profileSchema = z.strictObject({
   name: z.string(),
   fingerprint: fingerprintSchema.nullable(),
   elementCount: z.int().positive(),
+  axisSizes: z.array(z.int().nonnegative()).optional(),
   quality: z.enum(['quick', 'full', 'published']),
   measuredAt: z.string(),
   cells: z

@@ -28,8 +28,9 @@ export interface Profile {
   /** Where it comes from: a measured model's name, or a publication. */
   readonly name: string;
   readonly fingerprint: ProfileFingerprint | null;
-  /** Input elements of one request of the measured class. */
+  /** Input elements of one row of the measured class, and the sizes of its axes; old files and publications have no sizes. */
   readonly elementCount: number;
+  readonly axisSizes?: readonly number[] | undefined;
   /** `quick` profiles have few runs a cell and are planned with a wider margin. */
   readonly quality: 'quick' | 'full' | 'published';
   /** ISO 8601; empty for published tables. */

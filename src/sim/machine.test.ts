@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { shapeClass } from '../domain/request.js';
 import { RELEASED_FITS } from '../controlplane/baselines/released.js';
 import { OnlineLatencyModels } from '../perf-model/latency-model.js';
 import { PUBLISHED_PROFILE_NAMES, publishedProfile } from '../perf-model/published.js';
@@ -28,7 +29,7 @@ describe('a machine from a published table', () => {
 
   it('has a profile from which our model predicts it within 0.1 %, and plans for its p99', () => {
     const { curve, profile } = publishedMachine(publishedProfile('yolov5s'));
-    const model = new OnlineLatencyModels(profile).forClass({ key: 'yolov5s', elementCount: profile.elementCount });
+    const model = new OnlineLatencyModels(profile).forClass(shapeClass('yolov5s', profile.elementCount));
     for (const [batchSize, millicores] of [
       [1, 1500],
       [3, 5200],

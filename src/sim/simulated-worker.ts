@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../clock/clock.js';
 import { BySequence } from '../dataplane/by-sequence.js';
 import { removeFrom } from '../dataplane/short-list.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../dataplane/worker-pool.js';
-import type { AdmittedRequest } from '../domain/request.js';
+import type { AdmittedRequest, ShapeClass } from '../domain/request.js';
 
 export interface SimulatedWorkerOptions {
   readonly clock: Clock;
@@ -10,8 +10,8 @@ export interface SimulatedWorkerOptions {
   readonly maxBatchSize: number;
   /** Allocation of each instance at the start. */
   readonly cpuMillicores: number;
-  /** True latency of a batch at an allocation, dispatch → reply. */
-  readonly latencyMs: (batchSize: number, cpuMillicores: number) => number;
+  /** True latency of a batch of requests of one class at an allocation, dispatch → reply. */
+  readonly latencyMs: (batchSize: number, cpuMillicores: number, shapeClass: ShapeClass) => number;
   /** Multiplies the latency of a batch that starts now; 1 for none. Called once a batch. */
   readonly noise: (nowMs: number) => number;
   readonly stagingMs: number;
@@ -37,6 +37,8 @@ const NEWS_MS = 1;
 interface Running {
   readonly run: BatchRun;
   readonly onDone: (result: BatchResult) => void;
+  /** Of its members, which are all of one; undefined for what was started on a dead worker, which never runs. */
+  readonly shapeClass: ShapeClass | undefined;
   readonly noise: number;
   readonly startedAtMs: number;
   remainingFraction: number;
@@ -132,6 +134,7 @@ export class SimulatedWorker implements WorkerPool {
     const running: Running = {
       run,
       onDone,
+      shapeClass: this.#staged.get(run.sequences[0]!)?.shapeClass,
       noise: this.#options.noise(nowMs),
       startedAtMs: nowMs,
       remainingFraction: 1,
@@ -186,7 +189,8 @@ export class SimulatedWorker implements WorkerPool {
   }
 
   #latencyMs(running: Running): number {
-    return running.noise * this.#options.latencyMs(running.run.sequences.length, this.#usableMillicores(running));
+    const { run, shapeClass, noise } = running;
+    return noise * this.#options.latencyMs(run.sequences.length, this.#usableMillicores(running), shapeClass!);
   }
 
   #advance(running: Running): void {

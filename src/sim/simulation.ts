@@ -2,7 +2,7 @@ import { VirtualClock } from '../clock/virtual-clock.js';
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { AllocationLimits } from '../domain/plan.js';
-import type { InferRequest, ShapeClass } from '../domain/request.js';
+import { shapeClass, type InferRequest, type ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
 import { createSystem, type Policy, type System } from '../system.js';
@@ -226,7 +226,7 @@ class BatchLedger {
 
 /** The class that was profiled; published tables name none. */
 function shapeClassOf({ name, profile }: Machine): ShapeClass {
-  return { key: profile.fingerprint?.shapeClassKey ?? name, elementCount: profile.elementCount };
+  return shapeClass(profile.fingerprint?.shapeClassKey ?? name, profile.elementCount);
 }
 
 /** A backlog may take long to be served; a request that is never served is a broken policy, not a long run. */

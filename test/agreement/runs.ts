@@ -2,7 +2,7 @@ import { SystemClock } from '../../src/adapters/system-clock.js';
 import type { Clock, Timer } from '../../src/clock/clock.js';
 import { CoreSeconds, WINDOW_MS } from '../../src/domain/core-seconds.js';
 import type { Event } from '../../src/domain/event.js';
-import type { ShapeClass } from '../../src/domain/request.js';
+import { shapeClass, type ShapeClass } from '../../src/domain/request.js';
 import { policyFor } from '../../src/experiments/policies.js';
 import { runPolicy, type SeedWorld } from '../../src/experiments/run-seed.js';
 import type { ScenarioSetup } from '../../src/experiments/scenarios/setup.js';
@@ -19,7 +19,7 @@ import type { LiveMachine } from './live-machine.js';
  * deadlines, the same configuration, and judged by the same formulas.
  */
 
-const SHAPE_CLASS: ShapeClass = { key: 'agreement', elementCount: 1 };
+const SHAPE_CLASS: ShapeClass = shapeClass('agreement', 1);
 
 export function runSimulated(
   setup: ScenarioSetup,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../src/clock/virtual-clock.js';
 import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
 import { edfPolicy } from '../../src/dataplane/policy.js';
+import { exactLatency } from '../../src/domain/latency.js';
 import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
 import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
 import { createSystem } from '../../src/system.js';
@@ -52,7 +53,7 @@ function runSmallScenario(): string {
       planner: pricedPlanner({ prefer: 'cpu' }),
       isAllocationFixed: false,
     },
-    models: modelsOf({ predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs }),
+    models: modelsOf(exactLatency(latencyMs)),
     config: {
       queueLimits: { maxRequests: 100, maxBytes: 10_000 },
       maxBatchBytes: 10_000,

@@ -30,7 +30,8 @@ export function readOnnx(file: Uint8Array): OnnxFile {
   return { irVersion: integerOf(model, 1), operatorSet: integerOf(fieldsOf(bytesOf(model, 8)), 2), weights };
 }
 
-interface Field {
+/** One field of a protobuf message. */
+export interface Field {
   readonly field: number;
   /** 0 where the field is not a varint. */
   readonly integer: bigint;
@@ -38,7 +39,7 @@ interface Field {
   readonly bytes: Uint8Array;
 }
 
-function fieldsOf(message: Uint8Array): Field[] {
+export function fieldsOf(message: Uint8Array): Field[] {
   const fields: Field[] = [];
   let at = 0;
   const varint = (): bigint => {

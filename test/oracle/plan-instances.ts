@@ -91,6 +91,7 @@ export function asProblem(instance: PlanInstance): PlanningProblem {
   const models = Array.from({ length: classCount }, (_, classIndex) => ({
     predictedLatencyMs: (batchSize: number, cpu: number) => instance.latencyMs(classIndex, batchSize, cpu) / 2,
     plannedLatencyMs: (batchSize: number, cpu: number) => instance.latencyMs(classIndex, batchSize, cpu),
+    leastLatencyMs: (batchSize: number, cpu: number) => instance.latencyMs(classIndex, batchSize, cpu),
   }));
   return {
     nowMs: instance.nowMs,

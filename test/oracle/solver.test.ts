@@ -10,6 +10,7 @@ import {
   type PlanAnswer,
   type PlanInstance,
 } from './exhaustive-plan.js';
+import { exactLatency } from '../../src/domain/latency.js';
 import { planAsMilp } from './milp-plan.js';
 import { asProblem, describeInstance, planInstances, type InstanceShape } from './plan-instances.js';
 
@@ -75,6 +76,41 @@ describe('solve against exhaustive search', () => {
   it('agrees on 2000 queues with fractional times', () => {
     const shape = { maxQueue: 8, maxClasses: 2, maxBatchSize: 4, maxSteps: 6, divisor: 7 };
     expectMixed(onInstances(shape, 2000, check), 2000);
+  });
+});
+
+describe('requests of several rows', () => {
+  it('are planned as single ones would be where a batch takes so many fewer, on 2000 queues', () => {
+    const shape = { maxQueue: 9, maxClasses: 1, maxBatchSize: 5, maxSteps: 8, divisor: 1 };
+    onInstances(shape, 2000, (instance) => {
+      const problem = asProblem(instance);
+      const expected = answerOf(solve(problem));
+      for (const rowCount of [2, 3, 7]) {
+        const rows = { rowCounts: [rowCount], arrivalRowCount: rowCount };
+        // As many as fit, and what is left over of the rows is of no use.
+        const maxBatchSize = instance.maxBatchSize * rowCount + rowCount - 1;
+        expect(answerOf(solve({ ...problem, ...rows, maxBatchSize }))).toEqual(expected);
+      }
+      return 'checked';
+    });
+  });
+
+  it('run alone where one of them has more rows than a batch, beside a class of single rows', () => {
+    const problem = {
+      nowMs: 0,
+      // Two of five rows each, and two of one: batches of 1, 1 and 2 of at most four rows, 10 ms each.
+      queue: [0, 0, 1, 1].map((classIndex, index) => ({ dueAtMs: [10, 30, 20, 20][index]!, classIndex })),
+      models: [exactLatency(() => 10), exactLatency(() => 10)],
+      inFlightRemainingMs: () => 0,
+      arrivalRatePerSec: 0,
+      arrivalModel: exactLatency(() => 10),
+      limits: { minMillicores: 1000, maxMillicores: 1000, stepMillicores: 1000 },
+      maxBatchSize: 4,
+    };
+    const inOrder = { ...problem, queue: problem.queue.sort((a, b) => a.dueAtMs - b.dueAtMs) };
+    expect(isScheduleFeasible({ ...inOrder, rowCounts: [5, 1] }, 1000, 4)).toBe(true);
+    // Were the first two one batch, the last would be early as well; were the single rows apart, 40 ms would be needed.
+    expect(isScheduleFeasible({ ...inOrder, rowCounts: [5, 4] }, 1000, 4)).toBe(false);
   });
 });
 

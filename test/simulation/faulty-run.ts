@@ -5,7 +5,7 @@ import { edfPolicy } from '../../src/dataplane/policy.js';
 import type { Event } from '../../src/domain/event.js';
 import type { LatencyModel } from '../../src/domain/latency.js';
 import { outcomeName, type Outcome, type OutcomeName } from '../../src/domain/outcome.js';
-import type { InferRequest } from '../../src/domain/request.js';
+import { shapeClass, type InferRequest } from '../../src/domain/request.js';
 import { Prng } from '../../src/random/prng.js';
 import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
 import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
@@ -39,10 +39,7 @@ export interface RunReport {
 }
 
 const LIMITS = { minMillicores: 200, maxMillicores: 4000, stepMillicores: 100 };
-const CLASSES = [
-  { key: 'small', elementCount: 1000 },
-  { key: 'large', elementCount: 3000 },
-];
+const CLASSES = [shapeClass('small', 1000), shapeClass('large', 3000)];
 
 /** l(b, c) = (12·b + 3) / c + 0.5·b + 2 ms, c in cores; the large class takes three times as long. */
 function latencyMs(batchSize: number, cpuMillicores: number): number {
@@ -53,6 +50,7 @@ function modelOf(scale: number): LatencyModel {
   return {
     predictedLatencyMs: (batchSize, cpuMillicores) => scale * latencyMs(batchSize, cpuMillicores),
     plannedLatencyMs: (batchSize, cpuMillicores) => 1.2 * scale * latencyMs(batchSize, cpuMillicores),
+    leastLatencyMs: (batchSize, cpuMillicores) => 1.2 * scale * latencyMs(batchSize, cpuMillicores),
   };
 }
 
@@ -118,7 +116,7 @@ export function faultyRun(options: RunOptions): RunReport {
       planner: options.planner === 'sponge' ? pricedPlanner({ prefer: 'cpu' }) : paperPlanner('cpu'),
       isAllocationFixed: false,
     },
-    models: { isProvisional: false, forClass, observe: () => undefined, relax: () => undefined },
+    models: { isProvisional: false, forClass, observe: () => undefined },
     config: {
       queueLimits: { maxRequests: 500, maxBytes: 1_000_000 },
       maxBatchBytes: 1_000_000,

@@ -1,4 +1,4 @@
-import type { LatencyModel } from '../../src/domain/latency.js';
+import { exactLatency, type LatencyModel } from '../../src/domain/latency.js';
 import type { InferRequest } from '../../src/domain/request.js';
 import type { LatencyModels } from '../../src/perf-model/model-source.js';
 import { aRequest } from '../fixtures/events.js';
@@ -11,11 +11,11 @@ export function tenMsEach(batchSize: number, cpuMillicores: number): number {
 }
 
 /** Predicted and planned alike. */
-export const TEN_MS_EACH: LatencyModel = { predictedLatencyMs: tenMsEach, plannedLatencyMs: tenMsEach };
+export const TEN_MS_EACH: LatencyModel = exactLatency(tenMsEach);
 
 /** One model for every class, which learns nothing. */
 export function modelsOf(model: LatencyModel): LatencyModels {
-  return { isProvisional: false, forClass: () => model, observe: () => undefined, relax: () => undefined };
+  return { isProvisional: false, forClass: () => model, observe: () => undefined };
 }
 
 export function dueAt(sequence: number, dueAtMs: number, fields: Partial<InferRequest> = {}): InferRequest {

@@ -22,6 +22,7 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   throughput: ['tiny model, REST JSON'],
   resize: ['resize, decision → read back, p50', 'resize, decision → read back, p99'],
   'in-place': [250, 500, 1000, 1500].map((quota) => `CPU used at a quota of ${quota} millicores`),
+  runtime: ['a run beside the model, 4 floats', 'ResNet-18, sessions of', 'ResNet-18, a batch of 64'],
   refusal: ['infeasible', 'expired'].map((kind) => `answer to an ${kind} request, p99`),
   memory: ['gRPC', 'REST'].map((protocol) => `router memory, 300 queued requests, ${protocol}`),
   start: ['start with a stored profile', 'start without a profile'],

@@ -59,6 +59,35 @@ describe('a worker process', () => {
     await pool.close();
   });
 
+  it('is loaded again from the bytes that were loaded first, or not at all', async () => {
+    const path = bench.modelFile(slow(3), 'replaced.onnx');
+    const original = readFileSync(path);
+    const log: string[] = [];
+    const pool = await bench.pool(path, { onLog: (line) => log.push(line) });
+    const { events, next } = eventsOf(pool);
+    // The same inputs and outputs, and another answer.
+    writeFileSync(path, slow(4).toModel());
+    const lost = next('lost');
+    process.kill(pool.pid, 'SIGKILL');
+    await lost;
+    while (!log.some((line) => line.includes('replaced.onnx changed on disk since it was loaded'))) await delay(20);
+    expect(events.map(({ kind }) => kind)).not.toContain('ready');
+    const ready = next('ready');
+    writeFileSync(path, original);
+    await ready;
+    const [rolled] = await run(pool, [
+      [
+        float32(
+          'x',
+          [1, SLOW_WIDTH],
+          Array.from({ length: SLOW_WIDTH }, (_, i) => i),
+        ),
+      ],
+    ]);
+    expect(new Float32Array(rolled![0]!.data.slice().buffer)[3]).toBe(0);
+    await pool.close();
+  });
+
   it('that hangs is replaced', async () => {
     const pool = await bench.pool(bench.modelFile(identity('FP32')));
     const { events, next } = eventsOf(pool);

@@ -76,7 +76,7 @@ describe('a worker with a real model', () => {
     }
   });
 
-  it('is batchable, which allows the batch size that memory allows', async () => {
+  it('is batchable, which allows the batch size that memory allows', () => {
     expect(pool.facts.batching).toEqual({ kind: 'independent' });
     expect(pool.maxBatchSize).toBe(1);
     pool.setBatchable(true);

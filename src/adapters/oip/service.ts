@@ -101,6 +101,8 @@ export interface ModelEntry {
   readonly signature: ModelSignature | null;
   /** 0 where the model is not batchable (Triton's meaning). */
   readonly maxBatchSize: number;
+  /** Whether a request of more rows runs alone rather than being refused: where nobody has stated the limit. */
+  readonly takesLargerRequests?: boolean;
   readonly platform: 'onnxruntime_onnx';
 }
 

@@ -52,6 +52,11 @@ describe('checkInputs', () => {
     expect(() => checkInputs(MODEL, tensors)).toThrow(message);
   });
 
+  it("takes more than the largest batch where that limit is nobody's wish", () => {
+    const model = { ...MODEL, takesLargerRequests: true };
+    checkInputs(model, [tensor('a', 'FP32', [17, 3]), tensor('b', 'INT8', [17])]);
+  });
+
   it('leaves the first axis of a model that is not batchable to its signature', () => {
     checkInputs({ ...MODEL, maxBatchSize: 0 }, [tensor('a', 'FP32', [9, 3]), tensor('b', 'INT8', [1])]);
   });

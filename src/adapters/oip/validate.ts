@@ -59,12 +59,15 @@ function checkAgainstSpec(spec: TensorSpec, tensor: Tensor): void {
   );
 }
 
-/** The first axis of every required input of a batchable model counts the same items: at most maxBatchSize of them. */
+/**
+ * The first axis of every required input of a batchable model counts the same items: at most maxBatchSize of them where somebody
+ * has said so. What exceeds our own default is no mistake of the client's: it runs alone.
+ */
 function checkBatchAxis(model: ModelEntry, tensors: readonly Tensor[]): void {
   const first = tensors[0];
   const itemCount = first?.shape[0];
   if (first === undefined || itemCount === undefined) return;
-  if (itemCount > model.maxBatchSize) {
+  if (model.takesLargerRequests !== true && itemCount > model.maxBatchSize) {
     throw invalid(
       `input '${first.name}': batch axis is ${itemCount}, model '${model.name}' takes at most ${model.maxBatchSize}`,
     );

@@ -96,7 +96,7 @@ type Argument = Pointer | number | string | ArrayBufferView | null;
 type NativeFunction = (...values: Argument[]) => unknown;
 
 /** A status of the library as an error; its message is ONNX Runtime's own. */
-export class OrtError extends Error {
+class OrtError extends Error {
   override readonly name = 'OrtError';
 }
 

@@ -4,6 +4,8 @@ import type { Graph, GraphNode, GraphValue, ModelGraph } from './model-graph.js'
 import type { OperatorRule } from './operator-rule.js';
 import { COMPUTE_RULES, TABULAR_RULES } from './rules-compute.js';
 import { ELEMENTWISE_RULES } from './rules-elementwise.js';
+import { MULTIPLY_RULES } from './rules-multiply.js';
+import { SELECT_RULES } from './rules-select.js';
 import { isPlainOutput, SHAPE_RULES } from './rules-shape.js';
 
 /*
@@ -18,7 +20,13 @@ export type BatchVerdict =
   | { readonly kind: 'coupled'; readonly node: string; readonly reason: string }
   | { readonly kind: 'unknown'; readonly node: string; readonly reason: string };
 
-const RULES: ReadonlyMap<string, OperatorRule> = new Map([...ELEMENTWISE_RULES, ...SHAPE_RULES, ...COMPUTE_RULES]);
+const RULES: ReadonlyMap<string, OperatorRule> = new Map([
+  ...ELEMENTWISE_RULES,
+  ...SHAPE_RULES,
+  ...COMPUTE_RULES,
+  ...MULTIPLY_RULES,
+  ...SELECT_RULES,
+]);
 const RULES_BY_DOMAIN: ReadonlyMap<string, ReadonlyMap<string, OperatorRule>> = new Map([
   ['', RULES],
   ['ai.onnx.ml', TABULAR_RULES],

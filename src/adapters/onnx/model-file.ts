@@ -1,16 +1,29 @@
 import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { analyseBatching, type BatchVerdict } from './batch-analysis.js';
 import { readModelGraph } from './model-graph.js';
 
 /** A file that is read at once; what is larger keeps its weights elsewhere, or is not followed. */
 const MOST_BYTES = 1024 ** 3;
 
-/** What the graph in a file says about batching. A file that cannot be read is loaded by somebody else, who says why. */
-export function readBatchVerdict(modelPath: string): BatchVerdict {
+export interface ModelFileReport {
+  /** What the graph says about batching. */
+  readonly batching: BatchVerdict;
+  /** Files beside the model's that its weights are in. */
+  readonly weightsPaths: readonly string[];
+}
+
+/** What is to be known of a model's file without loading it. One that cannot be read is loaded by somebody else, who says why. */
+export function readModelFile(modelPath: string): ModelFileReport {
   try {
     if (statSync(modelPath).size > MOST_BYTES) throw new Error('its file is larger than 1 GiB');
-    return analyseBatching(readModelGraph(readFileSync(modelPath)));
+    const model = readModelGraph(readFileSync(modelPath));
+    const external = [...model.graph.initializers.values()].flatMap((tensor) => tensor.external?.location ?? []);
+    const folder = dirname(modelPath);
+    const weightsPaths = [...new Set(external)].map((location) => resolve(folder, location));
+    return { batching: analyseBatching(model), weightsPaths };
   } catch (error) {
-    return { kind: 'unknown', node: 'the graph', reason: error instanceof Error ? error.message : String(error) };
+    const reason = error instanceof Error ? error.message : String(error);
+    return { batching: { kind: 'unknown', node: 'the graph', reason }, weightsPaths: [] };
   }
 }

@@ -152,3 +152,12 @@ function isScalar({ dimensions }: FlowValue): boolean {
 function textOf({ factor, symbols }: Dimension): string {
   return [factor, ...symbols].join('·');
 }
+
+/** Weights and the like, which have to be the model's own: of the rows they would mix them. */
+export function ownedByModel(parameters: readonly (FlowValue | null | undefined)[]): void {
+  for (const parameter of parameters) {
+    if (parameter == null) continue;
+    if (parameter.batchAxis !== null) throw new Coupled('its weights depend on the rows');
+    refuseSizes(parameter);
+  }
+}

@@ -339,7 +339,7 @@ const resize: OperatorRule = ({ node, opset, inputs }) => {
   const { dimensions, batchAxis } = input!;
   if (batchAxis === null) return [valueOf(dimensions?.map(freshDimension) ?? null)];
   for (const parameter of inputs.slice(1)) {
-    if (parameter !== null && parameter !== undefined && parameter.batchAxis !== null) {
+    if (parameter !== null && parameter.batchAxis !== null) {
       throw new Coupled('how it scales depends on the rows');
     }
   }

@@ -1,4 +1,5 @@
 import type { LatencyModel } from '../../domain/latency.js';
+import { shapeClass } from '../../domain/request.js';
 import type { BaseModel } from '../../perf-model/base-model.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
 import type { Profile } from '../../perf-model/profile.js';
@@ -19,7 +20,7 @@ export interface ProfileSummary {
 export function summaryOf(profile: Profile): ProfileSummary {
   const models = new OnlineLatencyModels(profile);
   const { elementCount, fingerprint, cells } = profile;
-  const model = models.forClass({ key: fingerprint?.shapeClassKey ?? 'published', elementCount });
+  const model = models.forClass(shapeClass(fingerprint?.shapeClassKey ?? 'published', elementCount));
   return {
     base: models.baseModel!,
     model,

@@ -48,6 +48,7 @@ export class BackgroundAudit {
   }
 
   #arm(): void {
+    if (this.#isStopped) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.#try();
@@ -66,7 +67,7 @@ export class BackgroundAudit {
       await this.#run(lease, member);
     } catch (error) {
       // Ended for a request, or with its worker: it is tried again.
-      if (!this.#isStopped) this.#arm();
+      this.#arm();
       this.#options.onLog(`an audit of batching was broken off: ${oneLine(error)}`);
     } finally {
       lease.release();

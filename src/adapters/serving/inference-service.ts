@@ -168,6 +168,7 @@ export class Inference implements InferenceService {
         state === 'READY' ? '' : this.#isDraining ? 'the server is shutting down' : 'the worker is restarting',
       signature: served.signature,
       maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
+      takesLargerRequests: served.takesLargerRequests,
       platform: 'onnxruntime_onnx',
     };
   }

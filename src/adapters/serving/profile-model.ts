@@ -5,7 +5,7 @@ import { ProfileRun } from '../profiler/profile-runner.js';
 import { assertStorable, describeWriteFailure, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
 import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
-import { directTarget, fingerprintFor, profileOf, profilingPlan, runnableLimits } from './served-model.js';
+import { directTarget, fingerprintFor, profileOf, profilingPlan, runnableLimits } from './initial-profile.js';
 
 /*
  * Profiles one model from the command line, with nothing else to serve: the same worker, group, threads and fingerprint

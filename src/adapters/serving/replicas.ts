@@ -110,6 +110,7 @@ export class Replicas {
         nowMs,
         onLog,
         maxStagedBytes: ONLY_ITS_BATCH,
+        expectedFiles: worker.pool.facts.files,
         ...(workerOptions.runLimits === undefined ? {} : { runLimits: workerOptions.runLimits }),
         interruption: signal,
         onSpawn: (pid, tid) => {

@@ -23,12 +23,12 @@ import type { Sample } from '../workers/samples.js';
  */
 
 /** The user's mistake, in one line with its remedy. */
-export class SampleError extends Error {
+class SampleError extends Error {
   override readonly name = 'SampleError';
 }
 
 const MOST_BYTES = 64 * 1024 ** 2;
-export const SAMPLES_FOLDER = 'samples';
+const SAMPLES_FOLDER = 'samples';
 
 const schema = z.object({
   inputs: z

@@ -1,22 +1,28 @@
-import { stat } from 'node:fs/promises';
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import type { Scaler } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
-import type { Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
+import type { Profile } from '../../perf-model/profile.js';
 import { createSystem, type Policy, type System } from '../../system.js';
-import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
-import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
+import { ProfileRun, type ProfilingTarget } from '../profiler/profile-runner.js';
+import { readStoredProfile } from '../profiler/profile-store.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../oip/service.js';
-import { oneLine } from '../workers/load-failure.js';
 import type { ProcessPool } from '../workers/process-pool.js';
 import { BackgroundAudit } from './background-audit.js';
 import { BackgroundProfiling, type Turns } from './background-profiling.js';
 import type { AuditResult } from './batch-audit.js';
 import type { BatchingDecision } from './batching-decision.js';
+import {
+  fingerprintFor,
+  initialProfileOrNone,
+  profilingPlan,
+  runnableLimits,
+  storeProfile,
+  withAxes,
+} from './initial-profile.js';
 import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
 import { groupKindOf, Replicas, replicationOf, type Replication } from './replicas.js';
@@ -38,6 +44,8 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly idleReleaseMs: number | null;
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
   readonly maxBatchBytes: number;
+  /** Whether `maxBatchSize` was stated, rather than ours; the model's own settings may state one too. */
+  readonly isMaxBatchStated: boolean;
   /** Of batches that were started early enough by the plan, the share that may miss deadlines. */
   readonly targetMissRate: number;
   /** Null: from the profile, max(1 s, 10 × l(1, 1 core)). */
@@ -213,6 +221,11 @@ export class ServedModel {
     return this.#worker.pool.signature;
   }
 
+  /** A request of more rows than a batch may have runs alone: where that limit is only our own. */
+  get takesLargerRequests(): boolean {
+    return !this.#options.isMaxBatchStated && this.source.settings.maxBatchSize === null;
+  }
+
   get isBatchable(): boolean {
     return this.#worker.pool.maxBatchSize > 1;
   }
@@ -292,7 +305,7 @@ export class ServedModel {
 
   async #adoptStored(): Promise<boolean> {
     const stored = await readStoredProfile(this.source.profilePath, await fingerprintFor(this.source, this.#worker));
-    if (stored.kind === 'fresh') this.#use(stored.profile);
+    if (stored.kind === 'fresh') this.#use(withAxes(stored.profile, this.#worker));
     return stored.kind === 'fresh';
   }
 
@@ -317,50 +330,6 @@ export class ServedModel {
   }
 }
 
-/** Null also where the model does not run on what nobody sent: it is served all the same, and learns from a real request. */
-async function initialProfileOrNone(
-  source: ModelSource,
-  worker: OpenWorker,
-  options: ServedModelOptions,
-): Promise<Profile | null> {
-  try {
-    return await initialProfile(source, worker, options);
-  } catch (error) {
-    options.interruption?.throwIfAborted();
-    if (options.replicas !== null) throw error;
-    options.onLog(
-      `served without a profile, on all CPU, until a real request shows what it takes (or give --sample): ${oneLine(error)}`,
-    );
-    worker.forgetSamples();
-    await worker.resize(worker.scaling.scaler.limits.maxMillicores);
-    return null;
-  }
-}
-
-async function initialProfile(
-  source: ModelSource,
-  worker: OpenWorker,
-  options: ServedModelOptions,
-): Promise<Profile | null> {
-  if (worker.shapes === null) return null;
-  const fingerprint = await fingerprintFor(source, worker);
-  const stored = await readStoredProfile(source.profilePath, fingerprint);
-  if (stored.kind === 'fresh') return stored.profile;
-  if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
-  const limits = runnableLimits(worker, options.minMillicores);
-  const run = new ProfileRun(directTarget(worker), profilingPlan(worker, limits, 'quick', options.quickBudgetMs));
-  while (!run.isDone) {
-    await run.step();
-    const { done, total } = run.progress;
-    options.onProgress(`quick profile: ${done} of ${total}`);
-  }
-  worker.pool.releaseSynthetic();
-  const profile = await storeProfile(source, worker, run, 'quick', options.onLog);
-  // Serving starts at the largest allocation, whatever was profiled last.
-  await worker.resize(limits.maxMillicores);
-  return profile;
-}
-
 /** The worker becomes the first replica, on the allocation of one. Null where it is the only one. */
 async function openReplicas(
   source: ModelSource,
@@ -371,88 +340,4 @@ async function openReplicas(
   const replication = replicationOf(options.replicas.unitMillicores, worker.scaling.scaler.limits);
   await worker.resize(replication.unitMillicores);
   return new Replicas({ ...replication, source, worker, workerOptions: options, clock: options.clock });
-}
-
-/** The whole worker, before it is served. */
-export function directTarget(worker: OpenWorker): ProfilingTarget {
-  return {
-    resize: (cpuMillicores) => worker.resize(cpuMillicores),
-    run: (batchSize, threadCount) => worker.runSynthetic(batchSize, threadCount),
-  };
-}
-
-export function profilingPlan(
-  worker: OpenWorker,
-  limits: AllocationLimits,
-  quality: 'quick' | 'full',
-  budgetMs: number,
-  maxRunMs = Infinity,
-): ProfilingPlan {
-  const { maxBatchSize, threadCounts } = worker.pool;
-  // Where nothing is limited, a run has the CPU its threads take: whole cores. Less of it is left to the curve to extend.
-  const minMillicores = worker.scaling.scaler.isActuating
-    ? limits.minMillicores
-    : Math.min(Math.max(limits.minMillicores, 1000), limits.maxMillicores);
-  const measurable = { ...limits, minMillicores };
-  return { quality, maxBatchSize, limits: measurable, threadCounts, budgetMs, maxRunMs, seed: 1 };
-}
-
-/** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
-export function runnableLimits(worker: OpenWorker, minMillicores: number): AllocationLimits {
-  const limits = worker.scaling.scaler.limits;
-  const steps = Math.ceil(Math.max(0, minMillicores - limits.minMillicores) / limits.stepMillicores);
-  const floor = limits.minMillicores + steps * limits.stepMillicores;
-  return { ...limits, minMillicores: Math.min(floor, limits.maxMillicores) };
-}
-
-export async function fingerprintFor(source: ModelSource, worker: OpenWorker): Promise<ProfileFingerprint> {
-  return fingerprintOf(source.modelPath, {
-    scaler: worker.scaling.scaler.kind,
-    quotaPeriodUs: worker.quotaPeriodUs,
-    threadCounts: worker.pool.threadCounts,
-    onnxRuntimeVersion: worker.pool.facts.onnxRuntimeVersion,
-    shapeClassKey: worker.shapeClass.key,
-  });
-}
-
-export function profileOf(
-  source: ModelSource,
-  worker: OpenWorker,
-  fingerprint: ProfileFingerprint,
-  cells: readonly ProfileCell[],
-  quality: 'quick' | 'full',
-): Profile {
-  return {
-    schemaVersion: 1,
-    name: source.name,
-    fingerprint,
-    elementCount: worker.shapeClass.elementCount,
-    quality,
-    measuredAt: new Date().toISOString(),
-    cells,
-  };
-}
-
-/** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
-async function storeProfile(
-  source: ModelSource,
-  worker: OpenWorker,
-  run: ProfileRun,
-  quality: 'quick' | 'full',
-  onWarning: (message: string) => void,
-): Promise<Profile> {
-  const profile = profileOf(source, worker, await fingerprintFor(source, worker), run.cells(), quality);
-  try {
-    await writeProfile(source.profilePath, profile);
-  } catch (error) {
-    onWarning(`the profile could not be stored, so the next start profiles again: ${oneLine(error)}`);
-  }
-  return profile;
-}
-
-/** A clear error before a worker is started for nothing. */
-export async function assertReadable(source: ModelSource): Promise<void> {
-  if (source.fault !== undefined) throw new Error(source.fault);
-  const info = await stat(source.modelPath).catch(() => null);
-  if (info?.isFile() !== true) throw new Error(`model ${source.name}: no file ${source.modelPath}`);
 }

@@ -22,12 +22,12 @@ import { oneLine } from '../workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
 import { Turns } from './background-profiling.js';
 import { Inference } from './inference-service.js';
-import { findModels, type ModelSource } from './model-repository.js';
+import { assertReadable, findModels, type ModelSource } from './model-repository.js';
 import { Parts } from './parts.js';
 import { policyOf, type PolicyChoice } from './policy-choice.js';
 import { replicationOf } from './replicas.js';
 import { RouterCpu } from './router-cpu.js';
-import { assertReadable, ServedModel, type ServedModelOptions } from './served-model.js';
+import { ServedModel, type ServedModelOptions } from './served-model.js';
 
 /*
  * A whole server: its models, the three ports, telemetry, and an end that loses nothing.
@@ -45,6 +45,7 @@ type ModelOptions = Pick<
   | 'threadCounts'
   | 'maxBatchSize'
   | 'maxBatchBytes'
+  | 'isMaxBatchStated'
   | 'shapes'
   | 'samplePaths'
   | 'batching'

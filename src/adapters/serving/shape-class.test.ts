@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelSignature } from '../../domain/tensor.js';
+import { shapeClass } from '../../domain/request.js';
 import {
   checkShapes,
   mustRunAlone,
@@ -17,12 +18,21 @@ const x = (shape: readonly number[]): { name: string; datatype: 'FP32'; shape: r
 
 describe('shape classes', () => {
   it('ignore the first axis of a batchable model, not of another', () => {
-    expect(shapeClassOf([x([1, 3, 4])], true)).toEqual({ key: 'x:FP32[3,4]', elementCount: 12 });
-    expect(shapeClassOf([x([1, 3, 4])], false)).toEqual({ key: 'x:FP32[1,3,4]', elementCount: 12 });
+    expect(shapeClassOf([x([1, 3, 4])], true)).toEqual(shapeClass('x:FP32[3,4]', 12, [3, 4]));
+    expect(shapeClassOf([x([1, 3, 4])], false)).toEqual(shapeClass('x:FP32[1,3,4]', 12, [1, 3, 4]));
   });
 
-  it('keep requests of several rows apart from single ones', () => {
-    expect(shapeClassOf([x([2, 3, 4])], true)).toEqual({ key: 'x:FP32[2,3,4]', elementCount: 24 });
+  it('keep requests of several rows apart from single ones, and know what one row is', () => {
+    const two = shapeClassOf([x([2, 3, 4])], true);
+    const { key, ...oneRow } = shapeClassOf([x([1, 3, 4])], true);
+    expect(two).toEqual({ ...oneRow, key: '2 × x:FP32[3,4]', rowCount: 2 });
+    expect(two.rowKey).toBe(key);
+  });
+
+  it('count no rows where inputs disagree about them, or there are none', () => {
+    const y = { name: 'y', datatype: 'INT64', shape: [2] } as const;
+    expect(shapeClassOf([x([3, 4]), y], true)).toEqual(shapeClass('x:FP32[3,4] y:INT64[2]', 14, [3, 4, 2]));
+    expect(shapeClassOf([x([0, 4])], true)).toEqual(shapeClass('x:FP32[0,4]', 0, [0, 4]));
   });
 
   it('do not depend on the order of the inputs', () => {

@@ -1,4 +1,4 @@
-import type { ShapeClass } from '../../domain/request.js';
+import { shapeClass, type ShapeClass } from '../../domain/request.js';
 import {
   elementCount,
   fitsDeclared,
@@ -13,19 +13,29 @@ import type { InputShapes } from '../workers/samples.js';
 type Shaped = Pick<Tensor, 'name' | 'datatype' | 'shape'>;
 
 /**
- * The shape class of a request. Rows (the first axis of a batchable model) are in the key unless there is one: a client
- * that batches by itself shares batches only with others that send as many rows.
+ * The shape class of a request. The first axis of a batchable model's inputs counts its rows, and is not in the class's key of one
+ * row; where inputs disagree about it, or it is empty, the request is one row of a class of its own.
  */
 export function shapeClassOf(inputs: readonly Shaped[], isBatchable: boolean): ShapeClass {
+  const rows = isBatchable ? rowCountOf(inputs) : null;
+  // As the parts sort, so that keys are those of profiles stored long ago.
+  const inOrder = [...inputs].sort((a, b) => (`${a.name}:` < `${b.name}:` ? -1 : 1));
+  const parts: string[] = [];
+  const axisSizes: number[] = [];
   let elements = 0;
-  const parts = inputs
-    .map(({ name, datatype, shape }) => {
-      elements += elementCount(shape);
-      const isOneRow = isBatchable && shape[0] === 1;
-      return `${name}:${datatype}[${(isOneRow ? shape.slice(1) : shape).join(',')}]`;
-    })
-    .sort();
-  return { key: parts.join(' '), elementCount: elements };
+  for (const { name, datatype, shape } of inOrder) {
+    const rowShape = rows === null ? shape : shape.slice(1);
+    parts.push(`${name}:${datatype}[${rowShape.join(',')}]`);
+    axisSizes.push(...rowShape);
+    elements += elementCount(rowShape);
+  }
+  return shapeClass(parts.join(' '), elements, axisSizes, rows ?? 1);
+}
+
+/** Null where the inputs do not say. */
+function rowCountOf(inputs: readonly Shaped[]): number | null {
+  const rows = inputs[0]?.shape[0] ?? 0;
+  return rows >= 1 && inputs.every(({ shape }) => shape[0] === rows) ? rows : null;
 }
 
 /**

@@ -8,8 +8,8 @@ import type { DurationStat, ModelStatistics } from '../oip/service.js';
  * - success, queue: completed requests; received → outcome, and admission → dispatch.
  * - fail: all other requests, cancelled ones included; received → outcome.
  * - compute_infer: inside the model, measured by the worker. compute_output: the rest of dispatch → reply, which is the
- *   link both ways and the splitting of outputs. Of completed batches, once per member, as Triton counts them; once per
- *   execution in `batch_stats`.
+ *   link both ways and the splitting of outputs. Of completed batches, once a row, as Triton counts them (a request that a client
+ *   batched by itself is several inferences); once per execution in `batch_stats`, by rows.
  * - compute_input: 0. Inputs are staged in the worker while their request is queued, so that time is in `queue` already.
  */
 
@@ -60,7 +60,7 @@ export class InferenceStatistics {
         this.fail.add(totalMs);
       }
     } else if (event.kind === 'batch-ended' && event.result === 'completed') {
-      this.addExecution(event.batchSize, event.computeMs, Math.max(0, event.latencyMs - event.computeMs));
+      this.addExecution(event.rowCount, event.computeMs, Math.max(0, event.latencyMs - event.computeMs));
     }
   }
 
@@ -90,14 +90,14 @@ export class InferenceStatistics {
     };
   }
 
-  private addExecution(batchSize: number, computeMs: number, outputMs: number): void {
+  private addExecution(rowCount: number, computeMs: number, outputMs: number): void {
     this.executionCount += 1;
-    this.computeInfer.add(computeMs, batchSize);
-    this.computeOutput.add(outputMs, batchSize);
-    let sums = this.byBatchSize.get(batchSize);
+    this.computeInfer.add(computeMs, rowCount);
+    this.computeOutput.add(outputMs, rowCount);
+    let sums = this.byBatchSize.get(rowCount);
     if (sums === undefined) {
       sums = { infer: new DurationSum(), output: new DurationSum() };
-      this.byBatchSize.set(batchSize, sums);
+      this.byBatchSize.set(rowCount, sums);
     }
     sums.infer.add(computeMs);
     sums.output.add(outputMs);

@@ -87,6 +87,7 @@ export function createMetricSet(registry: Registry) {
     // Batches
     batchSize: histogram('sponge_batch_size', 'Requests per started batch.', BATCH_SIZE_BUCKETS),
     batches: counter('sponge_batches_total', 'Batches by how they ended.', 'result'),
+    explorations: counter('sponge_explorations_total', 'Requests run although the latency model would refuse them.'),
     batchAudits: counter(
       'sponge_batch_audits_total',
       'Members of real batches that were run again alone, by what came of it; different turns batching off.',

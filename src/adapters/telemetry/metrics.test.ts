@@ -256,6 +256,15 @@ describe('Telemetry', () => {
     expect(clock.pendingCount).toBe(0);
   });
 
+  it('counts the rows of client-side batches as inferences, as Triton does', () => {
+    const { telemetry, observe } = setUp();
+    observe(batchEnded({ batchSize: 2, rowCount: 6, latencyMs: 30, computeMs: 28 }));
+    const [statistics] = telemetry.statistics();
+    expect(statistics).toMatchObject({ inferenceCount: 6, executionCount: 1 });
+    expect(statistics!.inferenceStats.compute_infer).toEqual({ count: 6, ns: 6 * 28e6 });
+    expect(statistics!.batchStats).toMatchObject([{ batchSize: 6, computeInfer: { count: 1, ns: 28e6 } }]);
+  });
+
   it('gives Triton’s statistics: per request once a member, per batch size once an execution', () => {
     const { telemetry, observe } = setUp();
     observe(batchEnded({ batchSize: 2, latencyMs: 30, computeMs: 28 }));

@@ -87,6 +87,7 @@ function resolveChildren(metrics: MetricSet, model: string, version: string) {
     batches: forEach(['completed', 'backend-error', 'aborted', 'worker-lost'], (result) =>
       count(metrics.batches, { result }),
     ),
+    explorations: count(metrics.explorations, {}),
     latencyRatio: spread(metrics.latencyRatio, {}),
     workerLosses: count(metrics.workerLosses, {}),
     plans: forEach(PLAN_TRIGGERS, (trigger) => count(metrics.plans, { trigger })),
@@ -139,6 +140,7 @@ export class ModelMeter {
         return;
       case 'batch-started':
         series.batchSize.observe(event.batchSize);
+        if (event.isExploring) series.explorations.inc();
         return;
       case 'batch-ended':
         series.batches[event.result].inc();

@@ -27,7 +27,7 @@ export type ThreadInstruction =
 
 export type ThreadMessage =
   | { readonly kind: 'joined'; readonly inferenceTid: number }
-  | { readonly kind: 'ready'; readonly facts: Omit<WorkerFacts, 'batching'> }
+  | { readonly kind: 'ready'; readonly facts: Omit<WorkerFacts, 'batching' | 'files'> }
   | { readonly kind: 'load-failed'; readonly message: string }
   | { readonly kind: 'notice'; readonly message: string }
   /** Held outputs now belong to the receiver. */

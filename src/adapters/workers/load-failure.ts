@@ -1,3 +1,5 @@
+import { UnsupportedModelError } from '../onnx-runtime/unsupported-model-error.js';
+
 /** Why a model did not load: one line, cause and remedy, for the person who runs the server. */
 
 const MAX_MESSAGE_CHARACTERS = 400;
@@ -6,11 +8,6 @@ const MAX_MESSAGE_CHARACTERS = 400;
 export function oneLine(error: unknown): string {
   const text = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
   return text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS)}…`;
-}
-
-/** A model, or its file, is at fault; the message says all of it. */
-export class UnsupportedModelError extends Error {
-  override readonly name = 'UnsupportedModelError';
 }
 
 export function describeLoadFailure(modelPath: string, error: unknown): string {
@@ -27,11 +24,5 @@ function explain(error: unknown): string {
     return 'not an ONNX model, or damaged; export or download it again';
   }
   if (message.includes('is a directory')) return 'a directory, not a model file; name the .onnx file in it';
-  // The binding names the type by its number in ONNX's TensorProto.DataType; 16 is BFLOAT16.
-  const unsupported = /Unsupported data type: (\d+)/.exec(message);
-  if (unsupported !== null) {
-    const type = unsupported[1] === '16' ? 'bfloat16' : `number ${unsupported[1] ?? ''}`;
-    return `an input or output has the ONNX element type ${type}, which cannot be served; cast it to float32 in the model`;
-  }
   return `${message}; check that the model and its opset suit this ONNX Runtime`;
 }

@@ -2,6 +2,7 @@ import type { ModelSignature } from '../../domain/tensor.js';
 import type { BatchVerdict } from '../onnx/batch-analysis.js';
 import type { JoinInstruction } from '../scalers/join.js';
 import type { TensorLayout } from './frames.js';
+import type { ModelFile } from './model-bytes.js';
 
 /*
  * What router and worker say to each other, as frame headers. Both ends come from the same build, so a header is trusted
@@ -18,12 +19,16 @@ export interface LoadInstruction {
   /** Intra-op thread counts to keep a session for, ascending. */
   readonly threadCounts: readonly number[];
   readonly join: JoinInstruction;
+  /** What an earlier worker of this model was loaded from, and so must this one be; null for the first. */
+  readonly expectedFiles: readonly ModelFile[] | null;
 }
 
 /** What the worker knows about itself once its sessions stand. */
 export interface WorkerFacts {
   /** Whether requests may share a batch, as far as the graph tells. */
   readonly batching: BatchVerdict;
+  /** What it was loaded from; the model's file first. */
+  readonly files: readonly ModelFile[];
   readonly signature: ModelSignature;
   /** By tensor name: the model's own name of each open axis, '' where it has none, null where the size is fixed. */
   readonly symbolicDimensions: Readonly<Record<string, readonly (string | null)[]>>;

@@ -67,7 +67,7 @@ export interface ProcessPool extends WorkerPool {
 }
 
 /** A synthetic run was ended before its time, by `abortSynthetic`. */
-export class RunAborted extends Error {
+class RunAborted extends Error {
   override readonly name = 'RunAborted';
 }
 

@@ -9,8 +9,7 @@ import { MAX_PAYLOAD_BYTES, payloadBytes, readTensors, type Frame } from './fram
 import { OrtApi, type Pointer } from '../onnx-runtime/c-api.js';
 import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
 import type { ThreadInstruction, ThreadMessage } from './inference-thread.js';
-import type { BatchVerdict } from '../onnx/batch-analysis.js';
-import { readBatchVerdict } from '../onnx/model-file.js';
+import { readModelFile, type ModelFileReport } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
@@ -19,7 +18,9 @@ import type {
   OutputHeader,
   StageHeader,
   WithTensors,
+  WorkerFacts,
 } from './messages.js';
+import { ModelBytes } from './model-bytes.js';
 import { CONTROL_FD, DATA_FD } from './messages.js';
 
 /*
@@ -63,7 +64,11 @@ class WorkerProcess {
   #api!: OrtApi;
   #thread: Worker | null = null;
   #idleTimer: NodeJS.Timeout | undefined;
-  #batching: BatchVerdict = { kind: 'unknown', node: 'the graph', reason: 'it was not read' };
+  #loading: {
+    readonly report: ModelFileReport;
+    readonly bytes: ModelBytes;
+    readonly expected: LoadInstruction['expectedFiles'];
+  } | null = null;
 
   constructor() {
     this.#control = new FramedConnection(
@@ -115,7 +120,20 @@ class WorkerProcess {
     thread.on('error', (error) => this.#failLoad(`the inference thread failed: ${oneLine(error)}`));
     this.#thread = thread;
     // Meanwhile the inner thread makes its sessions.
-    this.#batching = readBatchVerdict(modelPath);
+    const report = readModelFile(modelPath);
+    const bytes = new ModelBytes([modelPath, ...report.weightsPaths]);
+    this.#loading = { report, bytes, expected: instruction.expectedFiles };
+  }
+
+  /** The sessions stand; now it is known whether they are of the right model. */
+  async #ready(facts: Omit<WorkerFacts, 'batching' | 'files'>): Promise<void> {
+    const { report, bytes, expected } = this.#loading!;
+    try {
+      const files = await bytes.verify(expected);
+      this.#reply({ kind: 'ready', facts: { ...facts, batching: report.batching, files } });
+    } catch (error) {
+      this.#failLoad(oneLine(error));
+    }
   }
 
   #failLoad(message: string): void {
@@ -170,7 +188,7 @@ class WorkerProcess {
         this.#reply(message);
         return;
       case 'ready':
-        this.#reply({ kind: 'ready', facts: { ...message.facts, batching: this.#batching } });
+        void this.#ready(message.facts);
         return;
       case 'load-failed':
         this.#failLoad(message.message);

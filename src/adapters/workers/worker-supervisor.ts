@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Tensor } from '../../domain/tensor.js';
 import type { JoinInstruction } from '../scalers/join.js';
 import { oneLine } from './load-failure.js';
+import type { ModelFile } from './model-bytes.js';
 import type { ControlToRouter, LoadInstruction, WorkerFacts } from './messages.js';
 import { WorkerLink } from './worker-link.js';
 
@@ -16,6 +17,8 @@ export interface SupervisorOptions {
   readonly threadCounts: readonly number[];
   /** How the inference thread enters its CPU group. */
   readonly join: JoinInstruction;
+  /** What another worker of this model was loaded from; absent for the first. */
+  readonly expectedFiles?: readonly ModelFile[];
   /** Milliseconds of a monotonic clock. */
   readonly nowMs: () => number;
   /** Lines for the operator: what the worker wrote to stderr, and how it ended. */
@@ -79,8 +82,8 @@ export class WorkerSupervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { modelPath, threadCounts, join } = options;
-    this.#instruction = { modelPath: resolve(modelPath), threadCounts, join };
+    const { modelPath, threadCounts, join, expectedFiles = null } = options;
+    this.#instruction = { modelPath: resolve(modelPath), threadCounts, join, expectedFiles };
   }
 
   /** Starts the first process; resolves when its sessions stand. @throws ModelLoadError */
@@ -141,20 +144,25 @@ export class WorkerSupervisor {
     this.#launchedAtMs = this.#options.nowMs();
     let link: WorkerLink;
     try {
-      link = new WorkerLink(entryUrl, this.#instruction, {
-        onMessage: (message) => {
-          if (this.#link === link) this.#onMessage(link, message);
+      const expectedFiles = this.#facts?.files ?? this.#instruction.expectedFiles;
+      link = new WorkerLink(
+        entryUrl,
+        { ...this.#instruction, expectedFiles },
+        {
+          onMessage: (message) => {
+            if (this.#link === link) this.#onMessage(link, message);
+          },
+          onOutput: (batchId, slot, tensors) => {
+            if (this.#link === link) this.#callbacks?.onOutput(batchId, slot, tensors);
+          },
+          onLog,
+          onGone: (reason) => {
+            this.#lose(link, reason);
+            this.#living.get(link)?.();
+            this.#living.delete(link);
+          },
         },
-        onOutput: (batchId, slot, tensors) => {
-          if (this.#link === link) this.#callbacks?.onOutput(batchId, slot, tensors);
-        },
-        onLog,
-        onGone: (reason) => {
-          this.#lose(link, reason);
-          this.#living.get(link)?.();
-          this.#living.delete(link);
-        },
-      });
+      );
     } catch (error) {
       setImmediate(() => this.#afterLoss(oneLine(error)));
       return;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { arrival, arrivals, plannerView, SHARED_WORK } from '../../../test/fixtures/planner-views.js';
 import { batchEnded, batchStarted, finished, infeasible } from '../../../test/fixtures/events.js';
 import type { Event } from '../../domain/event.js';
-import type { LatencyModel } from '../../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../../domain/latency.js';
 import type { Plan } from '../../domain/plan.js';
 import type { PlannerView } from '../planner.js';
 import { fa2Planner } from './fa2.js';
@@ -51,7 +51,7 @@ const SUBJECTS: readonly Subject[] = [
 function modelOf(work: number, fixed: number, perRequest: number): LatencyModel {
   const latencyMs: LatencyMs = (batchSize, cpuMillicores) =>
     (1000 * work * batchSize) / cpuMillicores + fixed + perRequest * batchSize;
-  return { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs };
+  return exactLatency(latencyMs);
 }
 
 /** What happens in one second, and how the world looks at its end. */

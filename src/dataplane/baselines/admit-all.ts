@@ -9,5 +9,5 @@ export function admitAll(nowMs: number, request: InferRequest, view: AdmissionVi
   const decision = admit(nowMs, { ...request, isBestEffort: true }, view);
   if (decision.kind === 'refuse') return decision;
   // Admission has said yes to the copy; it is the request itself that is admitted.
-  return { kind: 'admit', request: request as AdmittedRequest, isSetAside: false };
+  return { kind: 'admit', request: request as AdmittedRequest, isSetAside: false, isExploring: false };
 }

@@ -136,7 +136,7 @@ class CorkDispatcher {
     });
     if (hopeless.length > 0) return { kind: 'refuse', sequences: hopeless };
 
-    const batchSize = Math.min(stage.batchSize, batchLimit(view));
+    const batchSize = Math.min(stage.batchSize, batchLimit(view, head));
     if (batchSize > 1 && view.queueDepth < batchSize) {
       const { perRequestMs, perBatchMs } = this.#stageLine;
       const patienceMs = Math.min(
@@ -154,7 +154,7 @@ class CorkDispatcher {
     if (hopeless.length > 0) return { kind: 'refuse', sequences: hopeless };
 
     const waiting = view.queueDepth;
-    if (waiting < batchLimit(view)) {
+    if (waiting < batchLimit(view, head)) {
       const latestAtMs = Math.max(...view.candidates.map((candidate) => candidate.admittedAtMs));
       const worthMs = (WAIT_DECAY * this.#optimizer.waitMs) / waiting - TICK_MS - this.#optimizer.perRequestMs;
       const waitsUntilMs = latestAtMs + worthMs;

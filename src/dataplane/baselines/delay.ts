@@ -33,7 +33,7 @@ export function delay({ maxQueueDelayMs }: DelayOptions): BatchingRule {
 function batchAtHead(view: BatchView): { readonly members: readonly Candidate[]; readonly canGrow: boolean } {
   const head = view.candidates[0]!;
   if (head.mustRunAlone) return { members: [head], canGrow: false };
-  const limit = batchLimit(view);
+  const limit = batchLimit(view, head);
   let byteCount = head.byteCount;
   let size = 1;
   while (size < limit) {

@@ -12,12 +12,14 @@ function admissionView(fields: Partial<AdmissionView> = {}): AdmissionView {
   return {
     isDraining: false,
     workerReadyAtMs: 0,
-    model: { predictedLatencyMs: () => 40, plannedLatencyMs: () => 50 },
+    model: { predictedLatencyMs: () => 40, plannedLatencyMs: () => 50, leastLatencyMs: () => 50 },
     maxMillicores: 4000,
     heldRequests: 0,
     heldBytes: 0,
     limits: { maxRequests: 10, maxBytes: 1000 },
     backlogMs: () => 70,
+    mayExplore: () => false,
+    mayAwaitRestart: () => false,
     ...fields,
   };
 }
@@ -52,7 +54,12 @@ describe('a dispatch policy put together from its rules', () => {
   it('without admission takes what cannot be on time, also while the worker is away, and sets nothing aside', () => {
     const hopeless = aRequest({ dueAtMs: 20 });
     const open = policy();
-    expect(open.admit(0, hopeless, admissionView())).toEqual({ kind: 'admit', request: hopeless, isSetAside: false });
+    expect(open.admit(0, hopeless, admissionView())).toMatchObject({
+      kind: 'admit',
+      request: hopeless,
+      isSetAside: false,
+      isExploring: false,
+    });
     expect(open.admit(0, hopeless, admissionView({ workerReadyAtMs: 5000 })).kind).toBe('admit');
     expect(open.admit(30, aRequest({ dueAtMs: 20, isDeadlineDefaulted: true }), admissionView())).toMatchObject({
       kind: 'admit',

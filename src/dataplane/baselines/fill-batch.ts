@@ -2,14 +2,14 @@
  * What the batching rules of other servers have in common here: the hard bounds of a batch, which are memory's and not the
  * rule's, and what happens to requests that are set aside, which those servers do not have.
  */
-import { CANDIDATE_LIMIT, type BatchDecision, type BatchView, type Candidate } from '../batcher.js';
+import { CANDIDATE_LIMIT, rowLimit, type BatchDecision, type BatchView, type Candidate } from '../batcher.js';
 
 /** Half of a dispatch policy: what a free worker does next. The candidates may be in any queue order. */
 export type BatchingRule = (nowMs: number, view: BatchView) => BatchDecision;
 
-/** The most requests that one batch may hold now; never more than a rule can see. */
-export function batchLimit(view: BatchView): number {
-  return Math.min(view.plan.batchSize, view.maxBatchSize, CANDIDATE_LIMIT);
+/** The most requests that one batch with this one may hold now; never more than a rule can see. */
+export function batchLimit(view: BatchView, first: Candidate): number {
+  return Math.min(view.plan.batchSize, rowLimit(view, first), CANDIDATE_LIMIT);
 }
 
 /**
@@ -19,7 +19,7 @@ export function batchLimit(view: BatchView): number {
  */
 export function fillBatch(view: BatchView, candidates: readonly Candidate[]): number[] {
   const first = candidates[0]!;
-  const limit = first.mustRunAlone ? 1 : batchLimit(view);
+  const limit = first.mustRunAlone ? 1 : batchLimit(view, first);
   const members: number[] = [];
   let byteCount = 0;
   for (const candidate of candidates) {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { shapeClass } from '../../domain/request.js';
 import type { BatchDecision, BatchView, Candidate } from '../batcher.js';
 import { admittedAt, batchView, candidate, dispatched, waitUntil } from '../../../test/fixtures/batch-views.js';
 import { aRequest, batchStarted, finished, overloaded } from '../../../test/fixtures/events.js';
@@ -129,7 +130,7 @@ class Followed {
 
   admitOf(shapeClassKey: string, atMs: number, byteCount = 100): void {
     const sequence = ++this.#admitted;
-    const request = aRequest({ sequence, byteCount, shapeClass: { key: shapeClassKey, elementCount: 1 } });
+    const request = aRequest({ sequence, byteCount, shapeClass: shapeClass(shapeClassKey, 1) });
     this.#waiting.push(candidate(sequence, { admittedAtMs: atMs, byteCount }));
     this.#rule.observe({ kind: 'request-admitted', atMs, request, queueDepth: this.#waiting.length });
   }

@@ -27,7 +27,8 @@
  * has told of is cut from what is queued, as if the batch size had always been that of the plan.
  */
 import type { Event } from '../../domain/event.js';
-import { CANDIDATE_LIMIT, type BatchDecision, type BatchView, type Candidate } from '../batcher.js';
+import { requestsPerBatch, type ShapeClass } from '../../domain/request.js';
+import { CANDIDATE_LIMIT, rowLimit, type BatchDecision, type BatchView, type Candidate } from '../batcher.js';
 import { BySequence } from '../by-sequence.js';
 import { batchLimit, serveSetAside, type BatchingRule } from './fill-batch.js';
 
@@ -61,7 +62,7 @@ class WindowBatcher {
   readonly #latestOfClass = new Map<string, Window>();
   #plannedBatchSize = 1;
   /** Memory's bounds are not in events; until a view has told, `withinMemory` alone keeps them. */
-  #maxBatchSize = CANDIDATE_LIMIT;
+  #maxBatchRows = CANDIDATE_LIMIT;
   #maxBatchBytes = Infinity;
 
   constructor(options: WindowOptions) {
@@ -72,10 +73,12 @@ class WindowBatcher {
     switch (event.kind) {
       case 'planned':
         this.#plannedBatchSize = event.plan.batchSize;
-        for (const window of this.#latestOfClass.values()) window.closeIfAbove(event.atMs, this.#room.limit);
+        for (const window of this.#latestOfClass.values()) {
+          window.closeIfAbove(event.atMs, this.#roomOf(window.rowCount).limit);
+        }
         return;
       case 'request-admitted':
-        this.#admit(event.request.shapeClass.key, {
+        this.#admit(event.request.shapeClass, {
           sequence: event.request.sequence,
           admittedAtMs: event.atMs,
           byteCount: event.request.byteCount,
@@ -94,11 +97,11 @@ class WindowBatcher {
 
   decide(nowMs: number, view: BatchView): BatchDecision {
     if (view.candidates.length === 0) return serveSetAside(view);
-    this.#maxBatchSize = Math.min(view.maxBatchSize, CANDIDATE_LIMIT);
+    this.#maxBatchRows = view.maxBatchSize;
     this.#maxBatchBytes = view.maxBatchBytes;
 
     let untilMs = Infinity;
-    let incomplete: readonly Arrival[] | null = null;
+    let incomplete: readonly Candidate[] | null = null;
     for (const [window, staged] of this.#stagedByWindow(view)) {
       if (window.closesAtMs > nowMs) {
         untilMs = Math.min(untilMs, window.closesAtMs);
@@ -112,15 +115,18 @@ class WindowBatcher {
     return incomplete === null ? { kind: 'wait', untilMs } : dispatchOf(view, incomplete);
   }
 
-  get #room(): Room {
-    return { limit: Math.min(this.#plannedBatchSize, this.#maxBatchSize), maxBytes: this.#maxBatchBytes };
+  /** @param rowCount of one request */
+  #roomOf(rowCount: number): Room {
+    const limit = Math.min(this.#plannedBatchSize, requestsPerBatch(this.#maxBatchRows, rowCount), CANDIDATE_LIMIT);
+    return { limit, rowCount, maxBytes: this.#maxBatchBytes };
   }
 
-  #admit(classKey: string, arrival: Arrival): void {
-    let window = this.#latestOfClass.get(classKey);
-    if (window?.join(arrival, this.#room) !== true) {
-      window = new Window(arrival, this.#room, this.#options);
-      this.#latestOfClass.set(classKey, window);
+  #admit({ key, rowCount }: ShapeClass, arrival: Arrival): void {
+    const room = this.#roomOf(rowCount);
+    let window = this.#latestOfClass.get(key);
+    if (window?.join(arrival, room) !== true) {
+      window = new Window(arrival, room, this.#options);
+      this.#latestOfClass.set(key, window);
     }
     this.#members.add({ ...arrival, window });
   }
@@ -147,12 +153,17 @@ class WindowBatcher {
 
   /** Retries, and those of whose admission no event has told. */
   #windowsOfUnknown(view: BatchView): Map<Candidate, Window> {
-    const room = { limit: batchLimit(view), maxBytes: view.maxBatchBytes };
+    const roomOf = (candidate: Candidate): Room => ({
+      limit: batchLimit(view, candidate),
+      rowCount: view.rowCounts?.[candidate.classIndex] ?? 1,
+      maxBytes: view.maxBatchBytes,
+    });
     const windows = new Map<Candidate, Window>();
     const latestOfClass = new Map<number, Window>();
     const isUnknown = ({ sequence, mustRunAlone }: Candidate): boolean =>
       mustRunAlone || this.#members.get(sequence) === undefined;
     for (const candidate of view.candidates.filter(isUnknown).sort(compareByAdmission)) {
+      const room = roomOf(candidate);
       if (candidate.mustRunAlone) {
         windows.set(candidate, new Window(candidate, { ...room, limit: 1 }, this.#options));
         continue;
@@ -169,12 +180,13 @@ class WindowBatcher {
 }
 
 /** In order of admission. What memory has no room for stays, a closed window that goes next. */
-function dispatchOf(view: BatchView, staged: readonly Arrival[]): BatchDecision {
+function dispatchOf(view: BatchView, staged: readonly Candidate[]): BatchDecision {
+  const limit = Math.min(rowLimit(view, staged[0]!), CANDIDATE_LIMIT);
   const sequences: number[] = [];
   let byteCount = 0;
   for (const arrival of [...staged].sort(compareByAdmission)) {
     byteCount += arrival.byteCount;
-    if (sequences.length === Math.min(view.maxBatchSize, CANDIDATE_LIMIT)) break;
+    if (sequences.length === limit) break;
     if (sequences.length > 0 && byteCount > view.maxBatchBytes) break;
     sequences.push(arrival.sequence);
   }
@@ -194,12 +206,15 @@ interface Member extends Arrival {
 /** What a window may hold, as it is when a request comes. */
 interface Room {
   readonly limit: number;
+  /** Of one request. */
+  readonly rowCount: number;
   readonly maxBytes: number;
 }
 
 class Window {
   closesAtMs: number;
   size = 0;
+  readonly rowCount: number;
   readonly #isCumulative: boolean;
   readonly #openedAtMs: number;
   #lastAtMs: number;
@@ -211,6 +226,7 @@ class Window {
   #stagedSinceMs = 0;
 
   constructor(opener: Arrival, room: Room, { maxBatchTimeMs, timeLeft }: WindowOptions) {
+    this.rowCount = room.rowCount;
     this.#isCumulative = timeLeft === 'cumulative';
     this.#openedAtMs = opener.admittedAtMs;
     this.#lastAtMs = opener.admittedAtMs;

@@ -27,12 +27,21 @@ const finished = (atMs: number, sequence: number, outcome: 'completed_on_time' |
 });
 const started = (atMs: number, batchId: number, sequences: readonly number[]): EventRecord => ({
   kind: 'batch-started',
-  ...{ atMs, batchId, sequences, batchSize: sequences.length, cpuMillicores: 500, threadCount: 1 },
-  ...{ predictedLatencyMs: 50, plannedLatencyMs: 60, shapeClassKey: 'k' },
+  ...{ atMs, batchId, sequences, batchSize: sequences.length, rowCount: 1, cpuMillicores: 500, threadCount: 1 },
+  ...{ predictedLatencyMs: 50, plannedLatencyMs: 60, shapeClassKey: 'k', isExploring: false },
 });
 const ended = (atMs: number, batchId: number, latencyMs: number): EventRecord => ({
   kind: 'batch-ended',
-  ...{ atMs, batchId, batchSize: 2, result: 'completed', latencyMs, computeMs: 40, actualToPredicted: latencyMs / 50 },
+  ...{
+    atMs,
+    batchId,
+    batchSize: 2,
+    rowCount: 2,
+    result: 'completed',
+    latencyMs,
+    computeMs: 40,
+    actualToPredicted: latencyMs / 50,
+  },
 });
 const asked = (atMs: number, resizeId: number, toMillicores: number): EventRecord => ({
   kind: 'resize-requested',

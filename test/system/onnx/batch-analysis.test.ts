@@ -107,8 +107,8 @@ function draw(seed: number): Drawn {
     () => add('LayerNormalization', [latest(), floats([1])], { axis: { int: axis() } }),
     () => add('InstanceNormalization', [made[0]!, floats([CHANNELS]), floats([CHANNELS])]),
     () => add('LpNormalization', [latest()], { axis: { int: axis() }, p: { int: 2 } }),
-    () => add('Conv', [latest(), floats([2, CHANNELS, 2])]),
-    () => add('AveragePool', [latest()], { kernel_shape: { ints: [2] } }),
+    () => add('Conv', [latest(), floats([2, CHANNELS, 2])], { pads: { ints: [1, 0] } }),
+    () => add('AveragePool', [latest()], { kernel_shape: { ints: [2] }, pads: { ints: [1, 0] } }),
     () => add('GlobalMaxPool', [latest()]),
     () => add('Expand', [latest(), integers(...pick([[1, CHANNELS, LENGTH], [2, 1, 1], [1, 1]]))]),
     () => add('Expand', [floats(pick([[1, CHANNELS, LENGTH], [CHANNELS, 1], [1]])), sizeOf(latest())]),
@@ -182,7 +182,8 @@ function areAlike(alone: Float32Array, together: Float32Array, amongItself: Floa
   const finite = (value: number): number => (Number.isFinite(value) ? Math.abs(value) : 0);
   const largest = alone.reduce((most, value) => Math.max(most, finite(value)), 0);
   const rounding = alone.reduce((most, value, i) => Math.max(most, finite(value - amongItself[i]!)), 0);
-  const tolerance = 1e-3 * largest + 20 * rounding;
+  // Rows that are coupled are not what they are alone among their copies either: that is no rounding.
+  const tolerance = 1e-3 * largest + Math.min(20 * rounding, 3e-2 * largest);
   return alone.every((value, i) => !Number.isFinite(value) || Math.abs(value - together[i]!) <= tolerance);
 }
 
@@ -199,7 +200,6 @@ describe('random graphs', () => {
       }
       const sessions = await load(graph);
       if (sessions === null) continue;
-      if (process.env['TRACE']) (await import('node:fs')).writeFileSync('/tmp/trace', seed + ' ' + operators.join(' '));
       independent++;
       for (const operator of operators) seen.set(operator, (seen.get(operator) ?? 0) + 1);
       const names = sessions.description.signature.inputs.map(({ name }) => name);

@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
 import { lookup, SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import type { Tensor } from '../../../src/domain/tensor.js';
 import {
   batchesStarted,
+  binaryOutputs,
+  floatsOf,
+  floatTensor,
   GrpcClient,
   grpcRequest,
   infer,
@@ -182,5 +186,51 @@ describe('deadlines that only batches can meet', () => {
     expect(Math.max(...sizes)).toBeGreaterThanOrEqual(2);
     expect((await batchesStarted(server)) - before, 'fewer batches than requests').toBeLessThan(9);
     grpc.close();
+  });
+});
+
+describe('requests of several rows', () => {
+  const ROLL = 3;
+  const rowsInput = (rowCount: number): Tensor => {
+    const values = new Float32Array(rowCount * SLOW_WIDTH);
+    for (let row = 0; row < rowCount; row++) values[row * SLOW_WIDTH + row] = 1;
+    return floatTensor('x', [rowCount, SLOW_WIDTH], values);
+  };
+  /** Row i comes back with its 1 at i + 3. */
+  const expectRolled = (reply: Reply, rowCount: number): void => {
+    expect(reply.status, reply.json.error).toBe(200);
+    const [output] = binaryOutputs(reply);
+    expect(output!.shape).toEqual([rowCount, SLOW_WIDTH]);
+    const values = floatsOf(output!);
+    const ones = [...values.keys()].filter((index) => values[index] === 1);
+    expect(ones).toEqual(Array.from({ length: rowCount }, (_, row) => row * SLOW_WIDTH + row + ROLL));
+    expect(values.reduce((sum, value) => sum + Math.abs(value), 0)).toBe(rowCount);
+  };
+  const send = (server: RunningServer, model: string, rowCount: number): Promise<Reply> =>
+    inferBinary(server, model, [rowsInput(rowCount)], { sloMs: 60_000 });
+
+  it('count by rows against the largest batch and in statistics; more than our own limit runs alone', async () => {
+    const server = await bench.serve(bench.model('rows', slow(ROLL)), ['--no-refine']);
+    const before = await scrape(server);
+    const replies = await Promise.all(Array.from({ length: 64 }, () => send(server, 'rows', 8)));
+    for (const reply of replies) {
+      expectRolled(reply, 8);
+      // 16 rows at most: two requests of eight.
+      expect(Number(reply.json.parameters?.['sponge_batch'])).toBeLessThanOrEqual(2);
+    }
+    expectRolled(await send(server, 'rows', 17), 17);
+    const after = await scrape(server);
+    const grown = (name: string): number => after.sum(name, { model: 'rows' }) - before.sum(name, { model: 'rows' });
+    expect(grown('nv_inference_count')).toBe(64 * 8 + 17);
+    expect(grown('nv_inference_request_success')).toBe(65);
+    expect(grown('nv_inference_exec_count')).toBeGreaterThanOrEqual(33);
+  });
+
+  it('are refused where they have more rows than was stated', async () => {
+    const server = await bench.serve(bench.model('stated', slow(ROLL)), ['--no-refine', '--max-batch', '4']);
+    expectRolled(await send(server, 'stated', 4), 4);
+    const refused = await send(server, 'stated', 5);
+    expect(refused.status).toBe(400);
+    expect(refused.json.error).toContain("batch axis is 5, model 'stated' takes at most 4");
   });
 });

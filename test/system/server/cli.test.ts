@@ -93,7 +93,7 @@ describe('a server, its configuration and sponge infer', () => {
   it('takes each flag from the command line, the environment and the file, in this order', async () => {
     expect((await http(`${server.rest}/v2`)).json['name']).toBe('from-environment');
     expect(server.banner).toMatch(/requests that state no budget get 3333 ms/);
-    expect(server.banner).toMatch(/batches of up to 3\n/);
+    expect(server.banner).toMatch(/batches of up to 3;/);
     expect(server.banner).toMatch(/quick profile of .*, planned with a wider margin\n/);
   });
 

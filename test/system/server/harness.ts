@@ -201,8 +201,8 @@ export class RunningServer {
     });
   }
 
-  async ready(): Promise<void> {
-    await eventually('the banner', () => this.#hasExited || /^ {2}planning .*\n/m.test(this.#stdout), START_TIMEOUT_MS);
+  async ready(timeoutMs = START_TIMEOUT_MS): Promise<void> {
+    await eventually('the banner', () => this.#hasExited || /^ {2}planning .*\n/m.test(this.#stdout), timeoutMs);
     if (this.#hasExited) throw new Error(`the server ended at once: ${this.#stdout}${this.#stderr}`);
     this.workers();
   }

@@ -72,7 +72,7 @@ describe('a model whose shapes nobody has told', () => {
     const model = bench.model('any_length', anyLength());
     const profile = model.replace('.onnx', '.profile.json');
     const server = await bench.serve(model, ['--no-refine']);
-    expect(server.banner).toMatch(/no profile yet: the first request tells the shape/);
+    expect(server.banner).toMatch(/no profile yet: the first request tells what it takes/);
     expect(existsSync(profile)).toBe(false);
     const first = await send(server, 8);
     expect(first.status, first.json.error).toBe(200);

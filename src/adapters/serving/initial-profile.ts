@@ -1,0 +1,188 @@
+import type { AllocationLimits } from '../../domain/plan.js';
+import { cellsToCheck, checkProfile, type RerunCell } from '../../perf-model/profile-check.js';
+import type { Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
+import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
+import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
+import { oneLine } from '../workers/load-failure.js';
+import type { ModelSource } from './model-repository.js';
+import type { OpenWorker } from './open-worker.js';
+import type { ServedModelOptions } from './served-model.js';
+
+/*
+ * What a model is planned with when it begins to be served: a stored profile that still holds, else a quick one made now, else
+ * none.
+ */
+
+/** Null also where the model does not run on what nobody sent: it is served all the same, and learns from a real request. */
+export async function initialProfileOrNone(
+  source: ModelSource,
+  worker: OpenWorker,
+  options: ServedModelOptions,
+): Promise<Profile | null> {
+  try {
+    return await initialProfile(source, worker, options);
+  } catch (error) {
+    options.interruption?.throwIfAborted();
+    if (options.replicas !== null) throw error;
+    options.onLog(
+      `served without a profile, on all CPU, until a real request shows what it takes (or give --sample): ${oneLine(error)}`,
+    );
+    worker.forgetSamples();
+    await worker.resize(worker.scaling.scaler.limits.maxMillicores);
+    return null;
+  }
+}
+
+async function initialProfile(
+  source: ModelSource,
+  worker: OpenWorker,
+  options: ServedModelOptions,
+): Promise<Profile | null> {
+  if (worker.shapes === null) return null;
+  const fingerprint = await fingerprintFor(source, worker);
+  const stored = await readStoredProfile(source.profilePath, fingerprint);
+  const limits = runnableLimits(worker, options.minMillicores);
+  if (stored.kind === 'fresh') {
+    const checked = await checkedProfile(withAxes(stored.profile, worker), directTarget(worker), options.onLog);
+    if (checked !== null) return checked;
+  }
+  if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
+  const run = new ProfileRun(directTarget(worker), profilingPlan(worker, limits, 'quick', options.quickBudgetMs));
+  while (!run.isDone) {
+    await run.step();
+    const { done, total } = run.progress;
+    options.onProgress(`quick profile: ${done} of ${total}`);
+  }
+  worker.pool.releaseSynthetic();
+  const profile = await storeProfile(source, worker, run, 'quick', options.onLog);
+  // Serving starts at the largest allocation, whatever was profiled last.
+  await worker.resize(limits.maxMillicores);
+  return profile;
+}
+
+/** Runs again in all; where they take long, one of each cell. */
+const CHECK_RUNS = 4;
+const CHECK_BUDGET_MS = 400;
+
+/**
+ * A stored profile after a few runs, as it is or scaled; null where it has to be made anew. The log says by how much it was off.
+ */
+async function checkedProfile(
+  profile: Profile,
+  target: ProfilingTarget,
+  onLog: (line: string) => void,
+): Promise<Profile | null> {
+  const cells = cellsToCheck(profile);
+  await target.resize(cells[0]!.cpuMillicores);
+  const reruns: RerunCell[] = [];
+  for (const cell of cells) {
+    // The first run allocates, and faults pages in.
+    if (reruns.length === 0) await target.run(cell.batchSize, cell.threadCount);
+    const samplesMs: number[] = [];
+    let spentMs = 0;
+    while (samplesMs.length < CHECK_RUNS && spentMs < CHECK_BUDGET_MS) {
+      const { latencyMs } = await target.run(cell.batchSize, cell.threadCount);
+      samplesMs.push(latencyMs);
+      spentMs += latencyMs;
+    }
+    reruns.push({ cell, samplesMs });
+  }
+  const check = checkProfile(profile, reruns);
+  switch (check.kind) {
+    case 'holds':
+      return profile;
+    case 'scaled':
+      onLog(
+        `the stored profile was off: runs take ${check.ratio.toPrecision(2)} times what it says; it is scaled, and refined`,
+      );
+      return check.profile;
+    case 'broken': {
+      const between = `${check.leastRatio.toPrecision(2)} to ${check.greatestRatio.toPrecision(2)}`;
+      onLog(`the stored profile was off: runs take ${between} times what it says; profiling again`);
+      return null;
+    }
+  }
+}
+
+/** The whole worker, before it is served. */
+export function directTarget(worker: OpenWorker): ProfilingTarget {
+  return {
+    resize: (cpuMillicores) => worker.resize(cpuMillicores),
+    run: (batchSize, threadCount) => worker.runSynthetic(batchSize, threadCount),
+  };
+}
+
+export function profilingPlan(
+  worker: OpenWorker,
+  limits: AllocationLimits,
+  quality: 'quick' | 'full',
+  budgetMs: number,
+  maxRunMs = Infinity,
+): ProfilingPlan {
+  const { maxBatchSize, threadCounts } = worker.pool;
+  // Where nothing is limited, a run has the CPU its threads take: whole cores. Less of it is left to the curve to extend.
+  const minMillicores = worker.scaling.scaler.isActuating
+    ? limits.minMillicores
+    : Math.min(Math.max(limits.minMillicores, 1000), limits.maxMillicores);
+  const measurable = { ...limits, minMillicores };
+  return { quality, maxBatchSize, limits: measurable, threadCounts, budgetMs, maxRunMs, seed: 1 };
+}
+
+/** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
+export function runnableLimits(worker: OpenWorker, minMillicores: number): AllocationLimits {
+  const limits = worker.scaling.scaler.limits;
+  const steps = Math.ceil(Math.max(0, minMillicores - limits.minMillicores) / limits.stepMillicores);
+  const floor = limits.minMillicores + steps * limits.stepMillicores;
+  return { ...limits, minMillicores: Math.min(floor, limits.maxMillicores) };
+}
+
+export async function fingerprintFor(source: ModelSource, worker: OpenWorker): Promise<ProfileFingerprint> {
+  return fingerprintOf(source.modelPath, {
+    scaler: worker.scaling.scaler.kind,
+    quotaPeriodUs: worker.quotaPeriodUs,
+    threadCounts: worker.pool.threadCounts,
+    onnxRuntimeVersion: worker.pool.facts.onnxRuntimeVersion,
+    shapeClassKey: worker.shapeClass.key,
+  });
+}
+
+export function profileOf(
+  source: ModelSource,
+  worker: OpenWorker,
+  fingerprint: ProfileFingerprint,
+  cells: readonly ProfileCell[],
+  quality: 'quick' | 'full',
+): Profile {
+  return {
+    schemaVersion: 1,
+    name: source.name,
+    fingerprint,
+    elementCount: worker.shapeClass.elementCount,
+    axisSizes: worker.shapeClass.axisSizes,
+    quality,
+    measuredAt: new Date().toISOString(),
+    cells,
+  };
+}
+
+/** A profile of the shapes that the worker has, stored when profiles did not say the sizes of axes. */
+export function withAxes(profile: Profile, worker: OpenWorker): Profile {
+  return { ...profile, axisSizes: profile.axisSizes ?? worker.shapeClass.axisSizes };
+}
+
+/** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
+export async function storeProfile(
+  source: ModelSource,
+  worker: OpenWorker,
+  run: ProfileRun,
+  quality: 'quick' | 'full',
+  onWarning: (message: string) => void,
+): Promise<Profile> {
+  const profile = profileOf(source, worker, await fingerprintFor(source, worker), run.cells(), quality);
+  try {
+    await writeProfile(source.profilePath, profile);
+  } catch (error) {
+    onWarning(`the profile could not be stored, so the next start profiles again: ${oneLine(error)}`);
+  }
+  return profile;
+}

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+
+/*
+ * What was loaded is what is served: the first worker of a model says which bytes it loaded, and every later one, after a crash or
+ * as a replica, loads the same or none. A file that was replaced would otherwise be another model under the same version.
+ */
+
+/** A file that a model was loaded from. */
+export interface ModelFile {
+  readonly path: string;
+  readonly sha256: string;
+}
+
+/** The files were changed; the message says which, and the remedy. */
+class ModelChangedError extends Error {
+  override readonly name = 'ModelChangedError';
+}
+
+/** The bytes at these paths, from before the model is loaded from them until it is there. */
+export class ModelBytes {
+  readonly #paths: readonly string[];
+  readonly #marks: Promise<readonly string[]>;
+  readonly #files: Promise<readonly ModelFile[]>;
+
+  /** Begins to read them. @param paths the model's file first */
+  constructor(paths: readonly string[]) {
+    this.#paths = paths;
+    this.#marks = Promise.all(paths.map(markOf));
+    this.#files = Promise.all(paths.map(async (path) => ({ path, sha256: await sha256Of(path) })));
+    // Both are awaited once the model is loaded, which may fail first, or never come to it.
+    this.#marks.catch(() => undefined);
+    this.#files.catch(() => undefined);
+  }
+
+  /**
+   * Once the model is loaded: which bytes it was loaded from.
+   * @param expected what an earlier worker of this model loaded; null for the first one
+   * @throws ModelChangedError where they are others, or were changed while they were loaded
+   */
+  async verify(expected: readonly ModelFile[] | null): Promise<readonly ModelFile[]> {
+    const files = await this.#files;
+    const [before, after] = [await this.#marks, await Promise.all(this.#paths.map(markOf))];
+    const torn = this.#paths.find((_, i) => before[i] !== after[i]);
+    if (torn !== undefined) throw new ModelChangedError(`${torn} was changed while it was loaded; start again`);
+    const other = expected?.find(({ path, sha256 }) =>
+      files.every((file) => file.path !== path || file.sha256 !== sha256),
+    );
+    if (other !== undefined) {
+      throw new ModelChangedError(
+        `${other.path} changed on disk since it was loaded; put it back, or restart the server to serve the new one`,
+      );
+    }
+    return files;
+  }
+}
+
+async function markOf(path: string): Promise<string> {
+  const { ino, size, mtimeMs } = await stat(path);
+  return [ino, size, mtimeMs].join(' ');
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+const READ_BYTES = 1024 ** 2;

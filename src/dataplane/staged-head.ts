@@ -1,0 +1,22 @@
+import { CANDIDATE_LIMIT, type Candidate } from './batcher.js';
+import type { ClassTable } from './class-table.js';
+import type { QueueView } from './held-requests.js';
+import type { QueueEntry } from './queue-entry.js';
+
+/** The first staged entries in queue order. Entries still being staged are few; twice the limit looks past them. */
+export function stagedHead(
+  queue: QueueView,
+  table: ClassTable,
+  isEligible: (entry: QueueEntry) => boolean,
+): Candidate[] {
+  const candidates: Candidate[] = [];
+  for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
+    if (!entry.isStaged || !isEligible(entry)) continue;
+    const classIndex = table.indexOf(entry);
+    const isPlain = classIndex === 0 && !entry.isRetry;
+    const mustRunAlone = entry.isRetry || entry.candidate.mustRunAlone;
+    candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone });
+    if (candidates.length === CANDIDATE_LIMIT) break;
+  }
+  return candidates;
+}
