@@ -180,8 +180,8 @@ const split: OperatorRule = ({ node, inputs: [input, listed] }) => {
   });
 };
 
-/** Ends that mean "to the end": exporters write the largest whole numbers. */
-const TO_THE_END = 2 ** 31 - 1;
+/** Ends from here on mean "to the end": exporters write 10⁹ or the largest whole numbers, and no axis is so long. */
+const TO_THE_END = 1e9;
 
 const slice: OperatorRule = ({ node, opset, inputs: [input, starts, ends, axes, steps] }) => {
   const isAttribute = opset < 10;
