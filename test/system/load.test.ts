@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { identity } from '../../src/adapters/models/tiny-graphs.js';
 import type { LoadSummary } from '../../src/experiments/load/load-summary.js';
-import { planLoad } from '../../src/experiments/load/load-plan.js';
+import { planLoad, type PlannedRequest } from '../../src/experiments/load/load-plan.js';
 import { parseScenario } from '../../src/experiments/scenarios/parse-scenario.js';
 import { setUp } from '../../src/experiments/scenarios/setup.js';
 import { TestBench } from './server/harness.js';
@@ -37,11 +37,16 @@ async function echo(options: EchoOptions): Promise<EchoServer> {
 const SCENARIO = `
 durationSec: 1
 arrivals: { kind: constant, ratePerSec: 20 }
-payloads: [{ bytes: 300000, sloMs: 1000 }]
+payloads: [{ bytes: 300000, sloMs: 10000 }]
 network: { mode: applied, clients: 4, propagationMs: 5 }
 `;
 
 const scenario = bench.file('load.yaml', SCENARIO);
+
+/** Seed 1, as the load has it. */
+function plannedRequests(text: string): readonly PlannedRequest[] {
+  return planLoad(setUp(parseScenario(text, 's.yaml'), 's.yaml', '.'), 1).requests;
+}
 
 async function load(server: EchoServer, flags: readonly string[] = []): Promise<LoadSummary> {
   const url = flags.includes('grpc') ? server.grpcUrl : server.restUrl;
@@ -69,10 +74,10 @@ describe.each(['rest', 'rest-json', 'grpc'])('a load over %s', (protocol) => {
     for (const { headers, body } of server.seen) {
       expect(headers['sponge-client']).toMatch(/^client-[0-3]$/);
       if (protocol === 'grpc') {
-        expect(headers['grpc-timeout']).toBe('1000000u');
+        expect(headers['grpc-timeout']).toBe('10000000u');
         expect(inferRequestOf(body).rawInputContents[0]).toHaveLength(4 * ECHO_ELEMENTS);
       } else {
-        expect(headers['request-timeout-ms']).toBe('1000.000');
+        expect(headers['request-timeout-ms']).toBe('10000.000');
         const headBytes = Number(headers['inference-header-content-length'] ?? body.length);
         const { inputs } = JSON.parse(body.toString('utf8', 0, headBytes)) as {
           inputs: { data?: number[]; shape: number[] }[];
@@ -83,8 +88,11 @@ describe.each(['rest', 'rest-json', 'grpc'])('a load over %s', (protocol) => {
       }
     }
 
-    // Each took its upload, as the trace has it, and the server's 50 ms, and no less but for a timer's rounding.
-    const planned = planLoad(setUp(parseScenario(SCENARIO, 's.yaml'), 's.yaml', '.'), 1).requests;
+    // Each took its upload, as the trace has it, and the server's 50 ms, and no less but for a timer's rounding. How much more
+    // is this machine's: what the same requests take without a network.
+    const bare = await load(await echo({ delayMs: 50 }), ['--protocol', protocol, '--set', 'network.mode=none']);
+    const mostExtraMs = 250 + 4 * (bare.latencyMs!.p99 - 50);
+    const planned = plannedRequests(SCENARIO);
     const rows = readFileSync(csv, 'utf8')
       .trim()
       .split('\n')
@@ -94,7 +102,7 @@ describe.each(['rest', 'rest-json', 'grpc'])('a load over %s', (protocol) => {
       const { upload } = planned.find((each) => each.index === Number(index))!;
       const leastMs = upload!.endAtMs - upload!.sentAtMs + 50 + upload!.propagationMs;
       expect(Number(latencyMs)).toBeGreaterThan(leastMs - 3);
-      expect(Number(latencyMs)).toBeLessThan(leastMs + 250);
+      expect(Number(latencyMs)).toBeLessThan(leastMs + mostExtraMs);
     }
     // The server saw slow bodies: the sum over all is certain to be most of what was planned.
     const plannedMs = planned.reduce((sum, { upload }) => sum + upload!.endAtMs - upload!.sentAtMs - 5, 0);
@@ -137,8 +145,11 @@ describe.each(['rest', 'grpc'])('a load over %s', (protocol) => {
     const summary = await load(server, ['--protocol', protocol, ...model, '--set', 'network.scale=0.1']);
     expect(summary.outcomes).toMatchObject({ refused: 20, lost: 0 });
     expect(summary.reasons).toEqual([{ outcome: 'refused', reason: 'queue_full', count: 20 }]);
-    // At a tenth of the bandwidth an upload takes most of a second.
-    expect(summary.refusedAfterMs!.p50).toBeLessThan(300);
+    const uploadsMs = plannedRequests(SCENARIO.replace('propagationMs: 5', 'propagationMs: 5, scale: 0.1'))
+      .map(({ upload }) => upload!.endAtMs - upload!.sentAtMs)
+      .sort((a, b) => a - b);
+    // At a tenth of the bandwidth an upload takes most of a second; half of it would show.
+    expect(summary.refusedAfterMs!.p50).toBeLessThan(uploadsMs[10]! / 2);
   });
 
   it('takes an answer that is none for what it is', async () => {
@@ -165,13 +176,13 @@ describe('a load', () => {
   });
 
   it('is open-loop: a server that stalls gets all requests, and all the waiting counts', async () => {
-    // Slower than the SLO: with 20 a second for 1 s, a closed loop of 4 clients could have sent 4.
+    // Slower than the SLO: with 20 a second for 1 s, a closed loop of 4 clients could have sent 4, and the last after 4 rounds.
     const server = await echo({ delayMs: 1300 });
-    const summary = await load(server, ['--set', 'network.mode=none']);
+    const summary = await load(server, ['--set', 'network.mode=none', '--slo', '1000']);
     expect(summary.outcomes).toMatchObject({ 'on-time': 0, late: 20 });
     expect(summary.latencyMs!.p50).toBeGreaterThanOrEqual(1299);
     const sentOverMs = server.seen.at(-1)!.beganAtMs - server.seen[0]!.beganAtMs;
-    expect(sentOverMs).toBeLessThan(950 + 300);
+    expect(sentOverMs).toBeLessThan(1300);
   });
 
   it('says its SLO as a parameter, or not at all', async () => {

@@ -1,4 +1,6 @@
 import * as ort from 'onnxruntime-node';
+import { measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
+import { ROUTER_MILLICORES } from '../../../src/adapters/scalers/scaler-handle.js';
 import { SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
 
 /*
@@ -10,8 +12,13 @@ import { SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
 const TRIAL_STEPS = 400;
 const TRIALS = 5;
 
-/** @returns steps of the model `slow` that take one core of this machine about `cpuMs` for one row */
-export async function slowStepsFor(cpuMs: number): Promise<number> {
+/** What a model may have of this machine, or of the quota that this process is under. */
+export function leftMillicores(): number {
+  return measureCpuCeiling().millicores - ROUTER_MILLICORES;
+}
+
+/** @returns steps of the model `slow` that take about `runMs` for one row, on one core, or on what there is of one */
+export async function slowStepsFor(runMs: number): Promise<number> {
   const session = await ort.InferenceSession.create(slow(TRIAL_STEPS).toModel(), {
     intraOpNumThreads: 1,
     interOpNumThreads: 1,
@@ -26,5 +33,6 @@ export async function slowStepsFor(cpuMs: number): Promise<number> {
     if (trial > 0) leastMs = Math.min(leastMs, (user + system) / 1000);
   }
   await session.release();
+  const cpuMs = runMs * Math.min(1, leftMillicores() / 1000);
   return Math.max(1, Math.round((cpuMs * TRIAL_STEPS) / leastMs));
 }

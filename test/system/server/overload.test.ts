@@ -77,13 +77,12 @@ describe('more than can be served', () => {
         `${rest.length} expired; runs took ${overrunMs.toFixed(0)} ms longer than the ${plannedMs.toFixed(0)} ms planned`,
     );
     expect(served.length + rest.length, 'kept').toBeGreaterThanOrEqual(3);
-    // Runs that are shorter than planned make room for more.
-    const roomFor = Math.ceil(sloMs / Math.min(...served.map(runMs)));
-    expect(shed.length).toBeGreaterThanOrEqual(burst - roomFor);
     expect(shed.length).toBeGreaterThan(0);
-    // Five runs leave half of one to spare.
-    if (overrunMs < 0.4 * plannedMs) expect(late.length + rest.length, 'late or expired').toBe(0);
-    else console.warn('NOT JUDGED: whether what is kept is on time; the machine became slower than its plan');
+    if (overrunMs < 0.4 * plannedMs) {
+      // Five runs leave half of one to spare; runs that are shorter than planned make room for more.
+      expect(late.length + rest.length, 'late or expired').toBe(0);
+      expect(shed.length).toBeGreaterThanOrEqual(burst - Math.ceil(sloMs / Math.min(...served.map(runMs))));
+    } else console.warn('NOT JUDGED: whether what is kept is on time; the machine became slower than its plan');
     const after = await scrape(server);
     expect(after.sum('sponge_outcomes_total') - before.sum('sponge_outcomes_total')).toBe(burst);
     const overload = { outcome: 'rejected_overload', reason: 'queue_overload' };

@@ -2,13 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
-import { ROUTER_MILLICORES } from '../../../src/adapters/scalers/scaler-handle.js';
 import { anyLength, slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, queueDepth, scrape, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, quotaMillicores, TestBench, type RunningServer } from './harness.js';
-import { slowStepsFor } from './machine-speed.js';
+import { leftMillicores, slowStepsFor } from './machine-speed.js';
 import { untilComputing } from './mid-run.js';
 
 /*
@@ -18,8 +16,7 @@ import { untilComputing } from './mid-run.js';
 /** 75 ms on one core, 0.3 s on a quarter of it. */
 const STEPS = await slowStepsFor(75);
 /** Three units of a quarter of a core; two of a tenth where the machine has no more. */
-const LEFT_MILLICORES = measureCpuCeiling().millicores - ROUTER_MILLICORES;
-const [REPLICAS, UNIT_MILLICORES] = LEFT_MILLICORES >= 750 ? [3, 250] : [2, 100];
+const [REPLICAS, UNIT_MILLICORES] = leftMillicores() >= 750 ? [3, 250] : [2, 100];
 const UNIT_CORES = UNIT_MILLICORES / 1000;
 /** Units that the load would keep busy: all keep up, one fewer does not. */
 const BUSY_UNITS = REPLICAS - 0.5;
