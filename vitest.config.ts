@@ -12,14 +12,17 @@ export default defineConfig({
           name: 'unit',
           include: ['src/**/*.test.ts', 'test/{golden,simulation,tidy,oracle}/**/*.test.ts'],
           testTimeout: 60_000,
+          expect: { poll: { timeout: 30_000 } },
         },
       },
       {
         test: {
           name: 'system',
           include: ['test/{conformance,system,agreement}/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // Beyond these a test counts as hung; half a core that others want too is enough to stay far below.
+          testTimeout: 400_000,
+          hookTimeout: 400_000,
+          expect: { poll: { timeout: 60_000 } },
           fileParallelism: false,
         },
       },

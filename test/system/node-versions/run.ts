@@ -1,7 +1,8 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { identity } from '../../../src/adapters/models/tiny-graphs.js';
 import { DATATYPES, ELEMENT_BYTES, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
 import { binaryOutputs, inferBinary } from '../server/clients.js';
@@ -45,56 +46,71 @@ interface Place {
   readonly env: NodeJS.ProcessEnv;
 }
 
+const interruption = new AbortController();
+
+/** @returns all it printed @throws Error with that where it fails */
+async function run(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const options = { cwd, env, signal: interruption.signal, maxBuffer: 2 ** 24 };
+  try {
+    const { stdout, stderr } = await promisify(execFile)(command, args, options);
+    return stdout + stderr;
+  } catch (error) {
+    const { message, stdout = '' } = error as Error & { readonly stdout?: string };
+    throw new Error(`${message}${stdout}`, { cause: error });
+  }
+}
+
 /** `node` and `npm` of these versions in the folder. @returns an environment in which they come first */
-function fetchNode({ node, npm }: NodeVersion, folder: string): NodeJS.ProcessEnv {
+async function fetchNode({ node, npm }: NodeVersion, folder: string): Promise<NodeJS.ProcessEnv> {
   const nodePackage = `node-${process.platform}-${process.arch}`;
   mkdirSync(folder);
-  const { status, stderr } = spawnSync(
-    'npm',
-    ['install', '--prefix', folder, '--no-audit', '--no-fund', `${nodePackage}@${node}`, `npm@${npm}`],
-    { encoding: 'utf8', cwd: folder },
+  const inherited = withoutNpmVariables(process.env);
+  const packages = [`${nodePackage}@${node}`, `npm@${npm}`];
+  await run('npm', ['install', '--prefix', folder, '--ignore-scripts', ...packages], folder, inherited).catch(
+    (error: unknown) => {
+      throw new NotToBeHad((error as Error).message);
+    },
   );
-  if (status !== 0) throw new NotToBeHad(firstLine(stderr) || 'npm cannot be started');
   const bin = join(folder, 'node_modules', nodePackage, 'bin');
   const env = {
-    ...withoutNpmVariables(process.env),
+    ...inherited,
     PATH: [bin, join(folder, 'node_modules/.bin'), process.env['PATH']].join(delimiter),
     NO_COLOR: '1',
   };
-  const found = execFileSync('node', ['--version'], { encoding: 'utf8', env }).trim();
+  const found = (await run('node', ['--version'], folder, env)).trim();
   if (found !== `v${node}`) throw new Error(`node --version says ${found}`);
   return env;
 }
 
-/** Of the npm that runs this script, and of Sponge: they would be obeyed. */
+/** What the npm that runs this script says of itself, and Sponge's own variables, would be obeyed; how to reach the registry must be. */
 function withoutNpmVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(npm_|NODE_|SPONGE_|INIT_CWD$)/i.test(name)));
+  const isKept = (name: string): boolean =>
+    /^npm_config_(registry|cache|userconfig|cafile|.*proxy)$/i.test(name) ||
+    !/^(npm_|INIT_CWD$|NODE_OPTIONS$|SPONGE_)/i.test(name);
+  return Object.fromEntries(Object.entries(env).filter(([name]) => isKept(name)));
 }
 
-function copyRepository(tree: string): void {
-  const options = { cwd: REPOSITORY_ROOT, encoding: 'utf8' } as const;
-  const paths = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], options);
+async function copyRepository(tree: string): Promise<void> {
+  const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const paths = await run('git', args, REPOSITORY_ROOT, process.env);
   for (const path of paths.split('\0').filter(Boolean)) {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
     copyFileSync(join(REPOSITORY_ROOT, path), join(tree, path));
   }
 }
 
-function install({ tree, env }: Place): void {
+async function install({ tree, env }: Place): Promise<void> {
   if (isShort) {
     symlinkSync(join(REPOSITORY_ROOT, 'node_modules'), join(tree, 'node_modules'));
     cpSync(join(REPOSITORY_ROOT, 'dist'), join(tree, 'dist'), { recursive: true });
     return;
   }
-  const said = run('npm', ['ci'], { tree, env });
-  if (/\bwarn/i.test(said)) throw new Error(`npm ci warns: ${said}`);
-}
-
-/** @returns all it printed */
-function run(command: string, args: readonly string[], { tree, env }: Place): string {
-  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', cwd: tree, env });
-  if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}: ${stdout}${stderr}`);
-  return stdout + stderr;
+  const said = await run('npm', ['ci'], tree, env);
+  // What somebody has in a file of their own is not ours to keep in order.
+  const warnings = said
+    .split('\n')
+    .filter((line) => /\bwarn/i.test(line) && !/Unknown (user|global) config/.test(line));
+  if (warnings.length > 0) throw new Error(`npm ci warns: ${warnings.join('; ')}`);
 }
 
 async function whileServing(
@@ -105,20 +121,23 @@ async function whileServing(
 ): Promise<void> {
   const flags = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0', '--no-refine'];
   flags.push('--group', `node-versions-${process.pid}`);
-  const server = new RunningServer(spawn(command, [...args, ...flags], { cwd: tree, env }));
+  const child = spawn(command, [...args, ...flags], { cwd: tree, env });
+  const end = (): void => void child.kill();
+  process.once('exit', end);
+  const server = new RunningServer(child);
   try {
     await server.ready();
     await act(server);
   } finally {
     const { code } = await server.stop();
+    process.off('exit', end);
     if (code !== 0) console.log(`    the server ended with ${code}: ${server.log}`);
   }
 }
 
-function readText(server: RunningServer, place: Place): Promise<void> {
-  const said = run('npm', ['run', 'demo', '--', '--url', server.rest, '--slo', String(SLO_MS)], place);
+async function readText(server: RunningServer, { tree, env }: Place): Promise<void> {
+  const said = await run('npm', ['run', 'demo', '--', '--url', server.rest, '--slo', String(SLO_MS)], tree, env);
   if (!said.includes(DEMO_TEXT)) throw new Error(`the demo does not read "${DEMO_TEXT}": ${said}`);
-  return Promise.resolve();
 }
 
 /** Four elements whose bytes all differ, as far as the type allows. */
@@ -153,23 +172,24 @@ function writeIdentities(repository: string): void {
 }
 
 async function check(version: NodeVersion, folder: string): Promise<void> {
-  const place: Place = { tree: join(folder, 'tree'), env: fetchNode(version, folder) };
-  copyRepository(place.tree);
-  install(place);
+  const place: Place = { tree: join(folder, 'tree'), env: await fetchNode(version, folder) };
+  await copyRepository(place.tree);
+  await install(place);
   await whileServing('npm', ['start', '--'], place, (server) => readText(server, place));
   const models = join(folder, 'models');
   writeIdentities(models);
   await whileServing('node', ['bin/sponge.js', 'serve', models], place, answerEachType);
 }
 
-function firstLine(text: string): string {
-  return text.trim().split('\n')[0]!;
-}
-
 async function main(): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'sponge-node-versions-'));
   process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      interruption.abort();
+      process.exit(130);
+    });
+  }
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const version of VERSIONS.filter(({ isInShort }) => isInShort || !isShort)) {
     const what = `Node ${version.node}, npm ${version.npm}`;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
 import { lookup, SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
 import type { Tensor } from '../../../src/domain/tensor.js';
 import {
@@ -136,11 +137,30 @@ describe('a batch of four', () => {
   });
 });
 
+/** Takes as long as a run of `slow`, whatever the batch, and returns its input. `x` f32 [batch, 1024] → `y`. */
+function costOfOne(stepCount: number): OnnxGraph {
+  const body = new OnnxGraph('cost_of_one.body');
+  body.input('step', 'INT64', []);
+  body.input('proceed', 'BOOL', []);
+  body.input('row', 'FP32', [1, SLOW_WIDTH]);
+  body.output(body.add('Identity', ['proceed'], {}, 'proceed_next'), 'BOOL', []);
+  body.output(body.add('MatMul', ['row', 'nothing'], {}, 'row_next'), 'FP32', [1, SLOW_WIDTH]);
+
+  const graph = new OnnxGraph('cost_of_one');
+  const x = graph.input('x', 'FP32', ['batch', SLOW_WIDTH]);
+  graph.constant('nothing', 'FP32', [SLOW_WIDTH, SLOW_WIDTH], new Float32Array(SLOW_WIDTH * SLOW_WIDTH));
+  graph.constant('zeros', 'FP32', [1, SLOW_WIDTH], new Float32Array(SLOW_WIDTH));
+  graph.constant('step_count', 'INT64', [], BigInt64Array.of(BigInt(stepCount)));
+  const zeros = graph.add('Loop', ['step_count', '', 'zeros'], { body: { graph: body } });
+  graph.output(graph.add('Add', [x, zeros], {}, 'y'), 'FP32', ['batch', SLOW_WIDTH]);
+  return graph;
+}
+
 describe('deadlines that only batches can meet', () => {
   it('make the planner batch, and everyone gets their own answer in time', async () => {
     // One core for good: more CPU is no way out.
     const flags = ['--min-cores', '1', '--max-cores', '1', '--no-refine', '--group', `${bench.group}-b`];
-    const server = await bench.serve(bench.model('slow', slow(STEPS)), flags);
+    const server = await bench.serve(bench.model('slow', costOfOne(STEPS)), flags);
     const grpc = new GrpcClient(server);
     const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
     const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
@@ -148,7 +168,7 @@ describe('deadlines that only batches can meet', () => {
     const before = await batchesStarted(server);
     const blocker = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
     await eventually('the first batch to start', async () => (await batchesStarted(server)) === before + 1);
-    // One after the other would take 1 + 8 planned latencies.
+    // One after the other would take 1 + 8 planned latencies; all in one batch, 2.
     const sloMs = 6 * plannedMs;
     const places = [1, 2, 3, 4, 5, 6, 7];
     const replies = places.map((place) => inferBinary(server, 'slow', [slowInput(place)], { sloMs }));
@@ -157,7 +177,7 @@ describe('deadlines that only batches can meet', () => {
     const sizes: number[] = [];
     for (const [i, reply] of (await Promise.all(replies)).entries()) {
       expect(reply.status, reply.json.error).toBe(200);
-      expect(slowPlace(reply)).toBe(rolled(places[i]!));
+      expect(slowPlace(reply)).toBe(places[i]!);
       sizes.push(Number(reply.json.parameters?.['sponge_batch']));
     }
     const { error, response } = await viaGrpc;

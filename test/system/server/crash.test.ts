@@ -51,10 +51,10 @@ describe('a worker that is killed in the middle of a batch', () => {
       hastySentAtMs = performance.now();
       return inferBinary(server, 'slow', [slowInput(1)], { sloMs: hastySloMs });
     });
+    await delay(Math.max(0, hastySentAtMs + hastySloMs - 0.9 * plannedMs - performance.now()));
     const patient = [2, 3].map((place) => inferBinary(server, 'slow', [slowInput(place)], { sloMs: 60_000 }));
     const viaGrpc = grpc.infer(grpcRequest('slow', [slowInput(4)]), { deadlineMs: 60_000 });
     await eventually('the others to wait', async () => (await queueDepth(server)) === 3);
-    await delay(Math.max(0, hastySentAtMs + hastySloMs - 0.9 * plannedMs - performance.now()));
     process.kill(worker, 'SIGKILL');
 
     // The next worker takes its time: it is stopped while it starts.

@@ -2,6 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
+import { ROUTER_MILLICORES } from '../../../src/adapters/scalers/scaler-handle.js';
 import { anyLength, slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, queueDepth, scrape, slowInput, slowPlace, type Reply } from './clients.js';
@@ -13,11 +15,14 @@ import { untilComputing } from './mid-run.js';
  * The baselines that are served for comparison: replicas of a fixed unit instead of resizing, and a queue without deadlines.
  */
 
-/** 75 ms on one core, 0.3 s on a unit. */
+/** 75 ms on one core, 0.3 s on a quarter of it. */
 const STEPS = await slowStepsFor(75);
-const UNIT_MILLICORES = 250;
-/** Units that the load would keep busy: three keep up, two do not. */
-const BUSY_UNITS = 2.5;
+/** Three units of a quarter of a core; two of a tenth where the machine has no more. */
+const LEFT_MILLICORES = measureCpuCeiling().millicores - ROUTER_MILLICORES;
+const [REPLICAS, UNIT_MILLICORES] = LEFT_MILLICORES >= 750 ? [3, 250] : [2, 100];
+const UNIT_CORES = UNIT_MILLICORES / 1000;
+/** Units that the load would keep busy: all keep up, one fewer does not. */
+const BUSY_UNITS = REPLICAS - 0.5;
 /** What each request states, and nobody looks at. */
 const SLO_MS = 1;
 /** Fewer replicas only after the busiest of five seconds has been low for ten. */
@@ -43,9 +48,10 @@ function plannedMs(reply: Reply): number {
 /** Sends what keeps `BUSY_UNITS` busy, as the last reply tells of a unit, while something is waited for. */
 async function loadWhile(server: RunningServer, sent: Promise<Reply>[], wait: () => Promise<void>): Promise<void> {
   let unitMs = plannedMs(await send(server, sent));
-  const state = { isWaiting: true };
-  const waiting = wait().finally(() => (state.isWaiting = false));
-  while (state.isWaiting) {
+  const load = { isOver: false };
+  const waiting = wait().finally(() => (load.isOver = true));
+  waiting.catch(() => undefined); // It is awaited below.
+  while (!load.isOver) {
     void send(server, sent).then(
       (reply) => (unitMs = plannedMs(reply)),
       () => undefined,
@@ -72,28 +78,29 @@ describe('sponge serve --policy fa2', () => {
   const sent: Promise<Reply>[] = [];
 
   beforeAll(async () => {
-    const flags = ['--unit-cores', '0.25', '--max-cores', '0.8', '--slo', '2000', '--no-idle-release'];
+    const most = String((REPLICAS + 0.2) * UNIT_CORES);
+    const flags = ['--unit-cores', String(UNIT_CORES), '--max-cores', most, '--slo', '60000', '--no-idle-release'];
     server = await bench.serve(bench.model('slow', slow(STEPS)), ['--policy', 'fa2', '--max-batch', '1', ...flags]);
   });
 
   it('says what it is', () => {
-    expect(server.banner).toMatch(/; 1 to 3 replicas of 0\.25 cores a model, each in a group of its own$/m);
-    expect(server.banner).toMatch(
-      /planning +fa2, once a second: .* replicas of 0\.25 cores .*first come, first served/,
-    );
+    const replicas = `replicas of ${UNIT_CORES} cores`;
+    expect(server.banner).toContain(`; 1 to ${REPLICAS} ${replicas} a model, each in a group of its own\n`);
+    expect(server.banner).toMatch(/planning +fa2, once a second: .*first come, first served/);
+    expect(/planning .*/.exec(server.banner)![0]).toContain(replicas);
     expect(server.banner).not.toContain('refined in the background');
   });
 
   it('starts replicas under load, each a process of its own in a group of one unit', async () => {
-    const threeReady = (): Promise<void> =>
-      eventually('three replicas', async () => (await instances(server)) === 3, 30_000);
-    await loadWhile(server, sent, threeReady);
+    await loadWhile(server, sent, () =>
+      eventually('every replica', async () => (await instances(server)) === REPLICAS),
+    );
     const hasQuota = (dir: string): boolean =>
       readdirSync(dir).some((name) => name === 'cpu.max' || name === 'cpu.cfs_quota_us');
     const groups = groupsOf(bench.group).filter(hasQuota);
-    expect(groups.map(quotaMillicores)).toEqual([UNIT_MILLICORES, UNIT_MILLICORES, UNIT_MILLICORES]);
+    expect(groups.map(quotaMillicores)).toEqual(Array.from({ length: REPLICAS }, () => UNIT_MILLICORES));
     const pids = groups.flatMap(processesIn);
-    expect(pids).toHaveLength(3);
+    expect(pids).toHaveLength(REPLICAS);
     expect(pids.sort()).toEqual(server.workers().sort());
   });
 
@@ -109,8 +116,8 @@ describe('sponge serve --policy fa2', () => {
     const allocatedMs = grown('sponge_allocated_cpu_seconds_total') * 1000;
     // The counters were read at some instant of each scrape. A quota period begun before may still be used in a window
     // that granted nothing of it.
-    expect(allocatedMs).toBeGreaterThanOrEqual(0.95 * 3 * 0.25 * (askedAgainMs - answeredMs));
-    expect(allocatedMs).toBeLessThanOrEqual(1.1 * 3 * 0.25 * (answeredAgainMs - askedMs));
+    expect(allocatedMs).toBeGreaterThanOrEqual(0.95 * REPLICAS * UNIT_CORES * (askedAgainMs - answeredMs));
+    expect(allocatedMs).toBeLessThanOrEqual(1.1 * REPLICAS * UNIT_CORES * (answeredAgainMs - askedMs));
     expect(after.sum('sponge_cpu_seconds_total')).toBeLessThanOrEqual(after.sum('sponge_allocated_cpu_seconds_total'));
   });
 
@@ -127,7 +134,7 @@ describe('sponge serve --policy fa2', () => {
       'a batch to have broken',
       async () => (await scrape(server)).sum('sponge_batches_total', { result: 'worker-lost' }) === 1,
     );
-    await eventually('another in its place', async () => (await instances(server)) === 3, 30_000);
+    await eventually('another in its place', async () => (await instances(server)) === REPLICAS);
     expect((await scrape(server)).sum('sponge_worker_losses_total')).toBe(0);
     expect(server.log).toMatch(/worker lost: .*SIGKILL; starting it again in 0 ms/);
   });
