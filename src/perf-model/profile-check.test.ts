@@ -17,9 +17,19 @@ const PROFILE: Profile = {
 };
 
 describe('checking a stored profile', () => {
-  it('runs one request and the largest batch on all CPU again', () => {
-    expect(cellsToCheck(PROFILE).map(({ batchSize, cpuMillicores }) => [batchSize, cpuMillicores])).toEqual([[1, 2000], [16, 2000]]); // prettier-ignore
-    expect(cellsToCheck({ ...PROFILE, cells: [cell(1, 1000, 20)] })).toHaveLength(1);
+  const chosen = (cells: Profile['cells']): (readonly number[])[] =>
+    cellsToCheck({ ...PROFILE, cells }).map(({ batchSize, cpuMillicores }) => [batchSize, cpuMillicores]);
+
+  it('runs one request and the largest batch on all CPU again, and one request on half of it', () => {
+    expect(chosen(PROFILE.cells)).toEqual([[1, 2000], [16, 2000], [1, 1000]]); // prettier-ignore
+    expect(chosen([cell(1, 1000, 20)])).toEqual([[1, 1000]]);
+  });
+
+  it('leaves out what takes too long for a start', () => {
+    const slow = [cell(1, 500, 1200), cell(1, 1000, 600), cell(1, 2000, 200), cell(2, 2000, 240), cell(4, 2000, 700)];
+    expect(chosen(slow)).toEqual([[1, 2000], [2, 2000]]); // prettier-ignore
+    // Nothing is affordable: one more request than one tells whether the shape holds.
+    expect(chosen([cell(1, 2000, 900), cell(2, 2000, 1800), cell(4, 2000, 3600)])).toEqual([[1, 2000], [2, 2000]]); // prettier-ignore
   });
 
   const reruns = (single: readonly number[], batch: readonly number[]) => [

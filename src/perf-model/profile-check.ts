@@ -26,21 +26,40 @@ export type ProfileCheck =
  * that really run.
  */
 const TOLERATED_RATIO = 1.5;
+/** Cells may disagree with each other by as much before the shape is taken to be another: each may be off by a third either way. */
+const UNLIKE_RATIO = 2;
+/** What a run is off by that says nothing: timers, the link, a moment of somebody else's. */
+const GRAIN_MS = 1;
 
-/** Cells that tell most at least cost: one request on all CPU, and a larger batch there. */
+/** A check is to be over within two seconds: cells that took longer are left out where others tell as much. */
+const AFFORDABLE_MS = 250;
+
+/**
+ * Cells that tell most at least cost: one request on all CPU, the largest affordable batch there, and one request on less of it,
+ * about half. By what was stored, which may be wrong.
+ */
 export function cellsToCheck({ cells }: Profile): readonly ProfileCell[] {
   const most = Math.max(...cells.map(({ cpuMillicores }) => cpuMillicores));
   const onAll = cells.filter(({ cpuMillicores }) => cpuMillicores === most).sort((a, b) => a.batchSize - b.batchSize);
-  return onAll.filter(({ batchSize }, i) => i === 0 || batchSize === onAll.at(-1)!.batchSize).slice(0, 2);
+  const [single] = onAll;
+  const largest = onAll.findLast(({ p50Ms }) => p50Ms <= AFFORDABLE_MS) ?? onAll[1];
+  const onLess = cells.filter((cell) => cell.batchSize === single!.batchSize && cell.cpuMillicores < most);
+  const distance = ({ cpuMillicores }: ProfileCell): number => Math.abs(Math.log(cpuMillicores / (most / 2)));
+  const [half] = onLess.filter(({ p50Ms }) => p50Ms <= AFFORDABLE_MS).sort((a, b) => distance(a) - distance(b));
+  const chosen = [single, largest, half].filter((cell) => cell !== undefined);
+  return [...new Set(chosen)];
 }
 
 /** @param reruns at least one */
 export function checkProfile(profile: Profile, reruns: readonly RerunCell[]): ProfileCheck {
-  const ratios = reruns.map(({ cell, samplesMs }) => quantile(Float64Array.from(samplesMs).sort(), 0.5) / cell.p50Ms);
+  const ratios = reruns.map(({ cell, samplesMs }) => {
+    const medianMs = quantile(Float64Array.from(samplesMs).sort(), 0.5);
+    return Math.abs(medianMs - cell.p50Ms) < GRAIN_MS ? 1 : medianMs / cell.p50Ms;
+  });
   const leastRatio = Math.min(...ratios);
   const greatestRatio = Math.max(...ratios);
   if (1 / TOLERATED_RATIO <= leastRatio && greatestRatio <= TOLERATED_RATIO) return { kind: 'holds' };
-  if (greatestRatio / leastRatio > TOLERATED_RATIO) return { kind: 'broken', leastRatio, greatestRatio };
+  if (greatestRatio / leastRatio > UNLIKE_RATIO) return { kind: 'broken', leastRatio, greatestRatio };
   const ratio = Math.sqrt(leastRatio * greatestRatio);
   return { kind: 'scaled', ratio, profile: scaled(profile, ratio) };
 }
