@@ -32,8 +32,8 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
     `latency off, ${protocol}`,
     `busiest thread, ${protocol}`,
   ]),
-  neighbour: ['in time beside'],
   feed: ['nobody looks', 'one subscriber', 'event log'].map((who) => `feeding 200 requests/s, ${who}`),
+  neighbour: ['in time beside'],
 };
 
 describe('npm run bench -- --tiny', () => {

@@ -1,5 +1,6 @@
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { Lease, System } from '../../system.js';
+import { WorkerLostError } from '../workers/process-pool.js';
 import type { ProfileRun, ProfilingTarget } from './profile-runner.js';
 
 /*
@@ -35,6 +36,8 @@ export interface LeasedProfilerOptions {
   readonly quietMs: number;
   /** A step that found no quiet for so long is done between two batches; queued requests wait then. */
   readonly patienceMs: number;
+  /** Workers lost in the middle of a step after which it is what kills them; integer ≥ 1. */
+  readonly mostLosses: number;
   readonly signal: AbortSignal;
 }
 
@@ -49,7 +52,7 @@ export class LeasedTarget implements ProfilingTarget {
     this.#options = options;
   }
 
-  /** Resolves when the run is done; or, quietly, when the signal is aborted. @throws when step after step fails */
+  /** Resolves when the run is done; or, quietly, when the signal is aborted. @throws when step after step fails, or kills the worker */
   finish(run: ProfileRun): Promise<void> {
     return this.repeat(
       () => run.isDone,
@@ -59,8 +62,9 @@ export class LeasedTarget implements ProfilingTarget {
 
   /** Borrows the worker for one step after another until it is done. */
   async repeat(isDone: () => boolean, step: () => Promise<void>): Promise<void> {
-    const { signal, nowMs } = this.#options;
+    const { signal, nowMs, mostLosses } = this.#options;
     let failureCount = 0;
+    let lossCount = 0;
     let waitingSinceMs = nowMs();
     while (!isDone() && !signal.aborted) {
       if (!this.#borrow(waitingSinceMs)) {
@@ -72,6 +76,7 @@ export class LeasedTarget implements ProfilingTarget {
         failureCount = 0;
         waitingSinceMs = nowMs();
       } catch (error) {
+        if (error instanceof WorkerLostError && ++lossCount === mostLosses) throw error;
         // What was ended for a request is no failure.
         if (!this.#isWanted && ++failureCount === MOST_FAILURES) throw error;
       } finally {

@@ -2,6 +2,7 @@ import { oneLine } from '../workers/load-failure.js';
 import type { Lease, System } from '../../system.js';
 import type { Tensor } from '../../domain/tensor.js';
 import type { RunBatch } from '../workers/batch-trial.js';
+import { WorkerLostError } from '../workers/process-pool.js';
 import type { Sample } from '../workers/samples.js';
 import { BatchAudit, type AnsweredMember, type AuditResult } from './batch-audit.js';
 
@@ -66,8 +67,9 @@ export class BackgroundAudit {
     try {
       await this.#run(lease, member);
     } catch (error) {
-      // Ended for a request, or with its worker: it is tried again.
-      this.#arm();
+      // Ended for a request, it is tried again; a worker that it was the end of is enough.
+      if (error instanceof WorkerLostError) this.#audit.discard(this.#options.nowMs());
+      else this.#arm();
       this.#options.onLog(`an audit of batching was broken off: ${oneLine(error)}`);
     } finally {
       lease.release();

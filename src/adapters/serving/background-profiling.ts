@@ -3,8 +3,10 @@ import type { System } from '../../system.js';
 import { LeasedTarget } from '../profiler/leased-profiler.js';
 import type { ProfileRun } from '../profiler/profile-runner.js';
 import { oneLine } from '../workers/load-failure.js';
+import { WorkerLostError } from '../workers/process-pool.js';
 import type { Sample } from '../workers/samples.js';
 import type { OpenWorker } from './open-worker.js';
+import { shapeClassOf } from './shape-class.js';
 
 /*
  * Profiles a model while it is served: refines a quick profile when nobody sends anything, and makes the first one of a
@@ -52,12 +54,16 @@ const REFINING_QUIET_MS = 1000;
 const FIRST_PROFILE_PATIENCE_MS = 2000;
 /** Requests from which shapes are learned before the model is left as it is: alone on all CPU. */
 const MOST_LESSONS = 3;
+/** Lost workers that end a profile: a lesson by the first one; what is only refined, by a second sign. */
+const MOST_LOSSES = { quick: 1, full: 2 } as const;
 
 export class BackgroundProfiling {
   readonly #options: BackgroundProfilingOptions;
   readonly #abort = new AbortController();
   #work: Promise<void> = Promise.resolve();
   #lessonCount = 0;
+  /** Shape classes of lessons that killed the worker. */
+  readonly #deadly = new Set<string>();
   #isLearning = false;
 
   constructor(options: BackgroundProfilingOptions) {
@@ -78,14 +84,17 @@ export class BackgroundProfiling {
 
   /**
    * A request like this was answered by a model of which nobody knew what it takes: with it it is tried and profiled. One that
-   * the model cannot be profiled with (its worker dies of a batch of it, say) teaches nothing; another one may.
+   * the model cannot be profiled with teaches nothing; another one may. One that its worker dies of is not tried again, nor
+   * another of its shapes.
    */
   learn(sample: Sample): void {
-    if (this.#isLearning || this.#lessonCount === MOST_LESSONS) return;
+    const { key } = shapeClassOf(sample, false);
+    if (this.#isLearning || this.#lessonCount === MOST_LESSONS || this.#deadly.has(key)) return;
     this.#isLearning = true;
     this.#lessonCount += 1;
     this.#work = this.#learn(sample).catch((error: unknown) => {
       this.#options.worker.forgetSamples();
+      if (error instanceof WorkerLostError) this.#deadly.add(key);
       this.#options.onLog(`no profile, every request runs alone on all CPU: ${oneLine(error)}`);
       this.#isLearning = false;
     });
@@ -151,6 +160,7 @@ export class BackgroundProfiling {
       lastRequestAtMs,
       quietMs: isFirst ? 0 : REFINING_QUIET_MS,
       patienceMs: isFirst ? FIRST_PROFILE_PATIENCE_MS : Infinity,
+      mostLosses: MOST_LOSSES[quality],
       signal: this.#abort.signal,
     });
   }

@@ -39,6 +39,13 @@ export class BatchAudit {
     this.#member = { inputs: inputs.map(copied), outputs: outputs.map(copied) };
   }
 
+  /** Lets it go unjudged: the worker was lost with it. The next one is due later, so that no worker dies of audits again and again. */
+  discard(nowMs: number): void {
+    this.#member = null;
+    this.#dueAtMs = nowMs + this.#intervalMs;
+    this.#intervalMs = Math.min(LONGEST_INTERVAL_MS, 2 * this.#intervalMs);
+  }
+
   /**
    * Judges the member by its run alone, and lets it go.
    * @param alone every output that it was answered; or why the model refused it, as it may refuse anything

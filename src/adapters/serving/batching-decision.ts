@@ -1,6 +1,7 @@
 import { requiredInputs, shapeText, type ModelSignature } from '../../domain/tensor.js';
 import type { BatchVerdict } from '../onnx/batch-analysis.js';
-import { tryBatching, type RunBatch } from '../workers/batch-trial.js';
+import { tryBatching, type RunBatch, type TrialResult } from '../workers/batch-trial.js';
+import { WorkerLostError } from '../workers/process-pool.js';
 import type { SampleSource } from '../workers/samples.js';
 
 /*
@@ -17,6 +18,8 @@ export interface BatchingDecision {
   readonly reason: string;
   /** It rests on a trial, which can only refute: real batches are to be looked at. */
   readonly isAudited: boolean;
+  /** The worker died while it was tried: that is remembered, and not done again. */
+  readonly hasKilled: boolean;
   /** What the operator should know; null where there is nothing. */
   readonly warning: string | null;
 }
@@ -30,7 +33,6 @@ export interface BatchingQuestion {
   readonly run: RunBatch;
 }
 
-/** The promise rejects when the worker is lost: that says nothing about the model. */
 export async function decideBatching(question: BatchingQuestion): Promise<BatchingDecision> {
   const { mode, verdict, signature, samples, run } = question;
   if (mode === 'off') return alone('batching is turned off');
@@ -42,14 +44,32 @@ export async function decideBatching(question: BatchingQuestion): Promise<Batchi
   if (fixed !== undefined)
     return alone(`'${fixed.name}' has the shape ${shapeText(fixed.shape)}: no dynamic first axis`);
   if (samples === null) return alone(`its graph does not tell (${place}), and nothing is there to try it with`);
-  const trial = await tryBatching(samples, run);
+  const trial = await survivingTrial(samples, run);
   switch (trial.kind) {
+    case 'killed':
+      return {
+        ...alone(`its graph does not tell (${place}), and the worker died while it was tried: ${trial.message}`),
+        hasKilled: true,
+      };
     case 'passed':
       return { ...together(`tried, and audited while it serves (${place})`), isAudited: true };
     case 'coupled':
       return alone(trial.reason);
     case 'failed':
       return alone(`its graph does not tell (${place}), and it does not run on made-up inputs: ${trial.message}`);
+  }
+}
+
+/** Rows that no client sent may be the end of a process: SIGFPE at the least integer over −1, for example. */
+async function survivingTrial(
+  samples: SampleSource,
+  run: RunBatch,
+): Promise<TrialResult | { readonly kind: 'killed'; readonly message: string }> {
+  try {
+    return await tryBatching(samples, run);
+  } catch (error) {
+    if (error instanceof WorkerLostError) return { kind: 'killed', message: error.message };
+    throw error;
   }
 }
 
@@ -64,9 +84,9 @@ function forced(verdict: BatchVerdict): BatchingDecision {
 }
 
 function together(reason: string): BatchingDecision {
-  return { isBatchable: true, reason, isAudited: false, warning: null };
+  return { isBatchable: true, reason, isAudited: false, hasKilled: false, warning: null };
 }
 
-function alone(reason: string): BatchingDecision {
-  return { isBatchable: false, reason, isAudited: false, warning: null };
+export function alone(reason: string): BatchingDecision {
+  return { isBatchable: false, reason, isAudited: false, hasKilled: false, warning: null };
 }

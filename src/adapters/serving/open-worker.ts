@@ -8,7 +8,7 @@ import { oneLine } from '../workers/load-failure.js';
 import { startProcessPool, type ProcessPool, type RunLimits } from '../workers/process-pool.js';
 import { GivenSamples, NoiseSamples, type InputShapes, type Sample, type SampleSource } from '../workers/samples.js';
 import type { SyntheticTiming } from '../workers/synthetic-load.js';
-import { decideBatching, type BatchingDecision, type BatchingMode } from './batching-decision.js';
+import { alone, decideBatching, type BatchingDecision, type BatchingMode } from './batching-decision.js';
 import type { ModelSource } from './model-repository.js';
 import { readSample } from './sample-files.js';
 import { checkShapes, shapeClassOf, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
@@ -158,7 +158,7 @@ class LiveWorker implements OpenWorker {
   readonly #mode: BatchingMode;
   #shapes: InputShapes | null = null;
   #samples: SampleSource | null = null;
-  #batching: BatchingDecision = { isBatchable: false, reason: 'it is being loaded', isAudited: false, warning: null };
+  #batching = alone('it is being loaded');
   #cpuMillicores: number;
 
   constructor(pool: ProcessPool, scaling: DetectedScaler, options: WorkerOptions, mode: BatchingMode) {
@@ -200,6 +200,7 @@ class LiveWorker implements OpenWorker {
 
   async decideBatching(): Promise<void> {
     const { pool } = this;
+    if (this.#batching.hasKilled) return;
     const decision = await decideBatching({
       mode: this.#mode,
       verdict: pool.facts.batching,
@@ -210,10 +211,11 @@ class LiveWorker implements OpenWorker {
     if (decision.warning !== null) this.#options.onLog(decision.warning);
     this.#batching = decision;
     pool.setBatchable(decision.isBatchable);
+    if (decision.hasKilled) await pool.recovered();
   }
 
   refuteBatching(reason: string): void {
-    this.#batching = { isBatchable: false, reason, isAudited: false, warning: null };
+    this.#batching = alone(reason);
     this.pool.setBatchable(false);
   }
 

@@ -60,6 +60,8 @@ export interface ProcessPool extends WorkerPool {
   releaseSynthetic(): void;
   /** Ends the synthetic run that goes on, if one does, at its model's next operator; it then rejects with `RunAborted`. */
   abortSynthetic(): void;
+  /** Resolves when the process after a lost one is ready, at once where none is lost; rejects where that one is lost as well. */
+  recovered(): Promise<void>;
   /** Gives up on the process, whatever it runs; a new one is started. */
   replace(message: string): void;
   /** Ends the process; resolves when it is gone. A running batch ends as `worker-lost`; no event follows. */
@@ -69,6 +71,11 @@ export interface ProcessPool extends WorkerPool {
 /** A synthetic run was ended before its time, by `abortSynthetic`. */
 class RunAborted extends Error {
   override readonly name = 'RunAborted';
+}
+
+/** The worker was lost in the middle of a synthetic run: perhaps it died of it, and the next one would as well. */
+export class WorkerLostError extends Error {
+  override readonly name = 'WorkerLostError';
 }
 
 /** CPU time of a process's inference threads; null where the platform does not tell. */
@@ -126,6 +133,7 @@ class LiveProcessPool implements ProcessPool {
 
   readonly #staging: InputStaging;
   readonly #batches = new Map<number, RunningBatch>();
+  #awaitingRecovery: { fulfil(): void; reject(error: Error): void }[] = [];
 
   constructor(options: ProcessPoolOptions, supervisor: WorkerSupervisor, facts: WorkerFacts) {
     this.threadCounts = options.threadCounts;
@@ -235,6 +243,11 @@ class LiveProcessPool implements ProcessPool {
     for (const [batchId, batch] of this.#batches) {
       if (isSynthetic(batchId)) this.#abort(batchId, batch, 'the worker is needed for something else');
     }
+  }
+
+  recovered(): Promise<void> {
+    if (this.#supervisor.readyLink !== null) return Promise.resolve();
+    return new Promise((fulfil, reject) => this.#awaitingRecovery.push({ fulfil, reject }));
   }
 
   close(): Promise<void> {
@@ -349,6 +362,7 @@ class LiveProcessPool implements ProcessPool {
     this.#runWatch.reset();
     this.#synthetic.forget();
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
+    for (const { reject } of this.#awaitingRecovery.splice(0)) reject(new WorkerLostError(message));
     for (const batch of batches) batch.onDone({ kind: 'worker-lost', message });
     for (const request of lost) request.onLost(message);
     if (restartEstimateMs !== null) this.#onEvent?.({ kind: 'lost', message, restartEstimateMs });
@@ -356,6 +370,7 @@ class LiveProcessPool implements ProcessPool {
 
   #onReady(): void {
     this.#loss = null;
+    for (const { fulfil } of this.#awaitingRecovery.splice(0)) fulfil();
     this.#onEvent?.({ kind: 'ready' });
   }
 
@@ -363,7 +378,7 @@ class LiveProcessPool implements ProcessPool {
 
   #stageSynthetic(sequence: number, inputs: readonly Tensor[]): Promise<void> {
     return new Promise((onStaged, reject) => {
-      const onLost = (message: string): void => reject(new Error(message));
+      const onLost = (message: string): void => reject(new WorkerLostError(message));
       this.#stage({ sequence, inputs, outputNames: [], isSynthetic: true, onStaged, onLost });
     });
   }
@@ -375,7 +390,7 @@ class LiveProcessPool implements ProcessPool {
       const startedAtMs = this.#nowMs();
       this.#start(run, true, (result) => {
         const latencyMs = this.#nowMs() - startedAtMs;
-        if (result.kind === 'worker-lost') reject(new Error(result.message));
+        if (result.kind === 'worker-lost') reject(new WorkerLostError(result.message));
         else if (result.kind === 'aborted') reject(new RunAborted(result.message));
         else resolve({ result, latencyMs });
       });
