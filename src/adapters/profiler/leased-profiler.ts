@@ -46,7 +46,8 @@ export class LeasedTarget implements ProfilingTarget {
   readonly #options: LeasedProfilerOptions;
   #lease: Lease | null = null;
   #isWanted = false;
-  #wantedAtMs = 0;
+  /** Since when a request has been waiting for the end of this step; null while none is. */
+  #wantedAtMs: number | null = null;
 
   constructor(options: LeasedProfilerOptions) {
     this.#options = options;
@@ -80,7 +81,7 @@ export class LeasedTarget implements ProfilingTarget {
         // What was ended for a request is no failure.
         if (!this.#isWanted && ++failureCount === MOST_FAILURES) throw error;
       } finally {
-        if (this.#isWanted) this.#options.onHeld(nowMs() - this.#wantedAtMs);
+        if (this.#wantedAtMs !== null) this.#options.onHeld(nowMs() - this.#wantedAtMs);
         this.#lease?.release();
         this.#lease = null;
       }
@@ -106,8 +107,11 @@ export class LeasedTarget implements ProfilingTarget {
   #borrow(waitingSinceMs: number): boolean {
     const { system, maxMillicores, nowMs, lastRequestAtMs, quietMs, patienceMs, abort } = this.#options;
     this.#isWanted = false;
+    this.#wantedAtMs = null;
     if (nowMs() - waitingSinceMs >= patienceMs) {
-      this.#lease = system.lease('free', () => undefined);
+      const isAwaited = system.status().queueDepth > 0;
+      this.#lease = system.lease('free', () => (this.#wantedAtMs ??= nowMs()));
+      if (this.#lease !== null && isAwaited) this.#wantedAtMs = nowMs();
       return this.#lease !== null;
     }
     if (nowMs() - lastRequestAtMs() < quietMs) return false;

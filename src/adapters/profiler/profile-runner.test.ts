@@ -8,6 +8,7 @@ const PLAN: ProfilingPlan = {
   threadCounts: [1, 2],
   budgetMs: 1e9,
   maxRunMs: Infinity,
+  maxStepRunMs: Infinity,
   seed: 1,
 };
 
@@ -84,6 +85,14 @@ describe('a profile run', () => {
     expect(
       run.cells().find((cell) => cell.batchSize === 4 && cell.cpuMillicores === 2000)?.samplesMs.length,
     ).toBeGreaterThan(0);
+  });
+
+  it('leaves out runs that would hold requests at their own allocation, but for one request on the most CPU', async () => {
+    const target = fakeTarget();
+    // l(1, c) = 20 ms · 1000 / c: 10, 20, 40 … ms.
+    const run = new ProfileRun(target, { ...PLAN, maxRunMs: 15, maxStepRunMs: 15 });
+    await finish(run);
+    expect(run.cells().map(cellKey)).toEqual(['1@1000', '1@2000']);
   });
 
   it('drops the dearest cells when the budget is short', async () => {

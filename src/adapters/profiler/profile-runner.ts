@@ -32,8 +32,13 @@ export interface ProfilingPlan {
   readonly threadCounts: readonly number[];
   /** Roughly how long it may take; the grid is thinned to fit. */
   readonly budgetMs: number;
-  /** Leaves out cells whose run takes longer than this at the largest allocation: a request may be waiting for its end. */
+  /**
+   * Leaves out cells whose run takes longer than this at the largest allocation, to which it grows where a request comes to wait
+   * for its end; one request alone is always run.
+   */
   readonly maxRunMs: number;
+  /** Leaves out cells whose run takes longer than this at their own: where requests wait already, a step is not broken off. */
+  readonly maxStepRunMs: number;
   readonly seed: number;
 }
 
@@ -52,6 +57,8 @@ const RUNS_PER_VISIT = 2;
 const COLD_RUNS = 3;
 /** Of the budget; after that the next cold run is left out. */
 const COLD_SHARE = 0.2;
+/** At which one request alone is always run: the two largest. */
+const LEAST_ALLOCATIONS = 2;
 /** The budget of requests that state none: at least a second, and ten runs (`serving/served-model.ts`). */
 const LEAST_DEADLINE_MS = 1000;
 const DEADLINE_RUNS = 10;
@@ -133,7 +140,7 @@ export class ProfileRun {
   }
 
   async #probe(): Promise<void> {
-    const { quality, limits, threadCounts, maxBatchSize, budgetMs, maxRunMs, seed } = this.#plan;
+    const { quality, limits, threadCounts, maxBatchSize, budgetMs, maxRunMs, maxStepRunMs, seed } = this.#plan;
     const grid = profileGrid({ maxBatchSize, limits, threadCounts, quality });
     const largest = grid.filter((cell) => cell.cpuMillicores === limits.maxMillicores);
     const smallest = largest[0]!;
@@ -158,7 +165,13 @@ export class ProfileRun {
     const estimateMs = (cell: GridCell): number => (leastMs(cell) * limits.maxMillicores) / cell.cpuMillicores;
     for (const cell of grid) this.#runMs.set(cellKey(cell), estimateMs(cell));
 
-    const affordable = grid.filter((cell) => cell.batchSize === 1 || leastMs(cell) <= longestMs);
+    // Without one request alone, on all CPU and on less, nothing is known at all.
+    const least = grid.filter(({ batchSize }) => batchSize === 1).slice(-LEAST_ALLOCATIONS);
+    const affordable = grid.filter(
+      (cell) =>
+        least.includes(cell) ||
+        (estimateMs(cell) <= maxStepRunMs && (cell.batchSize === 1 || leastMs(cell) <= longestMs)),
+    );
     const { cells, rounds } = this.#affordableGrid(affordable, RUNS_PER_CELL[quality], budgetMs);
     this.#cells = cells;
     this.#visits = this.#missingVisits(cells, rounds, new Prng(seed)).reverse();

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { profileCell } from '../../perf-model/profile-cell.js';
 import type { Profile } from '../../perf-model/profile.js';
+import type { ModelFile } from '../workers/model-bytes.js';
 import {
   assertStorable,
   describeWriteFailure,
@@ -30,11 +32,17 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-async function profileOf(setting: ProfiledSetting): Promise<Profile> {
+function filesOf(...contents: string[]): ModelFile[] {
+  return contents.map((content, i) => ({ path: `/${i}`, sha256: createHash('sha256').update(content).digest('hex') }));
+}
+
+const FILES = filesOf('a model');
+
+function profileOf(setting: ProfiledSetting): Profile {
   return {
     schemaVersion: 1,
     name: 'm',
-    fingerprint: await fingerprintOf(modelPath, setting),
+    fingerprint: fingerprintOf(FILES, setting),
     elementCount: 12,
     quality: 'quick',
     measuredAt: '2026-01-01T00:00:00.000Z',
@@ -45,14 +53,14 @@ async function profileOf(setting: ProfiledSetting): Promise<Profile> {
 describe('the stored profile', () => {
   it('is read back as it was written, and leaves no draft behind', async () => {
     const path = join(folder, 'm.profile.json');
-    const profile = await profileOf(SETTING);
+    const profile = profileOf(SETTING);
     await writeProfile(path, profile);
     expect(await readStoredProfile(path, profile.fingerprint!)).toEqual({ kind: 'fresh', profile });
     expect((await readdir(folder)).sort()).toEqual(['m.onnx', 'm.profile.json']);
   });
 
   it('is missing where there is no file', async () => {
-    const { fingerprint } = await profileOf(SETTING);
+    const { fingerprint } = profileOf(SETTING);
     expect(await readStoredProfile(join(folder, 'none.json'), fingerprint!)).toEqual({ kind: 'missing' });
   });
 
@@ -63,28 +71,33 @@ describe('the stored profile', () => {
     [{ shapeClassKey: 'x:FP32[3,5]' }, 'input shape'],
   ])('is stale under another setting %j', async (change, name) => {
     const path = join(folder, 'm.profile.json');
-    await writeProfile(path, await profileOf({ ...SETTING, ...change }));
-    const wanted = await fingerprintOf(modelPath, SETTING);
+    await writeProfile(path, profileOf({ ...SETTING, ...change }));
+    const wanted = fingerprintOf(FILES, SETTING);
     expect(await readStoredProfile(path, wanted)).toMatchObject({
       kind: 'stale',
       reason: expect.stringContaining(name) as string,
     });
   });
 
-  it('is stale once the model file changed', async () => {
+  it.each([[['another model']], [['a model', 'weights']]])('is stale for other files: %j', async (contents) => {
     const path = join(folder, 'm.profile.json');
-    await writeProfile(path, await profileOf(SETTING));
-    await writeFile(modelPath, 'another model');
-    const wanted = await fingerprintOf(modelPath, SETTING);
+    await writeProfile(path, profileOf(SETTING));
+    const wanted = fingerprintOf(filesOf(...contents), SETTING);
     expect(await readStoredProfile(path, wanted)).toMatchObject({
       kind: 'stale',
       reason: expect.stringContaining('model file') as string,
     });
   });
 
+  it('is stale where only the weights beside the model are others', () => {
+    const [one, other] = [filesOf('graph', 'weights'), filesOf('graph', 'other weights')];
+    expect(fingerprintOf(one, SETTING)).not.toEqual(fingerprintOf(other, SETTING));
+    expect(fingerprintOf(one, SETTING)).toEqual(fingerprintOf(filesOf('graph', 'weights'), SETTING));
+  });
+
   it('is stale, not fatal, when it is damaged', async () => {
     const path = join(folder, 'm.profile.json');
-    const wanted = await fingerprintOf(modelPath, SETTING);
+    const wanted = fingerprintOf(FILES, SETTING);
     for (const text of ['', '{"schemaVersion": 1', '[]', '{"schemaVersion": 2}']) {
       await writeFile(path, text);
       expect(await readStoredProfile(path, wanted)).toMatchObject({ kind: 'stale' });
@@ -92,9 +105,7 @@ describe('the stored profile', () => {
   });
 
   it('reports a place that cannot be written to, and leaves nothing there', async () => {
-    await expect(writeProfile(join(folder, 'no', 'such', 'x.json'), await profileOf(SETTING))).rejects.toThrow(
-      'ENOENT',
-    );
+    await expect(writeProfile(join(folder, 'no', 'such', 'x.json'), profileOf(SETTING))).rejects.toThrow('ENOENT');
   });
 
   it('tells in advance, in one line with the remedy, that it cannot be written', async () => {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseProfile } from '../../perf-model/profile-schema.js';
 import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
 import { oneLine } from '../workers/load-failure.js';
+import type { ModelFile } from '../workers/model-bytes.js';
 
 /** What a profile is valid for, less the machine, which is read here. */
 export type ProfiledSetting = Omit<ProfileFingerprint, 'modelSha256' | 'cpuModel' | 'cpuCount'>;
@@ -17,16 +17,22 @@ export type StoredProfile =
 
 const MAX_PROFILE_BYTES = 64 * 1024 * 1024;
 
-export async function fingerprintOf(modelPath: string, setting: ProfiledSetting): Promise<ProfileFingerprint> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(modelPath)) hash.update(chunk as Buffer);
+/** @param files that the model was loaded from, its own first; weights in files beside it count too */
+export function fingerprintOf(files: readonly ModelFile[], setting: ProfiledSetting): ProfileFingerprint {
   const processors = cpus();
   return {
-    modelSha256: hash.digest('hex'),
+    modelSha256: contentHash(files),
     cpuModel: processors[0]?.model ?? 'unknown',
     cpuCount: processors.length,
     ...setting,
   };
+}
+
+/** Of one file, that of its bytes; of several, that of their hashes. */
+function contentHash(files: readonly ModelFile[]): string {
+  const hashes = files.map(({ sha256 }) => sha256);
+  if (hashes.length === 1) return hashes[0]!;
+  return createHash('sha256').update(hashes.join('\n')).digest('hex');
 }
 
 export async function readStoredProfile(path: string, fingerprint: ProfileFingerprint): Promise<StoredProfile> {

@@ -33,6 +33,8 @@ export interface BackgroundProfilingOptions {
   readonly maxMillicores: number;
   readonly turns: Turns;
   readonly isRefining: boolean;
+  /** What one request takes alone, on all CPU. */
+  readonly aloneMs: () => number;
   readonly nowMs: () => number;
   readonly lastRequestAtMs: () => number;
   makeRun(target: LeasedTarget, quality: 'quick' | 'full'): ProfileRun;
@@ -46,8 +48,11 @@ export interface BackgroundProfilingOptions {
   readonly onLog: (line: string) => void;
 }
 
-/** A live request waits no longer than this for the end of a run that only refines. */
-const LONGEST_HOLD_MS = 50;
+/**
+ * A live request waits no longer than this for the end of a run that only refines. Ending one early is no promise: it ends with
+ * the operator that runs, which may be most of the model.
+ */
+export const LONGEST_HOLD_MS = 50;
 /** Refining waits for this much quiet before each step. */
 const REFINING_QUIET_MS = 1000;
 /** The first profile waits this long for a moment without requests, and is then made between batches. */
@@ -65,6 +70,8 @@ export class BackgroundProfiling {
   /** Shape classes of lessons that killed the worker. */
   readonly #deadly = new Set<string>();
   #isLearning = false;
+  /** The first profile kept a request waiting, and said so. */
+  #hasHeld = false;
 
   constructor(options: BackgroundProfilingOptions) {
     this.#options = options;
@@ -72,8 +79,15 @@ export class BackgroundProfiling {
 
   /** Begins to refine, when it is this model's turn. */
   refine(): void {
-    const { turns, isRefining, onLog, onNotice } = this.#options;
+    const { turns, isRefining, aloneMs, onLog, onNotice } = this.#options;
     if (!isRefining) return;
+    if (aloneMs() > LONGEST_HOLD_MS) {
+      onNotice(
+        `the quick profile is not refined: a run takes ${aloneMs().toFixed(0)} ms, and a request might wait for its end; ` +
+          'real batches teach the rest',
+      );
+      return;
+    }
     this.#work = turns
       .take(() => {
         onNotice('the quick profile is refined while nothing is to do');
@@ -136,14 +150,18 @@ export class BackgroundProfiling {
     this.#options.onNotice(`${quality} profile of ${cells.length} cells is in use`);
   }
 
-  /** An operator that takes long ends late. Where that has been seen, real batches have to teach the rest. */
+  /** A machine that has become slower holds longer than was planned. Where that is seen, real batches have to teach the rest. */
   #onHeld(quality: 'quick' | 'full', heldMs: number): void {
     if (heldMs <= LONGEST_HOLD_MS) return;
-    const held = `a ${quality} profile held the worker for ${heldMs.toFixed(0)} ms while a request waited`;
-    if (quality === 'quick') this.#options.onLog(held);
-    else {
-      this.#options.onLog(`${held}, more than ${LONGEST_HOLD_MS}: it is not refined any more`);
+    const held = `held the worker for ${heldMs.toFixed(0)} ms while a request waited`;
+    if (quality === 'full') {
+      this.#options.onLog(`refining ${held}, more than ${LONGEST_HOLD_MS}: it is not refined any more`);
       this.#abort.abort();
+    } else if (!this.#hasHeld) {
+      this.#hasHeld = true;
+      this.#options.onLog(
+        `a step of the first profile ${held}: without it nobody knows what requests take; more may follow`,
+      );
     }
   }
 

@@ -23,9 +23,18 @@ export async function initialProfileOrNone(
     return await initialProfile(source, worker, options);
   } catch (error) {
     options.interruption?.throwIfAborted();
-    if (options.replicas !== null) throw error;
+    const isSampleGiven = (options.samplePaths ?? source.settings.samplePaths).length > 0;
+    const cause = isSampleGiven
+      ? `the sample given fails: ${oneLine(error)}`
+      : `made-up inputs fail: ${oneLine(error)}`;
+    const remedy = isSampleGiven ? 'give another --sample' : 'give one with --sample';
+    if (options.replicas !== null) {
+      throw new Error(`model ${source.name} has no profile, which replicas are planned by; ${remedy}; ${cause}`, {
+        cause: error,
+      });
+    }
     options.onLog(
-      `served without a profile, on all CPU, until a real request shows what it takes (or give --sample): ${oneLine(error)}`,
+      `served without a profile, on all CPU, until a real request shows what it takes (or ${remedy}): ${cause}`,
     );
     worker.forgetSamples();
     await worker.resize(worker.scaling.scaler.limits.maxMillicores);
@@ -39,7 +48,7 @@ async function initialProfile(
   options: ServedModelOptions,
 ): Promise<Profile | null> {
   if (worker.shapes === null) return null;
-  const fingerprint = await fingerprintFor(source, worker);
+  const fingerprint = fingerprintFor(worker);
   const stored = await readStoredProfile(source.profilePath, fingerprint);
   const limits = runnableLimits(worker, options.minMillicores);
   if (stored.kind === 'fresh') {
@@ -119,7 +128,8 @@ export function profilingPlan(
   limits: AllocationLimits,
   quality: 'quick' | 'full',
   budgetMs: number,
-  maxRunMs = Infinity,
+  /** Absent where nobody can be kept waiting. */
+  holding: Pick<ProfilingPlan, 'maxRunMs' | 'maxStepRunMs'> = { maxRunMs: Infinity, maxStepRunMs: Infinity },
 ): ProfilingPlan {
   const { maxBatchSize, threadCounts } = worker.pool;
   // Where nothing is limited, a run has the CPU its threads take: whole cores. Less of it is left to the curve to extend.
@@ -127,7 +137,7 @@ export function profilingPlan(
     ? limits.minMillicores
     : Math.min(Math.max(limits.minMillicores, 1000), limits.maxMillicores);
   const measurable = { ...limits, minMillicores };
-  return { quality, maxBatchSize, limits: measurable, threadCounts, budgetMs, maxRunMs, seed: 1 };
+  return { quality, maxBatchSize, limits: measurable, threadCounts, budgetMs, ...holding, seed: 1 };
 }
 
 /** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
@@ -138,8 +148,9 @@ export function runnableLimits(worker: OpenWorker, minMillicores: number): Alloc
   return { ...limits, minMillicores: Math.min(floor, limits.maxMillicores) };
 }
 
-export async function fingerprintFor(source: ModelSource, worker: OpenWorker): Promise<ProfileFingerprint> {
-  return fingerprintOf(source.modelPath, {
+/** Of what the worker loaded, whatever lies at the model's path by now. */
+export function fingerprintFor(worker: OpenWorker): ProfileFingerprint {
+  return fingerprintOf(worker.pool.facts.files, {
     scaler: worker.scaling.scaler.kind,
     quotaPeriodUs: worker.quotaPeriodUs,
     threadCounts: worker.pool.threadCounts,
@@ -180,7 +191,7 @@ export async function storeProfile(
   quality: 'quick' | 'full',
   onWarning: (message: string) => void,
 ): Promise<Profile> {
-  const profile = profileOf(source, worker, await fingerprintFor(source, worker), run.cells(), quality);
+  const profile = profileOf(source, worker, fingerprintFor(worker), run.cells(), quality);
   try {
     await writeProfile(source.profilePath, profile);
   } catch (error) {

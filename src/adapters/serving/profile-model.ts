@@ -72,7 +72,7 @@ export async function profileModel(source: ModelSource, options: ProfileModelOpt
   const worker = await openWorker(source, options);
   try {
     assertShapesKnown(source, worker);
-    return await new Profiling(source, worker, await fingerprintFor(source, worker), options).measure();
+    return await new Profiling(source, worker, fingerprintFor(worker), options).measure();
   } finally {
     await worker.close();
   }

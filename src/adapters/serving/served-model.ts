@@ -1,6 +1,7 @@
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import type { Scaler } from '../../controlplane/scaler.js';
+import type { LatencyModel } from '../../domain/latency.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
@@ -12,7 +13,7 @@ import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../oip/service.js';
 import type { ProcessPool } from '../workers/process-pool.js';
 import { BackgroundAudit } from './background-audit.js';
-import { BackgroundProfiling, type Turns } from './background-profiling.js';
+import { BackgroundProfiling, LONGEST_HOLD_MS, type Turns } from './background-profiling.js';
 import type { AuditResult } from './batch-audit.js';
 import type { BatchingDecision } from './batching-decision.js';
 import {
@@ -27,7 +28,7 @@ import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
 import { groupKindOf, Replicas, replicationOf, type Replication } from './replicas.js';
 import { sampleOfRequest, SampleReservoir } from './request-sample.js';
-import { shapeClassOf, shapeClassOfShapes } from './shape-class.js';
+import { shapeClassOf } from './shape-class.js';
 
 /*
  * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
@@ -73,11 +74,8 @@ export interface PolicyContext {
   readonly defaultSloMs: number;
 }
 
-/**
- * A profiling run may keep a request waiting for at most this share of the default budget: little when refining; for the
- * first profile, without which nothing can be planned, more.
- */
-const BLOCKING_FRACTION = { quick: 0.5, full: 0.1 } as const;
+/** A run for the first profile, without which nothing can be planned, may keep a request waiting for this share of the default budget. */
+const BLOCKING_FRACTION = 0.5;
 
 /** Of a request whose model has no profile yet. */
 const PROVISIONAL_SLO_MS = 1000;
@@ -140,6 +138,7 @@ export class ServedModel {
       maxMillicores: this.limits.maxMillicores,
       turns: options.turns,
       isRefining: this.isRefining,
+      aloneMs: () => this.#profiledModel().predictedLatencyMs(1, this.limits.maxMillicores),
       nowMs: options.nowMs,
       lastRequestAtMs: () => this.#lastRequestAtMs,
       makeRun: (target, quality) => this.#makeRun(target, quality),
@@ -295,16 +294,20 @@ export class ServedModel {
     if (quality === 'full' && samples.length > 0) this.#worker.useSamples(samples);
     const { quickBudgetMs, fullBudgetMs } = this.#options;
     const budgetMs = quality === 'quick' ? quickBudgetMs : fullBudgetMs;
-    const maxRunMs = BLOCKING_FRACTION[quality] * this.#defaultSloMs;
+    const firstRunMs = BLOCKING_FRACTION * this.#defaultSloMs;
+    const holding =
+      quality === 'quick'
+        ? { maxRunMs: firstRunMs, maxStepRunMs: firstRunMs }
+        : { maxRunMs: LONGEST_HOLD_MS, maxStepRunMs: Infinity };
     return new ProfileRun(
       target,
-      profilingPlan(this.#worker, this.limits, quality, budgetMs, maxRunMs),
+      profilingPlan(this.#worker, this.limits, quality, budgetMs, holding),
       this.#profile?.cells,
     );
   }
 
   async #adoptStored(): Promise<boolean> {
-    const stored = await readStoredProfile(this.source.profilePath, await fingerprintFor(this.source, this.#worker));
+    const stored = await readStoredProfile(this.source.profilePath, fingerprintFor(this.#worker));
     if (stored.kind === 'fresh') this.#use(withAxes(stored.profile, this.#worker));
     return stored.kind === 'fresh';
   }
@@ -325,8 +328,13 @@ export class ServedModel {
     const stated = this.#options.defaultSloMs ?? this.source.settings.defaultSloMs;
     if (stated !== null) return stated;
     if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
-    const model = this.models.forClass(shapeClassOfShapes(this.signature, this.#worker.shapes, this.isBatchable));
-    return Math.max(1000, 10 * model.predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores)));
+    const aloneMs = this.#profiledModel().predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores));
+    return Math.max(1000, 10 * aloneMs);
+  }
+
+  /** Of the shapes that are profiled. */
+  #profiledModel(): LatencyModel {
+    return this.models.forClass(this.#worker.shapeClass);
   }
 }
 

@@ -1,10 +1,12 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Profile } from '../../../src/perf-model/profile.js';
 import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { coupledMean, identity, simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { coupledMean, identity, simple, slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { floatsOf, floatTensor, http, infer, inferBinary, binaryOutputs, queueDepth, scrape } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
+import { slowStepsFor } from './machine-speed.js';
 import { PATIENT } from './mid-run.js';
 
 /* What the server believes of models that strangers bring, and how it finds out. */
@@ -14,6 +16,8 @@ afterAll(() => bench.close());
 
 const WIDTH = 4;
 const MARKER = 2e6;
+/** Of a model that takes a second: what a start may count; a budget of five seconds at once, in few cells. */
+const MOST_LONG_RUNS = 12;
 
 /**
  * Its rows have nothing to do with each other until a number above a million comes: then each loses its distance from the mean of
@@ -157,6 +161,30 @@ describe('a repository of which one model cannot be loaded', () => {
       data: ones,
     }));
     expect((await infer(server, 'simple', inputs, {})).status).toBe(200);
+    await server.stop();
+  });
+
+  it('serves none under --strict, and names all that failed, each with its reason', async () => {
+    bench.repository('strict', { simple: simple() });
+    bench.file('strict/torn/1/model.onnx', Buffer.alloc(100, 1));
+    bench.file('strict/empty/1/model.onnx', '');
+    const { code, stderr } = await bench.serveFailing(bench.path('strict'), ['--no-refine', '--strict']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/torn.*: cannot load .*not an ONNX model, or damaged/);
+    expect(stderr).toMatch(/empty.*: cannot load /);
+    expect(stderr).toContain('(without --strict the others would be served)');
+    expect(stderr).not.toMatch(/\n +at /);
+  });
+});
+
+describe('a model that takes long', () => {
+  it('is ready after few runs, and is not refined: a request might wait for the end of one', async () => {
+    const model = bench.model('long', slow(await slowStepsFor(1000)));
+    const server = await bench.serve(model);
+    expect(server.banner).toMatch(/quick profile of/);
+    await eventually('the log', () => /the quick profile is not refined: a run takes \d+ ms/.test(server.log));
+    const { cells } = JSON.parse(readFileSync(model.replace('.onnx', '.profile.json'), 'utf8')) as Profile;
+    expect(cells.reduce((sum, { samplesMs }) => sum + samplesMs.length, 0)).toBeLessThanOrEqual(MOST_LONG_RUNS);
     await server.stop();
   });
 });
