@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { analyseBatching, type BatchVerdict } from './batch-analysis.js';
+import { inputHints, type InputHints } from './input-hints.js';
 import { readModelGraph, type Graph, type GraphTensor } from './model-graph.js';
 
 /** A file that is read at once; what is larger keeps its weights elsewhere, or is not followed. */
@@ -9,6 +10,8 @@ const MOST_BYTES = 1024 ** 3;
 export interface ModelFileReport {
   /** What the graph says about batching. */
   readonly batching: BatchVerdict;
+  /** What it says of its inputs. */
+  readonly hints: InputHints;
   /** Files beside the model's that its weights are in. */
   readonly weightsPaths: readonly string[];
 }
@@ -22,10 +25,10 @@ export function readModelFile(modelPath: string): ModelFileReport {
     const locations = new Set<string>();
     for (const { external } of tensorsOf(model.graph)) if (external !== null) locations.add(external.location);
     const weightsPaths = [...locations].map((location) => resolve(folder, location));
-    return { batching: analyseBatching(model), weightsPaths };
+    return { batching: analyseBatching(model), hints: inputHints(model), weightsPaths };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return { batching: { kind: 'unknown', node: 'the graph', reason }, weightsPaths: [] };
+    return { batching: { kind: 'unknown', node: 'the graph', reason }, hints: [], weightsPaths: [] };
   }
 }
 
