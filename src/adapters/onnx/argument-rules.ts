@@ -24,13 +24,13 @@ type ArgumentRules = readonly ArgumentRule[];
 const ZERO = exactly(0);
 const ONE = exactly(1);
 const FRACTION = range(0, 1);
-/** Distinct axes, which every tensor with so many has. */
-const AXES: NumberHint = { kind: 'count', first: 0, step: 1, last: null };
+/** 0, 1, 2…: distinct axes, which every tensor with so many has. */
+const ASCENDING: NumberHint = { kind: 'count', first: 0, step: 1, last: null };
 /** Beyond the end of every axis: slices end there. The largest 32-bit number, as exporters write. */
 const SOME_END = range(1, 2 ** 31 - 1);
 /** A window of no elements has no coefficients, and one of a single element divides by zero. */
 const WINDOW_SIZE = 16;
-/** Zero ends the process (SIGFPE), and so does −1 under the least integer. */
+/** ONNX Runtime refuses zero; −1 under the least integer ends the process (SIGFPE). */
 const DIVISOR = range(1, 100);
 
 // ---- what is known of a call ---------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ const transformLength: ArgumentRule = (call) =>
 // ---- the table -----------------------------------------------------------------------------------------------------
 
 const WINDOW: ArgumentRules = [countOfResult(0, WINDOW_SIZE)];
-const REDUCE: ArgumentRules = [null, AXES];
+const REDUCE: ArgumentRules = [null, ASCENDING];
 const RECURRENT: ArgumentRules = [null, null, null, null, recurrentLength];
 const CLASSES: ArgumentRules = [null, indexInto(0, 1)];
 const SCATTER: ArgumentRules = [null, indexInto(0, { otherwise: 0 })];
@@ -248,7 +248,7 @@ const ONNX_RULES: Readonly<Record<string, ArgumentRules>> = {
   NegativeLogLikelihoodLoss: CLASSES,
   NonMaxSuppression: [null, null, range(1, 16), FRACTION, FRACTION],
   OneHot: [indexBelowDepth, countOfResult({ otherwise: -1 }, 1)],
-  Pad: [null, ZERO, null, AXES],
+  Pad: [null, ZERO, null, ASCENDING],
   Range: [ZERO, countOfResult(0, 1), ONE],
   ReduceL1: REDUCE,
   ReduceL2: REDUCE,
@@ -264,7 +264,8 @@ const ONNX_RULES: Readonly<Record<string, ArgumentRules>> = {
   Resize: [null, oldScales, scales, scaledSizes],
   ReverseSequence: [null, lengthWithin((call) => intAttribute(call, 'time_axis', 0))],
   RNN: RECURRENT,
-  RoiAlign: [null, null, indexInto(0, 0)],
+  // Corners one after another, so that the second is beyond the first: an area of 2 × 2.
+  RoiAlign: [null, ASCENDING, indexInto(0, 0)],
   RotaryEmbedding: [null, null, null, ZERO],
   Scatter: SCATTER,
   ScatterElements: SCATTER,
@@ -272,7 +273,7 @@ const ONNX_RULES: Readonly<Record<string, ArgumentRules>> = {
   SequenceAt: [null, ZERO],
   SequenceErase: [null, ZERO],
   SequenceInsert: [null, null, ZERO],
-  Slice: [null, ZERO, SOME_END, AXES, ONE],
+  Slice: [null, ZERO, SOME_END, ASCENDING, ONE],
   SoftmaxCrossEntropyLoss: CLASSES,
   Split: [null, splitParts],
   SplitToSequence: [null, sequenceParts],
@@ -282,7 +283,7 @@ const ONNX_RULES: Readonly<Record<string, ArgumentRules>> = {
   TensorScatter: [null, null, ZERO],
   Tile: [null, repeats],
   TopK: [null, countOfResult({ otherwise: -1 }, 1)],
-  Unsqueeze: [null, AXES],
+  Unsqueeze: [null, ASCENDING],
   Upsample: [null, scales],
 };
 
