@@ -303,13 +303,19 @@ const MICROSOFT_RULES: Readonly<Record<string, ArgumentRules>> = {
   RotaryEmbedding: [null, ZERO],
 };
 
-export const ARGUMENT_RULES: ReadonlyMap<string, ReadonlyMap<string, ArgumentRules>> = new Map([
-  ['', new Map(Object.entries(ONNX_RULES))],
-  ['ai.onnx.ml', new Map(Object.entries(TABULAR_RULES))],
-  ['com.microsoft', new Map(Object.entries(MICROSOFT_RULES))],
-]);
+const INTEGER_RULES: Readonly<Record<string, ArgumentRules>> = {
+  Div: [null, DIVISOR],
+  Mod: [null, DIVISOR],
+};
 
-/** Needed of whole numbers only, by ONNX's own operators. */
-export const INTEGER_ARGUMENT_RULES: ReadonlyMap<string, ArgumentRules> = new Map(
-  Object.entries({ Div: [null, DIVISOR], Mod: [null, DIVISOR] } satisfies Record<string, ArgumentRules>),
-);
+type RulesByDomain = ReadonlyMap<string, ReadonlyMap<string, ArgumentRules>>;
+
+/** By domain and operator: what is needed of any number, and what of whole ones only. */
+export const ARGUMENT_RULES: Readonly<Record<'number' | 'integer', RulesByDomain>> = {
+  number: new Map([
+    ['', new Map(Object.entries(ONNX_RULES))],
+    ['ai.onnx.ml', new Map(Object.entries(TABULAR_RULES))],
+    ['com.microsoft', new Map(Object.entries(MICROSOFT_RULES))],
+  ]),
+  integer: new Map([['', new Map(Object.entries(INTEGER_RULES))]]),
+};

@@ -1,4 +1,4 @@
-import { ARGUMENT_RULES, INTEGER_ARGUMENT_RULES } from './argument-rules.js';
+import { ARGUMENT_RULES } from './argument-rules.js';
 import { GraphScope } from './graph-scope.js';
 import type { Graph, GraphNode, GraphValue, ModelGraph } from './model-graph.js';
 import {
@@ -116,14 +116,11 @@ class Walk {
       compare(node, scope, needs);
     }
     const call = { node, opset: this.#opsets.get(domain) ?? 1, scope };
-    for (const [position, rule] of (ARGUMENT_RULES.get(domain)?.get(operator) ?? []).entries()) {
-      const number = typeof rule === 'function' ? rule(call) : rule;
-      if (number !== null) add(needs, inputs[position], { ...NO_NEEDS, number });
-    }
-    if (domain !== '') return;
-    for (const [position, rule] of (INTEGER_ARGUMENT_RULES.get(operator) ?? []).entries()) {
-      const integer = typeof rule === 'function' ? rule(call) : rule;
-      if (integer !== null) add(needs, inputs[position], { ...NO_NEEDS, integer });
+    for (const kind of ['number', 'integer'] as const) {
+      for (const [position, rule] of (ARGUMENT_RULES[kind].get(domain)?.get(operator) ?? []).entries()) {
+        const hint = typeof rule === 'function' ? rule(call) : rule;
+        if (hint !== null) add(needs, inputs[position], { ...NO_NEEDS, [kind]: hint });
+      }
     }
   }
 
@@ -135,9 +132,10 @@ class Walk {
     needs: NeedsByName,
   ): void {
     const isLoop = node.operator === 'Loop';
-    // A loop's body also says whether to go on. What its last results are is what each of its results is.
-    const bodyResults = (isLoop ? [undefined, ...results] : results).map((each) => each && ofAnyElement(each));
-    const inner = this.needsOf(body, scope, bodyResults);
+    // A branch gives the very results; what goes round may give a part of one each time.
+    const parts = node.operator === 'If' ? results : results.map((each) => each && ofAnyElement(each));
+    // A loop's body also says whether to go on.
+    const inner = this.needsOf(body, scope, isLoop ? [undefined, ...parts] : parts);
     const isOldScan = node.operator === 'Scan' && (this.#opsets.get('') ?? 1) < 9;
     for (const [i, { name }] of body.inputs.entries()) {
       const own = inner.get(name);
@@ -153,7 +151,7 @@ class Walk {
 }
 
 function passBack(
-  { operator, inputs, outputs, attributes }: GraphNode,
+  { operator, inputs, attributes }: GraphNode,
   scope: GraphScope,
   results: readonly (Needs | undefined)[],
   needs: NeedsByName,
@@ -173,7 +171,7 @@ function passBack(
     // What goes round is at first what is given, where it runs not at all.
     for (const [i, each] of results.entries()) add(needs, inputs[i + 2], each);
   } else if (picked !== undefined) {
-    const known = FIRST_RESULT_ONLY.has(operator) ? results.slice(0, 1) : results.slice(0, outputs.length);
+    const known = FIRST_RESULT_ONLY.has(operator) ? [first] : results;
     const needed = known.reduce<Needs | undefined>(
       (all, each) => (each && all ? both(each, all) : (each ?? all)),
       undefined,
