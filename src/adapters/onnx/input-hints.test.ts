@@ -134,6 +134,21 @@ describe('the hints of a graph', () => {
     });
   });
 
+  it('pass a branch whole: what it gives is a shape, and so is what it takes', () => {
+    const branch = (name: string): OnnxGraph => {
+      const graph = new OnnxGraph(name);
+      graph.output(graph.add('Identity', ['shape'], {}, `${name}.shape`), 'INT64', [2]);
+      return graph;
+    };
+    const graph = new OnnxGraph('branches');
+    graph.input('x', 'FP32', ['batch', 6]);
+    graph.input('shape', 'INT64', [2]);
+    const branches = { then_branch: { graph: branch('then') }, else_branch: { graph: branch('else') } };
+    const chosen = graph.add('If', [graph.input('choice', 'BOOL', [])], branches);
+    graph.output(graph.add('Reshape', ['x', chosen], {}, 'y'), 'FP32', null);
+    expect(hintsOf(graph)).toEqual({ shape: { kind: 'count', first: 1, step: 0, last: -1 } });
+  });
+
   it('tell the parts of a joined shape apart: only the last may be whatever is left', () => {
     const graph = new OnnxGraph('shape');
     const x = graph.input('x', 'FP32', ['batch', 6]);
