@@ -26,6 +26,8 @@ export type Verdict =
 
 export interface Judged {
   readonly test: OperatorTest;
+  /** It ran on what was made up for it, before any request. */
+  readonly isProfiledAtStart: boolean;
   readonly verdict: Verdict;
 }
 
@@ -50,7 +52,7 @@ export async function judgeAll(
   for (const test of tests) {
     const standing = await reference.standingOf(test);
     if (standing.kind === 'served') served.push({ ...test, ...standing });
-    else judged.push({ test, verdict: standing });
+    else judged.push({ test, isProfiledAtStart: false, verdict: standing });
   }
   for (let start = 0; start < served.length; start += GROUP_SIZE) {
     judged.push(...(await judgeGroup(served.slice(start, start + GROUP_SIZE), reference)));
@@ -73,7 +75,8 @@ async function judgeGroup(tests: readonly Served[], reference: Reference): Promi
       await server.ready(START_TIMEOUT_MS);
     } catch (error) {
       const reason = lastLine((error as Error).message);
-      if (tests.length === 1) return [{ test: tests[0]!, verdict: { kind: 'not-started', reason } }];
+      if (tests.length === 1)
+        return [{ test: tests[0]!, isProfiledAtStart: false, verdict: { kind: 'not-started', reason } }];
       await server.stop();
       const judged: Judged[] = [];
       for (const test of tests) judged.push(...(await judgeGroup([test], reference)));
@@ -83,13 +86,19 @@ async function judgeGroup(tests: readonly Served[], reference: Reference): Promi
     const judged: Judged[] = [];
     for (const [index, test] of tests.entries()) {
       const verdict = await judge(test, reference, () => ask(server, index % 2 === 0 ? null : grpc, test));
-      judged.push({ test, verdict });
+      judged.push({ test, isProfiledAtStart: isProfiled(server.banner, test.name), verdict });
     }
     grpc.close();
     return judged;
   } finally {
     await bench.close();
   }
+}
+
+/** By the lines of the banner that are about the model. */
+function isProfiled(banner: string, model: string): boolean {
+  const [, lines = ''] = banner.split(`  ${model} version `);
+  return lines.split(/^ {2}\S/m, 1)[0]!.includes(' profile of ');
 }
 
 type Answer =

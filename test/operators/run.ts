@@ -57,6 +57,9 @@ async function main(names: readonly string[]): Promise<void> {
   const judged = await judgeAll(tests, (sofar) => process.stderr.write(`\r${sofar.length} of ${tests.length} `));
   process.stderr.write('\n');
   print(judged);
+  const served = judged.filter(({ verdict }) => verdict.kind !== 'refused' && verdict.kind !== 'not-loaded');
+  const profiledCount = served.filter(({ isProfiledAtStart }) => isProfiledAtStart).length;
+  console.log(`${profiledCount} of ${served.length} models profiled at start, on made-up inputs`);
   console.log(`${judged.length} tests in ${((performance.now() - startedAtMs) / 60_000).toFixed(1)} min`);
   const isBad = judged.some(({ verdict }) => verdict.kind === 'wrong' || verdict.kind === 'not-started');
   process.exitCode = isBad || judged.length === 0 ? 1 : 0;

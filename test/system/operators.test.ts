@@ -10,12 +10,14 @@ const STRIDE = 31;
 if (!isInstalled) console.warn(`SKIPPED, no operator test runs: ${HOW_TO_INSTALL}`);
 
 describe.skipIf(!isInstalled)("ONNX's operator tests", () => {
-  it('are answered right, or refused for a reason', async () => {
+  it('are profiled at start, on made-up inputs, and answered right, or refused for a reason', async () => {
     const tests = listOperatorTests().filter((_, index) => index % STRIDE === 0);
     const judged = await judgeAll(tests);
     expect(judged).toHaveLength(tests.length);
     const bad = judged.filter(({ verdict }) => verdict.kind === 'wrong' || verdict.kind === 'not-started');
     expect(bad.map(({ test, verdict }) => [test.name, verdict])).toEqual([]);
+    const served = judged.filter(({ verdict }) => verdict.kind !== 'refused' && verdict.kind !== 'not-loaded');
+    expect(served.filter(({ isProfiledAtStart }) => !isProfiledAtStart).map(({ test }) => test.name)).toEqual([]);
     const right = judged.filter(({ verdict }) => verdict.kind === 'right');
     expect(right.length).toBeGreaterThan(0.7 * tests.length);
   }, 300_000);

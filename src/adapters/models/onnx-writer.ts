@@ -37,6 +37,7 @@ export class OnnxGraph {
   readonly #outputs: ProtobufMessage[] = [];
   readonly #constants: ProtobufMessage[] = [];
   readonly #nodes: ProtobufMessage[] = [];
+  readonly #domains = new Set<string>();
   #parameterCount = 0;
 
   /** @param name also the prefix of the values that are not named by the caller */
@@ -84,6 +85,7 @@ export class OnnxGraph {
 
   /**
    * Adds an operator and returns the name of its (first and only) result.
+   * @param operator its domain in front, `com.microsoft.QuickGelu`, where that is not ONNX's own
    * @param inputs value names; '' leaves an optional input out
    * @param result the name to give the result; made up when absent
    */
@@ -107,7 +109,13 @@ export class OnnxGraph {
     const node = new ProtobufMessage();
     for (const input of inputs) node.text(NODE.input, input);
     for (const result of results) node.text(NODE.output, result);
-    node.text(NODE.name, results.find((result) => result !== '') ?? '').text(NODE.operator, operator);
+    const dot = operator.lastIndexOf('.');
+    const domain = operator.slice(0, Math.max(0, dot));
+    node.text(NODE.name, results.find((result) => result !== '') ?? '').text(NODE.operator, operator.slice(dot + 1));
+    if (domain !== '') {
+      node.text(NODE.domain, domain);
+      this.#domains.add(domain);
+    }
     for (const [name, attribute] of Object.entries(attributes)) {
       node.message(NODE.attribute, encodeAttribute(name, attribute));
     }
@@ -122,17 +130,15 @@ export class OnnxGraph {
     return this.input(this.constant(name, datatype, shape, data), datatype, shape);
   }
 
-  /** The graph as a complete model file. */
-  toModel(): Uint8Array<ArrayBuffer> {
-    const operatorSet = new ProtobufMessage()
-      .text(OPERATOR_SET_ID.domain, '')
-      .integer(OPERATOR_SET_ID.version, OPERATOR_SET);
-    return new ProtobufMessage()
+  /** The graph as a complete model file. Domains that are not ONNX's own are of their first version. */
+  toModel(operatorSet = OPERATOR_SET): Uint8Array<ArrayBuffer> {
+    const model = new ProtobufMessage()
       .integer(MODEL.irVersion, IR_VERSION)
       .text(MODEL.producerName, 'sponge')
       .message(MODEL.graph, this.toMessage())
-      .message(MODEL.operatorSetImport, operatorSet)
-      .toBytes();
+      .message(MODEL.operatorSetImport, operatorSetId('', operatorSet));
+    for (const domain of this.#domains) model.message(MODEL.operatorSetImport, operatorSetId(domain, 1));
+    return model.toBytes();
   }
 
   /** The bare GraphProto, as a subgraph attribute carries it. */
@@ -145,6 +151,10 @@ export class OnnxGraph {
     for (const output of this.#outputs) graph.message(GRAPH.output, output);
     return graph;
   }
+}
+
+function operatorSetId(domain: string, version: number): ProtobufMessage {
+  return new ProtobufMessage().text(OPERATOR_SET_ID.domain, domain).integer(OPERATOR_SET_ID.version, version);
 }
 
 /** ValueInfoProto { name, TypeProto { TypeProto.Tensor { element type, TensorShapeProto } } } */
@@ -181,7 +191,7 @@ function encodeAttribute(name: string, attribute: OnnxAttribute): ProtobufMessag
 const MODEL = { irVersion: 1, producerName: 2, graph: 7, operatorSetImport: 8 };
 const OPERATOR_SET_ID = { domain: 1, version: 2 };
 const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12 };
-const NODE = { input: 1, output: 2, name: 3, operator: 4, attribute: 5 };
+const NODE = { input: 1, output: 2, name: 3, operator: 4, attribute: 5, domain: 7 };
 const ATTRIBUTE = { name: 1, int: 3, text: 4, graph: 6, ints: 8, type: 20 };
 const ATTRIBUTE_TYPE = { int: 2, text: 3, graph: 5, ints: 7 };
 const TENSOR = { dims: 1, dataType: 2, name: 8, rawData: 9 };

@@ -19,6 +19,8 @@ export interface Graph {
   readonly initializers: ReadonlyMap<string, GraphTensor>;
   readonly inputs: readonly GraphValue[];
   readonly outputs: readonly GraphValue[];
+  /** What the file says of values in between, as far as its exporter wrote that down. */
+  readonly declared: readonly GraphValue[];
 }
 
 export interface GraphNode {
@@ -51,9 +53,11 @@ export interface GraphTensor {
   readonly external: { readonly location: string; readonly offset: number; readonly byteCount: number } | null;
 }
 
-/** An input or output of a graph; what is no tensor has neither shape. */
+/** An input or output of a graph, or a value in between; what is no tensor has neither type nor shape. */
 export interface GraphValue {
   readonly name: string;
+  /** `TensorProto.DataType`; 0 where it is not declared. */
+  readonly elementType: number;
   /** A size, the name of an open one ('' without a name); null where not even the rank is declared. */
   readonly shape: readonly (number | string)[] | null;
 }
@@ -124,6 +128,7 @@ function readGraph(bytes: Uint8Array, depth: number): Graph {
   const initializers = new Map<string, GraphTensor>();
   const inputs: GraphValue[] = [];
   const outputs: GraphValue[] = [];
+  const declared: GraphValue[] = [];
   visit(bytes, (field, reader) => {
     if (field === 1) nodes.push(readNode(reader.bytes(), depth));
     else if (field === 5) {
@@ -131,10 +136,11 @@ function readGraph(bytes: Uint8Array, depth: number): Graph {
       initializers.set(tensor.name, tensor);
     } else if (field === 11) inputs.push(readValue(reader.bytes()));
     else if (field === 12) outputs.push(readValue(reader.bytes()));
+    else if (field === 13) declared.push(readValue(reader.bytes()));
     else return false;
     return true;
   });
-  return { nodes, initializers, inputs, outputs };
+  return { nodes, initializers, inputs, outputs, declared };
 }
 
 function readNode(bytes: Uint8Array, depth: number): GraphNode {
@@ -233,28 +239,30 @@ function readEntry(bytes: Uint8Array, entries: Map<string, string>): void {
 
 function readValue(bytes: Uint8Array): GraphValue {
   let name = '';
-  let shape: (number | string)[] | null = null;
+  let type: Omit<GraphValue, 'name'> = { elementType: 0, shape: null };
   visit(bytes, (field, reader) => {
     if (field === 1) name = reader.string();
-    else if (field === 2) shape = readType(reader.bytes());
+    else if (field === 2) type = readType(reader.bytes());
     else return false;
     return true;
   });
-  return { name, shape };
+  return { name, ...type };
 }
 
-function readType(bytes: Uint8Array): (number | string)[] | null {
+function readType(bytes: Uint8Array): Omit<GraphValue, 'name'> {
+  let elementType = 0;
   let shape: (number | string)[] | null = null;
   visit(bytes, (field, reader) => {
     if (field !== 1) return false;
     visit(reader.bytes(), (tensorField, tensorReader) => {
-      if (tensorField !== 2) return false;
-      shape = readShape(tensorReader.bytes());
+      if (tensorField === 1) elementType = tensorReader.int32();
+      else if (tensorField === 2) shape = readShape(tensorReader.bytes());
+      else return false;
       return true;
     });
     return true;
   });
-  return shape;
+  return { elementType, shape };
 }
 
 function readShape(bytes: Uint8Array): (number | string)[] {

@@ -1,5 +1,6 @@
 import { requiredInputs, shapeText, type ModelSignature } from '../../domain/tensor.js';
 import type { BatchVerdict } from '../onnx/batch-analysis.js';
+import type { InputHints } from '../onnx/input-hints.js';
 import { tryBatching, type RunBatch, type TrialResult } from '../workers/batch-trial.js';
 import { WorkerLostError } from '../workers/process-pool.js';
 import type { SampleSource } from '../workers/samples.js';
@@ -30,11 +31,13 @@ export interface BatchingQuestion {
   readonly signature: ModelSignature;
   /** Null while nobody knows what a request looks like. */
   readonly samples: SampleSource | null;
+  /** What inputs may be, as far as the graph tells: rows that are made of samples keep to it. */
+  readonly hints: InputHints;
   readonly run: RunBatch;
 }
 
 export async function decideBatching(question: BatchingQuestion): Promise<BatchingDecision> {
-  const { mode, verdict, signature, samples, run } = question;
+  const { mode, verdict, signature, samples, hints, run } = question;
   if (mode === 'off') return alone('batching is turned off');
   if (mode === 'on') return forced(verdict);
   if (verdict.kind === 'independent') return together('proven: its graph keeps rows apart');
@@ -44,7 +47,7 @@ export async function decideBatching(question: BatchingQuestion): Promise<Batchi
   if (fixed !== undefined)
     return alone(`'${fixed.name}' has the shape ${shapeText(fixed.shape)}: no dynamic first axis`);
   if (samples === null) return alone(`its graph does not tell (${place}), and nothing is there to try it with`);
-  const trial = await survivingTrial(samples, run);
+  const trial = await survivingTrial(samples, run, hints);
   switch (trial.kind) {
     case 'killed':
       return {
@@ -64,9 +67,10 @@ export async function decideBatching(question: BatchingQuestion): Promise<Batchi
 async function survivingTrial(
   samples: SampleSource,
   run: RunBatch,
+  hints: InputHints,
 ): Promise<TrialResult | { readonly kind: 'killed'; readonly message: string }> {
   try {
-    return await tryBatching(samples, run);
+    return await tryBatching(samples, run, hints);
   } catch (error) {
     if (error instanceof WorkerLostError) return { kind: 'killed', message: error.message };
     throw error;

@@ -189,7 +189,7 @@ class LiveWorker implements OpenWorker {
 
   /** @throws RangeError when the shapes do not fit the model */
   makeUpSamples(shapes: InputShapes): void {
-    this.#samples = new NoiseSamples(this.pool.signature, shapes);
+    this.#samples = new NoiseSamples(this.pool.signature, shapes, this.pool.facts.hints);
     this.#shapes = shapes;
   }
 
@@ -206,6 +206,7 @@ class LiveWorker implements OpenWorker {
       verdict: pool.facts.batching,
       signature: pool.signature,
       samples: this.#samples,
+      hints: pool.facts.hints,
       run: (batch) => pool.runBatch(batch),
     });
     if (decision.warning !== null) this.#options.onLog(decision.warning);

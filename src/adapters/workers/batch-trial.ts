@@ -1,5 +1,8 @@
-import { ELEMENT_BYTES, type Tensor } from '../../domain/tensor.js';
+import { ELEMENT_BYTES, elementCount, type Tensor } from '../../domain/tensor.js';
 import { Prng } from '../../random/prng.js';
+import type { InputHints } from '../onnx/input-hints.js';
+import type { InputHint } from '../onnx/value-needs.js';
+import { hintedElements } from './hinted-elements.js';
 import { differenceBetween } from './output-comparison.js';
 import type { Sample, SampleSource } from './samples.js';
 
@@ -7,7 +10,8 @@ import type { Sample, SampleSource } from './samples.js';
  * Tries out whether requests may share a batch, for a model whose graph does not tell. Two rows of like noise prove nothing:
  * a model that divides by the largest number of the whole batch answers them nearly right. So the rows are nothing alike
  * (scale, sign, offset, zeros, ranges of whole numbers), each is run alone, among copies of itself, and among the others, and
- * what it gives is judged by its own magnitude.
+ * what it gives is judged by its own magnitude. Where the graph says what an input may be, rows keep to it, real ones too: what
+ * lies outside only fails, or ends the process.
  *
  * It can only refute. What passes is audited while it serves (`serving/batch-audit.ts`).
  */
@@ -33,11 +37,13 @@ const FLOAT_CHANGES: readonly (readonly [factor: number, offset: number])[] = [
 /** Whole numbers are drawn from below these; where the model refuses a row, it is left out. */
 const INTEGER_LIMITS = [2, 2, 10, 1, 100, 1000];
 
-export async function tryBatching(samples: SampleSource, run: RunBatch): Promise<TrialResult> {
+/** @param hints of the inputs, as far as the graph tells */
+export async function tryBatching(samples: SampleSource, run: RunBatch, hints: InputHints = []): Promise<TrialResult> {
+  const hintOf = new Map(hints);
   const rows: { readonly inputs: Sample; readonly alone: readonly Tensor[] }[] = [];
   let refusal = '';
   for (const [i] of FLOAT_CHANGES.entries()) {
-    const inputs = changed(samples.at(i), i);
+    const inputs = changed(samples.at(i), i, hintOf);
     const result = await run([inputs]);
     if (typeof result === 'string') refusal ||= result;
     else rows.push({ inputs, alone: result[0]! });
@@ -64,10 +70,16 @@ function coupled(reason: string): TrialResult {
 }
 
 /** The first stays as it is. */
-function changed(sample: Sample, change: number): Sample {
+function changed(sample: Sample, change: number, hintOf: ReadonlyMap<string, InputHint>): Sample {
   if (change === 0) return sample;
   const prng = new Prng(change);
-  return sample.map((tensor) => ({ ...tensor, data: changedData(tensor, change, prng) }));
+  return sample.map((tensor) => {
+    const hint = hintOf.get(tensor.name);
+    if (hint === undefined) return { ...tensor, data: changedData(tensor, change, prng) };
+    // The others say each element, and leave nothing to draw.
+    if (hint.kind !== 'range') return tensor;
+    return { ...tensor, data: hintedElements(hint, tensor.datatype, elementCount(tensor.shape), prng) };
+  });
 }
 
 function changedData({ datatype, data }: Tensor, change: number, prng: Prng): Uint8Array {

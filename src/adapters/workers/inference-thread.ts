@@ -25,9 +25,12 @@ export type ThreadInstruction =
     }
   | { readonly kind: 'release-memory' };
 
+/** What the graph and the files say is found out beside this thread. */
+export type SessionFacts = Omit<WorkerFacts, 'batching' | 'hints' | 'files'>;
+
 export type ThreadMessage =
   | { readonly kind: 'joined'; readonly inferenceTid: number }
-  | { readonly kind: 'ready'; readonly facts: Omit<WorkerFacts, 'batching' | 'files'> }
+  | { readonly kind: 'ready'; readonly facts: SessionFacts }
   | { readonly kind: 'load-failed'; readonly message: string }
   | { readonly kind: 'notice'; readonly message: string }
   /** Held outputs now belong to the receiver. */

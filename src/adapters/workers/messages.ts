@@ -1,5 +1,6 @@
 import type { ModelSignature } from '../../domain/tensor.js';
 import type { BatchVerdict } from '../onnx/batch-analysis.js';
+import type { InputHints } from '../onnx/input-hints.js';
 import type { JoinInstruction } from '../scalers/join.js';
 import type { TensorLayout } from './frames.js';
 import type { ModelFile } from './model-bytes.js';
@@ -27,6 +28,8 @@ export interface LoadInstruction {
 export interface WorkerFacts {
   /** Whether requests may share a batch, as far as the graph tells. */
   readonly batching: BatchVerdict;
+  /** What its inputs may be, as far as the graph tells. */
+  readonly hints: InputHints;
   /** What it was loaded from; the model's file first. */
   readonly files: readonly ModelFile[];
   readonly signature: ModelSignature;

@@ -10,6 +10,9 @@ import {
   type Tensor,
 } from '../../domain/tensor.js';
 import { Prng } from '../../random/prng.js';
+import type { InputHints } from '../onnx/input-hints.js';
+import type { InputHint } from '../onnx/value-needs.js';
+import { hintedElements } from './hinted-elements.js';
 
 /*
  * What a request of a model looks like: given by the operator, taken from a client's, or made up. Models are profiled and
@@ -41,15 +44,20 @@ export class GivenSamples implements SampleSource {
   }
 }
 
-/** Made up from shapes alone: floats in [−1, 1); integers and booleans 0 or 1, so that look-ups stay in range; empty strings. */
+/**
+ * Made up from shapes, and from what the graph says of an input. Of what it says nothing: floats in [−1, 1); integers and booleans
+ * 0 or 1; empty strings.
+ */
 export class NoiseSamples implements SampleSource {
   readonly #signature: ModelSignature;
   readonly #shapes: InputShapes;
+  readonly #hints: ReadonlyMap<string, InputHint>;
 
   /** @throws RangeError when a shape is missing or does not fit the model */
-  constructor(signature: ModelSignature, shapes: InputShapes) {
+  constructor(signature: ModelSignature, shapes: InputShapes, hints: InputHints = []) {
     this.#signature = signature;
     this.#shapes = shapes;
+    this.#hints = new Map(hints);
     for (const spec of requiredInputs(signature)) {
       const shape = shapes[spec.name];
       if (shape !== undefined && fitsDeclared(spec, shape)) continue;
@@ -66,7 +74,10 @@ export class NoiseSamples implements SampleSource {
     return this.#signature.inputs.flatMap(({ name, datatype }) => {
       const shape = this.#shapes[name];
       if (shape === undefined) return [];
-      return { name, datatype, shape, data: noise(datatype, elementCount(shape), prng) };
+      const hint = this.#hints.get(name);
+      const count = elementCount(shape);
+      const data = hint === undefined ? noise(datatype, count, prng) : hintedElements(hint, datatype, count, prng);
+      return { name, datatype, shape, data };
     });
   }
 }

@@ -8,7 +8,7 @@ import { descriptor, FramedConnection } from './framed-connection.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes, readTensors, type Frame } from './frames.js';
 import { OrtApi, type Pointer } from '../onnx-runtime/c-api.js';
 import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
-import type { ThreadInstruction, ThreadMessage } from './inference-thread.js';
+import type { SessionFacts, ThreadInstruction, ThreadMessage } from './inference-thread.js';
 import { readModelFile, type ModelFileReport } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
@@ -18,7 +18,6 @@ import type {
   OutputHeader,
   StageHeader,
   WithTensors,
-  WorkerFacts,
 } from './messages.js';
 import { ModelBytes } from './model-bytes.js';
 import { CONTROL_FD, DATA_FD } from './messages.js';
@@ -126,11 +125,11 @@ class WorkerProcess {
   }
 
   /** The sessions stand; now it is known whether they are of the right model. */
-  async #ready(facts: Omit<WorkerFacts, 'batching' | 'files'>): Promise<void> {
+  async #ready(facts: SessionFacts): Promise<void> {
     const { report, bytes, expected } = this.#loading!;
     try {
       const files = await bytes.verify(expected);
-      this.#reply({ kind: 'ready', facts: { ...facts, batching: report.batching, files } });
+      this.#reply({ kind: 'ready', facts: { ...facts, batching: report.batching, hints: report.hints, files } });
     } catch (error) {
       this.#failLoad(oneLine(error));
     }

@@ -42,11 +42,13 @@ function coupledByMarker(): OnnxGraph {
   return graph;
 }
 
-/** Text that must be a number. `text` string [batch, 1] → `number` f32 [batch, 1]. */
-function numberOfText(): OnnxGraph {
-  const graph = new OnnxGraph('number_of_text');
-  const text = graph.input('text', 'BYTES', ['batch', 1]);
-  graph.output(graph.add('Cast', [text], { to: { int: 1 } }, 'number'), 'FP32', ['batch', 1]);
+/** Ids that begin at 100, which the arithmetic before the look-up hides. `id` i64 [batch, 1] → `row` f32 [batch, 1]: 100 is 0.5. */
+function offsetIds(): OnnxGraph {
+  const graph = new OnnxGraph('offset_ids');
+  graph.constant('table', 'FP32', [3], Float32Array.of(0.5, 1.5, 2.5));
+  graph.constant('first', 'INT64', [], BigInt64Array.of(100n));
+  const index = graph.add('Sub', [graph.input('id', 'INT64', ['batch', 1]), 'first']);
+  graph.output(graph.add('Gather', ['table', index], {}, 'row'), 'FP32', ['batch', 1]);
   return graph;
 }
 
@@ -97,25 +99,25 @@ describe('a model whose graph does not tell whether rows are independent', () =>
 });
 
 describe('a model that does not run on what nobody sent', () => {
-  const text = (value: string) => [{ name: 'text', datatype: 'BYTES', shape: [1, 1], data: [value] }] as const;
+  const id = (value: number) => [{ name: 'id', datatype: 'INT64', shape: [1, 1], data: [value] }] as const;
 
   it('is served all the same, says so, and is profiled by the first real request', async () => {
-    const server = await bench.serve(bench.model('numbers', numberOfText()), ['--no-refine']);
+    const server = await bench.serve(bench.model('numbers', offsetIds()), ['--no-refine']);
     await eventually('the log', () =>
       /served without a profile, on all CPU, until a real request shows what it takes/.test(server.log),
     );
-    const first = await infer(server, 'numbers', text('42.5'), { sloMs: 60_000 });
+    const first = await infer(server, 'numbers', id(102), { sloMs: 60_000 });
     expect(first.status, first.json.error).toBe(200);
-    expect(first.json.outputs?.[0]?.data).toEqual([42.5]);
+    expect(first.json.outputs?.[0]?.data).toEqual([2.5]);
     await eventually('its profile', () => server.log.includes('quick profile of'));
-    expect((await infer(server, 'numbers', text('-1'), { sloMs: 60_000 })).json.outputs?.[0]?.data).toEqual([-1]);
+    expect((await infer(server, 'numbers', id(100), { sloMs: 60_000 })).json.outputs?.[0]?.data).toEqual([0.5]);
     await server.stop();
   });
 
   it.each(['--sample', 'sample:', 'samples/'])('is profiled at once with a sample by %s', async (way) => {
-    const repository = bench.repository(`by-${way.replaceAll(/\W/g, '')}`, { numbers: numberOfText() });
+    const repository = bench.repository(`by-${way.replaceAll(/\W/g, '')}`, { numbers: offsetIds() });
     const folder = join(repository, 'numbers');
-    const request = JSON.stringify({ inputs: text('42') });
+    const request = JSON.stringify({ inputs: id(101) });
     const path = bench.file(
       `by-${way.replaceAll(/\W/g, '')}/numbers/${way === 'samples/' ? 'samples/' : ''}one.json`,
       request,
@@ -129,11 +131,11 @@ describe('a model that does not run on what nobody sent', () => {
   it('says in one line what is wrong with a sample', async () => {
     const path = bench.file(
       'wrong.json',
-      JSON.stringify({ inputs: [{ name: 'txt', datatype: 'BYTES', shape: [1, 1], data: ['1'] }] }),
+      JSON.stringify({ inputs: [{ name: 'ids', datatype: 'INT64', shape: [1, 1], data: [101] }] }),
     );
-    const { code, stderr } = await bench.serveFailing(bench.model('wanting', numberOfText()), ['--sample', path]);
+    const { code, stderr } = await bench.serveFailing(bench.model('wanting', offsetIds()), ['--sample', path]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/sample .*wrong\.json: the model has no input 'txt'; it has 'text'/);
+    expect(stderr).toMatch(/sample .*wrong\.json: the model has no input 'ids'; it has 'id'/);
   });
 });
 
