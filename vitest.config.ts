@@ -1,7 +1,19 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects: `unit` runs in parallel and touches nothing outside its process; `system` starts real servers,
-// workers and cgroups, each under its own random name, and runs file by file so that CPU measurements are not disturbed.
+/** Beyond this a test counts as hung; half a core that others want too is enough to stay far below. */
+const HUNG_MS = 400_000;
+
+/** Real servers and commands of which only answers are judged, never how long something took. */
+const UNTIMED = [
+  'test/conformance/**/*.test.ts',
+  'test/system/{corpus,onnx}/**/*.test.ts',
+  'test/system/{experiment-command,infer-command,simulate-command,models,operators}.test.ts',
+  'test/system/server/{bad-requests,bad-starts,cli,deadly-inputs,input-hints,outputs,ownership,shapes}.test.ts',
+];
+
+// Three projects: `unit` runs in parallel and touches nothing outside its process; `system` starts real servers, workers and
+// cgroups, each under its own random name: those that are `untimed` side by side, and then the others file by file, so that CPU
+// measurements are not disturbed.
 export default defineConfig({
   test: {
     // Tests load ONNX Runtime in their own process too: keep its telemetry off there as the workers do.
@@ -14,17 +26,29 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           expect: { poll: { timeout: 30_000 } },
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'untimed',
+          include: UNTIMED,
+          testTimeout: HUNG_MS,
+          hookTimeout: HUNG_MS,
+          expect: { poll: { timeout: 60_000 } },
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
           name: 'system',
           include: ['test/{conformance,system,agreement}/**/*.test.ts'],
-          // Beyond these a test counts as hung; half a core that others want too is enough to stay far below.
-          testTimeout: 400_000,
-          hookTimeout: 400_000,
+          exclude: UNTIMED,
+          testTimeout: HUNG_MS,
+          hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
           fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

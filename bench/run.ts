@@ -35,6 +35,9 @@ const BENCHES = [
   'neighbour',
 ] as const;
 
+/** Benches side by side with `--tiny`. */
+const TINY_AT_A_TIME = 3;
+
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: { tiny: { type: 'boolean', default: false }, json: { type: 'string' } },
@@ -44,20 +47,16 @@ if (unknown.length > 0) {
   console.error(`no such bench: ${unknown.join(', ')}; there are: ${BENCHES.join(', ')}`);
   process.exit(1);
 }
-const names = positionals.length > 0 ? positionals : BENCHES;
+const names: readonly string[] = positionals.length > 0 ? positionals : BENCHES;
 
 const machine = describeMachine();
 console.log(machineLines(machine));
 const rows: (Row & { readonly bench: string })[] = [];
 const broken: string[] = [];
-for (const name of names) {
-  console.log(`\n---- ${name}`);
-  const startedAtMs = performance.now();
-  const { rows: found, exitCode } = await runBench(name);
-  rows.push(...found.map((row) => ({ bench: name, ...row })));
-  if (exitCode !== 0 || found.length === 0) broken.push(name);
-  console.log(`${name}: ${found.length} rows in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
-}
+// What means nothing need not be undisturbed.
+const pending = [...names];
+await Promise.all(Array.from({ length: flags.tiny ? TINY_AT_A_TIME : 1 }, runPending));
+rows.sort((a, b) => names.indexOf(a.bench) - names.indexOf(b.bench));
 
 console.log(`\n${table(rows)}\n`);
 console.log(machineLines(machine));
@@ -66,6 +65,17 @@ writeResults();
 if (broken.length > 0) {
   console.error(`broken: ${broken.join(', ')}; the error is above`);
   process.exitCode = 1;
+}
+
+async function runPending(): Promise<void> {
+  for (let name = pending.shift(); name !== undefined; name = pending.shift()) {
+    console.log(`\n---- ${name}`);
+    const startedAtMs = performance.now();
+    const { rows: found, exitCode } = await runBench(name);
+    rows.push(...found.map((row) => ({ bench: name, ...row })));
+    if (exitCode !== 0 || found.length === 0) broken.push(name);
+    console.log(`${name}: ${found.length} rows in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
+  }
 }
 
 async function runBench(name: string): Promise<{ rows: readonly Row[]; exitCode: number }> {

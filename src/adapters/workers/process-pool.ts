@@ -133,7 +133,7 @@ class LiveProcessPool implements ProcessPool {
 
   readonly #staging: InputStaging;
   readonly #batches = new Map<number, RunningBatch>();
-  #awaitingRecovery: { fulfil(): void; reject(error: Error): void }[] = [];
+  #awaitingRecovery: { readonly fulfil: () => void; readonly reject: (error: Error) => void }[] = [];
 
   constructor(options: ProcessPoolOptions, supervisor: WorkerSupervisor, facts: WorkerFacts) {
     this.threadCounts = options.threadCounts;
