@@ -52,7 +52,7 @@ await bench(async (scope) => {
       ours: ofRounds(oursUs),
       baseline: { what: 'Node binding', values: ofRounds(bindingUs) },
       budget: null,
-      note: 'tensors made, run, output there to be read',
+      note: 'tensors made, run on the thread for it, output there to be read',
     });
   }
 

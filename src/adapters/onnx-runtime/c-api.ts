@@ -4,7 +4,7 @@ import koffi, { type LibraryHandle } from 'koffi';
 
 /*
  * ONNX Runtime's C API, called through `koffi` in the shared library that `onnxruntime-node` brings. This file is the only
- * one that knows how: names, places, signatures. Nothing here keeps or frees anything; `session.ts` and `tensors.ts` state
+ * one that knows how: names, places, signatures. Nothing here keeps or frees anything; `model-sessions.ts` and `values.ts` state
  * who owns what.
  *
  * Why not that package's own binding: it cannot end a run, share a session or its memory, carry strings with NUL, or name
