@@ -36,8 +36,8 @@ const OWN_VARIABLES = { ORT_DISABLE_TELEMETRY: '1', ...ONE_POOL_THREAD } as cons
 
 /**
  * Of Node, all known to 20, 22 and 24. `--expose-gc`: a worker collects garbage when it has loaded its model, and when it is
- * idle. The young generation stays at 1 MiB: what a worker's JavaScript makes dies young, and grown to 16 MiB it cost 7 MB
- * after 5,000 runs, and made none of them faster.
+ * idle. The young generation stays at 1 MiB: what a worker's JavaScript makes dies young, and left to grow it cost 7 MB
+ * after 5,000 runs (two starts each), without runs that were seen to be faster.
  */
 const NODE_FLAGS = ['--expose-gc', '--max-semi-space-size=1'] as const;
 
