@@ -77,13 +77,15 @@ export class Reference {
   /** Its own answers to the same inputs, one run after another: operators of chance give another each time. */
   async answers(test: OperatorTest, inputs: readonly Tensor[], count: number): Promise<(readonly Tensor[])[]> {
     const sessions = await this.#load(test);
-    return Array.from({ length: count }, () => this.#run(sessions, inputs));
+    const answers: (readonly Tensor[])[] = [];
+    while (answers.length < count) answers.push(await this.#run(sessions, inputs));
+    return answers;
   }
 
-  #run(sessions: ModelSessions, inputs: readonly Tensor[]): readonly Tensor[] {
+  async #run(sessions: ModelSessions, inputs: readonly Tensor[]): Promise<readonly Tensor[]> {
     const runOptions = this.#runtime.api.pointer('createRunOptions');
     try {
-      const { outputs } = sessions.run({ inputs, outputNames: [], threadCount: 1, runOptions });
+      const { outputs } = await sessions.run({ inputs, outputNames: [], threadCount: 1, runOptions });
       return outputs.map((output) => {
         if (!isHeld(output)) return output;
         const { name, datatype, shape } = output;

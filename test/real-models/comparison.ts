@@ -22,12 +22,18 @@ const SLO_MS = 120_000;
 /** Of an output's largest value: threads and batches add up in other orders, through all the layers of a network. */
 const TOLERANCE = 1e-4;
 
+/** Of a process, as the kernel counts: all that is mapped and in memory, and of it what is not the page of a file. */
+export interface MemoryMb {
+  readonly resident: number;
+  readonly anonymous: number;
+}
+
 export interface Comparison {
   /** What was wrong, one line each; empty where all is right. */
   readonly differences: readonly string[];
   readonly isBatched: boolean;
-  readonly oursMb: number;
-  readonly pythonMb: number;
+  readonly oursMb: MemoryMb;
+  readonly pythonMb: MemoryMb;
 }
 
 const NUMPY_TYPES: Readonly<Partial<Record<Datatype, string>>> = {
@@ -54,8 +60,8 @@ export async function compare(model: ComparedModel, source: string): Promise<Com
     return {
       differences,
       isBatched: !/served one at a time/.test(server.banner),
-      oursMb: residentMb(server.worker()),
-      pythonMb: reference.residentMb,
+      oursMb: memoryMb(server.worker()),
+      pythonMb: reference.memoryMb,
     };
   } finally {
     await bench.close();
@@ -70,12 +76,12 @@ function shapeFlags(inputs: readonly Tensor[]): string[] {
 
 interface Reference {
   readonly answers: readonly (readonly Tensor[])[];
-  readonly residentMb: number;
+  readonly memoryMb: MemoryMb;
 }
 
 interface PythonAnswer {
   readonly answers: readonly (readonly { name: string; shape: number[]; dtype: string; file: string }[])[];
-  readonly residentMb: number;
+  readonly memoryMb: MemoryMb;
 }
 
 function askPython(
@@ -110,7 +116,7 @@ function askPython(
     return found[0] as Datatype;
   };
   return {
-    residentMb: answer.residentMb,
+    memoryMb: answer.memoryMb,
     answers: answer.answers.map((outputs) =>
       outputs.map(({ name, shape, dtype, file }) => ({
         name,
@@ -178,8 +184,12 @@ function differenceBetween(expected: readonly Tensor[], actual: readonly Tensor[
   return null;
 }
 
-function residentMb(pid: number): number {
-  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  if (line === null) throw new Error(`no VmRSS of process ${pid}`);
-  return Number(line[1]) / 1024;
+function memoryMb(pid: number): MemoryMb {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const read = (field: string): number => {
+    const line = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status);
+    if (line === null) throw new Error(`no ${field} of process ${pid}`);
+    return Number(line[1]) / 1024;
+  };
+  return { resident: read('VmRSS'), anonymous: read('RssAnon') };
 }

@@ -12,12 +12,10 @@ import onnxruntime
 BATCH_RUNS = 10
 
 
-def resident_mb() -> float:
+def memory_mb() -> dict:
     with open("/proc/self/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmRSS in /proc/self/status")
+        fields = dict(line.split(":", 1) for line in status)
+    return {name: int(fields[key].split()[0]) / 1024 for name, key in (("resident", "VmRSS"), ("anonymous", "RssAnon"))}
 
 
 def main(job_path: str) -> None:
@@ -45,7 +43,7 @@ def main(job_path: str) -> None:
     whole = {name: numpy.concatenate([feeds[name] for feeds in members]) for name in members[0]} if len(members) > 1 else members[0]
     for _ in range(BATCH_RUNS):
         session.run(names, whole)
-    print(json.dumps({"answers": answers, "residentMb": resident_mb(), "version": onnxruntime.__version__}))
+    print(json.dumps({"answers": answers, "memoryMb": memory_mb(), "version": onnxruntime.__version__}))
 
 
 main(sys.argv[1])

@@ -95,8 +95,8 @@ describe('a worker with a real model', () => {
   });
 
   it('lets only the inference thread and those of ONNX Runtime into the CPU group', () => {
-    // Threads inherit the name of the thread that made them: the inner thread itself and the one helper of
-    // the session for two threads. libuv's pool would be four more, ONNX Runtime's telemetry one.
+    // Threads inherit the name of the thread that made them: the inference thread itself and the one helper of
+    // the session for two threads. ONNX Runtime’s telemetry would be one more.
     const tasks = `/proc/${pool.pid}/task`;
     const named = readdirSync(tasks).filter((tid) => readFileSync(`${tasks}/${tid}/comm`, 'utf8') === 'sponge-infer\n');
     expect(named).toHaveLength(2);

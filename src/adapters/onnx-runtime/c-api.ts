@@ -4,18 +4,26 @@ import koffi, { type LibraryHandle } from 'koffi';
 
 /*
  * ONNX Runtime's C API, called through `koffi` in the shared library that `onnxruntime-node` brings. This file is the only
- * one that knows how: names, places, signatures. Nothing here keeps or frees anything; `session.ts` and `tensors.ts` state
+ * one that knows how: names, places, signatures. Nothing here keeps or frees anything; `model-sessions.ts` and `values.ts` state
  * who owns what.
  *
  * Why not that package's own binding: it cannot end a run, share a session or its memory, carry strings with NUL, or name
  * BF16, and on Node 24 it loses FP16 inputs (docs/decisions/0014).
  *
  * A pointer is a `bigint`; a struct of the library is never looked into. Every function may be called from any thread, and
- * runs on it: a run computes on the thread that calls, which is the one that sits in the CPU group.
+ * runs on it. What takes long, making a session or running it, is called aside: on a thread of libuv's pool, whose stack
+ * koffi makes.
  */
 
 /** An address in this process. */
 export type Pointer = bigint;
+
+/** As on this thread: koffi's own 128 KiB are less than graphs inside graphs may need. Memory only where it is written to. */
+const STACK_BYTES = 2 * 1024 ** 2;
+// It can be set until a library is loaded.
+if (koffi.config().async_stack_size !== STACK_BYTES) {
+  koffi.config({ async_stack_size: STACK_BYTES, resident_async_pools: 1 });
+}
 
 /** The table of functions that this file was written against; its order never changes, newer ones only append. */
 const API_VERSION = 24;
@@ -93,7 +101,11 @@ export type FunctionName = keyof typeof SIGNATURES;
 
 /** A pointer, a number, a C string, or memory of ours that the library may read or write during the call. */
 type Argument = Pointer | number | string | ArrayBufferView | null;
-type NativeFunction = (...values: Argument[]) => unknown;
+interface NativeFunction {
+  (...values: Argument[]): unknown;
+  /** On a thread of libuv's pool; the last one is told the result. */
+  readonly async: (...values: [...Argument[], (error: Error | null, result: unknown) => void]) => void;
+}
 
 /** A status of the library as an error; its message is ONNX Runtime's own. */
 class OrtError extends Error {
@@ -105,6 +117,8 @@ export class OrtApi {
   readonly #functions: Readonly<Record<FunctionName, NativeFunction>>;
   /** What a function writes a pointer or count to. One call at a time: the thread that owns this object makes them all. */
   readonly #out = new BigUint64Array(1);
+  /** Arguments of the calls that are under way aside: their memory must not be collected. */
+  readonly #lent = new Set<readonly Argument[]>();
   /** Keeps the library loaded: koffi unloads one whose handle nobody holds, under functions that are still in use. */
   readonly #library: LibraryHandle;
 
@@ -133,7 +147,23 @@ export class OrtApi {
 
   /** Calls a function that answers with a status. @throws OrtError */
   check(name: FunctionName, ...values: Argument[]): void {
-    const status = this.#functions[name](...values) as Pointer | null;
+    this.#judge(this.#functions[name](...values) as Pointer | null);
+  }
+
+  /** The same on a thread of libuv's pool; what addresses point to must stay until it is done. */
+  async checkAside(name: FunctionName, ...values: Argument[]): Promise<void> {
+    this.#lent.add(values);
+    const status = await new Promise<Pointer | null>((resolve, reject) => {
+      this.#functions[name].async(...values, (error, result) => {
+        this.#lent.delete(values);
+        if (error === null) resolve(result as Pointer | null);
+        else reject(error);
+      });
+    });
+    this.#judge(status);
+  }
+
+  #judge(status: Pointer | null): void {
     if (status === null) return;
     const message = this.#functions.getErrorMessage(status) as string;
     this.#functions.releaseStatus(status);
@@ -145,6 +175,12 @@ export class OrtApi {
     this.#out[0] = 0n;
     this.check(name, ...values, this.#out);
     return this.#out[0];
+  }
+
+  async pointerAside(name: FunctionName, ...values: Argument[]): Promise<Pointer> {
+    const out = new BigUint64Array(1);
+    await this.checkAside(name, ...values, out);
+    return out[0]!;
   }
 
   /** The same for a count or an enumeration. */

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tensor } from '../../domain/tensor.js';
 import { addressOf, type Pointer } from './c-api.js';
@@ -9,7 +8,7 @@ import { withOptimizedFolder } from './optimized-copy.js';
 import { cString, type Runtime, type SharedWeights } from './runtime.js';
 import { describeSession, type DescribedModel } from './signature.js';
 import { UnsupportedModelError } from './unsupported-model-error.js';
-import { isHeld, type OutputTensor } from './values.js';
+import { isHeld, type Feed, type OutputTensor } from './values.js';
 
 /*
  * One model, ready to run with any of several thread counts: ONNX Runtime fixes a session's threads when it is made, so
@@ -17,7 +16,7 @@ import { isHeld, type OutputTensor } from './values.js';
  * first session, which writes both to a file that all others map (3 sessions of ResNet-18: 131 MB instead of 229; the
  * second and third take 4 ms each instead of 57). Where that cannot be done, each loads the model by itself.
  *
- * A run may be called from any thread, several at a time; sessions are released when the process ends.
+ * Several runs may go on at a time, as far as libuv's pool has threads; sessions are released when the process ends.
  */
 
 /** Below this, copies cost less than the file. */
@@ -42,7 +41,7 @@ export interface RunRequest {
 export interface RunResult {
   /** In the order asked for. */
   readonly outputs: readonly OutputTensor[];
-  /** Inside ONNX Runtime. */
+  /** Inside ONNX Runtime, with the way to its thread and back (20 µs). */
   readonly computeMs: number;
 }
 
@@ -81,14 +80,14 @@ export class ModelSessions {
     onTrouble: (line: string) => void,
     leastSharedBytes = LEAST_SHARED_BYTES,
   ): Promise<ModelSessions> {
-    const isShared = threadCounts.length > 1 && (await stat(modelPath)).size >= leastSharedBytes;
+    const isShared = threadCounts.length > 1 && statSync(modelPath).size >= leastSharedBytes;
     if (!isShared) return loadEach(runtime, modelPath, threadCounts);
     try {
       return await withOptimizedFolder((folder) => loadShared(runtime, modelPath, threadCounts, folder));
     } catch (error) {
       if (error instanceof UnsupportedModelError) throw error;
       // What is wrong with the model itself is said by this second attempt.
-      const sessions = loadEach(runtime, modelPath, threadCounts);
+      const sessions = await loadEach(runtime, modelPath, threadCounts);
       onTrouble(
         `${modelPath}: each session has its own copy of the weights: ${error instanceof Error ? error.message : String(error)}`,
       );
@@ -96,21 +95,24 @@ export class ModelSessions {
     }
   }
 
-  /** Blocks its thread. @throws OrtError, also where the run was ended; Error for a thread count without a session */
-  run({ inputs, outputNames, threadCount, runOptions }: RunRequest): RunResult {
+  /**
+   * Computes on a thread of libuv's pool.
+   * @throws OrtError, also where the run was ended; Error for a thread count without a session
+   */
+  async run({ inputs, outputNames, threadCount, runOptions }: RunRequest): Promise<RunResult> {
     const { api, values } = this.#runtime;
     const session = this.#sessions.get(threadCount);
     if (session === undefined) throw new Error(`there is no session for ${threadCount} threads`);
     const asked = outputNames.length === 0 ? this.#outputNames : outputNames;
-    const feeds: Pointer[] = [];
+    const feeds: Feed[] = [];
     const results = new BigUint64Array(asked.length);
     try {
       for (const input of inputs) feeds.push(values.fromTensor(input));
       const inputAddresses = BigUint64Array.from(inputs, ({ name }) => this.#addressOfName(name));
       const outputAddresses = BigUint64Array.from(asked, (name) => this.#addressOfName(name));
-      const feedAddresses = BigUint64Array.from(feeds);
+      const feedAddresses = BigUint64Array.from(feeds, ({ value }) => value);
       const startedAtMs = performance.now();
-      api.check(
+      await api.checkAside(
         'run',
         session,
         runOptions,
@@ -124,7 +126,7 @@ export class ModelSessions {
       const computeMs = performance.now() - startedAtMs;
       return { outputs: this.#takeOutputs(asked, results), computeMs };
     } finally {
-      for (const feed of feeds) values.release(feed);
+      for (const { value } of feeds) values.release(value);
     }
   }
 
@@ -154,28 +156,28 @@ function nativeName(name: string): NativeName {
   return { text, address: addressOf(text) };
 }
 
-function loadEach(runtime: Runtime, modelPath: string, threadCounts: readonly number[]): ModelSessions {
-  const sessions = threadCounts.map((threadCount): [number, Pointer] => [
-    threadCount,
-    runtime.createSession(modelPath, threadCount),
-  ]);
-  return new ModelSessions(runtime, new Map(sessions), describeSession(runtime.api, sessions[0]![1]));
+async function loadEach(runtime: Runtime, modelPath: string, threadCounts: readonly number[]): Promise<ModelSessions> {
+  const sessions = new Map<number, Pointer>();
+  for (const threadCount of threadCounts) {
+    sessions.set(threadCount, await runtime.createSession(modelPath, threadCount));
+  }
+  return new ModelSessions(runtime, sessions, describeSession(runtime.api, sessions.get(threadCounts[0]!)!));
 }
 
-function loadShared(
+async function loadShared(
   runtime: Runtime,
   modelPath: string,
   threadCounts: readonly number[],
   folder: string,
-): ModelSessions {
+): Promise<ModelSessions> {
   const path = join(folder, 'model.onnx');
-  const optimizer = runtime.createOptimizingSession(modelPath, path, WEIGHTS_FILE, LEAST_MAPPED_BYTES);
+  const optimizer = await runtime.createOptimizingSession(modelPath, path, WEIGHTS_FILE, LEAST_MAPPED_BYTES);
   const sessions = new Map<number, Pointer>();
   try {
     const description = describeSession(runtime.api, optimizer);
     const { weights, forgetUnused } = mapWeights(runtime, path, join(folder, WEIGHTS_FILE));
     for (const threadCount of threadCounts) {
-      const session = runtime.createOptimizedSession(path, threadCount, weights);
+      const session = await runtime.createOptimizedSession(path, threadCount, weights);
       sessions.set(threadCount, session);
       // It must be the same model to its clients, whatever the optimiser did.
       if (JSON.stringify(describeSession(runtime.api, session)) !== JSON.stringify(description)) {

@@ -1,36 +1,37 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /*
  * A folder for the optimised copy of a model: its graph, and its weights as this machine's kernels want them. All sessions
  * map that one file, whatever their thread count, so that the weights are in memory once. It is gone as soon as the sessions
- * stand (what is mapped stays); one left behind by a process that was killed before that is removed by the next.
+ * stand (what is mapped stays); one left behind by a process that was killed before that is removed by the next. Synchronous:
+ * libuv's pool, which runs the model, is not to be asked for files.
  */
 
 const PREFIX = 'sponge-weights-';
 
 /** @throws the file system's error: no room, no rights */
-export async function withOptimizedFolder<Result>(use: (folder: string) => Result): Promise<Result> {
-  await removeForgotten();
-  const folder = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+export async function withOptimizedFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
+  removeForgotten();
+  const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   try {
-    return use(folder);
+    return await use(folder);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function removeForgotten(): Promise<void> {
-  const names = await readdir(tmpdir());
-  const forgotten = names.filter((name) => {
+function removeForgotten(): void {
+  for (const name of readdirSync(tmpdir())) {
     const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-    return pid !== undefined && !isAlive(Number(pid));
-  });
-  // Another user's stay.
-  await Promise.all(
-    forgotten.map((name) => rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined)),
-  );
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    try {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    } catch {
+      // Another user's stays.
+    }
+  }
 }
 
 function isAlive(pid: number): boolean {

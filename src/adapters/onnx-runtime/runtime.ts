@@ -45,31 +45,36 @@ export class Runtime {
   }
 
   /** Owned by the caller. @throws OrtError: what ONNX Runtime says of the model */
-  createSession(modelPath: string, threadCount: number): Pointer {
+  createSession(modelPath: string, threadCount: number): Promise<Pointer> {
     return this.#withOptions(threadCount, (options) =>
-      this.api.pointer('createSession', this.#environment, modelPath, options),
+      this.api.pointerAside('createSession', this.#environment, modelPath, options),
     );
   }
 
   /** The same; it also writes its graph, optimised for this machine, to `path`, and the large weights to a file beside it. */
-  createOptimizingSession(modelPath: string, path: string, weightsFile: string, leastWeightsBytes: number): Pointer {
+  createOptimizingSession(
+    modelPath: string,
+    path: string,
+    weightsFile: string,
+    leastWeightsBytes: number,
+  ): Promise<Pointer> {
     const { api } = this;
     return this.#withOptions(1, (options) => {
       const configure = (key: string, value: string): void => api.check('addSessionConfigEntry', options, key, value);
       api.check('setOptimizedModelFilePath', options, path);
       configure('session.optimized_model_external_initializers_file_name', weightsFile);
       configure('session.optimized_model_external_initializers_min_size_in_bytes', String(leastWeightsBytes));
-      return api.pointer('createSession', this.#environment, modelPath, options);
+      return api.pointerAside('createSession', this.#environment, modelPath, options);
     });
   }
 
   /** A session of a graph that was optimised on this machine. */
-  createOptimizedSession(path: string, threadCount: number, { values, packed }: SharedWeights): Pointer {
+  createOptimizedSession(path: string, threadCount: number, { values, packed }: SharedWeights): Promise<Pointer> {
     const { api } = this;
     return this.#withOptions(threadCount, (options) => {
       api.check('setSessionGraphOptimizationLevel', options, NO_OPTIMIZATION);
       for (const [name, value] of values) api.check('addInitializer', options, name, value);
-      return api.pointer('createSessionWithPrepackedWeightsContainer', this.#environment, path, options, packed);
+      return api.pointerAside('createSessionWithPrepackedWeightsContainer', this.#environment, path, options, packed);
     });
   }
 
@@ -81,9 +86,9 @@ export class Runtime {
    * Gives unused memory back: that of the arena, then that of the C library, which keeps what loading a model took. The next
    * run has to ask for it again (5 ms for a run of 20).
    */
-  releaseMemory(): void {
-    this.#shrinkArena();
-    trimHeap?.(0);
+  async releaseMemory(): Promise<void> {
+    await this.#shrinkArena();
+    await trimHeap?.();
   }
 
   #registerArena(memoryInfo: Pointer): void {
@@ -95,7 +100,7 @@ export class Runtime {
     api.call('releaseArenaCfg', config);
   }
 
-  #withOptions(threadCount: number, create: (options: Pointer) => Pointer): Pointer {
+  async #withOptions(threadCount: number, create: (options: Pointer) => Promise<Pointer>): Promise<Pointer> {
     const { api } = this;
     const options = api.pointer('createSessionOptions');
     const configure = (key: string, value: string): void => api.check('addSessionConfigEntry', options, key, value);
@@ -110,24 +115,24 @@ export class Runtime {
       configure('session.intra_op.allow_spinning', '0');
       configure('session.inter_op.allow_spinning', '0');
       configure('session.use_env_allocators', '1');
-      return create(options);
+      return await create(options);
     } finally {
       api.call('releaseSessionOptions', options);
     }
   }
 
   /** Only the end of a run shrinks the arena: so a model that does nothing is run. */
-  #shrinkArena(): void {
+  async #shrinkArena(): Promise<void> {
     const { api, values } = this;
-    this.#shrinkingSession ??= this.#createFromBytes(doNothing());
-    const input = values.fromTensor({ name: 'x', datatype: 'FP32', shape: [1], data: new Uint8Array(4) });
+    this.#shrinkingSession ??= await this.#createFromBytes(doNothing());
+    const { value: input } = values.fromTensor({ name: 'x', datatype: 'FP32', shape: [1], data: ONE_FLOAT });
     const runOptions = api.pointer('createRunOptions');
     const outputs = new BigUint64Array(1);
-    const [x, y] = [cString('x'), cString('y')];
     try {
       api.check('addRunConfigEntry', runOptions, 'memory.enable_memory_arena_shrinkage', 'cpu:0');
-      const names = { x: BigUint64Array.of(addressOf(x)), y: BigUint64Array.of(addressOf(y)) };
-      api.check('run', this.#shrinkingSession, runOptions, names.x, BigUint64Array.of(input), 1, names.y, 1, outputs);
+      const [x, y] = [X, Y].map((name) => BigUint64Array.of(addressOf(name)));
+      const inputs = BigUint64Array.of(input);
+      await api.checkAside('run', this.#shrinkingSession, runOptions, x!, inputs, 1, y!, 1, outputs);
       values.release(outputs[0]!);
     } finally {
       api.call('releaseRunOptions', runOptions);
@@ -135,9 +140,9 @@ export class Runtime {
     }
   }
 
-  #createFromBytes(model: Uint8Array): Pointer {
+  #createFromBytes(model: Uint8Array): Promise<Pointer> {
     return this.#withOptions(1, (options) =>
-      this.api.pointer('createSessionFromArray', this.#environment, model, model.byteLength, options),
+      this.api.pointerAside('createSessionFromArray', this.#environment, model, model.byteLength, options),
     );
   }
 }
@@ -146,6 +151,11 @@ export class Runtime {
 export function cString(text: string): Buffer {
   return Buffer.from(`${text}\0`);
 }
+
+/** Its names and its input, at one address for all its runs. */
+const X = cString('x');
+const Y = cString('y');
+const ONE_FLOAT = new Uint8Array(4);
 
 function doNothing(): Uint8Array {
   const graph = new OnnxGraph('do_nothing');
@@ -156,10 +166,11 @@ function doNothing(): Uint8Array {
 /** glibc's; other C libraries give memory back by themselves. */
 const trimHeap = findTrimHeap();
 
-function findTrimHeap(): ((keepBytes: number) => unknown) | null {
+function findTrimHeap(): (() => Promise<unknown>) | null {
   if (process.platform !== 'linux') return null;
   try {
-    return koffi.load('libc.so.6').func('int malloc_trim(size_t pad)') as (keepBytes: number) => unknown;
+    const trim = koffi.load('libc.so.6').func('int malloc_trim(size_t pad)');
+    return () => new Promise<void>((resolve) => void trim.async(0, () => resolve()));
   } catch {
     return null;
   }

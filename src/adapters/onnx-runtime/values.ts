@@ -8,8 +8,8 @@ import { datatypeOf, ELEMENT_TYPES, nameOfElementType } from './element-types.js
  * Runtime wrote it. Strings are copied, byte for byte and by their length: NUL is a character like others, and what is
  * not UTF-8 stays what it is.
  *
- * Ownership: who makes a value releases it (`releaseValue`). An input's value points into the tensor's own memory, so the
- * tensor must be referenced, and unchanged, until the value is released.
+ * Ownership: who makes a value releases it (`releaseValue`). An input's value points into memory of JavaScript's, mostly the
+ * tensor's own, which must be referenced, and unchanged, until the value is released.
  */
 
 const STRING_TYPE = ELEMENT_TYPES.BYTES;
@@ -25,6 +25,14 @@ export interface HeldTensor {
   readonly value: Pointer;
   readonly address: Pointer;
   readonly byteCount: number;
+}
+
+/** An input as ONNX Runtime takes it. */
+export interface Feed {
+  /** To be released after the run. */
+  readonly value: Pointer;
+  /** What it points to, to be kept as long; null where ONNX Runtime has a copy. */
+  readonly memory: Uint8Array | null;
 }
 
 /** An output: strings have been copied, numbers lie where ONNX Runtime wrote them. */
@@ -52,11 +60,11 @@ export class Values {
   }
 
   /** @throws OrtError when shape and data do not fit each other */
-  fromTensor({ datatype, shape, data }: Tensor): Pointer {
+  fromTensor({ datatype, shape, data }: Tensor): Feed {
     const dimensions = BigInt64Array.from(shape, BigInt);
-    if (datatype === 'BYTES') return this.#fromStrings(dimensions, elementCount(shape), data);
+    if (datatype === 'BYTES') return { value: this.#fromStrings(dimensions, elementCount(shape), data), memory: null };
     const memory = data.byteLength === 0 ? NOTHING : aligned(data, ELEMENT_BYTES[datatype]);
-    return this.#api.pointer(
+    const value = this.#api.pointer(
       'createTensorWithDataAsOrtValue',
       this.#memoryInfo,
       memory,
@@ -65,6 +73,7 @@ export class Values {
       shape.length,
       ELEMENT_TYPES[datatype],
     );
+    return { value, memory };
   }
 
   /** A value over memory that stays where it is, and outlives it. */

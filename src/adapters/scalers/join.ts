@@ -1,12 +1,11 @@
 import { readlinkSync, writeFileSync } from 'node:fs';
+import { readlink } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 
 /*
- * The worker's half of in-place scaling. Runs in the worker process, inside the inner inference thread, before it makes
- * any ONNX Runtime session: the kernel gives a new thread the group, the affinity mask and the name of the thread that
- * makes it, so everything ONNX Runtime starts afterwards is limited too, and nothing else of the process is. For the
- * same reason the inference thread must not be the first to use Node's asynchronous file calls: their pool would follow.
- * Synchronous, and imports nothing but two built-in modules, so that it costs the worker nothing.
+ * The worker's half of in-place scaling. Runs in the worker process, for its inference thread, before there is any ONNX
+ * Runtime session: the kernel gives a new thread the group, the affinity mask and the name of the thread that makes it, so
+ * everything ONNX Runtime starts afterwards is limited too, and nothing else of the process is.
  */
 
 /** How a worker enters its resized group. Plain data: it travels to the worker process as JSON. */
@@ -19,7 +18,7 @@ export type JoinInstruction =
   | { readonly kind: 'none' };
 
 export interface Joined {
-  /** Kernel thread id of the calling thread; 0 where the platform does not tell. */
+  /** Kernel thread id; 0 where the platform does not tell. */
   readonly tid: number;
   /** What was joined, for logs. */
   readonly joined: string;
@@ -32,11 +31,10 @@ export const INFERENCE_THREAD_NAME = 'sponge-infer';
 const AFFINITY_NICENESS = 5;
 
 /**
- * Moves the calling thread into its group and names it.
+ * Moves a thread of this process into its group and names it.
  * @throws Error, in one line, when the kernel refuses: the group is gone, or the process may not write to it
  */
-export function joinGroup(instruction: JoinInstruction): Joined {
-  const tid = callingThreadId();
+export function joinGroup(instruction: JoinInstruction, tid = callingThreadId()): Joined {
   if (tid !== 0) writeFileSync(`/proc/self/task/${tid}/comm`, INFERENCE_THREAD_NAME);
   if (tid !== 0 && instruction.kind === 'affinity') setPriority(tid, AFFINITY_NICENESS);
   const files = filesToJoin(instruction);
@@ -64,6 +62,14 @@ function filesToJoin(instruction: JoinInstruction): readonly string[] {
 
 /** `/proc/thread-self` reads `<pid>/task/<tid>` (proc(5)); a synchronous call runs on the thread that asks. */
 function callingThreadId(): number {
-  if (process.platform !== 'linux') return 0;
-  return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  return process.platform === 'linux' ? threadIdIn(readlinkSync('/proc/thread-self')) : 0;
+}
+
+/** Of the thread of libuv's pool that happens to answer. 0 where the platform does not tell. */
+export async function poolThreadId(): Promise<number> {
+  return process.platform === 'linux' ? threadIdIn(await readlink('/proc/thread-self')) : 0;
+}
+
+function threadIdIn(path: string): number {
+  return Number(path.split('/').at(-1));
 }

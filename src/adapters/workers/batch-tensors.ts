@@ -69,9 +69,3 @@ export function splitOutput(output: Tensor, rows: readonly number[]): Tensor[] {
     return { name: output.name, datatype: output.datatype, shape: [count, ...rest], data };
   });
 }
-
-/** Buffers under these tensors, each once: a `postMessage` that lists them moves instead of copying. */
-export function buffersOf(tensors: readonly Tensor[]): ArrayBuffer[] {
-  const buffers = tensors.map(({ data }) => data.buffer).filter((buffer) => buffer instanceof ArrayBuffer);
-  return [...new Set(buffers)];
-}

@@ -136,7 +136,7 @@ export class FrameDecoder {
     if (headerBytes === 0 || headerBytes > bodyBytes || headerBytes % ALIGNMENT !== 0) {
       throw new FrameError(`header of ${headerBytes} bytes in a frame of ${bodyBytes}`);
     }
-    // Not pooled: the body must own its buffer, because the worker transfers it between threads.
+    // Not pooled: tensors must lie aligned in it, and what lives long must not keep others.
     this.#body = Buffer.allocUnsafeSlow(bodyBytes);
     this.#bodyFilled = 0;
     return taken;

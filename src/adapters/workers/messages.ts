@@ -14,6 +14,12 @@ import type { ModelFile } from './model-bytes.js';
 export const CONTROL_FD = 3;
 export const DATA_FD = 4;
 
+/**
+ * Part of a worker's environment: libuv's pool has one thread, the inference thread (`inference-thread.ts`). Read when the pool
+ * starts.
+ */
+export const ONE_POOL_THREAD = { UV_THREADPOOL_SIZE: '1' } as const;
+
 /** What a worker process is to load, and how. */
 export interface LoadInstruction {
   readonly modelPath: string;
@@ -36,7 +42,7 @@ export interface WorkerFacts {
   /** By tensor name: the model's own name of each open axis, '' where it has none, null where the size is fixed. */
   readonly symbolicDimensions: Readonly<Record<string, readonly (string | null)[]>>;
   readonly onnxRuntimeVersion: string;
-  /** Importing ONNX Runtime and making the sessions. */
+  /** Making the sessions. */
   readonly loadMs: number;
   /** Whole process, when ready. */
   readonly residentBytes: number;
@@ -61,7 +67,7 @@ export type ControlToWorker =
 
 /** Worker → router, control connection. */
 export type ControlToRouter =
-  /** The inner thread is in its CPU group; sessions are about to be made. */
+  /** The inference thread is in its CPU group; sessions are about to be made. */
   | { readonly kind: 'joined'; readonly inferenceTid: number }
   | { readonly kind: 'ready'; readonly facts: WorkerFacts }
   /** One line: cause and remedy. The process exits after it. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 
 /*
  * What was loaded is what is served: the first worker of a model says which bytes it loaded, and every later one, after a crash or
  * as a replica, loads the same or none. A file that was replaced would otherwise be another model under the same version.
+ * Read synchronously, a piece a turn: the thread for asynchronous file calls is busy loading the model (`InferenceThread`).
  */
 
 /** A file that a model was loaded from. */
@@ -27,7 +28,7 @@ export class ModelBytes {
   /** Begins to read them. @param paths the model's file first */
   constructor(paths: readonly string[]) {
     this.#paths = paths;
-    this.#marks = Promise.all(paths.map(markOf));
+    this.#marks = marksOf(paths);
     this.#files = Promise.all(paths.map(async (path) => ({ path, sha256: await sha256Of(path) })));
     // Both are awaited once the model is loaded, which may fail first, or never come to it.
     this.#marks.catch(() => undefined);
@@ -41,7 +42,7 @@ export class ModelBytes {
    */
   async verify(expected: readonly ModelFile[] | null): Promise<readonly ModelFile[]> {
     const files = await this.#files;
-    const [before, after] = [await this.#marks, await Promise.all(this.#paths.map(markOf))];
+    const [before, after] = [await this.#marks, await marksOf(this.#paths)];
     const torn = this.#paths.find((_, i) => before[i] !== after[i]);
     if (torn !== undefined) throw new ModelChangedError(`${torn} was changed while it was loaded; start again`);
     const other = expected?.find(({ path, sha256 }) =>
@@ -56,14 +57,28 @@ export class ModelBytes {
   }
 }
 
-async function markOf(path: string): Promise<string> {
-  const { ino, size, mtimeMs } = await stat(path);
-  return [ino, size, mtimeMs].join(' ');
+// eslint-disable-next-line @typescript-eslint/require-await -- what fails is told when it is asked for
+async function marksOf(paths: readonly string[]): Promise<readonly string[]> {
+  return paths.map((path) => {
+    const { ino, size, mtimeMs } = statSync(path);
+    return [ino, size, mtimeMs].join(' ');
+  });
 }
 
 async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) hash.update(chunk as Buffer);
+  const piece = Buffer.allocUnsafeSlow(READ_BYTES);
+  const fd = openSync(path, 'r');
+  try {
+    for (;;) {
+      const byteCount = readSync(fd, piece);
+      if (byteCount === 0) break;
+      hash.update(piece.subarray(0, byteCount));
+      await setImmediate();
+    }
+  } finally {
+    closeSync(fd);
+  }
   return hash.digest('hex');
 }
 

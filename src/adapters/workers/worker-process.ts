@@ -1,15 +1,15 @@
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { accessSync, constants } from 'node:fs';
 import { basename } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { Tensor } from '../../domain/tensor.js';
-import { BatchError, buffersOf, concatenateInputs, rowCounts, splitOutput } from './batch-tensors.js';
+import { BatchError, concatenateInputs, rowCounts, splitOutput } from './batch-tensors.js';
 import { descriptor, FramedConnection } from './framed-connection.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes, readTensors, type Frame } from './frames.js';
-import { OrtApi, type Pointer } from '../onnx-runtime/c-api.js';
+import type { Pointer } from '../onnx-runtime/c-api.js';
+import { Runtime } from '../onnx-runtime/runtime.js';
 import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
-import type { SessionFacts, ThreadInstruction, ThreadMessage } from './inference-thread.js';
-import { readModelFile, type ModelFileReport } from '../onnx/model-file.js';
+import type { RunRequest, RunResult } from '../onnx-runtime/model-sessions.js';
+import { InferenceThread } from './inference-thread.js';
+import { readModelFile } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
@@ -18,13 +18,14 @@ import type {
   OutputHeader,
   StageHeader,
   WithTensors,
+  WorkerFacts,
 } from './messages.js';
 import { ModelBytes } from './model-bytes.js';
 import { CONTROL_FD, DATA_FD } from './messages.js';
 
 /*
  * The worker process: owns one model. This main thread keeps the connections and the staged inputs, puts batches
- * together and takes their outputs apart; the inner thread computes. It lives exactly as long as its router: when a
+ * together and takes their outputs apart; the inference thread computes. It lives exactly as long as its router: when a
  * connection closes, it is gone at once, whatever the model is doing.
  */
 
@@ -47,8 +48,8 @@ interface RunningBatch {
 const IDLE_MS = 5000;
 
 /**
- * Ends the process without waiting for the model: `process.exit` would join the inner thread, and a run ends only between
- * operators.
+ * Ends the process without waiting for the model: `process.exit` would wait for the inference thread, and a run ends only
+ * between operators.
  */
 function endAtOnce(): void {
   process.kill(process.pid, 'SIGKILL');
@@ -59,15 +60,9 @@ class WorkerProcess {
   readonly #batches = new Map<number, RunningBatch>();
   readonly #control: FramedConnection;
   readonly #data: FramedConnection;
-  /** Only to end runs, and to release what they gave. */
-  #api!: OrtApi;
-  #thread: Worker | null = null;
+  #runtime!: Runtime;
+  #thread!: InferenceThread;
   #idleTimer: NodeJS.Timeout | undefined;
-  #loading: {
-    readonly report: ModelFileReport;
-    readonly bytes: ModelBytes;
-    readonly expected: LoadInstruction['expectedFiles'];
-  } | null = null;
 
   constructor() {
     this.#control = new FramedConnection(
@@ -94,7 +89,7 @@ class WorkerProcess {
         this.#abort(message.batchId);
         return;
       case 'release-memory':
-        this.#instruct({ kind: 'release-memory' });
+        void this.#releaseMemory();
         return;
       case 'unstage':
         this.#unstage(message.sequence);
@@ -103,35 +98,54 @@ class WorkerProcess {
   }
 
   async #load(instruction: LoadInstruction): Promise<void> {
-    const { modelPath } = instruction;
+    const { modelPath, join, expectedFiles } = instruction;
     process.title = `sponge-worker ${basename(modelPath)}`;
     try {
-      // Besides its purpose this makes libuv start its thread pool here, so that its threads are not born into the
-      // CPU group of the inner thread.
-      await access(modelPath, constants.R_OK);
-      this.#api = new OrtApi();
+      accessSync(modelPath, constants.R_OK);
+      this.#runtime = new Runtime();
     } catch (error) {
       this.#failLoad(describeLoadFailure(modelPath, error));
       return;
     }
-    const thread = new Worker(new URL('./inference-thread.js', import.meta.url), { workerData: instruction });
-    thread.on('message', (message: ThreadMessage) => this.#onThread(message));
-    thread.on('error', (error) => this.#failLoad(`the inference thread failed: ${oneLine(error)}`));
-    this.#thread = thread;
-    // Meanwhile the inner thread makes its sessions.
-    const report = readModelFile(modelPath);
-    const bytes = new ModelBytes([modelPath, ...report.weightsPaths]);
-    this.#loading = { report, bytes, expected: instruction.expectedFiles };
-  }
-
-  /** The sessions stand; now it is known whether they are of the right model. */
-  async #ready(facts: SessionFacts): Promise<void> {
-    const { report, bytes, expected } = this.#loading!;
     try {
-      const files = await bytes.verify(expected);
-      this.#reply({ kind: 'ready', facts: { ...facts, batching: report.batching, hints: report.hints, files } });
+      this.#thread = await InferenceThread.start(this.#runtime, join);
+      this.#reply({ kind: 'joined', inferenceTid: this.#thread.tid });
     } catch (error) {
       this.#failLoad(oneLine(error));
+      return;
+    }
+    const startedAtMs = performance.now();
+    const loaded = this.#thread.load(instruction, (message) => this.#reply({ kind: 'notice', message }));
+    // Meanwhile the inference thread makes its first session.
+    const { batching, hints, weightsPaths } = readModelFile(modelPath);
+    const bytes = new ModelBytes([modelPath, ...weightsPaths]);
+    let facts: WorkerFacts;
+    try {
+      const description = await loaded;
+      const loadMs = performance.now() - startedAtMs;
+      const onnxRuntimeVersion = this.#runtime.api.version;
+      facts = { ...description, batching, hints, files: [], onnxRuntimeVersion, loadMs, residentBytes: 0 };
+    } catch (error) {
+      this.#failLoad(describeLoadFailure(modelPath, error));
+      return;
+    }
+    try {
+      // Only now it is known whether the sessions are of the right model.
+      const files = await bytes.verify(expectedFiles);
+      await this.#releaseMemory();
+      this.#reply({ kind: 'ready', facts: { ...facts, files, residentBytes: process.memoryUsage.rss() } });
+    } catch (error) {
+      this.#failLoad(oneLine(error));
+    }
+  }
+
+  /** What loading or runs have left, in JavaScript's heap, ONNX Runtime's arena and the C library. */
+  async #releaseMemory(): Promise<void> {
+    globalThis.gc?.();
+    try {
+      await this.#runtime.releaseMemory();
+    } catch (error) {
+      this.#reply({ kind: 'notice', message: `unused memory is kept: ${oneLine(error)}` });
     }
   }
 
@@ -165,14 +179,10 @@ class WorkerProcess {
       const inputs = concatenateInputs(memberInputs);
       const rows = members.length === 1 ? [1] : rowCounts(memberInputs);
       const outputNames = members.map((member) => member.outputNames);
-      const runOptions = this.#api.pointer('createRunOptions');
+      const runOptions = this.#runtime.api.pointer('createRunOptions');
       this.#batches.set(batchId, { sequences: [...sequences], outputNames, rows, runOptions, isAborted: false });
-      const mayMove = !isKept || members.length > 1;
       const asked = unionOf(outputNames);
-      this.#instruct(
-        { kind: 'run', batchId, inputs, outputNames: asked, threadCount, runOptions },
-        mayMove ? buffersOf(inputs) : [],
-      );
+      void this.#compute(batchId, { inputs, outputNames: asked, threadCount, runOptions });
     } catch (error) {
       this.#reply({ kind: 'failed', batchId, message: oneLine(error) });
     } finally {
@@ -180,61 +190,50 @@ class WorkerProcess {
     }
   }
 
-  #onThread(message: ThreadMessage): void {
-    switch (message.kind) {
-      case 'joined':
-      case 'notice':
-        this.#reply(message);
-        return;
-      case 'ready':
-        void this.#ready(message.facts);
-        return;
-      case 'load-failed':
-        this.#failLoad(message.message);
-        return;
-      case 'failed': {
-        const { batchId } = message;
-        const { isAborted } = this.#end(batchId);
-        this.#reply(isAborted ? { kind: 'aborted', batchId } : message);
-        return;
-      }
-      case 'ran':
-        this.#sendOutputs(message);
-        return;
+  async #compute(batchId: number, request: RunRequest): Promise<void> {
+    clearTimeout(this.#idleTimer);
+    let result: RunResult;
+    try {
+      result = await this.#thread.run(request);
+    } catch (error) {
+      const { isAborted } = this.#end(batchId);
+      this.#reply(isAborted ? { kind: 'aborted', batchId } : { kind: 'failed', batchId, message: oneLine(error) });
+      return;
+    } finally {
+      this.#releaseWhenIdle();
     }
+    this.#sendOutputs(batchId, result);
   }
 
-  #instruct(instruction: ThreadInstruction, moved: ArrayBuffer[] = []): void {
-    this.#thread?.postMessage(instruction, moved);
+  #releaseWhenIdle(): void {
     clearTimeout(this.#idleTimer);
-    if (instruction.kind === 'run') {
-      this.#idleTimer = setTimeout(() => {
-        if (this.#batches.size === 0) this.#instruct({ kind: 'release-memory' });
-      }, IDLE_MS);
-      this.#idleTimer.unref();
-    }
+    this.#idleTimer = setTimeout(() => {
+      if (this.#batches.size === 0) void this.#releaseMemory();
+    }, IDLE_MS);
+    this.#idleTimer.unref();
   }
 
   #abort(batchId: number): void {
     const batch = this.#batches.get(batchId);
     if (batch === undefined) return;
     batch.isAborted = true;
-    this.#api.check('runOptionsSetTerminate', batch.runOptions);
+    this.#runtime.api.check('runOptionsSetTerminate', batch.runOptions);
   }
 
   #end(batchId: number): RunningBatch {
     const batch = this.#batches.get(batchId);
     if (batch === undefined) throw new Error(`batch ${batchId} is not running`);
     this.#batches.delete(batchId);
-    this.#api.call('releaseRunOptions', batch.runOptions);
+    this.#runtime.api.call('releaseRunOptions', batch.runOptions);
     return batch;
   }
 
-  #sendOutputs({ batchId, outputs, computeMs }: Extract<ThreadMessage, { kind: 'ran' }>): void {
+  #sendOutputs(batchId: number, { outputs, computeMs }: RunResult): void {
+    const { values } = this.#runtime;
     const batch = this.#end(batchId);
     // What is released has been sent, or will not be.
     const release = (): void => {
-      for (const output of outputs) if (isHeld(output)) this.#api.call('releaseValue', output.value);
+      for (const output of outputs) if (isHeld(output)) values.release(output.value);
     };
     let memberOutputs: readonly { slot: number; tensors: Tensor[] }[];
     try {

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setImmediate as nextTask } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import * as ort from 'onnxruntime-node';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -14,6 +13,7 @@ import { anyLength, identity, slow, SLOW_WIDTH } from '../../../src/adapters/mod
 import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
 import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
 import { bytesOfHeld, isHeld } from '../../../src/adapters/onnx-runtime/values.js';
+import { InferenceThread } from '../../../src/adapters/workers/inference-thread.js';
 import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
 
 /*
@@ -41,10 +41,11 @@ function load(
 }
 
 /** Outputs copied out, and all else released. */
-function run(sessions: ModelSessions, inputs: readonly Tensor[], threadCount = 1): Tensor[] {
+async function run(sessions: ModelSessions, inputs: readonly Tensor[], threadCount = 1): Promise<Tensor[]> {
   const runOptions = runtime.api.pointer('createRunOptions');
   try {
-    return sessions.run({ inputs, outputNames: [], threadCount, runOptions }).outputs.map((output) => {
+    const { outputs } = await sessions.run({ inputs, outputNames: [], threadCount, runOptions });
+    return outputs.map((output) => {
       if (!isHeld(output)) return output;
       const { name, datatype, shape } = output;
       const tensor = { name, datatype, shape, data: bytesOfHeld(output).slice() };
@@ -75,12 +76,12 @@ describe('a tensor through the runtime', () => {
     const sessions = await load(identity(datatype));
     const byteCount = 4 * ELEMENT_BYTES[datatype];
     const bytes = fc.uint8Array({ minLength: 3 * byteCount, maxLength: 3 * byteCount });
-    fc.assert(
-      fc.property(bytes, fc.nat({ max: 3 }), (random, rows) => {
+    await fc.assert(
+      fc.asyncProperty(bytes, fc.nat({ max: 3 }), async (random, rows) => {
         // ONNX Runtime holds a BOOL for true or false: any other byte is no BOOL.
         const elements = datatype === 'BOOL' ? random.map((byte) => byte & 1) : random;
         const data = elements.subarray(0, rows * byteCount);
-        const [output] = run(sessions, [{ name: 'x', datatype, shape: [rows, 4], data }]);
+        const [output] = await run(sessions, [{ name: 'x', datatype, shape: [rows, 4], data }]);
         expect(output).toMatchObject({ name: 'y', datatype, shape: [rows, 4] });
         expect(Buffer.compare(output!.data, data)).toBe(0);
       }),
@@ -91,28 +92,29 @@ describe('a tensor through the runtime', () => {
   it('BYTES: any bytes, whatever they say: NUL, no UTF-8, nothing', async () => {
     const sessions = await load(identity('BYTES'));
     const elements = fc.array(fc.uint8Array({ maxLength: 40 }), { minLength: 4, maxLength: 4 });
-    fc.assert(
-      fc.property(elements, (four) => {
+    await fc.assert(
+      fc.asyncProperty(elements, async (four) => {
         const data = packed(four);
-        const [output] = run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data }]);
+        const [output] = await run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data }]);
         expect(Buffer.compare(output!.data, data)).toBe(0);
       }),
     );
     const known = packed(['a\0b', '', '\0', 'ÿ'].map((text) => Buffer.from(text, 'latin1')));
-    expect(run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data: known }])[0]!.data).toEqual(known);
+    const [same] = await run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data: known }]);
+    expect(same!.data).toEqual(known);
   });
 
   it('BYTES: an element of 10 MB', async () => {
     const sessions = await load(identity('BYTES'));
     const long = Buffer.alloc(10_000_000, 'sponge\0');
     const data = packed([long, Buffer.alloc(0), Buffer.from([0xff, 0xfe]), long]);
-    const [output] = run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data }]);
+    const [output] = await run(sessions, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data }]);
     expect(Buffer.compare(output!.data, data)).toBe(0);
   });
 
   it('of no elements: the shape is what there is', async () => {
     const sessions = await load(anyLength());
-    const outputs = run(sessions, [{ name: 'x', datatype: 'FP32', shape: [2, 0], data: new Uint8Array(0) }]);
+    const outputs = await run(sessions, [{ name: 'x', datatype: 'FP32', shape: [2, 0], data: new Uint8Array(0) }]);
     expect(outputs.map(({ shape }) => shape)).toEqual([[2, 0], [2, 1]]); // prettier-ignore
     expect(new Float32Array(outputs[1]!.data.slice().buffer)).toEqual(Float32Array.of(0, 0));
   });
@@ -122,14 +124,14 @@ describe('a tensor through the runtime', () => {
     const bytes = new Uint8Array(33);
     const values = Float64Array.of(1, -2, Math.PI, 5e-324);
     bytes.set(new Uint8Array(values.buffer), 1);
-    const [output] = run(sessions, [{ name: 'x', datatype: 'FP64', shape: [1, 4], data: bytes.subarray(1) }]);
+    const [output] = await run(sessions, [{ name: 'x', datatype: 'FP64', shape: [1, 4], data: bytes.subarray(1) }]);
     expect(Buffer.compare(output!.data, new Uint8Array(values.buffer))).toBe(0);
   });
 
   it('whose data is not what its shape needs is refused in ONNX Runtime’s words', async () => {
     const sessions = await load(identity('FP32'));
     const short: Tensor = { name: 'x', datatype: 'FP32', shape: [1, 4], data: new Uint8Array(12) };
-    expect(() => run(sessions, [short])).toThrow(/not enough space/);
+    await expect(run(sessions, [short])).rejects.toThrow(/not enough space/);
   });
 });
 
@@ -154,8 +156,8 @@ describe('what a model says of itself', () => {
       data: new Uint8Array(Float32Array.of(10).buffer),
     };
     const valueOf = (outputs: readonly Tensor[]): number => new Float32Array(outputs[0]!.data.slice().buffer)[0]!;
-    expect(valueOf(run(sessions, [two]))).toBe(6);
-    expect(valueOf(run(sessions, [two, ten]))).toBe(20);
+    expect(valueOf(await run(sessions, [two]))).toBe(6);
+    expect(valueOf(await run(sessions, [two, ten]))).toBe(20);
   });
 });
 
@@ -177,7 +179,8 @@ describe('sessions of several thread counts', () => {
     const expected = await direct.run({ input: new ort.Tensor('float32', image, [1, 3, 224, 224]) });
     const bytes = new Uint8Array((expected['logits']!.data as Float32Array).buffer);
     for (const threadCount of [1, 2, 3]) {
-      expect(Buffer.compare(run(sessions, [input], threadCount)[0]!.data, bytes), `${threadCount} threads`).toBe(0);
+      const [output] = await run(sessions, [input], threadCount);
+      expect(Buffer.compare(output!.data, bytes), `${threadCount} threads`).toBe(0);
     }
   });
 
@@ -186,44 +189,38 @@ describe('sessions of several thread counts', () => {
     const row = Float32Array.from({ length: SLOW_WIDTH }, (_, i) => i);
     const input: Tensor = { name: 'x', datatype: 'FP32', shape: [1, SLOW_WIDTH], data: new Uint8Array(row.buffer) };
     for (const threadCount of [1, 2]) {
-      const rolled = new Float32Array(run(sessions, [input], threadCount)[0]!.data.slice().buffer);
+      const [output] = await run(sessions, [input], threadCount);
+      const rolled = new Float32Array(output!.data.slice().buffer);
       expect(rolled[3]).toBe(0);
       expect(rolled[1000]).toBe(997);
     }
   });
 });
 
+describe('the inference thread', () => {
+  it('is refused where libuv’s pool has others that a run could be on', async () => {
+    await expect(InferenceThread.start(runtime, { kind: 'none' })).rejects.toThrow(
+      'start it with UV_THREADPOOL_SIZE=1',
+    );
+  });
+});
+
 describe('a run', () => {
-  it('ends when it is told to from another thread, and the next one is none the wiser', async () => {
+  it('ends when it is told to, and the next one is none the wiser', async () => {
     const sessions = await load(slow(2 ** 30));
     const data = new Uint8Array(4 * SLOW_WIDTH);
     const runOptions = runtime.api.pointer('createRunOptions');
-    // It blocks this thread, so that another one has to end it.
-    const ender = new Worker(
-      `import { parentPort, workerData } from 'node:worker_threads';
-       const { OrtApi } = await import(workerData.module);
-       const api = new OrtApi();
-       setTimeout(() => { api.check('runOptionsSetTerminate', workerData.runOptions); parentPort.postMessage('told'); }, 50);`,
-      {
-        eval: true,
-        execArgv: [],
-        workerData: {
-          runOptions,
-          module: new URL('../../../dist/adapters/onnx-runtime/c-api.js', import.meta.url).href,
-        },
-      },
-    );
-    const told = new Promise((resolve) => ender.once('message', resolve));
     const request = {
       inputs: [{ name: 'x', datatype: 'FP32', shape: [1, SLOW_WIDTH], data }] as const,
       outputNames: [],
     };
-    expect(() => sessions.run({ ...request, threadCount: 1, runOptions })).toThrow(/terminate/i);
-    await told;
-    await ender.terminate();
+    const ended = expect(sessions.run({ ...request, threadCount: 1, runOptions })).rejects.toThrow(/terminate/i);
+    setTimeout(() => runtime.api.check('runOptionsSetTerminate', runOptions), 50);
+    await ended;
     runtime.api.call('releaseRunOptions', runOptions);
     const tiny = await load(identity('FP32'));
-    expect(run(tiny, [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: new Uint8Array(16) }])).toHaveLength(1);
+    const whole: Tensor = { name: 'x', datatype: 'FP32', shape: [1, 4], data: new Uint8Array(16) };
+    expect(await run(tiny, [whole])).toHaveLength(1);
   });
 
   it('leaves nothing behind, right or wrong: resident memory is flat over many', { timeout: 600_000 }, async () => {
@@ -232,21 +229,20 @@ describe('a run', () => {
     const text = packed(
       ['a\0b', '', 'long enough to be on the heap, not in the string', 'ÿ'].map((each) => Buffer.from(each)),
     );
-    const once = (i: number): void => {
+    const once = async (i: number): Promise<void> => {
       const length = i % 50;
-      run(sessions, [{ name: 'x', datatype: 'FP32', shape: [1, length], data: new Uint8Array(4 * length) }]);
-      run(strings, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data: text }]);
+      await run(sessions, [{ name: 'x', datatype: 'FP32', shape: [1, length], data: new Uint8Array(4 * length) }]);
+      await run(strings, [{ name: 'x', datatype: 'BYTES', shape: [1, 4], data: text }]);
       const wrong: Tensor = { name: 'x', datatype: 'FP32', shape: [1, 4, 1], data: new Uint8Array(16) };
-      if (!/rank/i.test(refusalOf(() => run(sessions, [wrong])))) throw new Error('it was not refused');
+      // Not `expect(…).rejects`, which keeps every promise until the test ends.
+      expect(await run(sessions, [wrong]).then(String, String)).toMatch(/rank/i);
     };
     // What is allocated once (arenas, compiled code, V8's heaps) comes at some time; a leak comes every time.
     const grownBytes: number[] = [];
     for (let round = 0; round < LEAK_ROUNDS; round++) {
       const before = await residentBytes();
       for (let i = 0; i < LEAK_RUNS / LEAK_ROUNDS; i++) {
-        once(i);
-        // Views of the library's memory are let go between tasks, as in a worker.
-        if (i % 50 === 0) await nextTask();
+        await once(i);
       }
       grownBytes.push((await residentBytes()) - before);
     }
@@ -261,38 +257,35 @@ describe('a run', () => {
     const models = [await load(identity('FP32')), await load(anyLength()), await load(identity('BYTES'))];
     const datatype = fc.constantFrom(...NUMERIC, 'BYTES' as const);
     const shape = fc.array(fc.nat({ max: 4 }), { maxLength: 5 });
-    fc.assert(
-      fc.property(fc.constantFrom(...models), datatype, shape, fc.string(), (sessions, type, sizes, name) => {
-        const count = elementCount(sizes);
-        const data = new Uint8Array(count * (type === 'BYTES' ? 4 : ELEMENT_BYTES[type]));
-        const tensor: Tensor = { name: name.length > 3 ? name : 'x', datatype: type, shape: sizes, data };
-        try {
-          run(sessions, [tensor]);
-        } catch (error) {
-          expect(error).toBeInstanceOf(Error);
-        }
-      }),
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...models),
+        datatype,
+        shape,
+        fc.string(),
+        async (sessions, type, sizes, name) => {
+          const count = elementCount(sizes);
+          const data = new Uint8Array(count * (type === 'BYTES' ? 4 : ELEMENT_BYTES[type]));
+          const tensor: Tensor = { name: name.length > 3 ? name : 'x', datatype: type, shape: sizes, data };
+          try {
+            await run(sessions, [tensor]);
+          } catch (error) {
+            expect(error).toBeInstanceOf(Error);
+          }
+        },
+      ),
       { numRuns: 2000 },
     );
   });
 });
 
+/** V8's, which has no other door while it runs. */
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
 /** More with SPONGE_LEAK_RUNS: a million take minutes. */
 const LEAK_RUNS = Number(process.env['SPONGE_LEAK_RUNS'] ?? 40_000);
 const LEAK_ROUNDS = 8;
-
-/** What `expect` keeps of its calls is not ours. */
-function refusalOf(call: () => unknown): string {
-  try {
-    call();
-    return '';
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 
 async function residentBytes(): Promise<number> {
   collectGarbage();

@@ -141,13 +141,14 @@ async function load(graph: OnnxGraph): Promise<ModelSessions | null> {
 }
 
 /** Null where ONNX Runtime refuses the input. */
-function run(
+async function run(
   sessions: ModelSessions,
   inputs: readonly Tensor[],
-): { shape: readonly number[]; values: Float32Array } | null {
+): Promise<{ shape: readonly number[]; values: Float32Array } | null> {
   const runOptions = runtime.api.pointer('createRunOptions');
   try {
-    const [output] = sessions.run({ inputs, outputNames: [], threadCount: 1, runOptions }).outputs;
+    const { outputs } = await sessions.run({ inputs, outputNames: [], threadCount: 1, runOptions });
+    const [output] = outputs;
     if (output === undefined || !isHeld(output)) return null;
     const values = new Float32Array(bytesOfHeld(output).slice().buffer);
     runtime.values.release(output.value);
@@ -208,16 +209,17 @@ describe('random graphs', () => {
         const isOpen = sessions.description.signature.inputs[0]!.shape![2] === -1;
         const length = isOpen ? 2 + random.int(4) : LENGTH;
         const rows = Array.from({ length: 2 + random.int(3) }, () => names.map(() => rowOf(random, CHANNELS * length)));
-        const together = run(sessions, tensorsOf(names, rows, length));
-        const alone = rows.map((row) => run(sessions, tensorsOf(names, [row], length)));
+        const together = await run(sessions, tensorsOf(names, rows, length));
+        const alone: Awaited<ReturnType<typeof run>>[] = [];
+        for (const row of rows) alone.push(await run(sessions, tensorsOf(names, [row], length)));
         // What is refused is tried alone: no wrong answer.
         if (together === null || alone.includes(null)) continue;
         const context = `graph ${seed}: ${operators.join(' ')}, batch of ${rows.length}, length ${length}`;
         expect(together.shape[0], context).toBe(rows.length);
         const perRow = together.values.length / rows.length;
-        alone.forEach((single, row) => {
+        for (const [row, single] of alone.entries()) {
           expect(single!.shape, context).toEqual([1, ...together.shape.slice(1)]);
-          const like = run(
+          const like = await run(
             sessions,
             tensorsOf(
               names,
@@ -231,7 +233,7 @@ describe('random graphs', () => {
             areAlike(single!.values, part, amongItself),
             `${context}, row ${row}: ${single!.values.join()} became ${part.join()}`,
           ).toBe(true);
-        });
+        }
       }
     }
     // The test looks at something: a fair part is proven, with most operators.

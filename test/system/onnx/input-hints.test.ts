@@ -309,17 +309,17 @@ async function runWith(
   const { signature } = sessions.description;
   const samples = new NoiseSamples(signature, shapesFromSignature(signature)!, hasHints ? hints : []);
   try {
-    for (let i = 0; i < SAMPLES; i++) run(sessions, samples.at(i));
+    for (let i = 0; i < SAMPLES; i++) await run(sessions, samples.at(i));
     return null;
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-function run(sessions: ModelSessions, inputs: ReturnType<NoiseSamples['at']>): void {
+async function run(sessions: ModelSessions, inputs: ReturnType<NoiseSamples['at']>): Promise<void> {
   const runOptions = runtime.api.pointer('createRunOptions');
   try {
-    const { outputs } = sessions.run({ inputs, outputNames: [], threadCount: 1, runOptions });
+    const { outputs } = await sessions.run({ inputs, outputNames: [], threadCount: 1, runOptions });
     for (const output of outputs) if (isHeld(output)) runtime.values.release(output.value);
   } finally {
     runtime.api.call('releaseRunOptions', runOptions);
