@@ -7,7 +7,10 @@ import { readFlatKeyed } from './flat-keyed.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
 import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
-import { ScalerUnavailable, quotaLimits } from './scaler-handle.js';
+import { groupWeight, quotaLimits, ScalerUnavailable } from './scaler-handle.js';
+
+/** Of nice 0 (`NICE_0_LOAD`, kernel/sched/sched.h). */
+const SHARES_OF_ONE_THREAD = 1024;
 
 /**
  * Quota by cgroup v1 (Documentation/admin-guide/cgroup-v1, Documentation/scheduler/sched-bwc.rst): one group below our
@@ -23,6 +26,7 @@ export async function openCgroupV1(options: AdapterOptions): Promise<ScalerHandl
   const files = quotaFilesV1(join(cpu, name), join(cpuacct, name));
   const limits = quotaLimits(options);
   await startAtMost(group, files, limits.maxMillicores, options.periodUs);
+  writeFileSync(join(cpu, name, 'cpu.shares'), String(groupWeight(limits, SHARES_OF_ONE_THREAD)));
   return {
     scaler: createQuotaScaler('cgroup-v1', limits, options.periodUs, files),
     join: { kind: 'cgroup-v1', taskFiles: parents.map((parent) => join(parent, name, 'tasks')) },

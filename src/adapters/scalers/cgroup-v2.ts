@@ -6,7 +6,11 @@ import { readFlatKeyed } from './flat-keyed.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
 import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
-import { ScalerUnavailable, quotaLimits } from './scaler-handle.js';
+import { groupWeight, quotaLimits, ScalerUnavailable } from './scaler-handle.js';
+
+/** Of nice 0, and the most that the kernel takes (`CGROUP_WEIGHT_DFL`, `CGROUP_WEIGHT_MAX`). */
+const WEIGHT_OF_ONE_THREAD = 100;
+const MOST_WEIGHT = 10_000;
 
 /**
  * Quota by cgroup v2 (Documentation/admin-guide/cgroup-v2.rst, "Threads"): a *threaded* group directly below the cgroup
@@ -33,6 +37,7 @@ export async function openCgroupV2(options: AdapterOptions): Promise<ScalerHandl
   try {
     writeFileSync(join(dir, 'cgroup.type'), 'threaded');
     isEnabledByUs = enableCpu(own);
+    writeFileSync(join(dir, 'cpu.weight'), String(Math.min(MOST_WEIGHT, groupWeight(limits, WEIGHT_OF_ONE_THREAD))));
     // Start-up and model loading run at the largest allocation.
     files.write({ quotaUs: Math.round((limits.maxMillicores * options.periodUs) / 1000), periodUs: options.periodUs });
   } catch (error) {

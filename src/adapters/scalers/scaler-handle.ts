@@ -57,6 +57,16 @@ export function quotaLimits({ ceiling, limits, periodUs }: AdapterOptions): Allo
   return { minMillicores, maxMillicores: Math.max(minMillicores, mostMillicores), stepMillicores };
 }
 
+/**
+ * A group's weight against others who want the same cores: that of as many threads outside a group as the largest allocation has
+ * cores, as Kubernetes gives containers for what they request. At its default a group of any number of threads counts as one,
+ * and beside one busy loop a core its two threads have a third of the machine instead of half.
+ * @param ofOneThread what the kernel gives a thread of nice 0 by default
+ */
+export function groupWeight({ maxMillicores }: AllocationLimits, ofOneThread: number): number {
+  return Math.round(ofOneThread * Math.max(1, maxMillicores / 1000));
+}
+
 /** Broken by the caller, never by the machine. */
 export function assertWithinLimits(cpuMillicores: number, limits: AllocationLimits): void {
   const isWithin = cpuMillicores >= limits.minMillicores && cpuMillicores <= limits.maxMillicores;

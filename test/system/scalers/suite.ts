@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CpuCounters, ResizeResult, Scaler } from '../../../src/controlplane/scaler.js';
 import type { DetectedScaler } from '../../../src/adapters/scalers/detect.js';
@@ -186,6 +186,16 @@ export function scalerSuite(options: SuiteOptions): Suite {
       },
     },
     {
+      name: 'weighs as much as its threads would outside the group, so that a busy neighbour does not outweigh them',
+      run() {
+        const { handle } = bench();
+        const [weight] = groupDirs(handle).flatMap((dir) => weightIn(dir) ?? []);
+        if (options.kind === 'affinity') assert.equal(weight, undefined);
+        else assert.equal(weight!.toFixed(2), Math.max(1, handle.scaler.limits.maxMillicores / 1000).toFixed(2));
+        return Promise.resolve(undefined);
+      },
+    },
+    {
       name: 'asking every millisecond for what is in force writes nothing, so the budget is not refilled',
       async run() {
         const { scaler } = bench().handle;
@@ -316,4 +326,16 @@ function assertUnder(useCores: number, cpuMillicores: number, { toleranceFractio
 
 function failOn(message: string): never {
   assert.fail(message);
+}
+
+/** Of a group, in threads of nice 0; null where its tree has no CPU weights. */
+function weightIn(dir: string): number | null {
+  for (const [file, ofOneThread] of [
+    ['cpu.shares', 1024],
+    ['cpu.weight', 100],
+  ] as const) {
+    const path = join(dir, file);
+    if (existsSync(path)) return Number(readFileSync(path, 'utf8')) / ofOneThread;
+  }
+  return null;
 }
