@@ -50,6 +50,8 @@ export interface SystemStatus {
   readonly queueDepth: number;
   readonly heldRequests: number;
   readonly isWorkerReady: boolean;
+  /** Why it is not; '' while it is. */
+  readonly workerLoss: string;
   readonly plan: Plan;
   readonly grantedMillicores: number;
 }
@@ -133,6 +135,7 @@ export function createSystem(options: SystemOptions): System {
       queueDepth: pipeline.queueDepth,
       heldRequests: pipeline.heldRequests,
       isWorkerReady: pipeline.isWorkerReady,
+      workerLoss: pipeline.workerLoss,
       plan: controller.plan,
       grantedMillicores: controller.grantedMillicores,
     }),

@@ -7,6 +7,7 @@ function view(overrides: Partial<AdmissionView> = {}): AdmissionView {
   return {
     isDraining: false,
     workerReadyAtMs: 0,
+    workerLoss: '',
     model: TEN_MS_EACH,
     maxMillicores: 2000,
     heldRequests: 0,

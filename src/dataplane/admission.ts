@@ -25,6 +25,8 @@ export interface AdmissionView {
   readonly isDraining: boolean;
   /** When the worker can take work: now or earlier when it is up, the expected end of its restart otherwise. */
   readonly workerReadyAtMs: number;
+  /** Why it cannot; '' while it is up. */
+  readonly workerLoss: string;
   /** Of the request's shape class. */
   readonly model: LatencyModel;
   readonly maxMillicores: number;
@@ -81,7 +83,8 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
     // Behind those that are expected to make it.
     if (view.mayAwaitRestart()) return letIn(request, { isSetAside: true, isExploring: false });
     const retryAfterMs = view.workerReadyAtMs - nowMs;
-    return refuse({ kind: 'failed', reason: 'model_unavailable', message: 'the model is restarting', retryAfterMs });
+    const message = `the model is restarting: ${view.workerLoss}`;
+    return refuse({ kind: 'failed', reason: 'model_unavailable', message, retryAfterMs });
   }
   return letIn(request, { isSetAside: bestCaseMs > remainingBudgetMs, isExploring: false });
 }

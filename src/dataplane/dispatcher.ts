@@ -67,6 +67,7 @@ export class Dispatcher {
   #isResizePending = false;
   #isWorkerReady = true;
   #workerReadyAtMs = 0;
+  #workerLoss = '';
   #isLeased = false;
   #wakeTimer: Timer | null = null;
 
@@ -88,6 +89,11 @@ export class Dispatcher {
 
   get isWorkerReady(): boolean {
     return this.#isWorkerReady;
+  }
+
+  /** Why the worker was lost, or could not be started again; '' while it is up. */
+  get workerLoss(): string {
+    return this.#isWorkerReady ? '' : this.#workerLoss;
   }
 
   get isRunning(): boolean {
@@ -280,6 +286,7 @@ export class Dispatcher {
       this.#retryRefused(nowMs, batch, result.message);
     else if (result.areOthersReady === true) this.#retryBroken(nowMs, batch.members, result.message);
     else {
+      this.#workerLoss = result.message;
       this.#isWorkerReady = false; // The pool's `lost` event, which says for how long, follows.
       this.#broken.push(...batch.members);
     }
@@ -365,6 +372,7 @@ export class Dispatcher {
     const nowMs = this.#clock.nowMs();
     this.#isWorkerReady = false;
     this.#workerReadyAtMs = nowMs + restartEstimateMs;
+    this.#workerLoss = message;
     this.#emit({ kind: 'worker-lost', atMs: nowMs, message, restartEstimateMs });
     const broken = this.#broken;
     this.#broken = [];

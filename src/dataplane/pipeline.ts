@@ -91,6 +91,11 @@ export class Pipeline {
     return this.#dispatcher.isWorkerReady;
   }
 
+  /** Why the worker is not ready; '' while it is. */
+  get workerLoss(): string {
+    return this.#dispatcher.workerLoss;
+  }
+
   get isIdle(): boolean {
     return this.#held.count === 0 && !this.#dispatcher.isRunning && this.#held.exploring === null;
   }
@@ -113,6 +118,7 @@ export class Pipeline {
     const decision = this.#policy.admit(nowMs, request, {
       isDraining: this.#isDraining,
       workerReadyAtMs: this.#dispatcher.readyAtMs(nowMs),
+      workerLoss: this.#dispatcher.workerLoss,
       model,
       maxMillicores: this.#config.maxMillicores,
       heldRequests: this.#held.count,

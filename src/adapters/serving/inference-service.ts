@@ -164,8 +164,7 @@ export class Inference implements InferenceService {
       version,
       versions: [version],
       state,
-      stateReason:
-        state === 'READY' ? '' : this.#isDraining ? 'the server is shutting down' : 'the worker is restarting',
+      stateReason: this.#isDraining ? 'the server is shutting down' : served.stateReason,
       signature: served.signature,
       maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
       takesLargerRequests: served.takesLargerRequests,

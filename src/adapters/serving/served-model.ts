@@ -247,6 +247,11 @@ export class ServedModel {
     return this.system.status().isWorkerReady ? 'READY' : 'UNAVAILABLE';
   }
 
+  /** Why it is not ready; '' while it is. */
+  get stateReason(): string {
+    return this.state === 'READY' ? '' : `the worker is restarting: ${this.system.status().workerLoss}`;
+  }
+
   /** The budget of requests that state none, ms. */
   get defaultSloMs(): number {
     return this.#defaultSloMs;

@@ -12,6 +12,7 @@ function admissionView(fields: Partial<AdmissionView> = {}): AdmissionView {
   return {
     isDraining: false,
     workerReadyAtMs: 0,
+    workerLoss: '',
     model: { predictedLatencyMs: () => 40, plannedLatencyMs: () => 50, leastLatencyMs: () => 50 },
     maxMillicores: 4000,
     heldRequests: 0,
