@@ -95,6 +95,22 @@ describe('a profile run', () => {
     expect(run.cells().map(cellKey)).toEqual(['1@1000', '1@2000']);
   });
 
+  it('runs two together once where no batch of the grid is short enough: company need not cost as much again', async () => {
+    // 1000 ms, and 100 more for each that joins.
+    const runs: number[] = [];
+    const target: ProfilingTarget = {
+      resize: () => Promise.resolve(),
+      run: (batchSize) => {
+        runs.push(batchSize);
+        return Promise.resolve({ latencyMs: 900 + 100 * batchSize });
+      },
+    };
+    const run = new ProfileRun(target, { ...PLAN, quality: 'quick', budgetMs: 3000 });
+    await finish(run);
+    expect(runs.filter((batchSize) => batchSize > 1)).toEqual([2]);
+    expect(run.cells().map(({ batchSize, p50Ms }) => [batchSize, p50Ms])).toContainEqual([2, 1100]);
+  });
+
   it('drops the dearest cells when the budget is short', async () => {
     const target = fakeTarget();
     const run = new ProfileRun(target, { ...PLAN, quality: 'quick', budgetMs: 1500 });

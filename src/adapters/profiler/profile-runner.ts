@@ -76,6 +76,8 @@ export class ProfileRun {
   readonly #earlier: readonly GridCell[];
   readonly #runMs = new Map<string, number>();
   #cells: readonly GridCell[] = [];
+  /** Measured with the first step alone. */
+  #once: GridCell | null = null;
   #visits: GridCell[] = [];
   #isProbed = false;
   #visitCount = 0;
@@ -115,7 +117,8 @@ export class ProfileRun {
 
   /** Cells with at least one sample, the earlier ones included. */
   cells(): ProfileCell[] {
-    const byKey = new Map([...this.#earlier, ...this.#cells].map((cell) => [cellKey(cell), cell]));
+    const once = this.#once === null ? [] : [this.#once];
+    const byKey = new Map([...this.#earlier, ...once, ...this.#cells].map((cell) => [cellKey(cell), cell]));
     return [...byKey].flatMap(([key, { batchSize, cpuMillicores, threadCount }]) => {
       const samples = this.#samples.get(key) ?? [];
       return samples.length > 0 ? [profileCell({ batchSize, cpuMillicores, threadCount }, samples)] : [];
@@ -159,8 +162,12 @@ export class ProfileRun {
     );
     // The largest batch that may be run tells whether batching pays; linear in between and beyond.
     const top = largest.findLast((cell) => cell.batchSize * singleMs <= longestMs) ?? smallest;
-    const topMs = top === smallest ? singleMs : (await this.#target.run(top.batchSize, top.threadCount)).latencyMs;
-    const perItemMs = top === smallest ? singleMs : Math.max(0, (topMs - singleMs) / (top.batchSize - 1));
+    // Where the grid has none that short, two are run all the same.
+    const isPairRun = top === smallest && maxBatchSize > 1 && singleMs <= budgetMs && 2 * singleMs <= maxRunMs;
+    const several = isPairRun ? { ...smallest, batchSize: 2 } : top;
+    const severalMs =
+      several === smallest ? singleMs : (await this.#target.run(several.batchSize, several.threadCount)).latencyMs;
+    const perItemMs = several === smallest ? singleMs : Math.max(0, (severalMs - singleMs) / (several.batchSize - 1));
     const leastMs = (cell: GridCell): number => singleMs + perItemMs * (cell.batchSize - 1);
     const estimateMs = (cell: GridCell): number => (leastMs(cell) * limits.maxMillicores) / cell.cpuMillicores;
     for (const cell of grid) this.#runMs.set(cellKey(cell), estimateMs(cell));
@@ -174,9 +181,19 @@ export class ProfileRun {
     );
     const { cells, rounds } = this.#affordableGrid(affordable, RUNS_PER_CELL[quality], budgetMs);
     this.#cells = cells;
+    if (!cells.includes(several)) this.#keep(several, severalMs);
     this.#visits = this.#missingVisits(cells, rounds, new Prng(seed)).reverse();
     this.#visitCount = this.#visits.length;
     this.#isProbed = true;
+  }
+
+  /**
+   * The batch that was run once, where there is no time for its cell, or none in the grid: that company costs as much again would
+   * be believed for ever, as it would never run.
+   */
+  #keep(cell: GridCell, latencyMs: number): void {
+    this.#once = cell;
+    this.#samples.set(cellKey(cell), [...(this.#samples.get(cellKey(cell)) ?? []), latencyMs]);
   }
 
   /** Runs go before more than half of the cells do. */
