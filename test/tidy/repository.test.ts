@@ -57,6 +57,16 @@ function findUnpinned(packageJson: string): string[] {
   );
 }
 
+/** `.npmrc` turns them off, so that a dependency's cannot fetch anything; one of our own would not run either. */
+function findScriptsNpmRuns(packageJson: string): string[] {
+  const { scripts } = JSON.parse(packageJson) as { scripts: Record<string, string> };
+  return Object.keys(scripts)
+    .filter((name) => /^(?:pre|post|install$|prepare$)/.test(name))
+    .map(
+      (name) => `script ${name}: npm would run it by itself, and is told not to; call it from the script that needs it`,
+    );
+}
+
 function findLockedHosts(lockJson: string): string[] {
   const { packages } = JSON.parse(lockJson) as { packages: Record<string, { resolved?: string }> };
   return Object.entries(packages)
@@ -121,6 +131,13 @@ describe('the repository', () => {
       'a "^1.0.0" in dependencies; pin one exact version',
       'c "latest" in devDependencies; pin one exact version',
     ]);
+  });
+
+  it('has no script that npm runs by itself', () => {
+    expect(findScriptsNpmRuns(fileAt('package.json'))).toEqual([]);
+    expect(
+      findScriptsNpmRuns('{ "scripts": { "prepare": "x", "pretest": "x", "test": "x", "install": "x" } }'),
+    ).toHaveLength(3);
   });
 
   it('is locked to no registry host', () => {
