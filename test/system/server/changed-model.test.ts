@@ -30,8 +30,11 @@ describe('a model whose file is replaced while it is served', () => {
       const index = await http(`${server.rest}/v2/repository/index`, { method: 'POST', body: '{}' });
       return CHANGED.test(JSON.stringify(index.json));
     });
-    const refused = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 100 });
-    expect([refused.status, refused.json.error]).toEqual([503, expect.stringMatching(CHANGED)]);
+    // One of them may wait for the worker, to see whether it comes back sooner than expected.
+    const refused = await Promise.all([1, 2, 3].map(() => inferBinary(server, 'slow', [slowInput(0)], { sloMs: 100 })));
+    const told = refused.filter(({ status }) => status === 503).map(({ json }) => json.error);
+    expect(told.length).toBeGreaterThanOrEqual(2);
+    for (const message of told) expect(message).toMatch(CHANGED);
 
     writeFileSync(path, original);
     await eventually('the worker', async () => (await http(`${server.rest}/v2/health/ready`)).status === 200);
