@@ -1,11 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { residualNetwork } from '../../src/adapters/models/load-models.js';
 import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
+import { Runtime } from '../../src/adapters/onnx-runtime/runtime.js';
+import { shapesFromSignature } from '../../src/adapters/serving/shape-class.js';
 import { tryBatching } from '../../src/adapters/workers/batch-trial.js';
 import { WorkerLostError, type ProcessPool } from '../../src/adapters/workers/process-pool.js';
 import { NoiseSamples } from '../../src/adapters/workers/samples.js';
@@ -136,6 +141,28 @@ describe('a worker process', () => {
     process.kill(pool.pid, 'SIGSTOP');
     await pool.close();
     await failed;
+  });
+
+  it('keeps answering by the weights that it loaded when their file is written to in place', async () => {
+    const path = bench.modelFile(
+      residualNetwork({ stageChannels: [8, 16], blocksPerStage: 1, pictureSize: 32, classCount: 10 }),
+    );
+    const runtime = new Runtime();
+    // ONNX Runtime writes the weights to a file beside the model's.
+    const split = path.replace('.onnx', '-split.onnx');
+    await runtime.createOptimizingSession(path, split, 'split.bin', 16);
+    const weights = join(dirname(split), 'split.bin');
+    const pool = await bench.pool(split);
+    expect(pool.facts.files.map((file) => file.path)).toEqual([split, weights]);
+    const [input] = new NoiseSamples(pool.signature, shapesFromSignature(pool.signature)!, []).at(1);
+    const [before] = await run(pool, [[input!]]);
+    writeFileSync(weights, Buffer.alloc(statSync(weights).size));
+    const [after] = await run(pool, [[input!]]);
+    expect(after![0]!.data).toEqual(before![0]!.data);
+    expect(
+      readdirSync(tmpdir()).filter((name) => name.startsWith('sponge-weights-') && name.includes(`-${pool.pid}-`)),
+    ).toEqual([]);
+    await pool.close();
   });
 
   it('that dies while it is probed fails the probe as nothing else does: it may have died of it', async () => {

@@ -4,7 +4,7 @@ import type { Tensor } from '../../domain/tensor.js';
 import { addressOf, type Pointer } from './c-api.js';
 import { readModelGraph } from '../onnx/model-graph.js';
 import { mapFile } from './mapped-file.js';
-import { withOptimizedFolder } from './optimized-copy.js';
+import { withTemporaryFolder } from './temporary-folder.js';
 import { cString, type Runtime, type SharedWeights } from './runtime.js';
 import { describeSession, type DescribedModel } from './signature.js';
 import { UnsupportedModelError } from './unsupported-model-error.js';
@@ -83,7 +83,7 @@ export class ModelSessions {
     const isShared = threadCounts.length > 1 && statSync(modelPath).size >= leastSharedBytes;
     if (!isShared) return loadEach(runtime, modelPath, threadCounts);
     try {
-      return await withOptimizedFolder((folder) => loadShared(runtime, modelPath, threadCounts, folder));
+      return await withTemporaryFolder((folder) => loadShared(runtime, modelPath, threadCounts, folder));
     } catch (error) {
       if (error instanceof UnsupportedModelError) throw error;
       // What is wrong with the model itself is said by this second attempt.

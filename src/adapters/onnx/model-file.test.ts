@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ProtobufMessage } from '../models/protobuf-writer.js';
-import { readModelFile } from './model-file.js';
+import { GraphFile } from './model-file.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'sponge-model-file-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -25,16 +25,18 @@ function node(operator: string, value: ProtobufMessage): ProtobufMessage {
   return new ProtobufMessage().text(FIELD.operator, operator).message(FIELD.attribute, value);
 }
 
+function constant(location: string): ProtobufMessage {
+  return node('Constant', attribute('value', FIELD.tensor, external(location)));
+}
+
 function written(name: string, graph: ProtobufMessage): string {
   const path = join(folder, name);
   writeFileSync(path, new ProtobufMessage().message(FIELD.graph, graph).toBytes());
   return path;
 }
 
-describe('readModelFile', () => {
+describe('a file with a graph', () => {
   it('finds weights outside the file wherever a graph has them: its own, constants, bodies, and bodies of bodies', () => {
-    const constant = (location: string): ProtobufMessage =>
-      node('Constant', attribute('value', FIELD.tensor, external(location)));
     const inner = new ProtobufMessage()
       .message(FIELD.initializer, external('inner.bin'))
       .message(FIELD.node, constant('inner-constant.bin'));
@@ -47,16 +49,29 @@ describe('readModelFile', () => {
       .message(FIELD.initializer, external('top.bin'))
       .message(FIELD.initializer, external('top.bin'));
     const names = ['top.bin', 'constant.bin', 'body.bin', 'inner.bin', 'inner-constant.bin'];
-    expect(readModelFile(written('model.onnx', graph)).weightsPaths).toEqual(names.map((name) => join(folder, name)));
+    expect(new GraphFile(written('model.onnx', graph)).weightsPaths).toEqual(names.map((name) => join(folder, name)));
+  });
+
+  it('does not look for weights outside its folder', () => {
+    const graph = ['/etc/w.bin', '../w.bin', 'a/../../w.bin', 'a/w.bin', 'b..bin'].reduce(
+      (each, location) => each.message(FIELD.node, constant(location)),
+      new ProtobufMessage(),
+    );
+    expect(new GraphFile(written('roaming.onnx', graph)).weightsPaths).toEqual([
+      join(folder, 'a/w.bin'),
+      join(folder, 'b..bin'),
+    ]);
   });
 
   it('says why where a file cannot be read, and does not throw: loading it will fail, and say more', () => {
-    expect(readModelFile(join(folder, 'absent.onnx'))).toMatchObject({
-      batching: { kind: 'unknown', reason: expect.stringContaining('ENOENT') as string },
-      weightsPaths: [],
+    const absent = new GraphFile(join(folder, 'absent.onnx'));
+    expect(absent.weightsPaths).toEqual([]);
+    expect(absent.report().batching).toMatchObject({
+      kind: 'unknown',
+      reason: expect.stringContaining('ENOENT') as string,
     });
     const path = join(folder, 'torn.onnx');
     writeFileSync(path, Buffer.alloc(100, 0x3a));
-    expect(readModelFile(path)).toMatchObject({ batching: { kind: 'unknown' }, weightsPaths: [] });
+    expect(new GraphFile(path).report().batching).toMatchObject({ kind: 'unknown' });
   });
 });

@@ -9,7 +9,8 @@ import { Runtime } from '../onnx-runtime/runtime.js';
 import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
 import type { RunRequest, RunResult } from '../onnx-runtime/model-sessions.js';
 import { InferenceThread } from './inference-thread.js';
-import { readModelFile } from '../onnx/model-file.js';
+import type { DescribedModel } from '../onnx-runtime/signature.js';
+import { GraphFile } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
@@ -21,6 +22,7 @@ import type {
   WorkerFacts,
 } from './messages.js';
 import { ModelBytes } from './model-bytes.js';
+import { withPrivateWeights } from './private-weights.js';
 import { CONTROL_FD, DATA_FD } from './messages.js';
 
 /*
@@ -115,10 +117,14 @@ class WorkerProcess {
       return;
     }
     const startedAtMs = performance.now();
-    const loaded = this.#thread.load(instruction, (message) => this.#reply({ kind: 'notice', message }));
+    const onTrouble = (message: string): void => this.#reply({ kind: 'notice', message });
+    const file = new GraphFile(modelPath);
+    const bytes = new ModelBytes([modelPath, ...file.weightsPaths]);
+    const loadFrom = (path: string): Promise<DescribedModel> =>
+      this.#thread.load({ ...instruction, modelPath: path }, onTrouble);
+    const loaded = withPrivateWeights(modelPath, file.weightsPaths, loadFrom, onTrouble);
     // Meanwhile the inference thread makes its first session.
-    const { batching, hints, weightsPaths } = readModelFile(modelPath);
-    const bytes = new ModelBytes([modelPath, ...weightsPaths]);
+    const { batching, hints } = file.report();
     let facts: WorkerFacts;
     try {
       const description = await loaded;

@@ -6,7 +6,7 @@ import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
 import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
 import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
 import { isHeld } from '../../../src/adapters/onnx-runtime/values.js';
-import { readModelFile } from '../../../src/adapters/onnx/model-file.js';
+import { GraphFile } from '../../../src/adapters/onnx/model-file.js';
 import { shapesFromSignature } from '../../../src/adapters/serving/shape-class.js';
 import { NoiseSamples } from '../../../src/adapters/workers/samples.js';
 import type { Datatype } from '../../../src/domain/tensor.js';
@@ -304,7 +304,7 @@ async function runWith(
   build(graph);
   const path = join(folder, `${title.replaceAll(/\W/g, '_')}.onnx`);
   writeFileSync(path, graph.toModel(opset));
-  const { hints } = readModelFile(path);
+  const { hints } = new GraphFile(path).report();
   const sessions = await ModelSessions.load(runtime, path, [1], () => undefined);
   const { signature } = sessions.description;
   const samples = new NoiseSamples(signature, shapesFromSignature(signature)!, hasHints ? hints : []);

@@ -3,16 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /*
- * A folder for the optimised copy of a model: its graph, and its weights as this machine's kernels want them. All sessions
- * map that one file, whatever their thread count, so that the weights are in memory once. It is gone as soon as the sessions
- * stand (what is mapped stays); one left behind by a process that was killed before that is removed by the next. Synchronous:
- * libuv's pool, which runs the model, is not to be asked for files.
+ * A folder for copies of a model that nobody else may touch while it is loaded: its graph and weights as this machine's kernels
+ * want them, which all sessions map, whatever their thread count, so that the weights are in memory once; or weights in files of
+ * their own. It is gone as soon as the sessions stand (what is mapped stays); one left behind by a process that was killed before
+ * that is removed by the next. Synchronous: libuv's pool, which runs the model, is not to be asked for files.
  */
 
 const PREFIX = 'sponge-weights-';
 
 /** @throws the file system's error: no room, no rights */
-export async function withOptimizedFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
+export async function withTemporaryFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
   removeForgotten();
   const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   try {
