@@ -16,6 +16,8 @@ const UNTIMED = [
 // measurements are not disturbed.
 export default defineConfig({
   test: {
+    // By default one fewer than there are cores: of two, one.
+    maxWorkers: '100%',
     // Tests load ONNX Runtime in their own process too: keep its telemetry off there as the workers do.
     env: { ORT_DISABLE_TELEMETRY: '1' },
     projects: [

@@ -58,6 +58,11 @@ function claimed(dirs: readonly string[], membersFile: string, lock: GroupLock):
   };
 }
 
+/** A worker may fail, and be gone, before it is looked for. */
+export function isThreadAlive(pid: number, tid: number): boolean {
+  return existsSync(`/proc/${pid}/task/${tid}`);
+}
+
 function makeDir(dir: string): void {
   try {
     mkdirSync(dir);

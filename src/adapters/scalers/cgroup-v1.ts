@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findCgroupPlaces } from './cgroup-paths.js';
 import type { ClaimedGroup } from './cgroup-group.js';
-import { claimGroup } from './cgroup-group.js';
+import { claimGroup, isThreadAlive } from './cgroup-group.js';
 import { readFlatKeyed } from './flat-keyed.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
@@ -32,7 +32,8 @@ export async function openCgroupV1(options: AdapterOptions): Promise<ScalerHandl
     join: { kind: 'cgroup-v1', taskFiles: parents.map((parent) => join(parent, name, 'tasks')) },
     description: `cgroup v1 group ${join(cpu, name)}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${options.periodUs / 1000} ms`,
     attachProcess(pid, inferenceTid) {
-      if (!group.hasThread(inferenceTid)) options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
+      if (group.hasThread(inferenceTid) || !isThreadAlive(pid, inferenceTid)) return;
+      options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
     },
     close: () => group.remove(),
   };

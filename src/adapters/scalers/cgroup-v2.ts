@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimGroup } from './cgroup-group.js';
+import { claimGroup, isThreadAlive } from './cgroup-group.js';
 import { findCgroupPlaces } from './cgroup-paths.js';
 import { readFlatKeyed } from './flat-keyed.js';
 import type { QuotaFiles } from './quota-scaler.js';
@@ -53,7 +53,8 @@ export async function openCgroupV2(options: AdapterOptions): Promise<ScalerHandl
     join: { kind: 'cgroup-v2', threadsFile: join(dir, 'cgroup.threads') },
     description: `cgroup v2 group ${dir}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${options.periodUs / 1000} ms`,
     attachProcess(pid, inferenceTid) {
-      if (!group.hasThread(inferenceTid)) options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
+      if (group.hasThread(inferenceTid) || !isThreadAlive(pid, inferenceTid)) return;
+      options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
     },
     close: remove,
   };
