@@ -16,8 +16,8 @@ afterAll(() => bench.close());
 
 const WIDTH = 4;
 const MARKER = 2e6;
-/** Of a model that takes a second: what a start may count; a budget of five seconds at once, in few cells. */
-const MOST_LONG_RUNS = 12;
+/** Of a model that takes most of a second, in a budget of five: one request three times, and several together once. */
+const MOST_LONG_RUNS = 4;
 
 /**
  * Its rows have nothing to do with each other until a number above a million comes: then each loses its distance from the mean of
@@ -181,7 +181,7 @@ describe('a repository of which one model cannot be loaded', () => {
 
 describe('a model that takes long', () => {
   it('is ready after few runs, and is not refined: a request might wait for the end of one', async () => {
-    const model = bench.model('long', slow(await slowStepsFor(1000)));
+    const model = bench.model('long', slow(await slowStepsFor(700)));
     const server = await bench.serve(model);
     expect(server.banner).toMatch(/quick profile of/);
     await eventually('the log', () => /the quick profile is not refined: a run takes \d+ ms/.test(server.log));
