@@ -1,3 +1,4 @@
+import { encodeStrings } from '../../domain/bytes-elements.js';
 import { ELEMENT_BYTES, elementCount, type Tensor } from '../../domain/tensor.js';
 import { Prng } from '../../random/prng.js';
 import type { InputHints } from '../onnx/input-hints.js';
@@ -36,6 +37,8 @@ const FLOAT_CHANGES: readonly (readonly [factor: number, offset: number])[] = [
 ];
 /** Whole numbers are drawn from below these; where the model refuses a row, it is left out. */
 const INTEGER_LIMITS = [2, 2, 10, 1, 100, 1000];
+/** Texts are drawn from as many of these as the row is far from the first, and one. */
+const TEXTS = ['', 'a', '10', 'a text of several words, which is longer', '-3.5', 'Ünï©ode'];
 
 /** @param hints of the inputs, as far as the graph tells */
 export async function tryBatching(samples: SampleSource, run: RunBatch, hints: InputHints = []): Promise<TrialResult> {
@@ -82,7 +85,7 @@ function changed(sample: Sample, change: number, hintOf: ReadonlyMap<string, Inp
   });
 }
 
-function changedData({ datatype, data }: Tensor, change: number, prng: Prng): Uint8Array {
+function changedData({ datatype, shape, data }: Tensor, change: number, prng: Prng): Uint8Array {
   const [factor, offset] = FLOAT_CHANGES[change]!;
   const limit = INTEGER_LIMITS[change]!;
   const copy = data.slice();
@@ -103,8 +106,9 @@ function changedData({ datatype, data }: Tensor, change: number, prng: Prng): Ui
         view.setUint16(at, scaledHalf(view.getUint16(at, true), change, datatype), true);
       return copy;
     case 'BYTES':
+      return encodeStrings(Array.from({ length: elementCount(shape) }, () => TEXTS[prng.int(change + 1)]!));
     case 'BOOL':
-      return copy;
+      return data.map(() => prng.int(2));
     default: {
       const bytes = ELEMENT_BYTES[datatype];
       const largest = Math.min(limit, datatype.endsWith('8') ? 127 : limit);
