@@ -153,6 +153,8 @@ describe('gRPC arrival', () => {
       stream.on('error', () => undefined);
       stream.resume();
       stream.write(SMALL_BODY.subarray(0, 10));
+      // Answered in order: the server has the metadata, however busy the machine is.
+      await new Promise((resolve) => session.ping(resolve));
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
       stream.end(SMALL_BODY.subarray(10));
       await new Promise((resolve) => stream.on('close', resolve));

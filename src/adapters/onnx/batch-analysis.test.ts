@@ -63,7 +63,7 @@ function sizeOf(graph: OnnxGraph, axis: number): string {
   return graph.add('Gather', [graph.add('Shape', ['x']), integers(graph, `axis${axis}`, axis)]);
 }
 
-type Case = readonly [title: string, build: Build, shape?: readonly (number | string)[], opset?: number];
+type Case = [title: string, build: Build, shape?: readonly (number | string)[], opset?: number];
 
 const INDEPENDENT: readonly Case[] = [
   ['one element at a time', op('Relu')],
