@@ -1,5 +1,15 @@
-import { constant, Coupled, OPAQUE, Unknown, tellsBatchSize, valueOf, type FlowValue } from './batch-flow.js';
-import { BATCH, fixed, isBatchFree, unknown } from './dimension.js';
+import {
+  constant,
+  Coupled,
+  freshDimension,
+  numbersOf,
+  OPAQUE,
+  tellsBatchSize,
+  Unknown,
+  valueOf,
+  type FlowValue,
+} from './batch-flow.js';
+import { areEqual, BATCH, fixed, isBatchFree, unknown } from './dimension.js';
 import type { Graph, GraphNode, GraphValue, ModelGraph } from './model-graph.js';
 import type { OperatorRule } from './operator-rule.js';
 import { COMPUTE_RULES, TABULAR_RULES } from './rules-compute.js';
@@ -20,6 +30,9 @@ export type BatchVerdict =
   | { readonly kind: 'coupled'; readonly node: string; readonly reason: string }
   | { readonly kind: 'unknown'; readonly node: string; readonly reason: string };
 
+type Stop = Exclude<BatchVerdict, { kind: 'independent' }>;
+type Definitions = Pick<ModelGraph, 'opsets' | 'functions'>;
+
 const RULES: ReadonlyMap<string, OperatorRule> = new Map([
   ...ELEMENTWISE_RULES,
   ...SHAPE_RULES,
@@ -36,16 +49,8 @@ export function analyseBatching({ graph, opsets, functions }: ModelGraph): Batch
   const refusal = fixedEdges(graph);
   if (refusal !== null) return refusal;
   const values = new Map<string, FlowValue>(inputsOf(graph));
-  for (const [name, tensor] of graph.initializers) values.set(name, constant(tensor));
-  for (const node of graph.nodes) {
-    try {
-      if (functions.has(`${node.domain}:${node.operator}`)) throw new Unknown('it is a function of the model’s own');
-      flow(node, opsets.get(node.domain) ?? 1, values);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { kind: error instanceof Coupled ? 'coupled' : 'unknown', node: describe(node), reason };
-    }
-  }
+  const stop = follow(graph, values, { opsets, functions });
+  if (stop !== null) return stop;
   for (const { name } of graph.outputs) {
     const value = values.get(name);
     if (value === undefined) return { kind: 'unknown', node: `output '${name}'`, reason: 'nothing makes it' };
@@ -56,8 +61,22 @@ export function analyseBatching({ graph, opsets, functions }: ModelGraph): Batch
   return { kind: 'independent' };
 }
 
+/** Adds what the graph makes to `values`; null where all of it is followed. */
+function follow(graph: Graph, values: Map<string, FlowValue>, model: Definitions): Stop | null {
+  for (const [name, tensor] of graph.initializers) values.set(name, constant(tensor));
+  for (const node of graph.nodes) {
+    try {
+      flow(node, values, model);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { kind: error instanceof Coupled ? 'coupled' : 'unknown', node: describe(node), reason };
+    }
+  }
+  return null;
+}
+
 /** What can be seen without following anything. */
-function fixedEdges(graph: Graph): BatchVerdict | null {
+function fixedEdges(graph: Graph): Stop | null {
   const fed = graph.inputs.filter(({ name }) => !graph.initializers.has(name));
   for (const { name, shape } of fed) {
     if (shape === null) return { kind: 'unknown', node: `input '${name}'`, reason: 'its rank is not declared' };
@@ -81,19 +100,29 @@ function inputOf(name: string, shape: GraphValue['shape']): FlowValue {
   return valueOf(dimensions, 0);
 }
 
-function flow(node: GraphNode, opset: number, values: Map<string, FlowValue>): void {
-  const inputs = node.inputs.map((name) => {
+function flow(node: GraphNode, values: Map<string, FlowValue>, model: Definitions): void {
+  if (model.functions.has(`${node.domain}:${node.operator}`)) throw new Unknown('it is a function of the model’s own');
+  // Of what another is cast like, only the type is used.
+  const names = node.operator === 'CastLike' && node.domain === '' ? node.inputs.slice(0, 1) : node.inputs;
+  const inputs = names.map((name) => {
     if (name === '') return null;
     const value = values.get(name);
     if (value === undefined) throw new Unknown(`nothing makes its input '${name}'`);
     return value;
   });
-  const outputs = outputsOf(node, opset, inputs);
+  const isChoice = node.operator === 'If' && node.domain === '';
+  const outputs = isChoice
+    ? chosen(node, inputs[0] ?? OPAQUE, values, model)
+    : outputsOf(node, model.opsets.get(node.domain) ?? 1, inputs);
+  const isTouched = inputs.some((input) => input !== null && isOfBatch(input));
   for (const [i, name] of node.outputs.entries()) {
     if (name === '') continue;
     const value = outputs[i];
     if (value === undefined) throw new Unknown(`its output ${i + 1} is not followed`);
     assertRowsOnOneAxis(value);
+    if (isTouched && value.batchAxis === null && value.sizes === null) {
+      throw new Unknown('what it makes of the batch is not followed');
+    }
     values.set(name, value);
   }
 }
@@ -104,11 +133,57 @@ function outputsOf(node: GraphNode, opset: number, inputs: readonly (FlowValue |
   const rule = hasGraph ? undefined : RULES_BY_DOMAIN.get(node.domain)?.get(node.operator);
   if (rule !== undefined) return rule({ node, opset, inputs });
   // A graph within may use any value of the one around it.
-  const isTouched =
-    hasGraph || inputs.some((input) => input !== null && (input.batchAxis !== null || tellsBatchSize(input)));
+  const isTouched = hasGraph || inputs.some((input) => input !== null && isOfBatch(input));
   if (isTouched || node.operator.startsWith('Random') || inputs.length === 0)
     throw new Unknown('this operator is not followed');
   return node.outputs.map(() => OPAQUE);
+}
+
+function isOfBatch(value: FlowValue): boolean {
+  return value.batchAxis !== null || tellsBatchSize(value);
+}
+
+/** The branch that a known condition chooses; else both, which must leave the rows alike. */
+function chosen(
+  node: GraphNode,
+  condition: FlowValue,
+  values: ReadonlyMap<string, FlowValue>,
+  model: Definitions,
+): readonly FlowValue[] {
+  if (isOfBatch(condition)) throw new Coupled('which branch it takes depends on the batch');
+  const [truth] = numbersOf(condition) ?? [];
+  const names = ['then_branch', 'else_branch'].filter((_, i) => truth === undefined || (truth === 0) === (i === 1));
+  const branches = names.map((name) => {
+    const graph = node.attributes.get(name)?.graph;
+    if (graph == null) throw new Unknown(`it has no ${name}`);
+    const inner = new Map(values);
+    const stop = follow(graph, inner, model);
+    if (stop !== null) throw new (stop.kind === 'coupled' ? Coupled : Unknown)(`in it, ${stop.node}: ${stop.reason}`);
+    return graph.outputs.map((output) => {
+      const value = inner.get(output.name);
+      if (value === undefined) throw new Unknown(`nothing makes '${output.name}' in its ${name}`);
+      return value;
+    });
+  });
+  return branches.reduce((some, others) => {
+    if (some.length !== others.length) throw new Unknown('its branches give different numbers of values');
+    return some.map((value, i) => either(value, others[i]!));
+  });
+}
+
+/** One of two, and it does not depend on the batch which. */
+function either(a: FlowValue, b: FlowValue): FlowValue {
+  if (tellsBatchSize(a) || tellsBatchSize(b)) throw new Unknown('its branches give different sizes');
+  if (a.batchAxis !== b.batchAxis) throw new Unknown('its branches leave the rows on different axes');
+  const isAlike = a.dimensions !== null && a.dimensions.length === b.dimensions?.length;
+  if (!isAlike && a.batchAxis !== null) throw new Unknown('its branches give different ranks');
+  const dimensions = a.dimensions?.map((size, axis) => {
+    const other = b.dimensions?.[axis] ?? size;
+    if (areEqual(size, other)) return size;
+    if (axis === a.batchAxis) throw new Unknown('its branches give different numbers of rows');
+    return freshDimension();
+  });
+  return valueOf(isAlike ? (dimensions ?? null) : null, a.batchAxis);
 }
 
 function constantOf({ attributes }: GraphNode): FlowValue {
@@ -118,6 +193,8 @@ function constantOf({ attributes }: GraphNode): FlowValue {
   if (int !== undefined) return { dimensions: [], batchAxis: null, sizes: [fixed(int.int)] };
   const ints = attributes.get('value_ints')?.ints;
   if (ints !== undefined) return { dimensions: [fixed(ints.length)], batchAxis: null, sizes: ints.map(fixed) };
+  if (attributes.has('value_float')) return valueOf([]);
+  if (attributes.has('value_floats')) return valueOf([freshDimension()]);
   return OPAQUE;
 }
 

@@ -44,6 +44,11 @@ export function freshDimension(): Dimension {
   return unknown(`?${symbolCount++}`);
 }
 
+/** A whole number that nothing is known of but that it does not depend on the batch. */
+export function freshNumber(): Dimension {
+  return unknown(`(${symbolCount++})`);
+}
+
 export function constant({ shape, numbers, isInteger }: GraphTensor): FlowValue {
   return {
     dimensions: shape.map(fixed),

@@ -8,7 +8,7 @@ export interface Dimension {
   readonly factor: number;
   /** How often B is in it. */
   readonly batchPower: number;
-  /** Unknown sizes, sorted; one that is in it twice is listed twice. */
+  /** Unknown sizes, sorted; one that is in it twice is listed twice. What begins with a bracket may be any whole number. */
   readonly symbols: readonly string[];
 }
 
@@ -27,6 +27,11 @@ export function unknown(symbol: string): Dimension {
 /** The number it is, or null. */
 export function numberOf({ factor, batchPower, symbols }: Dimension): number | null {
   return batchPower === 0 && (symbols.length === 0 || factor === 0) ? factor : null;
+}
+
+/** Whether it cannot be below zero, as the size of an axis cannot. */
+export function isSize({ factor, symbols }: Dimension): boolean {
+  return factor >= 0 && !symbols.some((symbol) => symbol.startsWith('('));
 }
 
 export function isBatchFree({ batchPower }: Dimension): boolean {

@@ -1,8 +1,8 @@
 import {
-  axisOf,  Coupled, dimensionsOf, freshDimension, intAttribute, intsAttribute, numbersOf, OPAQUE, tellsBatchSize, Unknown,
+  axisOf, broadcast, Coupled, dimensionsOf, freshDimension, intAttribute, intsAttribute, numbersOf, OPAQUE, tellsBatchSize, Unknown,
   valueOf, type FlowValue,
 } from './batch-flow.js'; // prettier-ignore
-import { ONE } from './dimension.js';
+import { ONE, product, type Dimension } from './dimension.js';
 import type { OperatorRule } from './operator-rule.js';
 import { ownedByModel, present, refuseSizes } from './rules-elementwise.js';
 
@@ -42,6 +42,17 @@ function without({ dimensions, batchAxis }: FlowValue, gone: ReadonlySet<number>
     batchAxis === null ? null : kept.indexOf(batchAxis),
   );
 }
+
+/** Sizes are multiplied as they are followed. */
+const reduceProduct: OperatorRule = (call) => {
+  const [list] = call.inputs;
+  const isKept = intAttribute(call.node, 'noop_with_empty_axes', 0) === 1;
+  if (list?.sizes == null || list.sizes.includes(null) || list.dimensions?.length !== 1 || isKept) {
+    return reduction(18)(call);
+  }
+  const dimensions = intAttribute(call.node, 'keepdims', 1) === 1 ? [ONE] : [];
+  return [{ dimensions, batchAxis: null, sizes: [product(list.sizes as readonly Dimension[])] }];
+};
 
 const argument: OperatorRule = ({ node, inputs: [input] }) => {
   refuseSizes(input!);
@@ -83,6 +94,8 @@ const layerNormalization: OperatorRule = ({ node, inputs: [input, ...parameters]
   const dimensions = dimensionsOf(input!);
   const axis = axisOf(intAttribute(node, 'axis', -1), dimensions.length);
   if (input!.batchAxis >= axis) throw new Coupled(LAID_TOGETHER);
+  // ONNX Runtime takes weights of more axes than it normalises over too.
+  broadcast([input!, ...present(parameters)]);
   const statistics = valueOf(
     dimensions.map((each, at) => (at < axis ? each : ONE)),
     input!.batchAxis,
@@ -128,8 +141,9 @@ const recurrent: OperatorRule = ({ node, inputs: [x, w, r, b, lengths, ...states
   if (intAttribute(node, 'layout', 0) !== 0) throw new Unknown('its layout is not followed');
   const dimensions = dimensionsOf(x!);
   if (x!.batchAxis !== 1) throw new Coupled('rows follow each other in its sequence');
-  const peepholes = node.operator === 'LSTM' ? states.pop() : undefined;
-  if (states.length > (node.operator === 'LSTM' ? 2 : 1)) throw new Unknown('its inputs are not followed');
+  const stateCount = node.operator === 'LSTM' ? 2 : 1;
+  const [peepholes, ...others] = states.splice(stateCount);
+  if (others.length > 0) throw new Unknown('its inputs are not followed');
   ownedByModel([peepholes]);
   if (lengths != null && lengths.batchAxis !== 0) throw new Coupled('its lengths are not those of the rows');
   for (const state of states) {
@@ -160,11 +174,11 @@ const mixing =
     throw new Coupled(reason);
   };
 
-const REDUCTIONS =
-  'ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSumSquare';
+const REDUCTIONS = 'ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceSumSquare';
 
 export const COMPUTE_RULES: ReadonlyMap<string, OperatorRule> = new Map<string, OperatorRule>([
   ...REDUCTIONS.split(' ').map((name): [string, OperatorRule] => [name, reduction(18)]),
+  ['ReduceProd', reduceProduct],
   ['ReduceSum', reduction(13)],
   ['ArgMax', argument],
   ['ArgMin', argument],

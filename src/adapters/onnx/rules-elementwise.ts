@@ -2,13 +2,15 @@ import {
   broadcast,
   Coupled,
   dimensionsOf,
+  freshNumber,
   intAttribute,
   tellsBatchSize,
+  Unknown,
   valueOf,
   type FlowValue,
   type Sizes,
 } from './batch-flow.js';
-import { areEqual, fixed, isBatchFree, numberOf, ONE, product, quotient, type Dimension } from './dimension.js';
+import { areEqual, fixed, isBatchFree, isSize, numberOf, ONE, product, quotient, type Dimension } from './dimension.js';
 import type { OperatorCall, OperatorRule } from './operator-rule.js';
 
 /*
@@ -29,14 +31,27 @@ const elementwise: OperatorRule = ({ inputs }) => [broadcast(present(inputs))];
 /** Its result has the content of its first input. */
 const passing: OperatorRule = ({ inputs: [input] }) => [input!];
 
-/** Keeps whole numbers; what is truncated may no longer be a size. */
+/** Keeps whole numbers, and whether they are 0; what is truncated may no longer be a size. */
 const cast: OperatorRule = ({ node, inputs: [input] }) => {
-  const isInteger = [INT32, INT64].includes(intAttribute(node, 'to', 0));
-  if (isInteger || !tellsBatchSize(input!)) return [isInteger ? input! : { ...input!, sizes: null }];
-  throw new Coupled('it computes with the number of rows');
+  const to = intAttribute(node, 'to', 0);
+  if (to === INT32 || to === INT64) return [input!];
+  refuseSizes(input!);
+  return [{ ...input!, sizes: to === BOOL ? (input!.sizes?.map((each) => truthOf(each!)) ?? null) : null }];
 };
 const INT32 = 6;
 const INT64 = 7;
+const BOOL = 9;
+
+function truthOf(size: Dimension): Dimension {
+  const number = numberOf(size);
+  return number === null ? freshNumber() : fixed(number === 0 ? 0 : 1);
+}
+
+/** Of the second it takes only the type. */
+const castLike: OperatorRule = ({ inputs: [input] }) => {
+  refuseSizes(input!);
+  return [valueOf(input!.dimensions, input!.batchAxis)];
+};
 
 /** The first tensor is quantised with the others, which belong to the model. */
 const scaled: OperatorRule = ({ node, inputs: [input, ...parameters] }) => {
@@ -45,6 +60,8 @@ const scaled: OperatorRule = ({ node, inputs: [input, ...parameters] }) => {
   }
   refuseSizes(input!);
   if (input!.batchAxis === null) return [valueOf(input!.dimensions)];
+  if (intAttribute(node, 'block_size', 0) !== 0)
+    throw new Unknown('which block each row has its scales in is not known');
   const dimensions = dimensionsOf(input!);
   const isPerAxis = parameters.some((parameter) => parameter !== null && !isScalar(parameter));
   const axis = intAttribute(node, 'axis', 1);
@@ -60,22 +77,24 @@ const dropout: OperatorRule = ({ inputs: [input, , isTraining] }) => {
   return [input!, { ...input!, sizes: null }];
 };
 
-function arithmetic(combine: (a: Dimension | null, b: Dimension | null) => Dimension | null): OperatorRule {
+type Combine = (...operands: readonly (Dimension | null)[]) => Dimension | null;
+
+/** Lists of sizes are combined one by one; whatever else meets is computed with. */
+function arithmetic(combine: Combine): OperatorRule {
   return ({ inputs }) => {
-    const [a, b] = present(inputs);
-    if (a?.sizes != null && b?.sizes != null) {
-      const length = Math.max(a.sizes.length, b.sizes.length);
-      const at = (sizes: Sizes, i: number): Dimension | null => sizes[sizes.length === 1 ? 0 : i] ?? null;
-      const sizes = Array.from({ length }, (_, i) => combine(at(a.sizes!, i), at(b.sizes!, i)));
-      const dimensions = (a.dimensions?.length ?? 0) >= (b.dimensions?.length ?? 0) ? a.dimensions : b.dimensions;
-      return [{ dimensions, batchAxis: null, sizes }];
-    }
-    return [broadcast(present(inputs))];
+    const values = present(inputs);
+    const lists = values.flatMap(({ sizes }) => (sizes === null ? [] : [sizes]));
+    if (lists.length < values.length) return [broadcast(values)];
+    const length = lists.find((list) => list.length !== 1)?.length ?? 1;
+    const at = (list: Sizes, i: number): Dimension | null => list[list.length === 1 ? 0 : i] ?? null;
+    const sizes = Array.from({ length }, (_, i) => combine(...lists.map((list) => at(list, i))));
+    const isNumber = values.every(({ dimensions }) => dimensions?.length === 0);
+    return [{ dimensions: isNumber ? [] : [fixed(length)], batchAxis: null, sizes }];
   };
 }
 
-function sum(sign: 1 | -1): (a: Dimension | null, b: Dimension | null) => Dimension | null {
-  return (a, b) => {
+function sum(sign: 1 | -1): Combine {
+  return (a = null, b = null) => {
     if (a === null || b === null) return null;
     const [x, y] = [numberOf(a), numberOf(b)];
     if (x !== null && y !== null) return { factor: x + sign * y, batchPower: 0, symbols: [] };
@@ -83,39 +102,33 @@ function sum(sign: 1 | -1): (a: Dimension | null, b: Dimension | null) => Dimens
     if (x === 0 && sign === 1) return b;
     // Not a product any more; still nothing of the batch is in it, if none was.
     return isBatchFree(a) && isBatchFree(b)
-      ? { factor: 1, batchPower: 0, symbols: [`(${textOf(a)}${sign}${textOf(b)})`] }
+      ? { factor: 1, batchPower: 0, symbols: [`(${textOf(a)}${sign === 1 ? '+' : '−'}${textOf(b)})`] }
       : null;
   };
 }
 
 /** A size is at least 0, so it is no negative number, which exporters use for "as it is". */
-const equal: OperatorRule = arithmetic((a, b) => {
+const equal: OperatorRule = arithmetic((a = null, b = null) => {
   if (a === null || b === null) return null;
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== null && y !== null) return fixed(x === y ? 1 : 0);
-  return (x ?? 0) < 0 || (y ?? 0) < 0 ? fixed(0) : null;
+  if ((isSize(a) && (y ?? 0) < 0) || (isSize(b) && (x ?? 0) < 0)) return fixed(0);
+  return isBatchFree(a) && isBatchFree(b) ? freshNumber() : null;
 });
 
-const where: OperatorRule = ({ inputs }) => {
-  const [condition, a, b] = present(inputs);
-  if (condition?.sizes == null || a?.sizes == null || b?.sizes == null) return [broadcast(present(inputs))];
-  const length = Math.max(condition.sizes.length, a.sizes.length, b.sizes.length);
-  const at = (sizes: Sizes, i: number): Dimension | null => sizes[sizes.length === 1 ? 0 : i] ?? null;
-  const sizes = Array.from({ length }, (_, i) => {
-    const chosen = at(condition.sizes!, i);
-    const truth = chosen === null ? null : numberOf(chosen);
-    return truth === null ? null : at(truth !== 0 ? a.sizes! : b.sizes!, i);
-  });
-  return [{ dimensions: [fixed(length)], batchAxis: null, sizes }];
-};
+const where: OperatorRule = arithmetic((condition = null, a = null, b = null) => {
+  const truth = condition === null ? null : numberOf(condition);
+  if (truth !== null) return truth === 0 ? b : a;
+  return [condition, a, b].every((each) => each !== null && isBatchFree(each)) ? freshNumber() : null;
+});
 
 const RULES = {
   Equal: equal,
   Where: where,
   Add: arithmetic(sum(1)),
   Sub: arithmetic(sum(-1)),
-  Mul: arithmetic((a, b) => (a === null || b === null ? null : product([a, b]))),
-  Div: arithmetic((a, b) => {
+  Mul: arithmetic((a = null, b = null) => (a === null || b === null ? null : product([a, b]))),
+  Div: arithmetic((a = null, b = null) => {
     if (a === null || b === null) return null;
     const exact = quotient(a, b);
     if (exact !== null) return exact;
@@ -125,7 +138,7 @@ const RULES = {
   }),
   Identity: passing,
   Cast: cast,
-  CastLike: elementwise,
+  CastLike: castLike,
   Dropout: dropout,
   QuantizeLinear: scaled,
   DequantizeLinear: scaled,
@@ -145,7 +158,7 @@ export function refuseSizes(value: FlowValue): void {
   if (tellsBatchSize(value)) throw new Coupled('it computes with the number of rows');
 }
 
-function isScalar({ dimensions }: FlowValue): boolean {
+export function isScalar({ dimensions }: FlowValue): boolean {
   return dimensions !== null && dimensions.every((size) => areEqual(size, ONE));
 }
 

@@ -11,7 +11,7 @@ import {
 } from './batch-flow.js';
 import { fixed, isBatchFree, numberOf, ONE, type Dimension } from './dimension.js';
 import type { OperatorRule } from './operator-rule.js';
-import { ownedByModel, present, refuseSizes } from './rules-elementwise.js';
+import { isScalar, ownedByModel, present, refuseSizes } from './rules-elementwise.js';
 import { onFirstAxis } from './rules-shape.js';
 
 /*
@@ -107,7 +107,8 @@ const globalPool: OperatorRule = ({ inputs: [input] }) => {
 function multiplied(a: FlowValue, b: FlowValue): FlowValue {
   refuseSizes(a);
   refuseSizes(b);
-  if (a.batchAxis === null && b.batchAxis === null) return valueOf(null);
+  const isOwn = a.batchAxis === null && b.batchAxis === null;
+  if (isOwn && [a, b].some(({ dimensions }) => dimensions === null || dimensions.length < 2)) return valueOf(null);
   const left = dimensionsOf(a);
   const right = dimensionsOf(b);
   if (left.length < 2 || right.length < 2) {
@@ -135,14 +136,25 @@ function multiplied(a: FlowValue, b: FlowValue): FlowValue {
 
 const matMul: OperatorRule = ({ inputs: [a, b] }) => [multiplied(a!, b!)];
 
-const matMulInteger: OperatorRule = ({ inputs: [a, b, ...zeroPoints] }) => {
-  ownedByModel(zeroPoints);
+/** Scales and zeros are the model's; where they scale rows, they are the same for each. */
+function scaledAlike(value: FlowValue, parameters: readonly (FlowValue | null | undefined)[]): void {
+  ownedByModel(parameters);
+  if (value.batchAxis === null) return;
+  if (parameters.some((parameter) => parameter != null && !isScalar(parameter))) {
+    throw new Coupled('each row has a scale of its own');
+  }
+}
+
+const matMulInteger: OperatorRule = ({ inputs: [a, b, aZero, bZero] }) => {
+  scaledAlike(a!, [aZero]);
+  scaledAlike(b!, [bZero]);
   return [multiplied(a!, b!)];
 };
 
 /** a, scale, zero point, b, scale, zero point, scale, zero point */
-const qLinearMatMul: OperatorRule = ({ inputs: [a, aScale, aZero, b, ...others] }) => {
-  ownedByModel([aScale, aZero, ...others]);
+const qLinearMatMul: OperatorRule = ({ inputs: [a, aScale, aZero, b, bScale, bZero, ...others] }) => {
+  scaledAlike(a!, [aScale, aZero, ...others]);
+  scaledAlike(b!, [bScale, bZero, ...others]);
   return [multiplied(a!, b!)];
 };
 

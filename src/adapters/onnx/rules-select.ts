@@ -5,9 +5,11 @@ import {
   freshDimension,
   intAttribute,
   numbersOf,
+  tellsBatchSize,
   Unknown,
   valueOf,
 } from './batch-flow.js';
+import { areEqual } from './dimension.js';
 import type { OperatorRule } from './operator-rule.js';
 import { ownedByModel, present, refuseSizes } from './rules-elementwise.js';
 
@@ -21,19 +23,23 @@ const gather: OperatorRule = ({ node, inputs: [data, indices] }) => {
   const axis = intAttribute(node, 'axis', 0);
   if (data!.sizes !== null && data!.dimensions?.length === 1) {
     const taken = numbersOf(indices!);
-    if (taken === null) throw new Unknown('which sizes it takes is not known');
-    const sizes = taken.map((each) => data!.sizes!.at(each) ?? null);
-    return [{ dimensions: indices!.dimensions, batchAxis: null, sizes }];
+    if (taken !== null) {
+      const sizes = taken.map((each) => data!.sizes!.at(each) ?? null);
+      return [{ dimensions: indices!.dimensions, batchAxis: null, sizes }];
+    }
+    if (tellsBatchSize(data!)) throw new Unknown('which sizes it takes is not known');
   }
   refuseSizes(data!);
   refuseSizes(indices!);
-  if (data!.batchAxis === null && indices!.batchAxis === null) return [valueOf(null)];
+  const isOwn = data!.batchAxis === null && indices!.batchAxis === null;
+  if (isOwn && (data!.dimensions === null || indices!.dimensions === null)) return [valueOf(null)];
   const from = dimensionsOf(data!);
   const at = axisOf(axis, from.length);
   const taken = dimensionsOf(indices!);
   if (data!.batchAxis !== null && indices!.batchAxis !== null) throw new Coupled('every row takes from every other');
   if (at === data!.batchAxis) throw new Coupled('it takes some of the rows');
   const dimensions = [...from.slice(0, at), ...taken, ...from.slice(at + 1)];
+  if (isOwn) return [valueOf(dimensions)];
   if (indices!.batchAxis !== null) return [valueOf(dimensions, at + indices!.batchAxis)];
   const moved = data!.batchAxis! < at ? data!.batchAxis! : data!.batchAxis! + taken.length - 1;
   return [valueOf(dimensions, moved)];
@@ -47,10 +53,17 @@ const gatherElements: OperatorRule = ({ node, inputs }) => {
   if (values.every(({ batchAxis }) => batchAxis === null)) return [valueOf(null)];
   const axis = axisOf(intAttribute(node, 'axis', 0), dimensionsOf(first!).length);
   for (const value of values) {
-    if (value.batchAxis !== first!.batchAxis || dimensionsOf(value).length !== dimensionsOf(first!).length) {
+    const { batchAxis } = value;
+    if (
+      batchAxis === null ||
+      batchAxis !== first!.batchAxis ||
+      dimensionsOf(value).length !== dimensionsOf(first!).length
+    ) {
       throw new Coupled('rows meet what has no rows');
     }
-    if (value.batchAxis === axis) throw new Coupled('it takes some of the rows');
+    if (batchAxis === axis) throw new Coupled('it takes some of the rows');
+    const [rows, others] = [first!, value].map((each) => dimensionsOf(each)[batchAxis]!);
+    if (!areEqual(rows!, others!)) throw new Unknown('rows of different sizes meet');
   }
   const last = node.operator === 'GatherElements' ? values[1]! : first!;
   return [valueOf(dimensionsOf(last), last.batchAxis)];

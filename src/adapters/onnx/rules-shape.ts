@@ -1,5 +1,5 @@
 import {
-  axisOf, broadcast, Coupled, dimensionsOf, freshDimension, intAttribute, intsAttribute, isPlain, numbersOf, tellsBatchSize, Unknown,
+  axisOf, broadcast, Coupled, dimensionsOf, freshDimension, freshNumber, intAttribute, intsAttribute, isPlain, numbersOf, tellsBatchSize, Unknown,
   valueOf, type FlowValue, type Sizes,
 } from './batch-flow.js'; // prettier-ignore
 import { areEqual, BATCH, fixed, isBatchFree, numberOf, ONE, product, quotient, type Dimension } from './dimension.js';
@@ -41,12 +41,14 @@ const flatten: OperatorRule = ({ node, inputs: [input] }) => {
  */
 function reshaped(input: FlowValue, target: Sizes | null, isZeroMeant: boolean): FlowValue {
   if (target === null) {
+    refuseSizes(input);
     if (input.batchAxis !== null) throw new Unknown('the shape that it gives is not known');
     return { ...valueOf(null), sizes: null };
   }
   if (input.batchAxis === null && input.sizes !== null && target.length <= 1) {
     return { dimensions: target.length === 0 ? [] : [fixed(input.sizes.length)], batchAxis: null, sizes: input.sizes };
   }
+  refuseSizes(input);
   if (input.dimensions === null) {
     if (target.includes(null)) throw new Unknown('the shape that it gives is not known');
     return valueOf(target.map((each) => (each === null || (numberOf(each) ?? 1) <= 0 ? freshDimension() : each)));
@@ -135,20 +137,20 @@ const squeeze: OperatorRule = ({ node, inputs: [input, listed] }) => {
 const concat: OperatorRule = ({ node, inputs }) => {
   const values = present(inputs);
   const axis = intAttribute(node, 'axis', 0);
-  if (values.every(({ sizes, dimensions }) => sizes !== null && dimensions?.length === 1)) {
-    const sizes = values.flatMap((value) => value.sizes!);
+  const lists = values.map(listOf);
+  if (values.some(({ sizes }) => sizes !== null) && !lists.includes(null)) {
+    const sizes = lists.flatMap((list) => list!);
     return [{ dimensions: [fixed(sizes.length)], batchAxis: null, sizes }];
   }
   values.forEach(refuseSizes);
-  const carrying = values.filter(({ batchAxis }) => batchAxis !== null);
-  const [first] = carrying;
-  if (first === undefined) return [valueOf(null)];
+  const first = values.find(({ batchAxis }) => batchAxis !== null) ?? values[0]!;
+  if (first.batchAxis === null && values.some(({ dimensions }) => dimensions === null)) return [valueOf(null)];
   const dimensions = dimensionsOf(first);
   const at = axisOf(axis, dimensions.length);
   if (at === first.batchAxis) throw new Coupled('rows are put behind other rows');
   for (const value of values) {
     if (value.batchAxis !== first.batchAxis) throw new Coupled('what has no rows is put beside rows');
-    if (!areEqual(dimensionsOf(value)[first.batchAxis!]!, dimensions[first.batchAxis!]!)) {
+    if (first.batchAxis !== null && !areEqual(dimensionsOf(value)[first.batchAxis]!, dimensions[first.batchAxis]!)) {
       throw new Unknown('rows of different sizes meet');
     }
   }
@@ -157,12 +159,22 @@ const concat: OperatorRule = ({ node, inputs }) => {
   return [valueOf(dimensions.with(at, length), first.batchAxis)];
 };
 
+/** Sizes of a list; of whole numbers of which only the count is known, as many that are not. */
+function listOf({ dimensions, batchAxis, sizes }: FlowValue): Sizes | null {
+  if (dimensions?.length !== 1 || batchAxis !== null) return null;
+  const length = numberOf(dimensions[0]!);
+  return sizes ?? (length === null || length > MOST_SIZES ? null : Array.from({ length }, freshNumber));
+}
+
 const split: OperatorRule = ({ node, inputs: [input, listed] }) => {
   const count = node.outputs.length;
   const { dimensions, batchAxis, sizes } = input!;
   if (dimensions === null) return Array.from({ length: count }, () => valueOf(null));
   const axis = axisOf(intAttribute(node, 'axis', 0), dimensions.length);
   if (axis === batchAxis) throw new Coupled('rows are split from each other');
+  if (listed != null && (listed.batchAxis !== null || tellsBatchSize(listed))) {
+    throw new Coupled('where it splits depends on the batch');
+  }
   const lengths = listed == null ? intsAttribute(node, 'split') : numbersOf(listed);
   if (sizes !== null) {
     if (lengths === null) throw new Unknown('how it splits sizes is not known');
@@ -344,6 +356,9 @@ const resize: OperatorRule = ({ node, opset, inputs }) => {
     }
   }
   if (intsAttribute(node, 'axes') !== null || batchAxis !== 0) throw new Unknown('which axes it scales is not known');
+  const isStretched = ['', 'stretch'].includes(node.attributes.get('keep_aspect_ratio_policy')?.text ?? '');
+  const isCut = node.attributes.get('coordinate_transformation_mode')?.text === 'tf_crop_and_resize';
+  if (!isStretched || isCut) throw new Unknown('whether it scales the rows is not known');
   const sizes = opset < 11 ? null : inputs[3];
   if (sizes == null) {
     const scales = (opset < 10 && node.operator === 'Upsample' ? inputs[1] : inputs[opset < 11 ? 1 : 2])?.numbers;
@@ -354,8 +369,8 @@ const resize: OperatorRule = ({ node, opset, inputs }) => {
   }
   const first = sizes.sizes?.[0];
   if (first == null || !areEqual(first, dimensionsOf(input!)[0]!)) throw new Coupled('rows are scaled');
-  const scaled = sizes.sizes!.map((each) => each ?? freshDimension());
-  return [valueOf(scaled, 0)];
+  if (sizes.sizes!.includes(null)) throw new Coupled('how it scales depends on the number of rows');
+  return [valueOf(sizes.sizes as readonly Dimension[], 0)];
 };
 
 export const SHAPE_RULES: ReadonlyMap<string, OperatorRule> = new Map(

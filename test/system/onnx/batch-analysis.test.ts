@@ -58,7 +58,7 @@ function draw(seed: number): Drawn {
     );
   };
   const axis = (): number => random.int(5) - 2;
-  const add = (operator: string, from: readonly string[], attributes = {}): string => {
+  const add = (operator: string, from: readonly string[], attributes: Parameters<OnnxGraph['add']>[2] = {}): string => {
     operators.push(operator);
     const name = graph.add(operator, [...from], attributes);
     made.push(name);
@@ -76,6 +76,15 @@ function draw(seed: number): Drawn {
     made.push(names[0]!);
   };
   const sizeOf = (value: string): string => graph.add('Shape', [value]);
+  const oneSizeOf = (value: string, at: string): string =>
+    graph.add('Gather', [sizeOf(value), at], { axis: { int: 0 } });
+  const isSize = (value: string): string =>
+    graph.add('Equal', [oneSizeOf(value, scalar(random.int(2))), scalar(1 + random.int(CHANNELS))]);
+  const branch = (operator: string, value: string): { graph: OnnxGraph } => {
+    const inner = new OnnxGraph(`branch_${constants++}`);
+    inner.output(inner.add(operator, [value]), 'FP32', null);
+    return { graph: inner };
+  };
   const steps: readonly (() => void)[] = [
     () => add(pick(['Relu', 'Tanh', 'Sigmoid', 'Neg', 'Abs', 'Exp', 'Identity', 'Softplus']), [latest()]),
     () => add(pick(['Add', 'Sub', 'Mul', 'Max', 'Min']), [latest(), latest()]),
@@ -126,6 +135,23 @@ function draw(seed: number): Drawn {
       made.push(graph.add('Cast', [made.pop()!], { to: { int: 1 } }));
     },
     () => add('Mul', [latest(), graph.add('ReduceMean', [latest()], { keepdims: { int: 1 } })]),
+    () => add('Mul', [latest(), graph.add('Cast', [graph.add(pick(['Reshape', 'Expand', 'Tile']), [pick([sizeOf(latest()), oneSizeOf(latest(), integers(random.int(2)))]), integers(1, 1)])], { to: { int: 1 } })]),
+    () => add('Reshape', [latest(), graph.add('Concat', [graph.add('ReduceProd', [graph.add('Gather', [sizeOf(latest()), integers(0, pick([1, -1]))])]), integers(-1)], { axis: { int: 0 } })]),
+    () => add('Gather', [latest(), graph.add(pick(['Add', 'Mul', 'Where']), [scalar(1), pick([scalar, integers])(1), integers(...pick([[0], [0, 1]]))])], { axis: { int: axis() } }),
+    () => add('Gather', [latest(), graph.add('Where', [isSize(latest()), scalar(0), scalar(1)])], { axis: { int: axis() } }),
+    () => add('GatherElements', [latest(), graph.add('Cast', [graph.add('Greater', [latest(), floats([1])])], { to: { int: 7 } })], { axis: { int: axis() } }),
+    () => {
+      const part = pick([integers(1), oneSizeOf(latest(), integers(random.int(2)))]);
+      const whole = pick([integers(LENGTH), oneSizeOf(latest(), integers(2))]);
+      addMany('Split', [latest(), graph.add('Concat', [part, graph.add('Sub', [whole, part])], { axis: { int: 0 } })], { axis: { int: axis() } }, 2);
+    },
+    () => add('Resize', [latest(), '', '', graph.add(pick(['Add', 'Mul']), [sizeOf(latest()), pick([integers(0, 0, 1), integers(1, 1, 2), sizeOf(latest())])])]),
+    () => add('Slice', [latest(), integers(0), oneSizeOf(latest(), integers(random.int(3))), integers(axis())]),
+    () => add('CastLike', [latest(), latest()]),
+    () => {
+      const value = latest();
+      add('If', [isSize(latest())], { then_branch: branch(pick(['Relu', 'Transpose', 'Softmax', 'GlobalMaxPool']), value), else_branch: branch('Abs', value) });
+    },
   ]; // prettier-ignore
   const count = 1 + random.int(6);
   for (let i = 0; i < count; i++) pick(steps)();
