@@ -5,10 +5,10 @@ const HUNG_MS = 400_000;
 
 /** Real servers and commands of which only answers are judged, never how long something took. */
 const UNTIMED = [
-  'test/conformance/**/*.test.ts',
+  'test/conformance/!(grpc-calls).test.ts',
   'test/system/{corpus,onnx}/**/*.test.ts',
   'test/system/{experiment-command,infer-command,simulate-command,models,operators}.test.ts',
-  'test/system/server/{bad-requests,bad-starts,cli,deadly-inputs,input-hints,outputs,ownership,shapes}.test.ts',
+  'test/system/server/{bad-requests,bad-starts,cli,deadly-inputs,input-hints,outputs,ownership}.test.ts',
 ];
 
 // Three projects: `unit` runs in parallel and touches nothing outside its process; `system` starts real servers, workers and
