@@ -14,6 +14,7 @@ import type { Graph, GraphNode, GraphValue, ModelGraph } from './model-graph.js'
 import type { OperatorRule } from './operator-rule.js';
 import { COMPUTE_RULES, TABULAR_RULES } from './rules-compute.js';
 import { ELEMENTWISE_RULES } from './rules-elementwise.js';
+import { IMAGE_RULES } from './rules-image.js';
 import { MULTIPLY_RULES } from './rules-multiply.js';
 import { SELECT_RULES } from './rules-select.js';
 import { isPlainOutput, SHAPE_RULES } from './rules-shape.js';
@@ -36,6 +37,7 @@ type Definitions = Pick<ModelGraph, 'opsets' | 'functions'>;
 const RULES: ReadonlyMap<string, OperatorRule> = new Map([
   ...ELEMENTWISE_RULES,
   ...SHAPE_RULES,
+  ...IMAGE_RULES,
   ...COMPUTE_RULES,
   ...MULTIPLY_RULES,
   ...SELECT_RULES,

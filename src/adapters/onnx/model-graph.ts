@@ -119,7 +119,7 @@ function readFunctionName(bytes: Uint8Array): string {
     else return false;
     return true;
   });
-  return `${domain}:${name}`;
+  return `${domain === 'ai.onnx' ? '' : domain}:${name}`;
 }
 
 function readGraph(bytes: Uint8Array, depth: number): Graph {

@@ -166,6 +166,8 @@ const tabular: OperatorRule = ({ node, inputs: [input, ...parameters] }) => {
   return node.operator.endsWith('Classifier') ? [valueOf([rows!], 0), scores] : [scores];
 };
 
+const eachElement: OperatorRule = ({ inputs: [input] }) => [broadcast([input!])];
+
 const mixing =
   (reason: string): OperatorRule =>
   ({ node, inputs }) => {
@@ -205,8 +207,10 @@ export const COMPUTE_RULES: ReadonlyMap<string, OperatorRule> = new Map<string, 
 ]);
 
 /** `ai.onnx.ml` */
-export const TABULAR_RULES: ReadonlyMap<string, OperatorRule> = new Map(
-  'Imputer LinearClassifier LinearRegressor Normalizer SVMClassifier SVMRegressor Scaler TreeEnsembleClassifier TreeEnsembleRegressor'
+export const TABULAR_RULES: ReadonlyMap<string, OperatorRule> = new Map<string, OperatorRule>([
+  ...'Imputer LinearClassifier LinearRegressor Normalizer SVMClassifier SVMRegressor Scaler TreeEnsembleClassifier TreeEnsembleRegressor'
     .split(' ')
-    .map((name) => [name, tabular]),
-);
+    .map((name): [string, OperatorRule] => [name, tabular]),
+  ['Binarizer', eachElement],
+  ['LabelEncoder', eachElement],
+]);

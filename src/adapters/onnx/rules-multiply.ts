@@ -12,7 +12,7 @@ import {
 import { fixed, isBatchFree, numberOf, ONE, type Dimension } from './dimension.js';
 import type { OperatorRule } from './operator-rule.js';
 import { isScalar, ownedByModel, present, refuseSizes } from './rules-elementwise.js';
-import { onFirstAxis } from './rules-shape.js';
+import { onFirstAxis } from './rules-image.js';
 
 /*
  * Operators that multiply by weights, or pool: rows must be neither what is summed over, nor meet each other.

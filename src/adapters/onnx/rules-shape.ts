@@ -4,7 +4,6 @@ import {
 } from './batch-flow.js'; // prettier-ignore
 import { areEqual, BATCH, fixed, isBatchFree, numberOf, ONE, product, quotient, type Dimension } from './dimension.js';
 import type { OperatorCall, OperatorRule } from './operator-rule.js';
-import { resize } from './rule-resize.js';
 import { present, refuseSizes } from './rules-elementwise.js';
 
 /*
@@ -337,16 +336,6 @@ const pad: OperatorRule = ({ node, opset, inputs: [input, pads, value, axes] }) 
   ];
 };
 
-const depthToSpace: OperatorRule = ({ inputs: [input] }) => [onFirstAxis(input!, 4)];
-
-/** Images: rows first, then what the operator works on. */
-export function onFirstAxis(input: FlowValue, rank: number): FlowValue {
-  if (input.batchAxis === null) return valueOf(null);
-  const dimensions = dimensionsOf(input);
-  if (input.batchAxis !== 0 || dimensions.length !== rank) throw new Coupled('the rows are not on its first axis');
-  return valueOf([dimensions[0]!, ...dimensions.slice(1).map(freshDimension)], 0);
-}
-
 export const SHAPE_RULES: ReadonlyMap<string, OperatorRule> = new Map(
   Object.entries({
     Shape: shape,
@@ -364,10 +353,6 @@ export const SHAPE_RULES: ReadonlyMap<string, OperatorRule> = new Map(
     Tile: tile,
     Range: range,
     Pad: pad,
-    DepthToSpace: depthToSpace,
-    SpaceToDepth: depthToSpace,
-    Resize: resize,
-    Upsample: resize,
   } satisfies Record<string, (call: OperatorCall) => readonly FlowValue[]>),
 );
 

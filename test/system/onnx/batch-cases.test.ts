@@ -12,7 +12,7 @@ import { concatenateInputs, splitOutput } from '../../../src/adapters/workers/ba
 import { tryBatching, type RunBatch, type TrialResult } from '../../../src/adapters/workers/batch-trial.js';
 import { NoiseSamples } from '../../../src/adapters/workers/samples.js';
 import { requiredInputs, type Tensor } from '../../../src/domain/tensor.js';
-import { BATCH_CASES } from '../../fixtures/batch-cases.js';
+import { BATCH_CASES } from '../../fixtures/batch-cases/index.js';
 
 /*
  * The graphs of which `src/adapters/onnx/batch-analysis.test.ts` says what reading them finds, in ONNX Runtime: those that are

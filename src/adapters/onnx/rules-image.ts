@@ -1,9 +1,30 @@
-import { Coupled, dimensionsOf, freshDimension, intsAttribute, Unknown, valueOf } from './batch-flow.js';
+import {
+  Coupled,
+  dimensionsOf,
+  freshDimension,
+  intsAttribute,
+  Unknown,
+  valueOf,
+  type FlowValue,
+} from './batch-flow.js';
 import { areEqual, type Dimension } from './dimension.js';
 import type { OperatorRule } from './operator-rule.js';
 
-/** `Resize` and `Upsample`: rows stay apart where their axis is surely not scaled. */
-export const resize: OperatorRule = ({ node, opset, inputs }) => {
+/*
+ * Operators on images, which have the rows on their first axis, and change the sizes of the others.
+ */
+
+/** Images: rows first, then what the operator works on. */
+export function onFirstAxis(input: FlowValue, rank: number): FlowValue {
+  if (input.batchAxis === null) return valueOf(null);
+  const dimensions = dimensionsOf(input);
+  if (input.batchAxis !== 0 || dimensions.length !== rank) throw new Coupled('the rows are not on its first axis');
+  return valueOf([dimensions[0]!, ...dimensions.slice(1).map(freshDimension)], 0);
+}
+
+const depthToSpace: OperatorRule = ({ inputs: [input] }) => [onFirstAxis(input!, 4)];
+
+const resize: OperatorRule = ({ node, opset, inputs }) => {
   const [input] = inputs;
   const { dimensions, batchAxis } = input!;
   if (batchAxis === null) return [valueOf(dimensions?.map(freshDimension) ?? null)];
@@ -29,3 +50,10 @@ export const resize: OperatorRule = ({ node, opset, inputs }) => {
   if (sizes.sizes!.includes(null)) throw new Coupled('how it scales depends on the number of rows');
   return [valueOf(sizes.sizes as readonly Dimension[], 0)];
 };
+
+export const IMAGE_RULES: ReadonlyMap<string, OperatorRule> = new Map<string, OperatorRule>([
+  ['DepthToSpace', depthToSpace],
+  ['SpaceToDepth', depthToSpace],
+  ['Resize', resize],
+  ['Upsample', resize],
+]);
