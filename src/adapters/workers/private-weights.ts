@@ -22,25 +22,28 @@ export async function withPrivateWeights<Result>(
   onTrouble: (line: string) => void,
 ): Promise<Result> {
   if (weightsPaths.length === 0) return load(modelPath);
-  return withTemporaryFolder(async (folder) => {
-    const from = dirname(modelPath);
-    const copyOf = (path: string): string => join(folder, relative(from, path));
-    try {
+  const from = dirname(modelPath);
+  const copied = { isWhole: false };
+  try {
+    return await withTemporaryFolder(async (folder) => {
+      const copyOf = (path: string): string => join(folder, relative(from, path));
       for (const path of [modelPath, ...weightsPaths]) copy(path, copyOf(path));
-    } catch (error) {
-      onTrouble(
-        `${modelPath}: do not write into its files while it is served: no copy of its weights could be made: ${oneLine(error)}`,
-      );
-      return load(modelPath);
-    }
-    try {
-      return await load(copyOf(modelPath));
-    } catch (error) {
-      // It is the model's own files that are wrong.
-      if (error instanceof Error) error.message = error.message.replaceAll(folder, from);
-      throw error;
-    }
-  });
+      copied.isWhole = true;
+      try {
+        return await load(copyOf(modelPath));
+      } catch (error) {
+        // It is the model's own files that are wrong.
+        if (error instanceof Error) error.message = error.message.replaceAll(folder, from);
+        throw error;
+      }
+    });
+  } catch (error) {
+    if (copied.isWhole) throw error;
+    onTrouble(
+      `${modelPath}: do not write into its files while it is served: no copy of its weights could be made: ${oneLine(error)}`,
+    );
+    return load(modelPath);
+  }
 }
 
 function copy(from: string, to: string): void {
