@@ -83,10 +83,18 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
     // Behind those that are expected to make it.
     if (view.mayAwaitRestart()) return letIn(request, { isSetAside: true, isExploring: false });
     const retryAfterMs = view.workerReadyAtMs - nowMs;
-    const message = `the model is restarting: ${view.workerLoss}`;
-    return refuse({ kind: 'failed', reason: 'model_unavailable', message, retryAfterMs });
+    return refuse({
+      kind: 'failed',
+      reason: 'model_unavailable',
+      message: restartMessage(view.workerLoss),
+      retryAfterMs,
+    });
   }
   return letIn(request, { isSetAside: bestCaseMs > remainingBudgetMs, isExploring: false });
+}
+
+export function restartMessage(workerLoss: string): string {
+  return `the model is restarting: ${workerLoss}`;
 }
 
 function hasRoom(request: InferRequest, { heldRequests, heldBytes, limits }: AdmissionView): boolean {

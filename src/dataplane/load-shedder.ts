@@ -5,6 +5,7 @@
  */
 import { hopefulLatencyMs } from '../domain/latency.js';
 import { requestsPerBatch } from '../domain/request.js';
+import { restartMessage } from './admission.js';
 import { ClassTable } from './class-table.js';
 import type { ClientShares } from './client-shares.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -91,11 +92,20 @@ export class LoadShedder {
   }
 
   /**
-   * Gives a queued request up for overload, with the time after which it may be worth trying again; or it is tried, where
-   * its class was always given up of late.
+   * Gives a queued request up, with the time after which it may be worth trying again: for overload, or, while the worker is
+   * away, for want of it. Or it is tried, where its class was always given up of late.
    */
   refuse(nowMs: number, entry: QueueEntry): void {
     if (this.#held.tryInstead(nowMs, entry)) return;
+    if (!this.#dispatcher.isWorkerReady) {
+      this.#held.withdraw(nowMs, entry, {
+        kind: 'failed',
+        reason: 'model_unavailable',
+        message: restartMessage(this.#dispatcher.workerLoss),
+        retryAfterMs: Math.max(0, this.#dispatcher.readyAtMs(nowMs) - nowMs),
+      });
+      return;
+    }
     const bestCaseMs = entry.model.plannedLatencyMs(1, this.#maxMillicores);
     const backlogMs = this.backlogMs(nowMs);
     this.#held.withdraw(nowMs, entry, {

@@ -332,6 +332,18 @@ describe('a worker that fails', () => {
     expect(bench.run().told).toEqual(['125 1 on time']);
   });
 
+  it('and not the load is the reason of what is given up while it is away', () => {
+    const bench = new Bench();
+    bench.at(15, () => bench.worker.kill('killed'));
+    bench.send(90, 1, 128);
+    bench.send(90, 2, 128);
+    // Either would be met from 116 on, as expected, but not both of them: not even from now on.
+    bench.at(112, () => bench.pipeline.setPlan(OVERLOAD, false));
+    bench.run();
+    expect(bench.told).toEqual(['112 2 model_unavailable', '125 1 on time']);
+    expect(bench.answers[0]!.outcome).toMatchObject({ message: 'the model is restarting: killed', retryAfterMs: 4 });
+  });
+
   it('fails a request whose batch broke twice, and only it', () => {
     const bench = new Bench();
     for (const sequence of [1, 2, 3]) bench.send(sequence === 1 ? 0 : 1, sequence, 400);

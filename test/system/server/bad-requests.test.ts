@@ -1,6 +1,6 @@
 import { connect, type OutgoingHttpHeaders } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { anyLength, simple, slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { BAD_REQUESTS, GOOD, SIXTEEN } from './bad-request-table.js';
 import {
@@ -18,6 +18,7 @@ import {
   slowInput,
 } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
+import { holdRun, PATIENT } from './mid-run.js';
 
 /*
  * Whatever a client does wrong is answered with the right status and one clear line, and leaves nothing in the server.
@@ -34,7 +35,7 @@ beforeAll(async () => {
   const repository = bench.repository('models', { simple: simple(), any_length: anyLength(), slow: slow(2000) });
   bench.file('models/any_length/model.yaml', 'shape: { x: [1, 8] }\n');
   const limits = ['--json-limit-mib', '1', '--binary-limit-mib', '2', '--body-timeout-ms', String(BODY_TIMEOUT_MS)];
-  server = await bench.serve(repository, [...limits, '--no-refine', '--max-batch', '4', '--slo', '30000']);
+  server = await bench.serve(repository, [...limits, '--no-refine', '--max-batch', '4', '--slo', '30000', ...PATIENT]);
   grpc = new GrpcClient(server);
 });
 afterAll(async () => {
@@ -182,12 +183,17 @@ describe('a client that leaves', () => {
 
   it('while it is queued or runs is cancelled, over REST and gRPC; statistics say so', async () => {
     const cancelled = { model: 'slow', outcome: 'cancelled', reason: 'cancelled' };
+    let running!: ReturnType<typeof rawConnection>;
+    // So that it cannot end before the others have left.
+    const run = await holdRun(server, () => {
+      running = rawConnection(server);
+      running.write(requestHead('slow', slowBody.length, 'Connection: close\r\n'));
+      running.write(slowBody);
+      return running.closed;
+    });
+    onTestFinished(() => run.release());
     const before = await scrape(server);
-    const startedBefore = await batchesStarted(server, 'slow');
-    const running = rawConnection(server);
-    running.write(requestHead('slow', slowBody.length));
-    running.write(slowBody);
-    await eventually('one to run', async () => (await batchesStarted(server, 'slow')) === startedBefore + 1);
+    const started = await batchesStarted(server, 'slow');
     const queued = rawConnection(server);
     queued.write(requestHead('slow', slowBody.length));
     queued.write(slowBody);
@@ -205,15 +211,14 @@ describe('a client that leaves', () => {
         before.sum('sponge_outcomes_total', cancelled) + 3
       );
     });
+    run.release();
     await expectUnharmed();
     const after = await scrape(server);
     const triton = { model: 'slow', reason: 'CANCELED' };
     expect(after.sum('nv_inference_request_failure', triton) - before.sum('nv_inference_request_failure', triton)).toBe(
       3,
     );
-    expect(after.sum('sponge_batch_size_count', { model: 'slow' }), 'the queued ones never ran').toBe(
-      startedBefore + 1,
-    );
+    expect(after.sum('sponge_batch_size_count', { model: 'slow' }), 'the queued ones never ran').toBe(started);
     const { json } = await http(`${server.rest}/v2/models/slow/stats`);
     expect(JSON.stringify(json)).toMatch(/"fail":\{"count":3,/);
   });

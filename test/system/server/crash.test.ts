@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import {
@@ -61,6 +61,7 @@ describe('a worker that is killed in the middle of a batch', () => {
     let next: number | undefined;
     await eventually('the next worker', () => (next = server.workers().find((pid) => pid !== worker)) !== undefined);
     process.kill(next!, 'SIGSTOP');
+    onTestFinished(() => void process.kill(next!, 'SIGCONT'));
     await eventually('not ready', async () => !(await isReady()));
     // Its worker will not be back in this time.
     const asked = [5, 6].map((place) => inferBinary(server, 'slow', [slowInput(place)], { sloMs: 1.05 * plannedMs }));
