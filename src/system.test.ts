@@ -41,7 +41,7 @@ class Bench {
     this.system = createSystem({
       clock,
       workers,
-      scaler,
+      scalers: [scaler],
       policy: {
         name: 'sponge',
         dispatch: edfPolicy,

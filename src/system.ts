@@ -3,7 +3,9 @@
  * planes: the data plane emits events, the control plane publishes plans.
  */
 import type { Clock } from './clock/clock.js';
-import { Controller, type ControllerConfig } from './controlplane/controller.js';
+import { restingMillicores, type IdleRules } from './controlplane/allocations.js';
+import { Controller } from './controlplane/controller.js';
+import { CoreBudget } from './controlplane/core-budget.js';
 import type { Planner } from './controlplane/planner.js';
 import type { ResizeResult, Scaler } from './controlplane/scaler.js';
 import { Pipeline, type PipelineConfig } from './dataplane/pipeline.js';
@@ -32,13 +34,16 @@ export interface SystemConfig {
   /** Allocations on which batches may run; within the scaler's own limits. */
   readonly limits: AllocationLimits;
   readonly idleMillicores: number;
-  readonly idleReleaseMs: ControllerConfig['idleReleaseMs'];
+  readonly idleReleaseMs: IdleRules['idleReleaseMs'];
 }
 
 export interface SystemOptions {
   readonly clock: Clock;
   readonly workers: WorkerPool;
-  readonly scaler: Scaler;
+  /** One that resizes all instances alike, or one for each of them, whose sum then stays within the budget. */
+  readonly scalers: readonly Scaler[];
+  /** That several systems share; by default the largest allocation, for this one alone. */
+  readonly budget?: CoreBudget;
   readonly policy: Policy;
   readonly models: LatencyModels;
   readonly config: SystemConfig;
@@ -80,9 +85,22 @@ export interface System {
   stop(): void;
 }
 
+/**
+ * What is in force when a system is made, by allocation: start-up is over on the largest one. Of several instances the first has all
+ * that the others, which rest, do not hold.
+ */
+export function startMillicores(count: number, config: IdleRules): number[] {
+  const resting = restingMillicores(config);
+  const first = config.limits.maxMillicores - (count - 1) * resting;
+  return Array.from({ length: count }, (_, index) => (index === 0 ? first : resting));
+}
+
 export function createSystem(options: SystemOptions): System {
-  const { clock, workers, scaler, policy, models, config } = options;
+  const { clock, workers, scalers, policy, models, config } = options;
   const { maxMillicores } = config.limits;
+  const areApart = policy.planner.plansInstances;
+  if (!areApart && scalers.length !== 1) throw new Error(`${policy.name} plans one allocation, not ${scalers.length}`);
+  const allocations = startMillicores(scalers.length, config);
   const initialPlan: Plan = {
     kind: 'feasible',
     // A pool may begin with none that is ready.
@@ -90,6 +108,7 @@ export function createSystem(options: SystemOptions): System {
     cpuMillicores: maxMillicores,
     batchSize: 1,
     boundBy: 'start',
+    ...(areApart ? { allocations } : {}),
   };
   let onWanted: (() => void) | null = null;
   const emit = (event: Event): void => {
@@ -104,7 +123,8 @@ export function createSystem(options: SystemOptions): System {
   };
   const controller = new Controller({
     clock,
-    scaler,
+    scalers,
+    budget: options.budget ?? new CoreBudget(maxMillicores),
     models,
     planner: policy.planner,
     config,
@@ -119,6 +139,9 @@ export function createSystem(options: SystemOptions): System {
     config: {
       queueLimits: config.queueLimits,
       maxMillicores,
+      allocations,
+      areInstancesApart: areApart,
+      restingMillicores: areApart ? restingMillicores(config) : 0,
       maxBatchBytes: config.maxBatchBytes,
       isAllocationFixed: policy.isAllocationFixed,
     },
@@ -140,7 +163,7 @@ export function createSystem(options: SystemOptions): System {
       grantedMillicores: controller.grantedMillicores,
     }),
     lease: (when, wanted) => {
-      const isAvailable = when === 'idle' ? pipeline.isIdle : pipeline.runningThreads === 0;
+      const isAvailable = when === 'idle' ? pipeline.isIdle : !pipeline.isRunning;
       if (lease !== null || !isAvailable || !pipeline.isWorkerReady) return null;
       onWanted = wanted;
       pipeline.setLeased(true);

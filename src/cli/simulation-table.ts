@@ -6,10 +6,11 @@ import type { SimulationSummary } from '../experiments/summary.js';
 export function simulationTable({ scenario, name }: ScenarioFile, summary: SimulationSummary): string {
   const { policies, referenceCoreSeconds, referenceReason } = summary;
   const first = policies[0]!;
+  const several = policies.some(({ instances }) => instances > 1) ? '; of several, at which so many could' : '';
   const reference =
     referenceCoreSeconds === null
       ? `none: ${referenceReason ?? ''}`
-      : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time`;
+      : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time${several}`;
   const rows = [
     ['policy', ...POLICY_COLUMNS.map(({ heading }) => heading)],
     ['', ...POLICY_COLUMNS.map(({ unit }) => unit ?? '')],

@@ -3,14 +3,17 @@ import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 
 /** What the controller needs of the data plane. */
 export interface ControlledPlane {
-  /** Threads of the batch that is running now, 0 when none is. */
-  readonly runningThreads: number;
+  /** Threads of the batch that an instance is running now, 0 when it runs none; the most of all where they share one allocation. */
+  runningThreads(instance: number): number;
   /** Nothing is queued and nothing runs. */
   readonly isIdle: boolean;
   /** A request is to run next, alone, that only the largest allocation may be enough for. */
   readonly isExploring: boolean;
   snapshot(): QueueSnapshot;
-  setPlan(plan: Plan, isResizePending: boolean): void;
-  setAllocation(cpuMillicores: number, isResizePending: boolean): void;
+  /** @param awaited by allocation: nothing is started on it until `setAllocation` tells of it */
+  setPlan(plan: Plan, awaited: readonly boolean[]): void;
+  /** @param allocation of which instance; 0 where all share one */
+  setAllocation(allocation: number, cpuMillicores: number, isAwaited: boolean): void;
   giveUp(sequences: readonly number[]): void;
+  shed(sequences: readonly number[]): void;
 }

@@ -8,6 +8,7 @@ import { shapeClass, type ShapeClass } from '../domain/request.js';
 import { SimulatedScaler } from '../sim/simulated-scaler.js';
 import type { ControlledPlane } from './controlled-plane.js';
 import { Controller } from './controller.js';
+import { CoreBudget } from './core-budget.js';
 import type { Planner } from './planner.js';
 
 function planOf(cpuMillicores: number, batchSize = 1): FeasiblePlan {
@@ -19,6 +20,7 @@ const EMPTY: QueueSnapshot = {
   sequences: [],
   classes: [],
   inFlight: null,
+  running: [],
   maxBatchSize: 8,
   setAsideCount: 0,
   instanceCount: 1,
@@ -29,7 +31,7 @@ const BUSY: QueueSnapshot = { ...EMPTY, work: [{ dueAtMs: 900, classIndex: 0 }],
 
 /** A data plane that is whatever a test says, and remembers what it is told. */
 class Plane implements ControlledPlane {
-  runningThreads = 0;
+  threads = 0;
   isIdle = false;
   isExploring = false;
   queue = BUSY;
@@ -37,19 +39,27 @@ class Plane implements ControlledPlane {
   readonly allocations: number[] = [];
   readonly givenUp: number[] = [];
 
+  runningThreads(): number {
+    return this.threads;
+  }
+
   snapshot(): QueueSnapshot {
     return this.queue;
   }
 
-  setPlan(plan: Plan, isResizePending: boolean): void {
-    this.plans.push([plan.cpuMillicores, isResizePending]);
+  setPlan(plan: Plan, [isAwaited]: readonly boolean[]): void {
+    this.plans.push([plan.cpuMillicores, isAwaited!]);
   }
 
-  setAllocation(cpuMillicores: number): void {
+  setAllocation(_: number, cpuMillicores: number): void {
     this.allocations.push(cpuMillicores);
   }
 
   giveUp(sequences: readonly number[]): void {
+    this.givenUp.push(...sequences);
+  }
+
+  shed(sequences: readonly number[]): void {
     this.givenUp.push(...sequences);
   }
 }
@@ -84,6 +94,7 @@ class Bench {
       tickMs: options.tickMs ?? 10_000,
       isEventDriven: options.isEventDriven ?? true,
       appliesAtOnce: options.appliesAtOnce ?? false,
+      plansInstances: false,
       plan: () => {
         this.planCount += 1;
         const { wakeAfterMs } = options;
@@ -96,16 +107,19 @@ class Bench {
     this.controller = new Controller({
       clock: this.clock,
       planner,
-      scaler: new SimulatedScaler({
-        clock: this.clock,
-        limits,
-        cpuMillicores: 4000,
-        delayMs: options.delayMs ?? ((): number => 0.5),
-        expectedDelayMs: options.expectedDelayMs ?? 0.5,
-        isRefused: options.isRefused ?? ((): boolean => false),
-        ...(options.readBackMs === undefined ? {} : { readBackMs: options.readBackMs }),
-        apply: () => undefined,
-      }),
+      scalers: [
+        new SimulatedScaler({
+          clock: this.clock,
+          limits,
+          cpuMillicores: 4000,
+          delayMs: options.delayMs ?? ((): number => 0.5),
+          expectedDelayMs: options.expectedDelayMs ?? 0.5,
+          isRefused: options.isRefused ?? ((): boolean => false),
+          ...(options.readBackMs === undefined ? {} : { readBackMs: options.readBackMs }),
+          apply: () => undefined,
+        }),
+      ],
+      budget: new CoreBudget(4000),
       models: {
         ...modelsOf(TEN_MS_EACH),
         isProvisional: options.isProvisional ?? false,
@@ -233,7 +247,7 @@ describe('the controller', () => {
 
   it('applies every plan as it is, at once and whatever runs, for a planner that wants so', () => {
     const bench = new Bench({ appliesAtOnce: true });
-    bench.plane.runningThreads = 4;
+    bench.plane.threads = 4;
     bench.planAt(1000, 3700);
     bench.planAt(1010, 1000);
     expect(bench.resizes).toEqual([[1000, 3700], [1010, 1000]]); // prettier-ignore
@@ -241,13 +255,13 @@ describe('the controller', () => {
 
   it('never shrinks below the threads of the running batch: threads first, then quota', () => {
     const bench = new Bench();
-    bench.plane.runningThreads = 3;
+    bench.plane.threads = 3;
     bench.planAt(1000, 1900);
     bench.clock.advanceTo(2000);
     expect(bench.resizes).toEqual([]);
     // ceil(2.1) = 3 threads fit; then the batch ends and its threads with it.
     bench.planAt(2000, 2100);
-    bench.plane.runningThreads = 0;
+    bench.plane.threads = 0;
     bench.planAt(3000, 1900 - 100);
     expect(bench.resizes).toEqual([[2000, 2100], [3000, 1800]]); // prettier-ignore
   });
@@ -376,7 +390,7 @@ describe('the controller', () => {
     bench.controller.setPaused(true);
     bench.next = planOf(2000);
     bench.batchEnds();
-    bench.controller.resizeTo(700);
+    bench.controller.resizeTo(700, () => undefined);
     bench.clock.advanceTo(1500);
     expect(bench.resizes).toEqual([[1000, 700]]);
     bench.controller.setPaused(false);

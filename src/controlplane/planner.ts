@@ -4,6 +4,13 @@ import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { Forecast } from './estimator.js';
 import type { CpuCounters } from './scaler.js';
 
+/** One that has an allocation of its own, or all of them where they share one. */
+export interface InstanceView {
+  /** Asked for last; in force within a moment. */
+  readonly requestedMillicores: number;
+  readonly isRunning: boolean;
+}
+
 /** Everything that a plan may depend on. */
 export interface PlannerView {
   readonly nowMs: number;
@@ -12,6 +19,8 @@ export interface PlannerView {
   readonly models: readonly LatencyModel[];
   /** Of the batch in flight; null when none is. */
   readonly inFlightModel: LatencyModel | null;
+  /** Of each batch that runs, as in the snapshot. */
+  readonly runningModels: readonly LatencyModel[];
   /** Of the class that arrivals were of lately. */
   readonly arrivalModel: LatencyModel;
   /** Rows of one request of that class. */
@@ -20,6 +29,11 @@ export interface PlannerView {
   /** Allocations on which batches may run. */
   readonly limits: AllocationLimits;
   readonly current: Plan;
+  /** In the order of their numbers. */
+  readonly instances: readonly InstanceView[];
+  /** What they may have together, and what one holds that rests. */
+  readonly budgetMillicores: number;
+  readonly restingMillicores: number;
   /** In force now, as it was read back. */
   readonly grantedMillicores: number;
   /** Typical time from the request for a resize to its being in force and read back. */
@@ -34,6 +48,8 @@ export interface PlanDecision {
   readonly plan: Plan;
   /** Snapshot indices of requests that no allocation can save: they wait behind the others from now on. */
   readonly hopeless: readonly number[];
+  /** Snapshot indices of those to give up so that the others can be met: they are told at once. */
+  readonly shed?: readonly number[];
   /** Plan again then, if nothing else happened before. */
   readonly wakeAtMs?: number;
 }
@@ -46,13 +62,15 @@ export interface Planner {
   readonly name: string;
   /** A run of the control loop at least this often. */
   readonly tickMs: number;
-  /** Also plans on an arrival that breaks the plan in force, and at each batch's end. */
+  /** Also plans on an arrival that breaks the plan in force, and at each batch's start and end. */
   readonly isEventDriven: boolean;
   /**
    * Whether each plan is put in force as it is, at once, whatever runs: what simpler controllers do. Otherwise small or
    * quick shrinks are put off, and the threads of the running batch are minded.
    */
   readonly appliesAtOnce: boolean;
+  /** Whether its plans say what each instance is to have (`Plan.allocations`); else all have the same. */
+  readonly plansInstances: boolean;
   plan(view: PlannerView): PlanDecision;
   /**
    * Does the plan in force still hold for the snapshot? Asked on arrivals of event-driven planners, and of all when the number

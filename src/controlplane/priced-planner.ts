@@ -18,18 +18,12 @@
  * this moment: it will be in force for the one after. So it is held at what sustains the load with more to spare, and raised for
  * what is queued and still due by then.
  */
-import { hopefulLatencyMs } from '../domain/latency.js';
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
 import { requestsPerBatch } from '../domain/request.js';
+import { explain, loadOf } from './plan-reasons.js';
+import { hopelessOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
-import {
-  cheapestBatch,
-  firstLate,
-  steadyMillicores,
-  type BatchChoice,
-  type BatchQuestion,
-  type Pricing,
-} from './pricing.js';
+import { cheapestBatch, firstLate, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
 import type { Preference } from './program-planner.js';
 
 /**
@@ -41,13 +35,6 @@ const SAFETY: Readonly<Record<Preference, number>> = { cpu: 1.4, latency: 6 };
 const HELD_SAFETY: Readonly<Record<Preference, number>> = { cpu: 2.8, latency: 6 };
 /** What losing a request costs: 35 cores for a second. Twice as much costs 3 % of CPU where budgets are mixed. */
 const LOSS_CORE_MS = 35_000;
-/**
- * Timer lateness, the link, the phase of the quota period, and the way to a client on the same busy machine (answers were seen
- * there 8 ms after the router had them). Clockwork (OSDI '20) plans with 5 ms. Costs a thousandth of the CPU.
- */
-const MARGIN_MS = 10;
-/** An overdue batch is expected to need this share of its prediction still. */
-const OVERDUE_FRACTION = 0.05;
 /** An overdue batch is looked at again so often. */
 const OVERDUE_CHECK_MS = 20;
 
@@ -83,6 +70,7 @@ export function pricedPlanner(options: PricedPlannerOptions): Planner {
     tickMs: everyMs ?? 500,
     isEventDriven: everyMs === undefined,
     appliesAtOnce: false,
+    plansInstances: false,
     plan: (view) => {
       const decision = planBy(settings, view);
       return everyMs === undefined ? decision : { plan: decision.plan, hopeless: decision.hopeless };
@@ -93,8 +81,9 @@ export function pricedPlanner(options: PricedPlannerOptions): Planner {
 
 function planBy(settings: Settings, view: PlannerView): PlanDecision {
   const { snapshot, current } = view;
-  const hopeless = hopelessOf(view);
-  const queue = queueOf(view, hopeless);
+  const freeAtMs = view.nowMs + inFlightMs(view, view.limits.maxMillicores);
+  const hopeless = hopelessOf(view, freeAtMs);
+  const queue = queueOf(view, hopeless, freeAtMs);
   const question = queue === null ? null : { ...loadOf(view, settings.fast), ...queue };
   if (isHeld(view, settings)) {
     const canBeMet = question === null || canCatchUp(view, question);
@@ -125,84 +114,13 @@ function stillHolds(view: PlannerView): boolean {
   const { snapshot, current } = view;
   if (snapshot.work.length === 0) return true;
   if (current.kind !== 'feasible') return false;
-  return snapshot.inFlight !== null && canCatchUp(view, queueOf(view, [])!);
-}
-
-/** The queue as pricing sees it, in order of deadline. */
-interface PricedQueue extends Pick<
-  BatchQuestion,
-  'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize' | 'rowCounts'
-> {
-  /** Where in the snapshot each of it is; null where that is the same place. */
-  readonly indexes: readonly number[] | null;
-}
-
-/** Null where nobody waits but these. */
-function queueOf(view: PlannerView, without: readonly number[]): PricedQueue | null {
-  const { snapshot, models } = view;
-  const { work, maxBatchSize } = snapshot;
-  if (work.length === without.length) return null;
-  const rowCounts = snapshot.classes.map((each) => each.rowCount);
-  // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
-  const aloneAtMs = models.map((model) => soonestAloneMs(view, model.plannedLatencyMs(1, view.limits.maxMillicores)));
-  const wishedAtMs: number[] = [];
-  let isInOrder = true;
-  for (let index = 0; index < work.length; index++) {
-    const { dueAtMs, classIndex } = work[index]!;
-    const wishAtMs = Math.max(dueAtMs - MARGIN_MS, aloneAtMs[classIndex]!);
-    isInOrder &&= index === 0 || wishedAtMs[index - 1]! <= wishAtMs;
-    wishedAtMs.push(wishAtMs);
-  }
-  if (isInOrder && without.length === 0 && models.length === 1) {
-    return { dueAtMs: wishedAtMs, classIndexes: null, models, maxBatchSize, rowCounts, indexes: null };
-  }
-  const skipped = new Set(without);
-  const indexes = wishedAtMs.map((_, index) => index).filter((index) => !skipped.has(index));
-  // Under another order than EDF too, each batch is held to the earliest deadline that may be in it.
-  indexes.sort((a, b) => wishedAtMs[a]! - wishedAtMs[b]!);
-  return {
-    dueAtMs: indexes.map((index) => wishedAtMs[index]!),
-    classIndexes: models.length === 1 ? null : indexes.map((index) => work[index]!.classIndex),
-    models,
-    maxBatchSize,
-    rowCounts,
-    indexes,
-  };
-}
-
-/** The question without a queue. */
-function loadOf(view: PlannerView, pricing: Pricing): Omit<BatchQuestion, 'models' | 'dueAtMs' | 'classIndexes'> {
-  const { nowMs, snapshot, limits, forecast } = view;
-  const { steadyRatePerSec, expectedRatePerSec, budgets } = forecast;
-  const { maxBatchSize } = snapshot;
-  return { nowMs, limits, maxBatchSize, steadyRatePerSec, expectedRatePerSec, budgets, pricing };
-}
-
-/**
- * Requests that no allocation can save: late even alone, next, at the largest one, by the typical latency or, where that is a
- * guess, by what they surely take.
- */
-function hopelessOf(view: PlannerView): number[] {
-  const { snapshot } = view;
-  if (snapshot.work.length === 0) return [];
-  const finishAtMs = view.models.map((model) =>
-    soonestAloneMs(view, hopefulLatencyMs(model, 1, view.limits.maxMillicores)),
-  );
-  const hopeless: number[] = [];
-  for (let index = 0; index < snapshot.work.length; index++) {
-    const { dueAtMs, classIndex } = snapshot.work[index]!;
-    if (finishAtMs[classIndex]! > dueAtMs) hopeless.push(index);
-  }
-  return hopeless;
-}
-
-/** When a request would be done that ran next, alone, at the largest allocation, and took so long. */
-function soonestAloneMs(view: PlannerView, latencyMs: number): number {
-  return view.nowMs + inFlightMs(view, view.limits.maxMillicores) + latencyMs;
+  if (snapshot.inFlight === null) return false;
+  const freeAtMs = view.nowMs + inFlightMs(view, view.limits.maxMillicores);
+  return canCatchUp(view, queueOf(view, [], freeAtMs)!);
 }
 
 /** Is everything met if the largest allocation is granted as soon as the running batch ends? */
-function canCatchUp(view: PlannerView, queue: PricedQueue | BatchQuestion): boolean {
+function canCatchUp(view: PlannerView, queue: PlannedQueue | BatchQuestion): boolean {
   const freeAtMs = view.nowMs + inFlightMs(view, view.current.cpuMillicores);
   return firstLate(queue, 0, freeAtMs, view.limits.maxMillicores) === -1;
 }
@@ -215,13 +133,9 @@ function overdueAtMs({ nowMs, snapshot, inFlightModel, current }: PlannerView): 
   return nowMs + Math.max(OVERDUE_CHECK_MS, inFlightModel!.plannedLatencyMs(batchSize, usableMillicores) - doneMs);
 }
 
-/** Typical time that the running batch still needs at an allocation, within the threads that it was started with. */
-function inFlightMs({ snapshot, inFlightModel }: PlannerView, cpuMillicores: number): number {
-  const { inFlight } = snapshot;
-  if (inFlight === null) return 0;
-  const usableMillicores = Math.min(cpuMillicores, inFlight.threadCount * 1000);
-  const remainingFraction = Math.max(OVERDUE_FRACTION, 1 - inFlight.progress);
-  return remainingFraction * inFlightModel!.predictedLatencyMs(inFlight.batchSize, usableMillicores);
+/** Typical time that the running batch still needs at an allocation; 0 without one. */
+function inFlightMs(view: PlannerView, cpuMillicores: number): number {
+  return view.snapshot.inFlight === null ? 0 : remainingMs(view, 0, cpuMillicores);
 }
 
 /** Nobody waits: a batch that runs keeps what it has, else the least. */
@@ -279,24 +193,4 @@ function infeasible({ limits, snapshot }: PlannerView): InfeasiblePlan {
     batchSize: snapshot.maxBatchSize,
     reason: 'deadlines',
   };
-}
-
-function explain(
-  { snapshot, nowMs, forecast }: PlannerView,
-  { boundBy }: BatchChoice,
-  indexes: readonly number[] | null,
-): string {
-  switch (boundBy) {
-    case 'price':
-      return `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s`;
-    case 'forecast':
-      return `${forecast.expectedRatePerSec.toFixed(1)} arrivals/s expected`;
-    case 'loss':
-      return 'tight budgets that may arrive';
-    default: {
-      const index = indexes === null ? boundBy.deadlineOf : indexes[boundBy.deadlineOf]!;
-      const leftMs = snapshot.work[index]!.dueAtMs - nowMs;
-      return `deadline of request ${snapshot.sequences[index]!} in ${leftMs.toFixed(0)} ms`;
-    }
-  }
 }

@@ -49,6 +49,7 @@ function programPlanner(options: ProgramPlannerOptions): Planner {
     tickMs: options.tickMs,
     isEventDriven: options.isEventDriven,
     appliesAtOnce: false,
+    plansInstances: false,
     plan: (view) => planBySolving(view, margin),
     holds: (view) => holdsWithMargin(view, margin),
   };

@@ -63,7 +63,9 @@ export type BatchDecision =
 export function decideBatch(nowMs: number, view: BatchView): BatchDecision {
   const head = view.candidates[0];
   if (head === undefined) return decideSetAside(view);
-  if (view.plan.kind === 'infeasible') return dispatchMost(nowMs, view, head);
+  // A plan of each instance by itself has given up already whom it does without.
+  const isOverloaded = view.plan.kind === 'infeasible' && view.plan.allocations === undefined;
+  if (isOverloaded) return dispatchMost(nowMs, view, head);
 
   const members = gatherBatch(nowMs, view, head);
   if (members.length === 0) return dispatchMost(nowMs, view, head);

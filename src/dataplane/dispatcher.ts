@@ -3,7 +3,7 @@
  * run is the policy's decision.
  *
  * Invariants:
- * - at most `workers.instanceCount` batches run;
+ * - at most `workers.instanceCount` batches run, each on an instance of its own;
  * - nothing is dispatched that is not staged, and nothing is staged while all workers are lost;
  * - of a batch that broke, each member is tried once more, alone, so that a poisonous one fails only itself.
  */
@@ -11,21 +11,25 @@ import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
-import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { learnFrom } from './batch-lessons.js';
 import { ClassTable } from './class-table.js';
 import type { Exploration } from './exploration.js';
 import type { HeldRequests } from './held-requests.js';
+import { InstanceSlots, threadsFor, type SlotsView } from './instance-slots.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
-import { RunningBatch } from './running-batch.js';
-import { removeFrom } from './short-list.js';
-import { stagedHead } from './staged-head.js';
+import type { RunningBatch } from './running-batch.js';
+import { stagedByMs, stagedHead } from './staged-head.js';
 import type { BatchResult, WorkerPool, WorkerPoolEvent } from './worker-pool.js';
 
 export interface DispatcherConfig {
   readonly maxMillicores: number;
+  /** At the start: by instance where each has one of its own, else one that all share. */
+  readonly allocations: readonly number[];
+  readonly areInstancesApart: boolean;
+  /** On so little nothing is started. */
+  readonly restingMillicores: number;
   /** Input bytes that may share a batch; a single larger request still runs. */
   readonly maxBatchBytes: number;
   /** One allocation for ever. */
@@ -56,15 +60,13 @@ export class Dispatcher {
   readonly #exploration: Exploration;
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
-  readonly #running: RunningBatch[] = [];
+  readonly #slots: InstanceSlots;
   /** Members of a batch that broke with its worker, until it is known when the worker is back. */
   #broken: QueueEntry[] = [];
 
   #nextBatchId = 1;
   #plan: Plan;
   #requestedInstances: number;
-  #cpuMillicores: number;
-  #isResizePending = false;
   #isWorkerReady = true;
   #workerReadyAtMs = 0;
   #workerLoss = '';
@@ -83,7 +85,7 @@ export class Dispatcher {
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
     this.#requestedInstances = options.initialPlan.instances;
-    this.#cpuMillicores = options.initialPlan.cpuMillicores;
+    this.#slots = new InstanceSlots(options.config);
     this.#workers.listen((event) => this.#onWorkerEvent(event));
   }
 
@@ -91,20 +93,9 @@ export class Dispatcher {
     return this.#isWorkerReady;
   }
 
-  /** Why the worker was lost, or could not be started again; '' while it is up. */
+  /** '' while it is up. */
   get workerLoss(): string {
     return this.#isWorkerReady ? '' : this.#workerLoss;
-  }
-
-  get isRunning(): boolean {
-    return this.#running.length > 0;
-  }
-
-  /** Threads of the batch that is running now, 0 when none is. */
-  get runningThreads(): number {
-    let threads = 0;
-    for (const batch of this.#running) threads = Math.max(threads, batch.threadCount);
-    return threads;
   }
 
   /** When the worker can take work: now when it is up, the expected end of its restart otherwise. */
@@ -112,19 +103,14 @@ export class Dispatcher {
     return this.#isWorkerReady ? nowMs : this.#workerReadyAtMs;
   }
 
-  inFlight(nowMs: number): BatchInFlight | null {
-    const [batch] = this.#running;
-    return batch?.snapshot(nowMs) ?? null;
+  /** What runs where; only the dispatcher changes it. */
+  get slots(): SlotsView {
+    return this.#slots;
   }
 
-  /** Time that running batches still need at the largest allocation. */
+  /** Time that running batches still need at the largest allocation, until all, or one of several that are apart, is free. */
   inFlightRemainingMs(nowMs: number, quantile: keyof LatencyModel): number {
-    let remainingMs = 0;
-    for (const batch of this.#running) {
-      const totalMs = batch.members[0]!.model[quantile](batch.size, this.#config.maxMillicores);
-      remainingMs = Math.max(remainingMs, Math.max(0, 1 - batch.expectedProgress(nowMs)) * totalMs);
-    }
-    return remainingMs;
+    return this.#slots.freeInMs(nowMs, this.#workers.instanceCount, quantile, this.#config.maxMillicores);
   }
 
   /** Sends a queued request's inputs; while the worker is away they are sent once it is back. */
@@ -137,19 +123,18 @@ export class Dispatcher {
     });
   }
 
-  /** `isResizePending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
-  setPlan(plan: Plan, isResizePending: boolean): void {
+  /** @param awaited by allocation: dispatching waits for `setAllocation`, which will follow within about a millisecond */
+  setPlan(plan: Plan, awaited: readonly boolean[]): void {
     this.#plan = plan;
-    this.#isResizePending = isResizePending;
+    this.#slots.setAwaited(awaited);
     this.#scaleTo(plan.instances);
+    // No resize may have to come before it.
+    if (this.#slots.areApart && this.#canStart() && this.#nextInstance() !== null) this.wake();
   }
 
   /** The allocation now in force; another one may be on its way. */
-  setAllocation(cpuMillicores: number, isResizePending: boolean): void {
-    const nowMs = this.#clock.nowMs();
-    this.#cpuMillicores = cpuMillicores;
-    this.#isResizePending = isResizePending;
-    for (const batch of this.#running) batch.resize(nowMs, cpuMillicores);
+  setAllocation(allocation: number, cpuMillicores: number, isAwaited: boolean): void {
+    this.#slots.setAllocation(this.#clock.nowMs(), allocation, cpuMillicores, isAwaited);
     this.#dispatch();
   }
 
@@ -182,11 +167,18 @@ export class Dispatcher {
   #dispatch(): void {
     this.#wakeTimer?.cancel();
     this.#wakeTimer = null;
-    while (this.#canStart()) {
+    for (;;) {
+      const instance = this.#canStart() ? this.#nextInstance() : null;
+      if (instance === null) return;
       const nowMs = this.#clock.nowMs();
       if (this.#held.isTimeToExplore(nowMs, this.#config.maxMillicores)) {
-        this.#start(nowMs, [this.#held.takeExploring()]);
+        this.#start(nowMs, instance, [this.#held.takeExploring()]);
         continue;
+      }
+      const stagedAtMs = stagedByMs(this.#held.queue, this.#plan);
+      if (stagedAtMs > nowMs) {
+        this.#wakeTimer = this.#clock.schedule(stagedAtMs, () => this.#dispatch());
+        return;
       }
       const table = new ClassTable();
       const candidates = stagedHead(this.#held.queue, table, () => true);
@@ -200,7 +192,7 @@ export class Dispatcher {
         models: table.models,
         rowCounts: table.rowCounts,
         plan: this.#plan,
-        cpuMillicores: this.#cpuMillicores,
+        cpuMillicores: this.#slots.millicoresOf(instance),
         maxBatchSize: this.#workers.maxBatchSize,
         maxBatchBytes: this.#config.maxBatchBytes,
         isAllocationFixed: this.#config.isAllocationFixed,
@@ -216,6 +208,7 @@ export class Dispatcher {
       }
       this.#start(
         nowMs,
+        instance,
         decision.sequences.map((sequence) => this.#held.take(sequence)),
       );
     }
@@ -229,10 +222,13 @@ export class Dispatcher {
     }
   }
 
+  #nextInstance(): number | null {
+    return this.#slots.next(this.#plan, this.#workers.instanceCount);
+  }
+
   #canStart(): boolean {
-    const isFree = this.#running.length < this.#workers.instanceCount;
-    const isAllowed = this.#isWorkerReady && !this.#isResizePending && !this.#isLeased;
-    return isFree && isAllowed && (this.#held.queueDepth > 0 || this.#held.exploring !== null);
+    const isAllowed = this.#isWorkerReady && !this.#isLeased;
+    return isAllowed && (this.#held.queueDepth > 0 || this.#held.exploring !== null);
   }
 
   /** Work that cannot be on time is not begun for a request that must be; where no deadline ends its wait, it is served late. */
@@ -242,17 +238,17 @@ export class Dispatcher {
     return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 
-  #start(nowMs: number, members: readonly QueueEntry[]): void {
+  #start(nowMs: number, instance: number, members: readonly QueueEntry[]): void {
     const sequences = members.map(({ sequence }) => sequence);
-    const cpuMillicores = this.#cpuMillicores;
-    const threadCount = this.#threadsFor(cpuMillicores);
-    const batch = new RunningBatch(this.#nextBatchId++, members, threadCount, cpuMillicores, nowMs);
-    this.#running.push(batch);
+    const cpuMillicores = this.#slots.millicoresOf(instance);
+    const threadCount = threadsFor(cpuMillicores, this.#workers.threadCounts);
+    const batch = this.#slots.start(this.#nextBatchId++, instance, members, threadCount, nowMs);
     if (!batch.isExploring) this.#exploration.batchStarted(nowMs, batch.shapeClass.key);
     this.#emit({
       kind: 'batch-started',
       atMs: nowMs,
       batchId: batch.batchId,
+      ...(this.#slots.areApart ? { instance } : {}),
       // One that is only run for what it tells has left the queue before.
       sequences: members.filter(({ state }) => state !== 'finished').map(({ sequence }) => sequence),
       batchSize: batch.size,
@@ -264,21 +260,15 @@ export class Dispatcher {
       shapeClassKey: batch.shapeClass.key,
       isExploring: batch.isExploring,
     });
-    this.#workers.start({ batchId: batch.batchId, sequences, threadCount }, (result) => this.#onDone(batch, result));
-  }
-
-  /** The largest session within the allocation: more threads than CPU only stall each other (kernel throttling). */
-  #threadsFor(cpuMillicores: number): number {
-    const [smallest = 1] = this.#workers.threadCounts;
-    const allowed = Math.ceil(cpuMillicores / 1000);
-    return this.#workers.threadCounts.reduce((best, count) => (count <= allowed ? count : best), smallest);
+    const { batchId } = batch;
+    this.#workers.start({ batchId, instance, sequences, threadCount }, (result) => this.#onDone(batch, result));
   }
 
   // ---- results -----------------------------------------------------------------------------------------------------
 
   #onDone(batch: RunningBatch, result: BatchResult): void {
     const nowMs = this.#clock.nowMs();
-    removeFrom(this.#running, batch);
+    this.#slots.end(batch);
     const actualToPredicted = learnFrom(batch, nowMs, result.kind === 'completed', this.#models, this.#exploration);
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);

@@ -72,9 +72,14 @@ export class LoadShedder {
       floor: this.#shares.floor(nowMs),
       servedOf: (client) => this.#shares.servedOf(client, nowMs),
     });
-    for (const sequence of shed) {
+    this.shedThese(nowMs, shed);
+  }
+
+  /** Those that may be late wait behind all others from now on; the others are refused. */
+  shedThese(nowMs: number, sequences: readonly number[]): void {
+    for (const sequence of sequences) {
       const entry = this.#held.get(sequence);
-      if (entry?.state !== 'queued') continue;
+      if (entry?.state !== 'queued' || entry.isSetAside) continue;
       if (mayBeLate(entry.request)) this.#held.moveAside(entry);
       else this.refuse(nowMs, entry);
     }
@@ -87,8 +92,10 @@ export class LoadShedder {
     const startMs = this.#dispatcher.inFlightRemainingMs(nowMs, 'plannedLatencyMs') + restartMs;
     if (head === undefined) return startMs;
     const maxBatchSize = requestsPerBatch(this.#workers.maxBatchSize, head.request.shapeClass.rowCount);
-    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#maxMillicores);
-    return startMs + (this.#held.queueDepth / maxBatchSize) * batchLatencyMs;
+    // Those that are apart divide the CPU as well as the queue.
+    const sideBySide = this.#dispatcher.slots.areApart ? Math.max(1, this.#workers.instanceCount) : 1;
+    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#maxMillicores / sideBySide);
+    return startMs + (this.#held.queueDepth / (maxBatchSize * sideBySide)) * batchLatencyMs;
   }
 
   /**

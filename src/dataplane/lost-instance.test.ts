@@ -49,6 +49,9 @@ function setUp() {
     config: {
       queueLimits: { maxRequests: 100, maxBytes: 1_000_000 },
       maxMillicores: 1000,
+      allocations: [1000],
+      areInstancesApart: false,
+      restingMillicores: 0,
       maxBatchBytes: 1_000_000,
       isAllocationFixed: false,
     },

@@ -63,6 +63,9 @@ class Bench {
       config: {
         queueLimits: { maxRequests: 100, maxBytes: 1_000_000 },
         maxMillicores: 1000,
+        allocations: [1000],
+        areInstancesApart: false,
+        restingMillicores: 0,
         maxBatchBytes: 1_000_000,
         isAllocationFixed: false,
       },
@@ -127,7 +130,7 @@ describe('the data plane', () => {
     const bench = new Bench();
     bench.send(0, 1, 500);
     bench.send(1, 2, 400);
-    bench.at(2, () => bench.pipeline.setPlan({ ...PLAN, batchSize: 1 }, false));
+    bench.at(2, () => bench.pipeline.setPlan({ ...PLAN, batchSize: 1 }, [false]));
     bench.send(3, 3, 100);
     bench.run();
     expect(bench.batches).toEqual([[0, [1]], [10, [3]], [20, [2]]]); // prettier-ignore
@@ -202,10 +205,10 @@ describe('the data plane', () => {
 
   it('waits with dispatching for a growth that is about to come', () => {
     const bench = new Bench();
-    bench.at(0, () => bench.pipeline.setPlan(PLAN, true));
+    bench.at(0, () => bench.pipeline.setPlan(PLAN, [true]));
     bench.send(0, 1, 500);
     bench.send(1, 2, 500);
-    bench.at(5, () => bench.pipeline.setAllocation(1000, false));
+    bench.at(5, () => bench.pipeline.setAllocation(0, 1000, false));
     expect(bench.run().batches).toEqual([[5, [1, 2]]]);
   });
 
@@ -246,7 +249,7 @@ describe('overload', () => {
     const bench = new Bench();
     bench.send(0, 1, 500);
     for (const sequence of [2, 3, 4]) bench.send(1, sequence, 25);
-    bench.at(5, () => bench.pipeline.setPlan(OVERLOAD, false));
+    bench.at(5, () => bench.pipeline.setPlan(OVERLOAD, [false]));
     bench.run();
     // Free at 10; one alone ends at 20, two together at 30 > 25.
     expect(bench.told).toEqual(['5 3 queue_overload', '5 4 queue_overload', '10 1 on time', '20 2 on time']);
@@ -259,7 +262,7 @@ describe('overload', () => {
     bench.send(0, 1, 500);
     bench.send(1, 2, 25);
     bench.send(1, 3, 25, { isDeadlineDefaulted: true });
-    bench.at(5, () => bench.pipeline.setPlan(OVERLOAD, false));
+    bench.at(5, () => bench.pipeline.setPlan(OVERLOAD, [false]));
     expect(bench.run().told).toEqual(['10 1 on time', '20 2 on time', '30 3 late']);
   });
 
@@ -285,7 +288,7 @@ describe('overload', () => {
     const bench = new Bench();
     const staged = bench.stagedSequences();
     bench.onEvent = ({ kind }) => {
-      if (kind === 'request-admitted') bench.pipeline.setPlan(OVERLOAD, false);
+      if (kind === 'request-admitted') bench.pipeline.setPlan(OVERLOAD, [false]);
     };
     bench.send(0, 1, 20);
     bench.send(1, 2, 15); // would end at 20
@@ -298,7 +301,7 @@ describe('overload', () => {
     bench.onAnswer = ({ sequence }) => bench.pipeline.cancel(sequence === 3 ? 4 : 3);
     bench.send(0, 1, 500);
     for (const sequence of [2, 3, 4]) bench.send(1, sequence, 25);
-    bench.at(5, () => bench.pipeline.setPlan(OVERLOAD, false));
+    bench.at(5, () => bench.pipeline.setPlan(OVERLOAD, [false]));
     expect(bench.run().told).toEqual(['5 3 queue_overload', '5 4 cancelled', '10 1 on time', '20 2 on time']);
   });
 });
@@ -338,7 +341,7 @@ describe('a worker that fails', () => {
     bench.send(90, 1, 128);
     bench.send(90, 2, 128);
     // Either would be met from 116 on, as expected, but not both of them: not even from now on.
-    bench.at(112, () => bench.pipeline.setPlan(OVERLOAD, false));
+    bench.at(112, () => bench.pipeline.setPlan(OVERLOAD, [false]));
     bench.run();
     expect(bench.told).toEqual(['112 2 model_unavailable', '125 1 on time']);
     expect(bench.answers[0]!.outcome).toMatchObject({ message: 'the model is restarting: killed', retryAfterMs: 4 });

@@ -97,7 +97,7 @@ export class Pipeline {
   }
 
   get isIdle(): boolean {
-    return this.#held.count === 0 && !this.#dispatcher.isRunning && this.#held.exploring === null;
+    return this.#held.count === 0 && this.#dispatcher.slots.runningCount === 0 && this.#held.exploring === null;
   }
 
   /** One is to be run next, alone, on all there is: whether its class takes as long as is believed. */
@@ -105,9 +105,13 @@ export class Pipeline {
     return this.#held.exploring !== null;
   }
 
-  /** Threads of the batch that is running now, 0 when none is. */
-  get runningThreads(): number {
-    return this.#dispatcher.runningThreads;
+  get isRunning(): boolean {
+    return this.#dispatcher.slots.runningCount > 0;
+  }
+
+  /** Of the batch that an instance runs, 0 when it runs none; the most of all where they share one allocation. */
+  runningThreads(instance: number): number {
+    return this.#dispatcher.slots.threadsOf(instance);
   }
 
   /** `onOutcome` is called exactly once; before this returns when the request is refused at once. */
@@ -180,15 +184,24 @@ export class Pipeline {
     this.#shedder.giveUp(this.#clock.nowMs(), sequences);
   }
 
-  /** Publishes a plan. `isResizePending`: dispatching waits for `setAllocation`, which will follow within about a millisecond. */
-  setPlan(plan: Plan, isResizePending: boolean): void {
-    this.#dispatcher.setPlan(plan, isResizePending);
-    if (plan.kind === 'infeasible' && plan.reason === 'deadlines') this.#shedder.shed(this.#clock.nowMs());
+  /** Queued requests that the plan does without, so that the others are met: they are told at once. */
+  shed(sequences: readonly number[]): void {
+    this.#shedder.shedThese(this.#clock.nowMs(), sequences);
   }
 
-  /** The allocation now in force; `isResizePending` as above. */
-  setAllocation(cpuMillicores: number, isResizePending: boolean): void {
-    this.#dispatcher.setAllocation(cpuMillicores, isResizePending);
+  /**
+   * Publishes a plan. One that plans each instance by itself says whom to give up (`shed`).
+   * @param awaited by allocation: dispatching waits for `setAllocation`, which will follow within about a millisecond
+   */
+  setPlan(plan: Plan, awaited: readonly boolean[]): void {
+    this.#dispatcher.setPlan(plan, awaited);
+    const mustShed = plan.kind === 'infeasible' && plan.reason === 'deadlines' && plan.allocations === undefined;
+    if (mustShed) this.#shedder.shed(this.#clock.nowMs());
+  }
+
+  /** Now in force; `isAwaited`: another one is about to be. @param allocation of which instance; 0 where all share one */
+  setAllocation(allocation: number, cpuMillicores: number, isAwaited: boolean): void {
+    this.#dispatcher.setAllocation(allocation, cpuMillicores, isAwaited);
   }
 
   /** What a plan depends on; O(n) in the queue, so it is taken only to plan. */
@@ -201,11 +214,13 @@ export class Pipeline {
       work.push(classIndex === 0 ? entry.candidate : { ...entry.candidate, classIndex });
       sequences.push(entry.sequence);
     }
+    const running = this.#dispatcher.slots.snapshot(this.#clock.nowMs());
     return {
       work,
       sequences,
       classes: table.classes,
-      inFlight: this.#dispatcher.inFlight(this.#clock.nowMs()),
+      inFlight: running[0] ?? null,
+      running,
       instanceCount: this.#workers.instanceCount,
       maxBatchSize: this.#workers.maxBatchSize,
       setAsideCount: this.#held.setAside.size,

@@ -25,7 +25,7 @@ function member(sequence: number, model = TEN_MS_EACH): QueueEntry {
 
 /** Four requests at 1 core from instant 100 on: predicted to take 40 ms. */
 function batchOfFour(threadCount: number): RunningBatch {
-  return new RunningBatch(1, [1, 2, 3, 4].map((sequence) => member(sequence)), threadCount, 1000, 100); // prettier-ignore
+  return new RunningBatch(1, 0, [1, 2, 3, 4].map((sequence) => member(sequence)), threadCount, 1000, 100); // prettier-ignore
 }
 
 describe('the progress of a running batch', () => {

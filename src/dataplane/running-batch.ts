@@ -1,6 +1,6 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { ServiceRecord } from '../domain/outcome.js';
-import type { BatchInFlight } from '../domain/queue-snapshot.js';
+import type { RunningInstance } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { QueueEntry } from './queue-entry.js';
 
@@ -11,6 +11,7 @@ import type { QueueEntry } from './queue-entry.js';
  */
 export class RunningBatch {
   readonly batchId: number;
+  readonly instance: number;
   /** EDF order, one shape class. */
   readonly members: readonly QueueEntry[];
   readonly threadCount: number;
@@ -26,12 +27,14 @@ export class RunningBatch {
 
   constructor(
     batchId: number,
+    instance: number,
     members: readonly QueueEntry[],
     threadCount: number,
     cpuMillicores: number,
     nowMs: number,
   ) {
     this.batchId = batchId;
+    this.instance = instance;
     this.members = members;
     this.threadCount = threadCount;
     this.startedAtMs = nowMs;
@@ -91,8 +94,9 @@ export class RunningBatch {
     return expected === 0 ? null : missed / expected;
   }
 
-  snapshot(nowMs: number): BatchInFlight {
+  snapshot(nowMs: number): RunningInstance {
     return {
+      instance: this.instance,
       shapeClass: this.shapeClass,
       batchSize: this.size,
       threadCount: this.threadCount,

@@ -4,6 +4,8 @@ import type { Tensor } from '../domain/tensor.js';
 /** One batch on its way to a worker. */
 export interface BatchRun {
   readonly batchId: number;
+  /** On which instance, 0 … `instanceCount` − 1 and free; a pool whose instances are alike may take another. */
+  readonly instance: number;
   /** Members, EDF order; each is staged. */
   readonly sequences: readonly number[];
   /** ONNX Runtime intra-op threads to run with; the worker has a session for it. */

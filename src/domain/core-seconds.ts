@@ -2,7 +2,7 @@ import type { Event } from './event.js';
 
 /*
  * The ledger of CPU: core-seconds = ∫ max(granted allocation, CPU used) dt over windows of 100 ms, idle floor included.
- * All instances of one model, each with the same allocation; the server's metric and the simulator's reports come from
+ * All instances of one model, alike or each with an allocation of its own; the server's metric and the simulator's reports come from
  * this class alone, so they cannot differ.
  *
  * - Growth is charged from the request for it, a shrink only from its read-back: what could have been used by someone
@@ -27,11 +27,17 @@ export interface Instances {
 
 const ONE_INSTANCE: Instances = { existing: 1, ready: 1, startingMillicores: 0 };
 
+/** Asked for and not yet answered. */
+interface Unanswered {
+  readonly instance: number;
+  readonly cpuMillicores: number;
+}
+
 export class CoreSeconds {
-  /** Read back, in force. */
-  private inForceMillicores: number;
-  /** Asked for and not yet answered, by resize: a newer request may be in force before an older one is answered. */
-  private readonly unansweredMillicores = new Map<number, number>();
+  /** Read back, in force: by instance, or one of each where they are alike. */
+  private readonly inForceMillicores: number[];
+  /** By resize: a newer request may be in force before an older one is answered. */
+  private readonly unanswered = new Map<number, Unanswered>();
   /** Able to run batches. */
   private readyInstances: number;
   /** Asked for last. */
@@ -48,12 +54,12 @@ export class CoreSeconds {
   private readonly startingMillicores: number;
 
   /**
-   * @param cpuMillicores allocation of each ready instance in force at `startAtMs`
+   * @param cpuMillicores in force at `startAtMs`: of each ready instance, or by instance where each has its own
    * @param instances that exist at `startAtMs`, and how many of them are ready; those that start hold `startingMillicores`
    */
-  constructor(startAtMs: number, cpuMillicores: number, instances: Instances = ONE_INSTANCE) {
+  constructor(startAtMs: number, cpuMillicores: number | readonly number[], instances: Instances = ONE_INSTANCE) {
     this.lastAtMs = startAtMs;
-    this.inForceMillicores = cpuMillicores;
+    this.inForceMillicores = [cpuMillicores].flat();
     this.readyInstances = instances.ready;
     this.requestedInstances = instances.existing;
     this.startingMillicores = instances.startingMillicores;
@@ -61,8 +67,10 @@ export class CoreSeconds {
 
   /** What is charged now, all instances together. */
   get chargedMillicores(): number {
-    let ofEach = this.inForceMillicores;
-    for (const millicores of this.unansweredMillicores.values()) ofEach = Math.max(ofEach, millicores);
+    if (this.inForceMillicores.length > 1) {
+      return this.inForceMillicores.reduce((sum, _, instance) => sum + this.heldBy(instance), 0);
+    }
+    const ofEach = this.heldBy(0);
     const starting = Math.max(0, this.requestedInstances - this.readyInstances);
     return ofEach * this.readyInstances + this.startingMillicores * starting;
   }
@@ -72,16 +80,16 @@ export class CoreSeconds {
     switch (event.kind) {
       case 'resize-requested':
         this.accrue(event.atMs);
-        this.unansweredMillicores.set(event.resizeId, event.toMillicores);
+        this.unanswered.set(event.resizeId, { instance: event.instance ?? 0, cpuMillicores: event.toMillicores });
         return;
       case 'resized':
         this.accrue(event.atMs);
-        this.inForceMillicores = event.cpuMillicores;
-        this.unansweredMillicores.delete(event.resizeId);
+        this.inForceMillicores[event.instance ?? 0] = event.cpuMillicores;
+        this.unanswered.delete(event.resizeId);
         return;
       case 'resize-refused':
         this.accrue(event.atMs);
-        this.unansweredMillicores.delete(event.resizeId);
+        this.unanswered.delete(event.resizeId);
         return;
       case 'instances-requested':
         this.accrue(event.atMs);
@@ -117,6 +125,15 @@ export class CoreSeconds {
   totalSeconds(atMs: number): number {
     this.accrue(atMs);
     return this.settledSeconds + this.windowGrantedSeconds;
+  }
+
+  /** In force, or asked for: whichever is more. */
+  private heldBy(instance: number): number {
+    let held = this.inForceMillicores[instance]!;
+    for (const each of this.unanswered.values()) {
+      if (each.instance === instance) held = Math.max(held, each.cpuMillicores);
+    }
+    return held;
   }
 
   /** Instants from before the last one add nothing: an event can be stamped just before the reading that overtook it. */

@@ -24,6 +24,8 @@ export type Event =
       readonly kind: 'batch-started';
       readonly atMs: number;
       readonly batchId: number;
+      /** Where it runs, where each instance has an allocation of its own. */
+      readonly instance?: number;
       /** Of the members that have no outcome yet; all of them but where `isExploring`. */
       readonly sequences: readonly number[];
       /** Requests, and rows of all of them. */
@@ -53,13 +55,15 @@ export type Event =
       readonly kind: 'planned';
       readonly atMs: number;
       readonly plan: Plan;
-      readonly trigger: 'arrival' | 'batch-end' | 'tick' | 'timer' | 'worker' | 'start';
+      readonly trigger: 'arrival' | 'batch-start' | 'batch-end' | 'tick' | 'timer' | 'worker' | 'start';
     }
   | {
       readonly kind: 'resize-requested';
       readonly atMs: number;
       /** Of this resize; its one answer has the same. Answers may come in another order than requests. */
       readonly resizeId: number;
+      /** Whose; of all instances alike where it is absent. */
+      readonly instance?: number;
       readonly fromMillicores: number;
       readonly toMillicores: number;
     }
@@ -67,6 +71,7 @@ export type Event =
       readonly kind: 'resized';
       readonly atMs: number;
       readonly resizeId: number;
+      readonly instance?: number;
       readonly cpuMillicores: number;
       readonly isWritten: boolean;
       readonly tookMs: number;
@@ -75,6 +80,7 @@ export type Event =
       readonly kind: 'resize-refused';
       readonly atMs: number;
       readonly resizeId: number;
+      readonly instance?: number;
       readonly message: string;
     }
   /** Horizontal scaling: a plan asks for another number of worker instances. */

@@ -1,9 +1,21 @@
-/** What the control plane wants in force. */
-export interface FeasiblePlan {
-  readonly kind: 'feasible';
+/** What every plan says of CPU. */
+interface PlannedCpu {
+  /** So many there are to be. */
   readonly instances: number;
+  /** Of each instance; where each is planned by itself (`allocations`), of the one that starts the next batch, 0 where none does. */
   readonly cpuMillicores: number;
+  /**
+   * By instance, where each is planned by itself: what it is to have. A free one that is to have something starts the next
+   * batch; 0: it rests. Absent: all are alike, and any free one starts.
+   */
+  readonly allocations?: readonly number[];
+  /** The most requests of the next batch. */
   readonly batchSize: number;
+}
+
+/** What the control plane wants in force. */
+export interface FeasiblePlan extends PlannedCpu {
+  readonly kind: 'feasible';
   /** What bound it, for people: "deadline of request 17", "arrival rate 41.2/s", "idle". */
   readonly boundBy: string;
 }
@@ -12,11 +24,8 @@ export interface FeasiblePlan {
  * The largest allocation does not suffice. `deadlines`: not everything that can still be saved can be saved together, so
  * the data plane sheds. `arrival-rate`: what is queued can be met, but more keeps coming than can be kept up with.
  */
-export interface InfeasiblePlan {
+export interface InfeasiblePlan extends PlannedCpu {
   readonly kind: 'infeasible';
-  readonly instances: number;
-  readonly cpuMillicores: number;
-  readonly batchSize: number;
   readonly reason: 'deadlines' | 'arrival-rate';
 }
 

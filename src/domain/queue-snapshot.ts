@@ -16,6 +16,11 @@ export interface BatchInFlight {
   readonly progress: number;
 }
 
+/** The same, and where it runs. */
+export interface RunningInstance extends BatchInFlight {
+  readonly instance: number;
+}
+
 /** What the data plane tells the control plane before each plan. */
 export interface QueueSnapshot {
   /** Requests whose deadlines the plan must meet, in queue order. Set-aside requests are not among them. */
@@ -23,7 +28,10 @@ export interface QueueSnapshot {
   /** `work[i]` is the request with this sequence. */
   readonly sequences: readonly number[];
   readonly classes: readonly ShapeClass[];
+  /** The oldest batch that runs. */
   readonly inFlight: BatchInFlight | null;
+  /** Every batch that runs, in the order of their starts. */
+  readonly running: readonly RunningInstance[];
   /** Instances that can run a batch now; 1 live. */
   readonly instanceCount: number;
   /** The most rows that may share a batch: memory, or 1 for a model that is not batchable. Of requests: `requestsPerBatch`. */

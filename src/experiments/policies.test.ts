@@ -30,7 +30,7 @@ describe('the policies', () => {
     ['spong', 'no policy is called spong; there are sponge, '],
     [
       'sponge(cores=3)',
-      'policy sponge has no parameter cores; it has safety, without, order, batching, admission, expiry',
+      'policy sponge has no parameter cores; it has safety, instances, without, order, batching, admission, expiry',
     ],
     ['static(cores=-1)', 'policy parameter cores=-1: give a number > 0'],
     ['static(order=lifo)', 'policy parameter order=lifo: give one of edf, fifo'],

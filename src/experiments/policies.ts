@@ -2,6 +2,7 @@ import { grantable } from '../controlplane/baselines/allocations.js';
 import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
+import { jointPlanner } from '../controlplane/joint-planner.js';
 import { pricedPlanner } from '../controlplane/priced-planner.js';
 import { staticPlanner } from '../controlplane/baselines/static.js';
 import { themisPlanner } from '../controlplane/baselines/themis-hybrid.js';
@@ -52,6 +53,7 @@ interface CpuRule {
   /** Whether latency models follow the batches that really ran; they do unless this is false. */
   readonly learns?: boolean;
   readonly horizontal?: SimulatedPolicy['horizontal'];
+  readonly instances?: number;
 }
 
 /** What can be left out of our own planner, to see what it is worth. */
@@ -142,9 +144,12 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
     title: 'ours: a price on the worker’s time, the actual queue, each batch with its cores',
     dispatch: OURS,
     hasParts: true,
-    // 0: the planner's own.
-    parameters: { safety: 0 },
-    cpu: (_, { safety }, __, without) => sponge(safety!, without),
+    // 0: the planner's own, and the scenario's.
+    parameters: { safety: 0, instances: 0 },
+    cpu: (setup, { safety, instances }, _, without) => {
+      const count = instances! === 0 ? setup.scenario.cpu.instances : instances!;
+      return count === 1 ? sponge(safety!, without) : { planner: jointPlanner(), instances: count };
+    },
   },
   'sponge-latency': {
     title: 'ours with --prefer latency',
@@ -281,7 +286,7 @@ export function policyFor(text: string, setup: ScenarioSetup, seed: number): Sim
   const spec = parsePolicySpec(text);
   const { kind, knobs, parameters, without } = kindOf(spec);
   const cpuRule = kind.cpu(setup, parameters, seed, without);
-  const { planner, observe, isAllocationFixed = false, learns = true, horizontal } = cpuRule;
+  const { planner, observe, isAllocationFixed = false, learns = true, horizontal, instances } = cpuRule;
   const models = new OnlineLatencyModels(setup.machine.profile);
   const { rule, observe: observeBatching } = batchingRule(
     knobs.batching,
@@ -301,6 +306,7 @@ export function policyFor(text: string, setup: ScenarioSetup, seed: number): Sim
     },
     models: learns ? models : unlearning(models),
     ...(horizontal === undefined ? {} : { horizontal }),
+    ...(instances === undefined ? {} : { instances }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { allocationAt, stepCount } from '../controlplane/solver.js';
 import type { Event } from '../domain/event.js';
 import { fluidBound, unitJobsOnTime, type WindowedWork } from '../sim/clairvoyant/fluid-bound.js';
-import { powerCurve, replicatedPowerCurve, type PowerCurve } from '../sim/clairvoyant/power-curve.js';
+import { powerCurve, replicatedPowerCurve, upToCores, type PowerCurve } from '../perf-model/power-curve.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
 import { meanMultiplier, slownessAt } from '../sim/service-noise.js';
 import { startRun, type RunReport, type SimulatedPolicy } from '../sim/simulation.js';
@@ -29,6 +29,12 @@ export interface SeedResult extends OutcomeCounts {
   readonly cpuSecondsUsed: number;
   /** Null where no batch ran. */
   readonly boundCoreSeconds: number | null;
+  /** Warm instances that it had, each with an allocation of its own; 1 for all others. */
+  readonly instances: number;
+  /** What so many instances need at least, before anyone has run: as `ReferenceResult`. */
+  readonly instanceReference: ReferenceResult | null;
+  /** What charging 0.05 core for each instance that rests would add, where it holds less. */
+  readonly restingFloorCoreSeconds: number;
   readonly resizes: number;
   readonly batches: number;
   readonly batchedRequests: number;
@@ -87,6 +93,9 @@ export function runSeed(
   return resultOf(setup, world, policy, simulated, runPolicy(setup, world, simulated, onProgress), startedAtMs);
 }
 
+/** What a warm instance costs that rests, whatever its quota says: its thread, its wake-ups. */
+const RESTING_FLOOR_CORES = 0.05;
+
 /** Few enough for a smooth progress bar, enough to cost nothing. */
 const EVENTS_A_TURN = 200_000;
 
@@ -132,6 +141,10 @@ function resultOf(
     grantedCoreSeconds: allocation.grantedCoreSeconds,
     cpuSecondsUsed: report.cpuSecondsUsed,
     boundCoreSeconds: boundCoreSeconds(setup, world.workload, simulated, report),
+    instances: simulated.instances ?? 1,
+    instanceReference: (simulated.instances ?? 1) > 1 ? reference(setup, world, simulated.instances) : null,
+    restingFloorCoreSeconds:
+      Math.max(0, RESTING_FLOOR_CORES - setup.environment.cpu.idleMillicores / 1000) * report.restingSeconds,
     resizes: allocation.resizes,
     batches: report.batches,
     batchedRequests: Math.round(report.batches * report.meanBatchSize),
@@ -158,9 +171,13 @@ function infeasibleOnArrival({ machine, environment }: ScenarioSetup, workload: 
 
 /**
  * The least core-seconds at which all feasible requests can be answered on time, at the mean service time of the moment in
- * which each is received; any single instance, the idle floor included.
+ * which each is received; any single instance, or so many of them, the idle floor of each included.
  */
-export function reference(setup: ScenarioSetup, { workload, infeasible, seed }: SeedWorld): ReferenceResult {
+export function reference(
+  setup: ScenarioSetup,
+  { workload, infeasible, seed }: SeedWorld,
+  instances = 1,
+): ReferenceResult {
   const { machine, environment } = setup;
   const mean = meanMultiplier(machine.logDeviation);
   const work = windows(
@@ -168,7 +185,7 @@ export function reference(setup: ScenarioSetup, { workload, infeasible, seed }: 
     (i) => infeasible[i] === 0 && workload.leavesAtMs[i] === Infinity,
     (i) => mean * slownessAt(environment.worker.state, workload.receivedAtMs[i]!),
   );
-  const curve = singleCurve(setup, setup.environment.cpu.limits.minMillicores);
+  const curve = instancesCurve(setup, environment.cpu.limits.minMillicores, instances);
   const bound = fluidBound(curve, work, workload.durationMs);
   const { coreSeconds: servableCoreSeconds } = bound;
   if (bound.kind === 'feasible') {
@@ -198,12 +215,20 @@ function boundCoreSeconds(
 }
 
 function curveOf(setup: ScenarioSetup, simulated: SimulatedPolicy, report: RunReport): PowerCurve {
-  const { horizontal } = simulated;
-  if (horizontal === undefined) return singleCurve(setup, report.leastRunningMillicores);
+  const { horizontal, instances = 1 } = simulated;
+  if (horizontal === undefined) return instancesCurve(setup, report.leastRunningMillicores, instances);
   const { heldMs } = report.allocation;
   const mostMillicores = heldMs.at(-1)![0];
   const most = Math.max(1, Math.ceil(mostMillicores / horizontal.limits.minMillicores));
   return replicatedPowerCurve(singleCurve(setup, report.leastRunningMillicores, horizontal.limits), most);
+}
+
+/** So many warm instances share the machine's cores, each resized by itself. */
+function instancesCurve(setup: ScenarioSetup, leastMillicores: number, instances: number): PowerCurve {
+  const single = singleCurve(setup, leastMillicores);
+  if (instances === 1) return single;
+  const { maxMillicores } = setup.environment.cpu.limits;
+  return upToCores(replicatedPowerCurve(single, instances, instances), maxMillicores / 1000);
 }
 
 /** @param leastMillicores that a batch ran on; the grid begins there where it is less than it should be */

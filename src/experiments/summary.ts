@@ -36,6 +36,14 @@ export interface PolicySummary extends OutcomeCounts {
   readonly grantedCoreSeconds: number;
   readonly cpuSecondsUsed: number;
   readonly boundCoreSeconds: number | null;
+  /** Warm instances, each with an allocation of its own; 1 for all other policies. */
+  readonly instances: number;
+  /** What so many instances need at least; null for a single one (the scenario's reference), or where there is none. */
+  readonly instanceReferenceCoreSeconds: number | null;
+  /** Feasible requests that so many instances cannot answer in time: an upper bound on what can be, taken from all. */
+  readonly unavoidable: number;
+  /** With 0.05 core charged for each instance that rests, where it holds less. */
+  readonly coreSecondsWithFloor: number;
   readonly resizes: number;
   readonly meanBatch: number;
   readonly latencyMs: { readonly p50: number | null; readonly p95: number | null; readonly p99: number | null };
@@ -92,6 +100,10 @@ export function summarisePolicy(results: readonly SeedResult[]): PolicySummary {
     grantedCoreSeconds: sum((result) => result.grantedCoreSeconds),
     cpuSecondsUsed: sum((result) => result.cpuSecondsUsed),
     boundCoreSeconds: sumOrNull(results.map((result) => result.boundCoreSeconds)),
+    instances: results[0]!.instances,
+    instanceReferenceCoreSeconds: sumOrNull(results.map((result) => result.instanceReference?.coreSeconds ?? null)),
+    unavoidable: sum((result) => result.instanceReference?.unavoidable ?? 0),
+    coreSecondsWithFloor: coreSeconds + sum((result) => result.restingFloorCoreSeconds),
     resizes: sum((result) => result.resizes),
     meanBatch: batches === 0 ? 0 : sum((result) => result.batchedRequests) / batches,
     latencyMs: { p50: latencyAt(0.5), p95: latencyAt(0.95), p99: latencyAt(0.99) },

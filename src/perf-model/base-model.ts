@@ -1,13 +1,13 @@
 import { cellPoints, type LatencyCurve, type LatencyPoint } from './curve.js';
-import { FittedCurve, robustFit, type LatencyCoefficients } from './fit.js';
+import { CorrectedFit } from './corrected-fit.js';
+import { robustFit, type LatencyCoefficients } from './fit.js';
 import type { Profile, ProfileCell } from './profile.js';
 import { quantile } from './quantile.js';
 import { MonotoneTable } from './table.js';
 
 /*
- * From a profile to the surface that planning starts from: the fit or the table, whichever predicts cells better that it
- * has not seen, and how runs scatter around it. It costs about 17 ms for a full
- * grid of 48 cells, once per profile.
+ * From a profile to the surface that planning starts from: the corrected fit or the table, whichever predicts cells better that it
+ * has not seen, and how runs scatter around it. Both say of a measured cell what was measured.
  */
 
 /** Median over the cells of |predicted − p50| / p50, each predicted from all other cells. */
@@ -39,10 +39,11 @@ const QUANTILE_POINTS = 100;
 export function baseModel(profile: Profile): BaseModel {
   const points = cellPoints(profile, 'p50Ms');
   const coefficients = robustFit(points);
-  const heldOut = points.length < LEAST_CELLS_TO_HOLD_OUT ? null : heldOutErrors(points, coefficients);
+  const noise = medianNoise(profile.cells);
+  const heldOut = points.length < LEAST_CELLS_TO_HOLD_OUT ? null : heldOutErrors(points, coefficients, noise);
   // Of one or two cells the fit's four terms cannot be told: the table believes only what must be so.
   const isTableBetter = heldOut === null ? points.length < LEAST_CELLS_TO_FIT : heldOut.table < heldOut.fit;
-  const curve = isTableBetter ? new MonotoneTable(points) : new FittedCurve(coefficients);
+  const curve = isTableBetter ? new MonotoneTable(points) : new CorrectedFit(coefficients, points, noise);
   return {
     kind: isTableBetter ? 'table' : 'fit',
     curve,
@@ -52,7 +53,24 @@ export function baseModel(profile: Profile): BaseModel {
   };
 }
 
-function heldOutErrors(points: readonly LatencyPoint[], coefficients: LatencyCoefficients): HeldOutErrors {
+/** Variance of ln(median of a cell's runs) by chance: π/2 times that of their mean. 0 where no runs are kept. */
+function medianNoise(cells: readonly ProfileCell[]): number {
+  let [squares, weights] = [0, 0];
+  for (const { samplesMs, p50Ms } of cells) {
+    const count = samplesMs.length;
+    if (count < 2) continue;
+    const variance = samplesMs.reduce((sum, each) => sum + Math.log(each / p50Ms) ** 2, 0) / (count - 1);
+    squares += ((Math.PI / 2) * variance) / count;
+    weights += 1;
+  }
+  return weights === 0 ? 0 : squares / weights;
+}
+
+function heldOutErrors(
+  points: readonly LatencyPoint[],
+  coefficients: LatencyCoefficients,
+  noise: number,
+): HeldOutErrors {
   const errorsOf = (curveOf: (seen: readonly LatencyPoint[]) => LatencyCurve): number => {
     const errors = Float64Array.from(points, (unseen) => {
       const curve = curveOf(points.filter((point) => point !== unseen));
@@ -61,7 +79,7 @@ function heldOutErrors(points: readonly LatencyPoint[], coefficients: LatencyCoe
     return quantile(errors.sort(), 0.5);
   };
   return {
-    fit: errorsOf((seen) => new FittedCurve(robustFit(seen, coefficients))),
+    fit: errorsOf((seen) => new CorrectedFit(robustFit(seen, coefficients), seen, noise)),
     table: errorsOf((seen) => new MonotoneTable(seen)),
   };
 }

@@ -28,17 +28,18 @@ export class AllocationLedger {
   readonly #coreMsBySecond: number[] = [];
   readonly #startAtMs: number;
   #lastAtMs: number;
-  #inForceMillicores: number;
+  /** By instance; one of each where they are alike. */
+  readonly #inForceMillicores: number[];
   #readyInstances: number;
   #grantedCoreMs = 0;
   #resizes = 0;
 
-  /** @param cpuMillicores of each ready instance */
-  constructor(startAtMs: number, cpuMillicores: number, instances: Instances) {
+  /** @param cpuMillicores of each ready instance, or by instance where each has its own */
+  constructor(startAtMs: number, cpuMillicores: number | readonly number[], instances: Instances) {
     this.#coreSeconds = new CoreSeconds(startAtMs, cpuMillicores, instances);
     this.#startAtMs = startAtMs;
     this.#lastAtMs = startAtMs;
-    this.#inForceMillicores = cpuMillicores;
+    this.#inForceMillicores = [cpuMillicores].flat();
     this.#readyInstances = instances.ready;
   }
 
@@ -50,7 +51,7 @@ export class AllocationLedger {
         break;
       case 'resized':
         this.#accrue(event.atMs);
-        this.#inForceMillicores = event.cpuMillicores;
+        this.#inForceMillicores[event.instance ?? 0] = event.cpuMillicores;
         if (event.isWritten) this.#resizes += 1;
         break;
       case 'instances-changed':
@@ -81,6 +82,12 @@ export class AllocationLedger {
     };
   }
 
+  #grantedMillicores(): number {
+    const [first] = this.#inForceMillicores;
+    if (this.#inForceMillicores.length === 1) return first! * this.#readyInstances;
+    return this.#inForceMillicores.reduce((sum, each) => sum + each, 0);
+  }
+
   /** The last second of a run may be cut short. */
   #secondLengthMs(second: number): number {
     return Math.min(1000, Math.max(1e-9, this.#lastAtMs - this.#startAtMs - second * 1000));
@@ -91,7 +98,7 @@ export class AllocationLedger {
     if (elapsedMs <= 0) return;
     const charged = this.#coreSeconds.chargedMillicores;
     this.#heldMs.set(charged, (this.#heldMs.get(charged) ?? 0) + elapsedMs);
-    this.#grantedCoreMs += (this.#inForceMillicores / 1000) * this.#readyInstances * elapsedMs;
+    this.#grantedCoreMs += (this.#grantedMillicores() / 1000) * elapsedMs;
     let fromMs = this.#lastAtMs - this.#startAtMs;
     const toMs = atMs - this.#startAtMs;
     while (fromMs < toMs) {

@@ -37,6 +37,7 @@ export class EventDigest {
     switch (event.kind) {
       case 'batch-started':
         for (const sequence of event.sequences) this.add(sequence);
+        if (event.instance !== undefined) this.add(event.instance);
         this.add(event.cpuMillicores);
         this.add(event.threadCount);
         this.add(event.predictedLatencyMs);
@@ -47,13 +48,16 @@ export class EventDigest {
         return;
       case 'planned':
         this.add(event.plan.instances);
+        for (const each of event.plan.allocations ?? []) this.add(each);
         this.add(event.plan.cpuMillicores);
         this.add(event.plan.batchSize);
         return;
       case 'resize-requested':
+        if (event.instance !== undefined) this.add(event.instance);
         this.add(event.toMillicores);
         return;
       case 'resized':
+        if (event.instance !== undefined) this.add(event.instance);
         this.add(event.cpuMillicores);
         return;
       case 'instances-requested':

@@ -36,7 +36,7 @@ class Bench {
     const id = ++this.#lastId;
     this.worker.stage({ sequence: id } as AdmittedRequest, () => undefined);
     this.clock.advanceTo(this.clock.nowMs());
-    const run: BatchRun = { batchId: id, sequences: [id], threadCount };
+    const run: BatchRun = { batchId: id, instance: 0, sequences: [id], threadCount };
     this.worker.start(run, () => this.ended.push([id, this.clock.nowMs()]));
   }
 }

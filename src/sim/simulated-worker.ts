@@ -20,7 +20,14 @@ export interface SimulatedWorkerOptions {
   readonly usedMillicores?: (batchSize: number, cpuMillicores: number) => number;
   /** Several instances, each with the same allocation; by default one that is ready. */
   readonly replicas?: Replicas;
+  /** Or instances that are there for good, each with an allocation of its own: what they begin with. */
+  readonly ownMillicores?: readonly number[];
+  /** φ: a batch takes 1 + φ times as long while three cores or more are busy beside it, less so below. 0 by default. */
+  readonly interference?: number;
 }
+
+/** From this many busy cores on, neighbours slow a batch down no further: two to three fill a memory bus. */
+const INTERFERING_MILLICORES = 3000;
 
 export interface Replicas {
   /** Instances that exist at the start. */
@@ -64,7 +71,8 @@ export class SimulatedWorker implements WorkerPool {
   readonly #running: Running[] = [];
   readonly #coldStarts: Timer[] = [];
   #onEvent: (event: WorkerPoolEvent) => void = () => undefined;
-  #cpuMillicores: number;
+  /** By instance; one for all where they are alike. */
+  readonly #millicores: number[];
   #readyInstances = 1;
   /** Of the ready ones, those that leave with the next batches that end. */
   #leavingInstances = 0;
@@ -78,8 +86,9 @@ export class SimulatedWorker implements WorkerPool {
     this.#clock = options.clock;
     this.threadCounts = options.threadCounts;
     this.maxBatchSize = options.maxBatchSize;
-    this.#cpuMillicores = options.cpuMillicores;
-    const { replicas } = options;
+    const { replicas, ownMillicores } = options;
+    this.#millicores = [...(ownMillicores ?? [options.cpuMillicores])];
+    if (ownMillicores !== undefined) this.#readyInstances = ownMillicores.length;
     if (replicas === undefined) return;
     this.scaleTo = (instances) => this.#scaleTo(instances, replicas.coldStartMs);
     this.#readyInstances = replicas.isWarm ? replicas.initial : 0;
@@ -141,16 +150,37 @@ export class SimulatedWorker implements WorkerPool {
       updatedAtMs: nowMs,
       timer: null,
     };
-    this.#running.push(running);
-    if (this.#isUp) this.#rearm(running); // Otherwise its end is the report of the crash.
+    if (this.#isOwn && this.#running.some((other) => other.run.instance === run.instance))
+      throw new Error(`batch ${run.batchId} was started on instance ${run.instance}, which is busy`);
+    if (!this.#isUp)
+      this.#running.push(running); // Its end is the report of the crash.
+    else if (this.#hasInterference) this.#changeAll(() => this.#running.push(running));
+    else {
+      this.#running.push(running);
+      this.#rearm(running);
+    }
   }
 
-  /** Of every instance. */
-  setAllocation(cpuMillicores: number): void {
-    const running = this.#isUp ? [...this.#running] : [];
-    for (const each of running) this.#advance(each);
-    this.#cpuMillicores = cpuMillicores;
-    for (const each of running) this.#rearm(each);
+  /** Of one instance, or, where they are alike, of every one. */
+  setAllocation(cpuMillicores: number, instance = 0): void {
+    const change = (): number => (this.#millicores[instance] = cpuMillicores);
+    if (!this.#isUp) change();
+    else this.#changeAll(change);
+  }
+
+  get #isOwn(): boolean {
+    return this.#options.ownMillicores !== undefined;
+  }
+
+  get #hasInterference(): boolean {
+    return (this.#options.interference ?? 0) > 0;
+  }
+
+  /** Something that batches run on changes now. */
+  #changeAll(change: () => void): void {
+    for (const each of this.#running) this.#advance(each);
+    change();
+    for (const each of [...this.#running]) this.#rearm(each);
   }
 
   /**
@@ -185,12 +215,26 @@ export class SimulatedWorker implements WorkerPool {
   // ---- batches -----------------------------------------------------------------------------------------------------
 
   #usableMillicores(running: Running): number {
-    return Math.min(this.#cpuMillicores, running.run.threadCount * 1000);
+    const own = this.#millicores[this.#isOwn ? running.run.instance : 0]!;
+    return Math.min(own, running.run.threadCount * 1000);
+  }
+
+  /** By what is busy beside it. */
+  #slowdown(running: Running): number {
+    const { interference = 0 } = this.#options;
+    if (interference === 0) return 1;
+    let busy = 0;
+    for (const other of this.#running) if (other !== running) busy += this.#usableMillicores(other);
+    return 1 + interference * Math.min(1, busy / INTERFERING_MILLICORES);
   }
 
   #latencyMs(running: Running): number {
     const { run, shapeClass, noise } = running;
-    return noise * this.#options.latencyMs(run.sequences.length, this.#usableMillicores(running), shapeClass!);
+    return (
+      noise *
+      this.#slowdown(running) *
+      this.#options.latencyMs(run.sequences.length, this.#usableMillicores(running), shapeClass!)
+    );
   }
 
   #advance(running: Running): void {
@@ -212,7 +256,8 @@ export class SimulatedWorker implements WorkerPool {
 
   #finish(running: Running): void {
     this.#advance(running);
-    removeFrom(this.#running, running);
+    if (this.#hasInterference) this.#changeAll(() => removeFrom(this.#running, running));
+    else removeFrom(this.#running, running);
     const outputs = running.run.sequences.map((sequence) => (this.#takeStaged(sequence) ? [] : null));
     // Before the dispatcher is told that an instance is free again.
     const isLeaving = this.#leavingInstances > 0;

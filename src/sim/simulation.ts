@@ -5,7 +5,7 @@ import type { AllocationLimits } from '../domain/plan.js';
 import { shapeClass, type InferRequest, type ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
-import { createSystem, type Policy, type System } from '../system.js';
+import { createSystem, startMillicores, type Policy, type System } from '../system.js';
 import { AllocationLedger, type AllocationReport } from './allocation-ledger.js';
 import { EventDigest } from './event-digest.js';
 import { usedMillicores, type Machine } from './machine.js';
@@ -34,6 +34,8 @@ export interface Environment {
     /** Release CPU this long after the last work; null never. */
     readonly idleReleaseMs: number | null;
     readonly maxBatchSize: number;
+    /** φ: how much busy neighbours slow a batch down (`SimulatedWorkerOptions.interference`). */
+    readonly interference: number;
   };
   readonly scaler: {
     /** Request → in force, and in force → told. */
@@ -58,6 +60,8 @@ export interface SimulatedPolicy {
   readonly policy: Policy;
   readonly models: LatencyModels;
   /** Where it scales horizontally: its instances, and the allocations that one of them may have. */
+  /** Warm instances, each with an allocation of its own; 1 where absent. */
+  readonly instances?: number;
   readonly horizontal?: { readonly replicas: Replicas; readonly limits: AllocationLimits };
 }
 
@@ -68,6 +72,8 @@ export interface RunReport {
   /** Until the last outcome, and at least as long as clients send. */
   readonly durationMs: number;
   readonly batches: number;
+  /** Instances × time without a batch, s; 0 where instances share one allocation. */
+  readonly restingSeconds: number;
   readonly meanBatchSize: number;
   /** The least allocation that was in force while a batch ran; Infinity where none did. */
   readonly leastRunningMillicores: number;
@@ -105,6 +111,8 @@ export function startRun(
     schedule: (atMs, fire) => clock.scheduleExact(atMs, fire),
   };
   const noise = new ServiceNoise(machine.logDeviation, environment.worker.state, stream(seed, 'service'));
+  const { instances = 1 } = simulated;
+  const areApart = simulated.policy.planner.plansInstances;
   const workers = new SimulatedWorker({
     clock: world,
     threadCounts: Array.from({ length: Math.ceil(limits.maxMillicores / 1000) }, (_, index) => index + 1),
@@ -115,23 +123,27 @@ export function startRun(
     stagingMs: environment.worker.stagingMs,
     restartMs: environment.worker.restartMs,
     usedMillicores: usedMillicores(machine),
+    interference: cpu.interference,
     ...(replicas === undefined ? {} : { replicas }),
+    ...(areApart ? { ownMillicores: new Array<number>(instances).fill(0) } : {}),
   });
-  const scaler = simulatedScaler(environment, limits, world, workers, seed);
+  const scalers = simulatedScalers(environment, limits, instances, world, workers, seed);
 
   const outcomes = new OutcomeLedger(workload, infeasible);
-  const allocation = new AllocationLedger(0, limits.maxMillicores, {
-    existing: replicas?.initial ?? 1,
+  const initial = startMillicores(instances, { ...cpu, limits });
+  initial.forEach((cpuMillicores, instance) => workers.setAllocation(cpuMillicores, instance));
+  const allocation = new AllocationLedger(0, areApart ? initial : limits.maxMillicores, {
+    existing: replicas?.initial ?? instances,
     ready: workers.instanceCount,
     // An instance starts on the least allocation.
     startingMillicores: limits.minMillicores,
   });
   const digest = new EventDigest();
-  const batches = new BatchLedger(limits.maxMillicores);
+  const batches = new BatchLedger(initial);
   const system = createSystem({
     clock,
     workers,
-    scaler,
+    scalers,
     policy: simulated.policy,
     models: simulated.models,
     config: {
@@ -179,6 +191,7 @@ export function startRun(
         cpuSecondsUsed,
         durationMs,
         batches: batches.count,
+        restingSeconds: !areApart ? 0 : Math.max(0, (instances * durationMs - batches.busyMs) / 1000),
         meanBatchSize: batches.meanSize,
         leastRunningMillicores: batches.leastMillicores,
         leastMultiplier: noise.least,
@@ -192,12 +205,18 @@ export function startRun(
 class BatchLedger {
   count = 0;
   leastMillicores = Infinity;
+  /** Of all batches together. */
+  busyMs = 0;
   #requests = 0;
-  #running = 0;
-  #inForceMillicores: number;
+  /** By allocation: one that all instances share, or one for each. */
+  readonly #inForceMillicores: number[];
+  readonly #running: number[];
+  /** Where each batch runs. */
+  readonly #allocationOf = new Map<number, number>();
 
-  constructor(cpuMillicores: number) {
-    this.#inForceMillicores = cpuMillicores;
+  constructor(cpuMillicores: readonly number[]) {
+    this.#inForceMillicores = [...cpuMillicores];
+    this.#running = cpuMillicores.map(() => 0);
   }
 
   get meanSize(): number {
@@ -205,22 +224,29 @@ class BatchLedger {
   }
 
   observe(event: Event): void {
+    let allocation: number;
     switch (event.kind) {
       case 'batch-started':
+        allocation = event.instance ?? 0;
         this.count += 1;
         this.#requests += event.batchSize;
-        this.#running += 1;
+        this.#running[allocation]! += 1;
+        this.#allocationOf.set(event.batchId, allocation);
         break;
       case 'batch-ended':
-        this.#running -= 1;
+        this.busyMs += event.latencyMs;
+        this.#running[this.#allocationOf.get(event.batchId)!]! -= 1;
+        this.#allocationOf.delete(event.batchId);
         return;
       case 'resized':
-        this.#inForceMillicores = event.cpuMillicores;
+        allocation = event.instance ?? 0;
+        this.#inForceMillicores[allocation] = event.cpuMillicores;
         break;
       default:
         return;
     }
-    if (this.#running > 0) this.leastMillicores = Math.min(this.leastMillicores, this.#inForceMillicores);
+    if (this.#running[allocation]! === 0) return;
+    this.leastMillicores = Math.min(this.leastMillicores, this.#inForceMillicores[allocation]!);
   }
 }
 
@@ -236,26 +262,32 @@ function lastInstantMs({ durationMs, latestFinishAtMs }: Workload): number {
   return latestFinishAtMs.reduce((latest, atMs) => Math.max(latest, atMs), durationMs);
 }
 
-function simulatedScaler(
+/** One of all instances where they are alike; else one of each, all of which draw from the same streams. */
+function simulatedScalers(
   { cpu, scaler }: Environment,
   limits: AllocationLimits,
+  instances: number,
   clock: Clock,
   workers: SimulatedWorker,
   seed: number,
-): SimulatedScaler {
+): SimulatedScaler[] {
   const delays = stream(seed, 'resize delays');
   const refusals = stream(seed, 'resize refusals');
-  return new SimulatedScaler({
-    clock,
-    limits: { ...limits, minMillicores: Math.min(cpu.idleMillicores, limits.minMillicores) },
-    cpuMillicores: limits.maxMillicores,
-    delayMs: () => draw(scaler.delayMs, delays),
-    readBackMs: () => draw(scaler.readBackMs, delays),
-    expectedDelayMs: typeof scaler.delayMs === 'number' ? scaler.delayMs : (scaler.delayMs[0] + scaler.delayMs[1]) / 2,
-    isRefused: () => scaler.refusedFraction > 0 && refusals.uniform() < scaler.refusedFraction,
-    usedSeconds: () => workers.usedSeconds,
-    apply: (cpuMillicores) => workers.setAllocation(cpuMillicores),
-  });
+  const initial = startMillicores(instances, { ...cpu, limits });
+  const scalerOf = (cpuMillicores: number, instance: number): SimulatedScaler =>
+    new SimulatedScaler({
+      clock,
+      limits: { ...limits, minMillicores: Math.min(cpu.idleMillicores, limits.minMillicores) },
+      cpuMillicores,
+      delayMs: () => draw(scaler.delayMs, delays),
+      readBackMs: () => draw(scaler.readBackMs, delays),
+      expectedDelayMs:
+        typeof scaler.delayMs === 'number' ? scaler.delayMs : (scaler.delayMs[0] + scaler.delayMs[1]) / 2,
+      isRefused: () => scaler.refusedFraction > 0 && refusals.uniform() < scaler.refusedFraction,
+      usedSeconds: () => workers.usedSeconds,
+      apply: (millicores) => workers.setAllocation(millicores, instance),
+    });
+  return initial.map(scalerOf);
 }
 
 /** Submits each request when it is received, one pending event at a time, and lets clients leave. */

@@ -76,7 +76,7 @@ export async function runLive(
   const system = createSystem({
     clock,
     workers: live.worker,
-    scaler: live.scaler,
+    scalers: [live.scaler],
     policy: simulated.policy,
     models: simulated.models,
     config: {

@@ -46,7 +46,7 @@ function runSmallScenario(): string {
   const system = createSystem({
     clock,
     workers,
-    scaler,
+    scalers: [scaler],
     policy: {
       name: 'sponge',
       dispatch: edfPolicy,

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check';
 import type { WindowedWork } from '../../src/sim/clairvoyant/fluid-bound.js';
-import type { PowerCurveOptions } from '../../src/sim/clairvoyant/power-curve.js';
+import type { PowerCurveOptions } from '../../src/perf-model/power-curve.js';
 import type { OperatingPoint, WindowedJob } from './yds.js';
 
 /** Allocations and latencies of any shape: larger batches and more cores need not help. */

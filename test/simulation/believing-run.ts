@@ -132,7 +132,7 @@ export function believingRun(options: BelievingRun): BelievingReport {
   const system = createSystem({
     clock,
     workers,
-    scaler,
+    scalers: [scaler],
     policy,
     models: new OnlineLatencyModels(profile),
     config: {

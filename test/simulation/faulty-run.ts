@@ -109,7 +109,7 @@ export function faultyRun(options: RunOptions): RunReport {
   const system = createSystem({
     clock,
     workers,
-    scaler,
+    scalers: [scaler],
     policy: {
       name: options.planner,
       dispatch: edfPolicy,

@@ -106,15 +106,17 @@ function serve(scenario: Scenario, durationMs: number): Served {
   const system = createSystem({
     clock,
     workers,
-    scaler: new SimulatedScaler({
-      clock,
-      limits: { ...LIMITS, minMillicores: 100 },
-      cpuMillicores: LIMITS.maxMillicores,
-      delayMs: () => 0.2,
-      expectedDelayMs: 0.2,
-      isRefused: () => false,
-      apply: (cpuMillicores) => workers.setAllocation(cpuMillicores),
-    }),
+    scalers: [
+      new SimulatedScaler({
+        clock,
+        limits: { ...LIMITS, minMillicores: 100 },
+        cpuMillicores: LIMITS.maxMillicores,
+        delayMs: () => 0.2,
+        expectedDelayMs: 0.2,
+        isRefused: () => false,
+        apply: (cpuMillicores) => workers.setAllocation(cpuMillicores),
+      }),
+    ],
     policy: {
       name: 'sponge',
       dispatch: edfPolicy,

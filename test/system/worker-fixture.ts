@@ -72,7 +72,7 @@ export function stage(pool: ProcessPool, request: AdmittedRequest): Promise<void
 let lastBatchId = 0;
 
 export function start(pool: ProcessPool, sequences: readonly number[], threadCount = 1): Promise<BatchResult> {
-  return new Promise((resolve) => pool.start({ batchId: ++lastBatchId, sequences, threadCount }, resolve));
+  return new Promise((resolve) => pool.start({ batchId: ++lastBatchId, instance: 0, sequences, threadCount }, resolve));
 }
 
 /** Outputs of each member, of a batch that must complete. */

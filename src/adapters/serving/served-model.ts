@@ -113,7 +113,7 @@ export class ServedModel {
     this.system = createSystem({
       clock: options.clock,
       workers: replicas?.pool ?? worker.pool,
-      scaler: this.scaler,
+      scalers: [this.scaler],
       policy: options.policyFor({
         limits: this.limits,
         maxInstances: replicas?.maxInstances ?? 1,

@@ -55,7 +55,7 @@ const TRITON_REASON: Readonly<Record<Reason, 'REJECTED' | 'CANCELED' | 'BACKEND'
 };
 
 const NETWORK_DELAY_SOURCES: readonly NetworkDelaySource[] = ['none', 'transfer', 'declared_upload', 'send_stamp'];
-const PLAN_TRIGGERS = ['arrival', 'batch-end', 'tick', 'timer', 'worker', 'start'] as const;
+const PLAN_TRIGGERS = ['arrival', 'batch-start', 'batch-end', 'tick', 'timer', 'worker', 'start'] as const;
 
 /** A record with one entry a key. */
 function forEach<K extends string, V>(keys: readonly K[], make: (key: K) => V): Readonly<Record<K, V>> {

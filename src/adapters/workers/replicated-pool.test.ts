@@ -129,7 +129,7 @@ class Bench {
   }
 
   start(batchId: number, ...sequences: readonly number[]): void {
-    this.pool.start({ batchId, sequences, threadCount: 1 }, (result) => {
+    this.pool.start({ batchId, instance: 0, sequences, threadCount: 1 }, (result) => {
       const others = result.kind === 'worker-lost' ? `, others ready: ${String(result.areOthersReady)}` : '';
       this.told.push(`batch ${batchId} ${result.kind}${others}, ${this.pool.instanceCount}`);
     });

@@ -43,7 +43,7 @@ export class SyntheticLoad {
   /** One batch, timed like a client's. Meaningful only while nothing else runs. */
   async run({ samples, batchSize, threadCount }: SyntheticRun): Promise<SyntheticTiming> {
     const sequences = await this.#stageMembers(samples, batchSize);
-    const { result, latencyMs } = await this.#port.run({ batchId: this.#nextId--, sequences, threadCount });
+    const { result, latencyMs } = await this.#port.run({ batchId: this.#nextId--, instance: 0, sequences, threadCount });
     if (result.kind !== 'completed') throw new Error(result.message);
     return { latencyMs, computeMs: result.computeMs };
   }
@@ -60,7 +60,7 @@ export class SyntheticLoad {
         await this.#port.stage(sequence, inputs);
         sequences.push(sequence);
       }
-      const { result } = await this.#port.run({ batchId: this.#nextId--, sequences, threadCount });
+      const { result } = await this.#port.run({ batchId: this.#nextId--, instance: 0, sequences, threadCount });
       return result.kind === 'completed' ? result.outputs.map((outputs) => outputs ?? []) : result.message;
     } finally {
       for (const sequence of sequences) this.#port.unstage(sequence);

@@ -8,6 +8,7 @@ export function staticPlanner(cpuMillicores: number, batchSize: number): Planner
     tickMs: 10_000,
     isEventDriven: false,
     appliesAtOnce: false,
+    plansInstances: false,
     plan: () => ({ plan, hopeless: [] }),
     holds: () => true,
   };

@@ -11,7 +11,7 @@ import { RECORDED, YOLOV5N, YOLOV5S, type EvaluatedModel, type RecordedRun } fro
  */
 
 export interface EvaluationSetting {
-  readonly service: PublishedService;
+  readonly service: (typeof SERVICES)[number];
   readonly arrivals: 'front-loaded' | 'poisson';
   readonly delay: 'subtracted' | 'applied';
   readonly releasesIdle: boolean;

@@ -15,7 +15,7 @@ export interface StaticLoad {
 }
 
 /** Published latencies of one request on 8 cores, and what the two simulated services take on average. */
-export function staticLoads(cores = 8): Readonly<Record<'mean' | 'p95' | 'p99' | PublishedService, StaticLoad>> {
+export function staticLoads(cores = 8): Readonly<Record<'mean' | 'p95' | 'p99' | 'fit' | 'table', StaticLoad>> {
   const profile = publishedProfile(YOLOV5S.profile);
   const cell = profile.cells.find(({ batchSize, cpuMillicores }) => batchSize === 1 && cpuMillicores === cores * 1000)!;
   const simulatedMs = (service: PublishedService): number => {

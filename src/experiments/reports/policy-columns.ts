@@ -18,7 +18,11 @@ export const POLICY_COLUMNS: readonly PolicyColumn[] = [
   { heading: 'p99', unit: 'cores', text: ({ p99Cores }) => p99Cores.toFixed(1) },
   { heading: 'peak', unit: 'cores', text: ({ peakCores }) => peakCores.toFixed(1) },
   { heading: 'core-s', text: ({ coreSeconds }) => count(Math.round(coreSeconds)) },
-  { heading: '/ reference', text: ({ coreSeconds }, reference) => ratio(coreSeconds, reference) },
+  {
+    heading: '/ reference',
+    text: ({ coreSeconds, instances, instanceReferenceCoreSeconds }, reference) =>
+      ratio(coreSeconds, instances === 1 ? reference : instanceReferenceCoreSeconds),
+  },
   { heading: '/ bound', text: ({ coreSeconds, boundCoreSeconds }) => ratio(coreSeconds, boundCoreSeconds) },
   { heading: 'resizes', text: ({ resizes }) => count(resizes) },
   { heading: 'batch', unit: 'mean', text: ({ meanBatch }) => meanBatch.toFixed(1) },

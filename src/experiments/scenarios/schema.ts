@@ -96,6 +96,10 @@ const cpuSchema = z.strictObject({
   idleCores: cores.default(0.1),
   idleRelease: z.boolean().default(true),
   idleReleaseMs: nonNegative.default(100),
+  /** Warm instances of the default policy, each resized by itself. */
+  instances: z.int().min(1).max(64).default(1),
+  /** How much longer a batch takes while three cores or more are busy beside it: 0.3 for 30 %. */
+  interference: fraction.default(0),
   maxBatch: z.int().min(1).max(256).optional(),
 });
 
@@ -119,8 +123,8 @@ export const scenarioSchema = z.strictObject({
   durationSec: positive.max(7 * 86_400),
   /** A published name, or a file that `sponge profile` wrote. */
   profile: z.string().default('yolov5s'),
-  /** What a published profile's batches take: the fit of its P99 × 0.88, or its typical latencies as published. */
-  service: z.enum(['fit', 'table']).default('fit'),
+  /** What a published profile's batches take: the fit of its P99 × 0.88, the P99 of each cell × 0.88, or its typical latencies. */
+  service: z.enum(['fit', 'p99-table', 'table']).default('fit'),
   arrivals: arrivalsSchema,
   payloads: z.array(payloadSchema).min(1).prefault([{}]),
   network: networkSchema.prefault({}),

@@ -123,6 +123,7 @@ function environmentOf(scenario: Scenario, machine: Machine, name: string): Envi
       limits: allocationLimits(scenario, machine, name),
       idleMillicores: millicores(cpu.idleCores),
       idleReleaseMs: cpu.idleRelease ? cpu.idleReleaseMs : null,
+      interference: cpu.interference,
       maxBatchSize: cpu.maxBatch ?? largestMeasuredBatch(machine),
     },
     scaler,

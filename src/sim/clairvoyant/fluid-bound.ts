@@ -1,4 +1,4 @@
-import { slopeFrom, type PowerCurve } from './power-curve.js';
+import { slopeFrom, type PowerCurve } from '../../perf-model/power-curve.js';
 
 /*
  * The least core-seconds at which work can be done within its windows, if it could be divided and interrupted at will: a

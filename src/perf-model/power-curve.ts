@@ -105,6 +105,23 @@ export function replicatedPowerCurve(curve: PowerCurve, maxInstances: number, mi
   return lowerHull(points);
 }
 
+/** The part of a curve that so many cores allow: up to the rate that they sustain. */
+export function upToCores(curve: PowerCurve, cores: number): PowerCurve {
+  const last = curve.cores.length - 1;
+  if (curve.cores[last]! <= cores) return curve;
+  const kept = curve.cores.findIndex((each) => each > cores);
+  if (kept === 0) throw new RangeError(`${cores} cores are less than the ${curve.idleCores} that are held at rate 0`);
+  const beyond = (cores - curve.cores[kept - 1]!) / slopeFrom(curve, kept - 1);
+  const isVertex = beyond === 0;
+  const of = (vertices: Float64Array, end: number): Float64Array =>
+    Float64Array.from([...vertices.subarray(0, kept), ...(isVertex ? [] : [end])]);
+  return {
+    idleCores: curve.idleCores,
+    ratesPerMs: of(curve.ratesPerMs, curve.ratesPerMs[kept - 1]! + beyond),
+    cores: of(curve.cores, cores),
+  };
+}
+
 interface Point {
   readonly ratePerMs: number;
   readonly cores: number;

@@ -1,0 +1,155 @@
+/*
+ * One allocation and its resizes: of one instance, or of all where they are alike. It knows what is in force and what was asked
+ * for; what it should be is the controller's decision.
+ *
+ * Growth is asked for at once. A shrink only to 95 % or less of what was asked for last, and not sooner than `SHRINK_DWELL_MS`
+ * after the last resize (every quota write refills the kernel's bucket, so frequent writes would undo the quota), and never
+ * below the threads of the running batch: it keeps its threads, and more threads than CPU stall each other.
+ *
+ * A refused resize: the allocation stays, the event says why, the next plan tries again. The paper retries three times.
+ */
+import type { Clock } from '../clock/clock.js';
+import type { Event } from '../domain/event.js';
+import type { ActuatorDelay } from './actuator-delay.js';
+import type { ResizeResult, Scaler } from './scaler.js';
+
+/** Five quota periods of 10 ms: a write gives away one period's quota at most. */
+const SHRINK_DWELL_MS = 50;
+export const SHRINK_FRACTION = 0.95;
+const WELL_UNDER_WAY_FRACTION = 0.85;
+
+export interface InstanceAllocationOptions {
+  readonly clock: Clock;
+  readonly scaler: Scaler;
+  readonly delay: ActuatorDelay;
+  /** Whose; null: of all instances alike. */
+  readonly instance: number | null;
+  readonly initialMillicores: number;
+  /** Counts the resizes of all allocations of a system. */
+  readonly nextResizeId: () => number;
+  readonly emit: (event: Event) => void;
+  /** Something is in force, or was refused. `isSettled`: it is the answer to what was asked for last. */
+  readonly onAnswer: (result: ResizeResult, isSettled: boolean) => void;
+}
+
+/** What a shrink has to mind. */
+export interface ShrinkRules {
+  /** Of the running batch. */
+  readonly runningThreads: number;
+  /** It is put in force at once, whatever runs. */
+  readonly isAtOnce: boolean;
+}
+
+export class InstanceAllocation {
+  readonly #options: InstanceAllocationOptions;
+  readonly #owner: { readonly instance?: number };
+  #grantedMillicores: number;
+  #requestedMillicores: number;
+  /** The newest resize, and the newest that was answered. */
+  #newestId = 0;
+  #answeredId = 0;
+  #lastResizeAtMs = -Infinity;
+
+  constructor(options: InstanceAllocationOptions) {
+    this.#options = options;
+    this.#owner = options.instance === null ? {} : { instance: options.instance };
+    this.#grantedMillicores = options.initialMillicores;
+    this.#requestedMillicores = options.initialMillicores;
+  }
+
+  /** Read back. */
+  get grantedMillicores(): number {
+    return this.#grantedMillicores;
+  }
+
+  /** Asked for last; equals granted when no resize is under way. */
+  get requestedMillicores(): number {
+    return this.#requestedMillicores;
+  }
+
+  /** The most it may have now. */
+  get heldMillicores(): number {
+    return Math.max(this.#grantedMillicores, this.#requestedMillicores);
+  }
+
+  /** A batch waits for the resize that is under way. */
+  get isAwaited(): boolean {
+    return this.#requestedMillicores !== this.#grantedMillicores && !this.#options.delay.isSlow;
+  }
+
+  readCounters(): ReturnType<Scaler['readCounters']> {
+    return this.#options.scaler.readCounters();
+  }
+
+  /** The next shrink need not wait for the resizes that were made until now. */
+  forgetDwell(): void {
+    this.#lastResizeAtMs = -Infinity;
+  }
+
+  resizeTo(cpuMillicores: number, onApplied: (result: ResizeResult) => void = () => undefined): void {
+    const { clock, scaler, emit, nextResizeId } = this.#options;
+    const nowMs = clock.nowMs();
+    const resizeId = nextResizeId();
+    this.#newestId = resizeId;
+    emit({
+      kind: 'resize-requested',
+      atMs: nowMs,
+      resizeId,
+      ...this.#owner,
+      fromMillicores: this.#grantedMillicores,
+      toMillicores: cpuMillicores,
+    });
+    this.#requestedMillicores = cpuMillicores;
+    this.#lastResizeAtMs = nowMs;
+    scaler.resize(cpuMillicores, (result) => {
+      this.#onApplied(resizeId, result);
+      onApplied(result);
+    });
+  }
+
+  /** At once, but for a slow growth that is well under way: a newer request calls it off, and nothing would ever be in force. */
+  growTo(target: number): void {
+    const isGrowing = this.#requestedMillicores > this.#grantedMillicores;
+    const isWellUnderWay =
+      this.#options.delay.isSlow && isGrowing && target * WELL_UNDER_WAY_FRACTION <= this.#requestedMillicores;
+    if (!isWellUnderWay) this.resizeTo(target);
+  }
+
+  /** @returns when to try again, where it is too soon; null where it was done, or is not to be done now */
+  shrinkTo(target: number, { runningThreads, isAtOnce }: ShrinkRules): number | null {
+    if (isAtOnce) {
+      this.resizeTo(target);
+      return null;
+    }
+    // A slow growth under way is not called off for a moment's need of less: its read-back comes here again.
+    if (this.#options.delay.isSlow && this.#requestedMillicores > this.#grantedMillicores) return null;
+    const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
+    const isWorthIt = target <= this.#requestedMillicores * SHRINK_FRACTION;
+    // The running batch keeps its threads; its end comes back here.
+    const isHeldByThreads = Math.ceil(target / 1000) < runningThreads;
+    if (!isWorthIt || isHeldByThreads) return null;
+    if (this.#options.clock.nowMs() < mayShrinkAtMs) return mayShrinkAtMs;
+    this.resizeTo(target);
+    return null;
+  }
+
+  #onApplied(resizeId: number, result: ResizeResult): void {
+    const { clock, delay, emit, onAnswer } = this.#options;
+    const atMs = clock.nowMs();
+    // Superseded by a newer one otherwise, whose own answer comes too.
+    const isCurrent = resizeId === this.#newestId;
+    if (result.kind === 'refused') {
+      if (isCurrent) this.#requestedMillicores = this.#grantedMillicores;
+      emit({ kind: 'resize-refused', atMs, resizeId, ...this.#owner, message: result.message });
+    } else {
+      // What an older one found is no longer so once a newer one was answered.
+      if (resizeId >= this.#answeredId) this.#grantedMillicores = result.cpuMillicores;
+      this.#answeredId = Math.max(this.#answeredId, resizeId);
+      const [cpuMillicores, { isWritten, tookMs }] = [this.#grantedMillicores, result];
+      if (isCurrent) this.#requestedMillicores = cpuMillicores;
+      if (isWritten) delay.observe(tookMs);
+      emit({ kind: 'resized', atMs, resizeId, ...this.#owner, cpuMillicores, isWritten, tookMs });
+    }
+    onAnswer(result, isCurrent);
+  }
+}

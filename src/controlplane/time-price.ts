@@ -1,0 +1,82 @@
+/*
+ * What an hour of one instance is worth, in cores.
+ *
+ * P̂(v) is the least cores at which one instance sustains a rate v (`power-curve.ts`), k of them sustain r with k·P̂(r/k), and one
+ * more of them saves d/dk = ρ·P̂'(ρ) − P̂(ρ) at ρ = r/k: that is the price of an instance's time. It is 0 as long as the rate of one
+ * core at its best batch suffices: then a batch runs on one core, however long it takes.
+ *
+ * P̂ of a measured table has long straight pieces, on which the price is constant: it is a step, and must not be interpolated
+ * (everything would run on the dear end of each piece).
+ */
+import type { LatencyModel } from '../domain/latency.js';
+import { powerCurve, slopeFrom, type PowerCurve } from '../perf-model/power-curve.js';
+
+/** Relative change of the latencies at both ends of the curve from which on it is drawn anew. */
+const DRIFT = 0.02;
+
+interface Drawn {
+  readonly levels: readonly number[];
+  readonly maxBatchSize: number;
+  readonly slowMs: number;
+  readonly fastMs: number;
+  readonly curve: PowerCurve;
+}
+
+/** Curves of the models that are asked for; drawn anew when a model has changed by more than a little. */
+export class TimePrices {
+  readonly #drawn = new WeakMap<LatencyModel, Drawn>();
+
+  /**
+   * @param levels allocations, millicores, ascending: few enough to evaluate each
+   * @param ratePerMs of one instance   @returns cores; that of the steepest piece where the rate is beyond the curve
+   */
+  priceOf(model: LatencyModel, levels: readonly number[], maxBatchSize: number, ratePerMs: number): number {
+    const curve = this.#curveOf(model, levels, maxBatchSize);
+    const last = curve.ratesPerMs.length - 1;
+    let vertex = 0;
+    while (vertex < last - 1 && curve.ratesPerMs[vertex + 1]! < ratePerMs) vertex += 1;
+    return last === 0 ? 0 : Math.max(0, slopeFrom(curve, vertex) * curve.ratesPerMs[vertex]! - curve.cores[vertex]!);
+  }
+
+  /** The most that one instance does, requests per ms. */
+  topRatePerMs(model: LatencyModel, levels: readonly number[], maxBatchSize: number): number {
+    return this.#curveOf(model, levels, maxBatchSize).ratesPerMs.at(-1)!;
+  }
+
+  #curveOf(model: LatencyModel, levels: readonly number[], maxBatchSize: number): PowerCurve {
+    const slowMs = model.predictedLatencyMs(1, levels[0]!);
+    const fastMs = model.predictedLatencyMs(maxBatchSize, levels.at(-1)!);
+    const known = this.#drawn.get(model);
+    const isSame =
+      known?.levels === levels &&
+      known.maxBatchSize === maxBatchSize &&
+      Math.abs(slowMs / known.slowMs - 1) < DRIFT &&
+      Math.abs(fastMs / known.fastMs - 1) < DRIFT;
+    if (isSame) return known.curve;
+    const curve = powerCurve({
+      // A model that knows nothing yet takes no time.
+      latencyMs: (batchSize, cpuMillicores) => Math.max(1e-3, model.predictedLatencyMs(batchSize, cpuMillicores)),
+      maxBatchSize,
+      allocations: levels,
+      idleMillicores: 0,
+    });
+    this.#drawn.set(model, { levels, maxBatchSize, slowMs, fastMs, curve });
+    return curve;
+  }
+}
+
+/** Allocations worth looking at: steps of 5 %, rounded up to what can be granted. */
+export function allocationLevels(limits: {
+  readonly minMillicores: number;
+  readonly maxMillicores: number;
+  readonly stepMillicores: number;
+}): readonly number[] {
+  const { minMillicores, maxMillicores, stepMillicores } = limits;
+  const levels: number[] = [];
+  for (let level = minMillicores; level < maxMillicores;) {
+    levels.push(level);
+    const next = Math.max(level * 1.05, level + stepMillicores);
+    level = minMillicores + Math.ceil((next - minMillicores) / stepMillicores - 1e-9) * stepMillicores;
+  }
+  return [...levels, maxMillicores];
+}
