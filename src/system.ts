@@ -58,7 +58,10 @@ export interface SystemStatus {
   /** Why it is not; '' while it is. */
   readonly workerLoss: string;
   readonly plan: Plan;
+  /** Of each instance where they are alike, else of all together. */
   readonly grantedMillicores: number;
+  /** The same, by instance; one where they are alike. */
+  readonly allocations: readonly number[];
 }
 
 /** The worker and its allocation, lent while there is nothing else to do: for refining the profile in the background. */
@@ -161,6 +164,7 @@ export function createSystem(options: SystemOptions): System {
       workerLoss: pipeline.workerLoss,
       plan: controller.plan,
       grantedMillicores: controller.grantedMillicores,
+      allocations: controller.allocations,
     }),
     lease: (when, wanted) => {
       const isAvailable = when === 'idle' ? pipeline.isIdle : !pipeline.isRunning;

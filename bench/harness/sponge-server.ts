@@ -30,7 +30,9 @@ export async function startSponge(scope: Scope, flags: readonly string[]): Promi
   const ports = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
   const group = `bench-${randomBytes(4).toString('hex')}`;
   const nodeFlags = (process.env['SPONGE_BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
-  const args = [...nodeFlags, BIN, 'serve', ...flags, ...ports, '--group', group, '--log-level', 'error'];
+  // One worker, whatever the machine has, where a benchmark is not about several.
+  const instances = flags.includes('--instances') ? [] : ['--instances', '1'];
+  const args = [...nodeFlags, BIN, 'serve', ...flags, ...ports, ...instances, '--group', group, '--log-level', 'error'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = once(child, 'exit');
   let isStopped = false;

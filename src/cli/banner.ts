@@ -48,7 +48,11 @@ function refining({ profile, isRefining }: ServedModel): string {
   return `, planned with a wider margin${isRefining ? ' and refined in the background' : ''}`;
 }
 
-function describeShare({ limits, replication }: ServedModel): string {
+function describeShare({ limits, replication, instanceCount }: ServedModel): string {
+  if (replication === null && instanceCount > 1) {
+    const most = inCores(limits.maxMillicores);
+    return `${instanceCount} warm instances a model, ${most} cores for all of them, each resized by itself`;
+  }
   if (replication === null) {
     return `${inCores(limits.minMillicores)} to ${inCores(limits.maxMillicores)} cores a model`;
   }

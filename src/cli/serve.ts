@@ -21,6 +21,7 @@ import {
 } from './options.js';
 import { createDisplay } from './watch.js';
 import type { WatchDisplay } from './watch-display.js';
+import { MOST_INSTANCES } from '../adapters/serving/replica-process.js';
 
 const MIB = 1024 * 1024;
 
@@ -48,6 +49,7 @@ interface ServeFlags {
   readonly quotaPeriodUs: number;
   readonly threads?: readonly number[];
   readonly policy: ServerOptions['policy']['name'];
+  readonly instances: number | 'auto';
   readonly prefer: 'cpu' | 'latency';
   readonly cpu?: number;
   readonly batch?: number;
@@ -135,6 +137,13 @@ export function serveCommand(): Command {
       'share of batches that may miss deadlines although started early enough by the plan',
       openFraction,
       DEFAULT_TARGET_MISS_RATE,
+    )
+    .option(
+      '--instances <n>',
+      'warm worker processes of each model, each resized by itself; auto: one for each core, up to 4, as memory allows, ' +
+        'where --policy is sponge and there are CPU groups',
+      (text) => (text === 'auto' ? text : positiveInteger(text)),
+      'auto',
     )
     .option('--cpu <cores>', 'allocation of --policy static', cores)
     .option('--batch <n>', 'batch size of --policy static', positiveInteger)
@@ -265,6 +274,7 @@ function serverOptions(
     quotaPeriodUs: flags.quotaPeriodUs,
     threadCounts: flags.threads ?? null,
     policy: policyChoice(flags),
+    instances: flags.policy === 'sponge' ? flags.instances : 1,
     maxBatchSize: flags.maxBatch ?? DEFAULT_MAX_BATCH_SIZE,
     isMaxBatchStated: flags.maxBatch !== undefined,
     maxBatchBytes: flags.maxBatchMib * MIB,
@@ -291,7 +301,12 @@ function serverOptions(
   };
 }
 
-function policyChoice({ policy, prefer, cpu, batch, order, unitCores }: ServeFlags): ServerOptions['policy'] {
+function policyChoice(flags: ServeFlags): ServerOptions['policy'] {
+  const { policy, prefer, cpu, batch, order, unitCores, instances } = flags;
+  if (instances !== 'auto' && instances > 1 && policy !== 'sponge')
+    throw new UserError(`--instances belongs to --policy sponge; ${policy} does not plan them one by one`);
+  if (instances !== 'auto' && instances > MOST_INSTANCES)
+    throw new UserError(`--instances ${instances}: use at most ${MOST_INSTANCES}`);
   if (order !== undefined && policy !== 'static')
     throw new UserError(`--order belongs to --policy static; ${policy} has an order of its own`);
   if (unitCores !== undefined && policy !== 'fa2')

@@ -1,3 +1,5 @@
+import { grantedAfter, grantedMillicores, type Granted } from '../domain/granted.js';
+import { plannedMillicores } from '../domain/plan.js';
 import type { FeedMessage } from '../domain/event-log.js';
 import type { ModelRecord, RunHeader, RunModel, ServiceNote } from '../domain/event-record.js';
 import type { OutcomeName } from '../domain/outcome.js';
@@ -59,28 +61,30 @@ export interface SecondSeries {
 export class WatchedModel {
   readonly model: RunModel;
   lastPlan: Extract<ModelRecord, { kind: 'planned' }> | null = null;
-  instances: number;
   isWorkerLost = false;
   readonly #bins = Array.from({ length: WINDOW_SECONDS + 1 }, () => new SecondBin());
   readonly #queue = new QueueCount();
   readonly #receivedAtMs = new Map<number, number>();
-  #cpuMillicores: number;
+  #granted: Granted;
   /** Until when the bins have been told what was granted and planned; null before anything was heard. */
   #heldUntilMs: number | null = null;
 
   constructor(model: RunModel) {
     this.model = model;
-    this.instances = model.instances;
-    this.#cpuMillicores = model.cpuMillicores;
+    this.#granted = model;
+  }
+
+  get instances(): number {
+    return this.#granted.instances;
   }
 
   get grantedMillicores(): number {
-    return this.#cpuMillicores * this.instances;
+    return grantedMillicores(this.#granted);
   }
 
   get plannedMillicores(): number | null {
     const plan = this.lastPlan?.plan;
-    return plan === undefined ? null : plan.cpuMillicores * plan.instances;
+    return plan === undefined ? null : plannedMillicores(plan);
   }
 
   get queueDepth(): number {
@@ -116,10 +120,8 @@ export class WatchedModel {
         this.lastPlan = record;
         return;
       case 'resized':
-        this.#cpuMillicores = record.cpuMillicores;
-        return;
       case 'instances-changed':
-        this.instances = record.instances;
+        this.#granted = grantedAfter(this.#granted, record);
         return;
       case 'worker-lost':
       case 'worker-ready':

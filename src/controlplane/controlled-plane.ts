@@ -5,6 +5,8 @@ import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 export interface ControlledPlane {
   /** Threads of the batch that an instance is running now, 0 when it runs none; the most of all where they share one allocation. */
   runningThreads(instance: number): number;
+  /** Its process is starting, again or for the first time: it can run nothing now. */
+  isAway(instance: number): boolean;
   /** Nothing is queued and nothing runs. */
   readonly isIdle: boolean;
   /** A request is to run next, alone, that only the largest allocation may be enough for. */

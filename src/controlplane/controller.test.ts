@@ -43,6 +43,10 @@ class Plane implements ControlledPlane {
     return this.threads;
   }
 
+  isAway(): boolean {
+    return false;
+  }
+
   snapshot(): QueueSnapshot {
     return this.queue;
   }

@@ -108,6 +108,11 @@ export class Controller {
     return this.#allocations.each.reduce((sum, { grantedMillicores }) => sum + grantedMillicores, 0);
   }
 
+  /** In force, by instance; one where they are alike. */
+  get allocations(): readonly number[] {
+    return this.#allocations.each.map(({ grantedMillicores }) => grantedMillicores);
+  }
+
   get #areApart(): boolean {
     return this.#planner.plansInstances;
   }
@@ -158,7 +163,9 @@ export class Controller {
         this.#replan('worker');
         return;
       case 'instances-changed':
-        this.#replanIfBroken('worker');
+        // One that is started needs CPU for that, whatever is planned.
+        if (this.#areApart) this.#replan('worker');
+        else this.#replanIfBroken('worker');
         return;
       default:
         return;
@@ -272,6 +279,7 @@ export class Controller {
       instances: this.#allocations.each.map(({ requestedMillicores }, instance) => ({
         requestedMillicores,
         isRunning: this.#plane!.runningThreads(instance) > 0,
+        isAway: this.#plane!.isAway(instance),
       })),
       budgetMillicores: this.#budget.roomForAll(this.#allocations.each),
       restingMillicores: restingMillicores(this.#config),

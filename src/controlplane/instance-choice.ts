@@ -91,7 +91,7 @@ class Choice {
     this.#model = models[classIndexes?.[0] ?? 0]!;
     this.#schedule = new ListSchedule(question);
     this.#sizeLimit = this.#schedule.limitOf(classIndexes?.[0] ?? 0);
-    const resting = instanceCount - busyUntilMs.length - 1;
+    const resting = Math.max(0, instanceCount - busyUntilMs.length - 1);
     this.#others = [...busyUntilMs, ...new Array<number>(resting).fill(nowMs)];
     this.#nextFreeAtMs = resting > 0 ? nowMs : Math.min(...busyUntilMs);
     this.#aloneMs = this.#model.predictedLatencyMs(1, levels.at(-1)!);
@@ -235,7 +235,7 @@ export function divideOverload(question: InstanceQuestion, prices: TimePrices): 
   const load = question.steadyRatePerSec / 1000 / topRate;
   const lasting = Math.min(1, Math.max(0, (load - LASTING_FROM) / LASTING_SPAN));
   const isFree = busyUntilMs.length < instanceCount;
-  const idle = new Array<number>(instanceCount - busyUntilMs.length).fill(nowMs);
+  const idle = new Array<number>(Math.max(0, instanceCount - busyUntilMs.length)).fill(nowMs);
   const freeAtMs = [...busyUntilMs, ...idle];
   const equalShare = Math.min(levels.at(-1)!, budgetMillicores / instanceCount);
   const worth = LASTING_PRICE * lasting * bestRate(model, equalShare, sizeLimit);

@@ -12,20 +12,21 @@ export interface Start {
 
 type InstancesView = Pick<PlannerView, 'instances' | 'budgetMillicores' | 'restingMillicores'>;
 
-/** The free instance that has most already, so that the least is to be resized; null where all run. */
+/** The free instance that has most already, so that the least is to be resized; null where there is none. */
 export function freeInstance(instances: readonly InstanceView[]): number | null {
   let best: number | null = null;
-  instances.forEach(({ isRunning, requestedMillicores }, index) => {
-    if (!isRunning && (best === null || requestedMillicores > instances[best]!.requestedMillicores)) best = index;
+  instances.forEach(({ isRunning, isAway, requestedMillicores }, index) => {
+    if (!isRunning && !isAway && (best === null || requestedMillicores > instances[best]!.requestedMillicores))
+      best = index;
   });
   return best;
 }
 
-/** What one that starts may have: the budget without what those have that run, and the floors of the others that rest. */
+/** What one that starts may have: the budget without what those have that run or are started, and the floors of the others that rest. */
 export function startableMillicores({ instances, budgetMillicores, restingMillicores }: InstancesView): number {
   let left = budgetMillicores + restingMillicores;
-  for (const { isRunning, requestedMillicores } of instances)
-    left -= isRunning ? requestedMillicores : restingMillicores;
+  for (const { isRunning, isAway, requestedMillicores } of instances)
+    left -= isRunning || isAway ? requestedMillicores : restingMillicores;
   return left;
 }
 

@@ -54,7 +54,7 @@ class JointPlanning {
   plan(view: PlannerView): PlanDecision {
     const busyUntilMs = busyUntil(view);
     const instance = startableInstance(view);
-    const freeAtMs = instance === null ? Math.min(...busyUntilMs) : view.nowMs;
+    const freeAtMs = instance === null ? firstFreeAtMs(view, busyUntilMs) : view.nowMs;
     const hopeless = hopelessOf(view, freeAtMs);
     const queue = queueOf(view, hopeless, freeAtMs);
     if (view.isActuatorSlow) return { ...this.#held(view, queue, busyUntilMs), hopeless };
@@ -80,13 +80,14 @@ class JointPlanning {
     if (view.snapshot.work.length === 0) return true;
     if ((startableInstance(view) !== null && !view.isActuatorSlow) || view.current.kind === 'infeasible') return false;
     const busyUntilMs = busyUntil(view);
-    const firstFreeAtMs = busyUntilMs.length < view.instances.length ? view.nowMs : Math.min(...busyUntilMs);
-    const question = this.#questionOf(view, queueOf(view, [], firstFreeAtMs)!, busyUntilMs);
+    const question = this.#questionOf(view, queueOf(view, [], firstFreeAtMs(view, busyUntilMs))!, busyUntilMs);
     return isMetLater({ ...question, busyUntilMs: freeAtMs(question) });
   }
 
-  #whileAllRun(view: PlannerView, question: InstanceQuestion, queue: PlannedQueue): Omit<PlanDecision, 'hopeless'> {
+  #whileAllRun(view: PlannerView, asked: InstanceQuestion, queue: PlannedQueue): Omit<PlanDecision, 'hopeless'> {
     const wakeAtMs = view.nowMs + CHECK_MS;
+    // Where nothing runs either, others have the cores.
+    const question = asked.busyUntilMs.length > 0 ? asked : { ...asked, busyUntilMs: [view.nowMs] };
     if (isMetLater(question)) return { plan: this.#noStart(view, 'no instance is free'), wakeAtMs };
     const { shed } = divideOverload(question, this.#prices);
     return { plan: { ...infeasible(view), ...withStart(view, null) }, shed: placesOf(queue, shed), wakeAtMs };
@@ -133,7 +134,7 @@ class JointPlanning {
       availableMillicores: startableMillicores(view),
       budgetMillicores,
       busyUntilMs,
-      instanceCount: instances.length,
+      instanceCount: Math.max(1, instances.filter(({ isAway }) => !isAway).length),
     };
   }
 
@@ -146,9 +147,14 @@ class JointPlanning {
   }
 }
 
+/** Of those that run; now where none does, for want of a worker. */
+function firstFreeAtMs({ nowMs }: PlannerView, busyUntilMs: readonly number[]): number {
+  return busyUntilMs.length === 0 ? nowMs : Math.min(...busyUntilMs);
+}
+
 /** When each instance is free: now where it rests. */
 function freeAtMs({ busyUntilMs, instanceCount, nowMs }: InstanceQuestion): readonly number[] {
-  return [...busyUntilMs, ...new Array<number>(instanceCount - busyUntilMs.length).fill(nowMs)];
+  return [...busyUntilMs, ...new Array<number>(Math.max(0, instanceCount - busyUntilMs.length)).fill(nowMs)];
 }
 
 /** A free one, where there are cores for it: on less than the least allocation nothing is started. */

@@ -19,6 +19,9 @@ import {
 import type { CoreBudget } from './core-budget.js';
 import { SHRINK_FRACTION, type InstanceAllocation } from './instance-allocation.js';
 
+/** A process that is started loads its model on this: more would speed little up, and on an idle floor it would take for ever. */
+const STARTING_MILLICORES = 1000;
+
 export class OwnAllocations implements Allocations {
   readonly each: readonly InstanceAllocation[];
   readonly #budget: CoreBudget;
@@ -60,6 +63,8 @@ export class OwnAllocations implements Allocations {
     const planned = plan.allocations?.[instance] ?? 0;
     const isResting = planned === 0 && plane.runningThreads(instance) === 0;
     this.#restingSinceMs[instance] = isResting ? (this.#restingSinceMs[instance] ?? nowMs) : null;
+    if (isResting && plane.isAway(instance))
+      return Math.min(this.#options.rules.limits.maxMillicores, STARTING_MILLICORES);
     if (isResting) return restingMillicores(this.#options.rules);
     return planned === 0 ? this.each[instance]!.requestedMillicores : planned;
   }

@@ -9,6 +9,8 @@ export interface InstanceView {
   /** Asked for last; in force within a moment. */
   readonly requestedMillicores: number;
   readonly isRunning: boolean;
+  /** It can run nothing now: its process is being started. */
+  readonly isAway: boolean;
 }
 
 /** Everything that a plan may depend on. */

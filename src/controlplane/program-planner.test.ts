@@ -34,7 +34,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     resizeDelayMs: 0.1,
     isActuatorSlow: false,
     grantedMillicores: 16_000,
-    instances: [{ requestedMillicores: 16_000, isRunning: false }],
+    instances: [{ requestedMillicores: 16_000, isRunning: false, isAway: false }],
     budgetMillicores: 16_000,
     restingMillicores: 100,
     readCounters: () => null,

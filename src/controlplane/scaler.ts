@@ -27,11 +27,13 @@ export interface Scaler {
   /** False where it only recommends: the plan is published but nothing is limited. */
   readonly isActuating: boolean;
   readonly limits: AllocationLimits;
+  /** The least that a group can be given on which nothing runs; at most `limits.minMillicores`. */
+  readonly idleMillicores: number;
   /** Decision → read back, until resizes have shown what it is. */
   readonly expectedDelayMs: number;
   /**
    * Asks for an allocation; a newer call supersedes an unfinished one. Calls back once, never inside this call.
-   * @param cpuMillicores integer within `limits`, a multiple of the step or `limits.maxMillicores`
+   * @param cpuMillicores integer within `limits`, or `idleMillicores`
    */
   resize(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void;
   /** Null where the platform has no counters. */

@@ -65,13 +65,20 @@ export class TimePrices {
   }
 }
 
-/** Allocations worth looking at: steps of 5 %, rounded up to what can be granted. */
+/**
+ * Below a core a batch costs about the same CPU and only takes longer, throttled in every quota period: it is started on less only
+ * where no more is left.
+ */
+const WHOLE_CORE_MILLICORES = 1000;
+
+/** Allocations worth looking at: from a core on, in steps of 5 %, rounded up to what can be granted. */
 export function allocationLevels(limits: {
   readonly minMillicores: number;
   readonly maxMillicores: number;
   readonly stepMillicores: number;
 }): readonly number[] {
-  const { minMillicores, maxMillicores, stepMillicores } = limits;
+  const { maxMillicores, stepMillicores } = limits;
+  const minMillicores = Math.max(limits.minMillicores, Math.min(WHOLE_CORE_MILLICORES, maxMillicores));
   const levels: number[] = [];
   for (let level = minMillicores; level < maxMillicores;) {
     levels.push(level);

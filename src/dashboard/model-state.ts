@@ -1,9 +1,10 @@
 import type { EventRecord, RunModel } from '../domain/event-record.js';
 import type { OutcomeName } from '../domain/outcome.js';
-import type { Plan } from '../domain/plan.js';
+import { plannedMillicores, type Plan } from '../domain/plan.js';
 import { QueueCount } from '../domain/queue-count.js';
 import type { NetworkDelaySource } from '../domain/request.js';
 import { Columns } from './columns.js';
+import { grantedAfter, grantedMillicores, type Granted } from '../domain/granted.js';
 
 /*
  * One model's records folded into tables, one pass, a few additions a record. Charts and numbers are computed from these for
@@ -102,7 +103,7 @@ export class ModelState {
   readonly #running = new Map<number, RunningBatch>();
   readonly #queueCount = new QueueCount();
   #step: Step;
-  #grantedMillicores: number;
+  #granted: Granted;
   #depth = 0;
   #coreMsPerRequest = NaN;
   #arePlansDropped = false;
@@ -123,11 +124,11 @@ export class ModelState {
       rows,
     );
     this.resizes = new Columns(['atMs', 'tookMs', 'result'], rows);
-    this.#grantedMillicores = model.cpuMillicores;
+    this.#granted = model;
     const { instances } = model;
     this.mostInstances = instances;
     this.#step = {
-      granted: model.cpuMillicores * instances,
+      granted: grantedMillicores(model),
       wanted: NaN,
       ready: instances,
       asked: instances,
@@ -190,9 +191,9 @@ export class ModelState {
       case 'resize-requested':
         return;
       case 'resized': {
-        const { cpuMillicores, isWritten, tookMs } = record;
-        this.#grantedMillicores = cpuMillicores;
-        this.#stepTo(atMs, { granted: cpuMillicores * this.#step.ready });
+        const { isWritten, tookMs } = record;
+        this.#granted = grantedAfter(this.#granted, record);
+        this.#stepTo(atMs, { granted: grantedMillicores(this.#granted) });
         this.resizes.push({ atMs, tookMs, result: isWritten ? RESIZE.written : RESIZE.unchanged });
         return;
       }
@@ -204,7 +205,8 @@ export class ModelState {
         this.#stepTo(atMs, { asked: record.toInstances });
         return;
       case 'instances-changed':
-        this.#stepTo(atMs, { ready: record.instances, granted: this.#grantedMillicores * record.instances });
+        this.#granted = grantedAfter(this.#granted, record);
+        this.#stepTo(atMs, { ready: record.instances, granted: grantedMillicores(this.#granted) });
         return;
       case 'worker-lost':
         this.lossCount += 1;
@@ -309,11 +311,11 @@ export class ModelState {
     const isSame =
       before !== undefined &&
       before.plan.kind === plan.kind &&
-      before.plan.cpuMillicores === plan.cpuMillicores &&
+      plannedMillicores(before.plan) === plannedMillicores(plan) &&
       before.plan.batchSize === plan.batchSize &&
       before.plan.instances === plan.instances &&
       reason === this.#step.reason;
-    this.#stepTo(atMs, { wanted: plan.cpuMillicores * plan.instances, asked: plan.instances, reason });
+    this.#stepTo(atMs, { wanted: plannedMillicores(plan), asked: plan.instances, reason });
     if (isSame) return;
     this.plans.push({ atMs, trigger, plan });
     // In bulk: shifting an array a plan at a time costs its length each time.

@@ -223,7 +223,7 @@ export class Dispatcher {
   }
 
   #nextInstance(): number | null {
-    return this.#slots.next(this.#plan, this.#workers.instanceCount);
+    return this.#slots.next(this.#plan, this.#workers);
   }
 
   #canStart(): boolean {

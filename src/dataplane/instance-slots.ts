@@ -8,6 +8,7 @@ import type { RunningInstance } from '../domain/queue-snapshot.js';
 import type { QueueEntry } from './queue-entry.js';
 import { RunningBatch } from './running-batch.js';
 import { removeFrom } from './short-list.js';
+import type { WorkerPool } from './worker-pool.js';
 
 /** One allocation, as it was read back. */
 interface Allocation {
@@ -90,12 +91,16 @@ export class InstanceSlots {
    * The instance that the next batch may start on now; null where none may. Where each has an allocation of its own it is one
    * that the plan gives something.
    */
-  next(plan: Plan, instanceCount: number): number | null {
-    if (this.#running.length >= instanceCount) return null;
+  next(plan: Plan, workers: Pick<WorkerPool, 'instanceCount' | 'isReady'>): number | null {
+    if (this.#running.length >= workers.instanceCount) return null;
     if (!this.areApart) return this.#allocations[0]!.isAwaited ? null : this.#firstFree();
-    const isReady = ({ cpuMillicores, isAwaited }: Allocation, index: number): boolean =>
-      this.#isFree(index) && !isAwaited && plan.allocations?.[index] !== 0 && cpuMillicores > this.#restingMillicores;
-    const index = this.#allocations.findIndex(isReady);
+    const mayStart = ({ cpuMillicores, isAwaited }: Allocation, index: number): boolean =>
+      this.#isFree(index) &&
+      !isAwaited &&
+      plan.allocations?.[index] !== 0 &&
+      cpuMillicores > this.#restingMillicores &&
+      workers.isReady?.(index) !== false;
+    const index = this.#allocations.findIndex(mayStart);
     return index === -1 ? null : index;
   }
 

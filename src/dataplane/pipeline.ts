@@ -114,6 +114,10 @@ export class Pipeline {
     return this.#dispatcher.slots.threadsOf(instance);
   }
 
+  isAway(instance: number): boolean {
+    return this.#workers.isReady?.(instance) === false;
+  }
+
   /** `onOutcome` is called exactly once; before this returns when the request is refused at once. */
   submit(request: InferRequest, onOutcome: OnOutcome): void {
     const nowMs = this.#clock.nowMs();

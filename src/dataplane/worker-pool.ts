@@ -49,6 +49,8 @@ export type WorkerPoolEvent =
 export interface WorkerPool {
   /** Batches that can run side by side now. */
   readonly instanceCount: number;
+  /** Whether an instance can run batches now; absent where any of `instanceCount` can. */
+  isReady?(instance: number): boolean;
   /** Thread counts that the worker keeps sessions for, ascending. */
   readonly threadCounts: readonly number[];
   /** The most rows that memory lets share a batch; 1 for a model that is not batchable. A request of more runs alone. */

@@ -1,4 +1,5 @@
 import type { Event } from './event.js';
+import type { Granted } from './granted.js';
 import { outcomeName, type OutcomeName, type Reason } from './outcome.js';
 import type { AllocationLimits } from './plan.js';
 import type { NetworkDelaySource } from './request.js';
@@ -82,15 +83,12 @@ export interface RunHeader {
   readonly models: readonly RunModel[];
 }
 
-export interface RunModel {
+/** With what was granted when the run began; in the live feed, before the first record that follows. */
+export interface RunModel extends Granted {
   readonly name: string;
   readonly version: string;
   readonly policy: string;
   readonly limits: AllocationLimits;
-  /** Allocation in force when the run began; in the live feed, before the first record that follows. */
-  readonly cpuMillicores: number;
-  /** Ready to run batches, at the same instant. */
-  readonly instances: number;
   readonly maxBatchSize: number;
 }
 

@@ -31,6 +31,11 @@ export interface InfeasiblePlan extends PlannedCpu {
 
 export type Plan = FeasiblePlan | InfeasiblePlan;
 
+/** What all instances together are to have. */
+export function plannedMillicores({ instances, cpuMillicores, allocations }: Plan): number {
+  return allocations?.reduce((sum, each) => sum + each, 0) ?? instances * cpuMillicores;
+}
+
 /** CPU that may be granted, integer millicores. */
 export interface AllocationLimits {
   readonly minMillicores: number;

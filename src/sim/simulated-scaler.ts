@@ -24,6 +24,7 @@ export class SimulatedScaler implements Scaler {
   readonly kind = 'simulated';
   readonly isActuating = true;
   readonly limits: AllocationLimits;
+  readonly idleMillicores: number;
   readonly expectedDelayMs: number;
   readonly #options: SimulatedScalerOptions;
   #cpuMillicores: number;
@@ -32,6 +33,7 @@ export class SimulatedScaler implements Scaler {
   constructor(options: SimulatedScalerOptions) {
     this.#options = options;
     this.limits = options.limits;
+    this.idleMillicores = options.limits.minMillicores;
     this.expectedDelayMs = options.expectedDelayMs;
     this.#cpuMillicores = options.cpuMillicores;
   }

@@ -80,6 +80,7 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
       kind: 'affinity',
       isActuating: true,
       limits,
+      idleMillicores: limits.minMillicores,
       expectedDelayMs: EXPECTED_DELAY_MS,
       resize(cpuMillicores, onApplied) {
         assertWithinLimits(cpuMillicores, limits);

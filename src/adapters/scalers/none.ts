@@ -14,6 +14,7 @@ export function openNone(options: AdapterOptions): ScalerHandle {
       kind: 'none',
       isActuating: false,
       limits,
+      idleMillicores: limits.minMillicores,
       expectedDelayMs: 0,
       resize(cpuMillicores, onApplied) {
         assertWithinLimits(cpuMillicores, limits);

@@ -1,6 +1,9 @@
 import type { CpuCounters, ResizeResult, Scaler } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
-import { assertWithinLimits } from './scaler-handle.js';
+import { assertWithinLimits, LEAST_QUOTA_US } from './scaler-handle.js';
+
+/** A millisecond in 100 ms. */
+const IDLE_MILLICORES = 10;
 
 /** The kernel's limit of one group: CPU time per period; null is no limit. µs. */
 export interface Quota {
@@ -31,7 +34,7 @@ export function createQuotaScaler(
 ): Scaler {
   function apply(cpuMillicores: number): ResizeResult {
     const startedAtMs = performance.now();
-    const wanted = { quotaUs: Math.round((cpuMillicores * periodUs) / 1000), periodUs };
+    const wanted = quotaOf(cpuMillicores, periodUs);
     try {
       const before = files.read();
       const isWritten = before.quotaUs !== wanted.quotaUs || before.periodUs !== wanted.periodUs;
@@ -54,10 +57,11 @@ export function createQuotaScaler(
     kind,
     isActuating: true,
     limits,
+    idleMillicores: Math.min(limits.minMillicores, IDLE_MILLICORES),
     // A raise reaches a throttled process 0.19 ms later at the median, 0.23 ms at p90 (two-core Linux 6.18 VM).
     expectedDelayMs: 1,
     resize(cpuMillicores, onApplied) {
-      assertWithinLimits(cpuMillicores, limits);
+      if (cpuMillicores !== this.idleMillicores) assertWithinLimits(cpuMillicores, limits);
       const result = apply(cpuMillicores);
       queueMicrotask(() => onApplied(result));
     },
@@ -69,6 +73,13 @@ export function createQuotaScaler(
       }
     },
   };
+}
+
+/** With the period that serving uses, unless the kernel refuses so small a quota (`min_cfs_quota_period`, 1 ms): then a longer one. */
+function quotaOf(cpuMillicores: number, periodUs: number): Quota & { readonly quotaUs: number } {
+  const quotaUs = Math.round((cpuMillicores * periodUs) / 1000);
+  if (quotaUs >= LEAST_QUOTA_US) return { quotaUs, periodUs };
+  return { quotaUs: LEAST_QUOTA_US, periodUs: Math.round((LEAST_QUOTA_US * 1000) / cpuMillicores) };
 }
 
 function refusalMessage(cpuMillicores: number, error: NodeJS.ErrnoException): string {

@@ -43,7 +43,7 @@ export const ROUTER_MILLICORES = 250;
 const STEP_MILLICORES = 100;
 
 /** The kernel refuses quotas below 1 ms (`min_cfs_quota_period`, kernel/sched/core.c). */
-const LEAST_QUOTA_US = 1000;
+export const LEAST_QUOTA_US = 1000;
 
 /**
  * Limits of a quota adapter. The floor is one step or the least quota, whichever is more: 100 millicores at 10 ms. On a

@@ -15,6 +15,7 @@ class FakeGroup implements ScalerHandle {
     kind: 'cgroup-v2',
     isActuating: true,
     limits: { minMillicores: 100, maxMillicores: 1700, stepMillicores: 100 },
+    idleMillicores: 100,
     expectedDelayMs: 1,
     resize: (cpuMillicores, onApplied) => this.#answers.push(() => onApplied(this.#apply(cpuMillicores))),
     readCounters: () => this.counters,

@@ -50,6 +50,7 @@ export class ScalerSet {
       kind: first.kind,
       isActuating: first.isActuating,
       limits: first.limits,
+      idleMillicores: first.limits.minMillicores,
       expectedDelayMs: first.expectedDelayMs,
       resize: (wanted, onApplied) => this.#resize(wanted, onApplied),
       readCounters: () => this.#readCounters(),

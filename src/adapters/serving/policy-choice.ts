@@ -1,5 +1,6 @@
 import { fa2PublishedPlanner } from '../../controlplane/baselines/fa2-published.js';
 import { staticPlanner } from '../../controlplane/baselines/static.js';
+import { jointPlanner } from '../../controlplane/joint-planner.js';
 import { pricedPlanner } from '../../controlplane/priced-planner.js';
 import { paperPlanner, type Preference } from '../../controlplane/program-planner.js';
 import { dispatchPolicy } from '../../dataplane/baselines/dispatch.js';
@@ -32,7 +33,10 @@ export type PolicyChoice =
 const plain = dispatchPolicy({ order: 'fifo', batching: greedy, admission: 'none', isDeadlineAware: false });
 
 /** A new one for each model: some remember. */
-export function policyOf(choice: PolicyChoice, { limits, maxInstances, defaultSloMs }: PolicyContext): Policy {
+export function policyOf(
+  choice: PolicyChoice,
+  { limits, maxInstances, instances, defaultSloMs }: PolicyContext,
+): Policy {
   switch (choice.name) {
     case 'static': {
       const cpuMillicores = Math.min(limits.maxMillicores, Math.max(limits.minMillicores, choice.cpuMillicores));
@@ -54,7 +58,7 @@ export function policyOf(choice: PolicyChoice, { limits, maxInstances, defaultSl
       return {
         name: 'sponge',
         dispatch: edfPolicy,
-        planner: pricedPlanner({ prefer: choice.prefer }),
+        planner: instances > 1 ? jointPlanner() : pricedPlanner({ prefer: choice.prefer }),
         isAllocationFixed: false,
       };
   }

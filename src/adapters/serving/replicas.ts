@@ -1,20 +1,17 @@
 import type { Clock } from '../../clock/clock.js';
 import type { Scaler } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
-import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import { ScalerSet } from '../scalers/scaler-set.js';
-import { startProcessPool } from '../workers/process-pool.js';
 import { ReplicatedPool, type Replica } from '../workers/replicated-pool.js';
 import type { ModelSource } from './model-repository.js';
-import { ONLY_ITS_BATCH, type OpenWorker, type WorkerOptions } from './open-worker.js';
+import type { OpenWorker } from './open-worker.js';
+import type { ServedModelOptions } from './served-model.js';
+import { MOST_INSTANCES, openGroup, startReplicaProcess, type ReplicaContext } from './replica-process.js';
 
 /*
  * Horizontal scaling of one model: replicas of one fixed allocation, each a worker process in a CPU group of its own. The
- * worker that was opened, and profiled, becomes the first of them; the group of the n-th has the first one's name and `-r<n>`.
+ * worker that was opened, and profiled, becomes the first of them.
  */
-
-/** Each has the model in memory once more: some hundred MB for one like ResNet-18. */
-export const MOST_INSTANCES = 16;
 
 export interface Replication {
   /** Allocation of each instance. */
@@ -28,20 +25,8 @@ export function replicationOf(unitMillicores: number | null, limits: AllocationL
   return { unitMillicores: unit, maxInstances: Math.min(MOST_INSTANCES, Math.floor(limits.maxMillicores / unit)) };
 }
 
-/** @throws Error, in one line, where replicas could not be limited one by one */
-export function groupKindOf({ scaler }: DetectedScaler): 'cgroup-v1' | 'cgroup-v2' {
-  if (scaler.kind === 'cgroup-v1' || scaler.kind === 'cgroup-v2') return scaler.kind;
-  throw new Error(
-    `--policy fa2 limits each replica by a CPU group of its own, which scaler ${scaler.kind} cannot: ` +
-      'run as root, or on cgroup v2 as a systemd service with Delegate=cpu',
-  );
-}
-
-export interface ReplicasOptions extends Replication {
-  readonly source: ModelSource;
-  /** The first replica; opened, profiled and at the unit's allocation. */
-  readonly worker: OpenWorker;
-  readonly workerOptions: WorkerOptions;
+/** The first replica is at the unit's allocation. */
+export interface ReplicasOptions extends Replication, ReplicaContext {
   readonly clock: Clock;
 }
 
@@ -64,7 +49,8 @@ export class Replicas {
       clock,
       first: { pool: worker.pool, close: () => worker.pool.close() },
       threadCounts: this.#threadCounts,
-      maxBatchSize: worker.pool.maxBatchSize,
+      maxBatchSize: () => worker.pool.maxBatchSize,
+      isAddressed: false,
       maxInstances,
       startReplica: (slot, signal) => this.#start(slot, signal),
       onLog: workerOptions.onLog,
@@ -83,47 +69,15 @@ export class Replicas {
   }
 
   async #start(slot: number, signal: AbortSignal): Promise<Replica> {
-    const { source, worker, workerOptions } = this.#options;
-    const { groupName, quotaPeriodUs, onLog, nowMs, onEnding = () => undefined } = workerOptions;
-    let latestPid = 0;
-    const tellEnding = (): void => {
-      if (latestPid !== 0) onEnding(latestPid);
-      latestPid = 0; // Given up at the very moment it was ready, it is closed too.
-    };
-    // Before the process is ended for the same reason: listeners are called in order.
-    signal.addEventListener('abort', tellEnding, { once: true });
-    // It stands at its most, the unit, from the start: the model is loaded on that.
-    const group = await createScaler({
-      kind: groupKindOf(worker.scaling),
-      groupName: `${groupName}-r${slot}`,
-      limits: { maxMillicores: this.unitMillicores },
-      periodUs: quotaPeriodUs,
-      onWarning: onLog,
-    });
+    const group = await openGroup(this.#options, slot, this.unitMillicores, '--policy fa2');
     const member = this.#scalers.add(group);
     try {
-      const pool = await startProcessPool({
-        modelPath: source.modelPath,
-        threadCounts: this.#threadCounts,
-        join: group.join,
-        maxBatchSize: this.pool.maxBatchSize,
-        nowMs,
-        onLog,
-        maxStagedBytes: ONLY_ITS_BATCH,
-        expectedFiles: worker.pool.facts.files,
-        ...(workerOptions.runLimits === undefined ? {} : { runLimits: workerOptions.runLimits }),
-        interruption: signal,
-        onSpawn: (pid, tid) => {
-          latestPid = pid;
-          group.attachProcess(pid, tid);
-        },
-      });
+      const process = await startReplicaProcess(this.#options, group, this.#threadCounts, signal);
       member.join();
       return {
-        pool,
+        pool: process.pool,
         close: async () => {
-          tellEnding();
-          await pool.close();
+          await process.close();
           await member.leave();
         },
       };
@@ -138,4 +92,16 @@ export class Replicas {
 function threadCountsWithin(threadCounts: readonly number[], cpuMillicores: number): readonly number[] {
   const within = threadCounts.filter((count) => count <= Math.ceil(cpuMillicores / 1000));
   return within.length > 0 ? within : threadCounts.slice(0, 1);
+}
+
+/** The worker becomes the first replica, on the allocation of one. Null where it is the only one. */
+export async function openReplicas(
+  source: ModelSource,
+  worker: OpenWorker,
+  options: ServedModelOptions,
+): Promise<Replicas | null> {
+  if (options.replicas === null) return null;
+  const replication = replicationOf(options.replicas.unitMillicores, worker.scaling.scaler.limits);
+  await worker.resize(replication.unitMillicores);
+  return new Replicas({ ...replication, source, worker, workerOptions: options, clock: options.clock });
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
-import type { Scaler } from '../../controlplane/scaler.js';
+import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
 import type { LatencyModel } from '../../domain/latency.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
@@ -12,6 +12,7 @@ import { readStoredProfile } from '../profiler/profile-store.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../oip/service.js';
 import type { ProcessPool } from '../workers/process-pool.js';
+import type { ReplicatedPool } from '../workers/replicated-pool.js';
 import { BackgroundAudit } from './background-audit.js';
 import { BackgroundProfiling, LONGEST_HOLD_MS, type Turns } from './background-profiling.js';
 import type { AuditResult } from './batch-audit.js';
@@ -26,9 +27,12 @@ import {
 } from './initial-profile.js';
 import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
-import { groupKindOf, Replicas, replicationOf, type Replication } from './replicas.js';
+import { instanceCount, type InstanceCount } from './instance-count.js';
+import { groupKindOf } from './replica-process.js';
+import { openReplicas, type Replicas, type Replication } from './replicas.js';
 import { sampleOfRequest, SampleReservoir } from './request-sample.js';
 import { shapeClassOf } from './shape-class.js';
+import { idleRulesOf, openInstances, type WarmInstances } from './warm-instances.js';
 
 /*
  * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
@@ -36,11 +40,15 @@ import { shapeClassOf } from './shape-class.js';
  * first request), and refined in the background while nothing else is to do.
  */
 
-export interface ServedModelOptions extends WorkerOptions {
+export interface ServedModelOptions extends Omit<WorkerOptions, 'onScaling'> {
   readonly clock: Clock;
   readonly policyFor: (served: PolicyContext) => Policy;
   /** Scales horizontally, by replicas of a unit (null: one core, if there is as much); null: one worker, resized in place. */
   readonly replicas: { readonly unitMillicores: number | null } | null;
+  /** Warm instances, each resized by itself; 1 for one worker. Not with replicas. */
+  readonly instances: InstanceCount;
+  /** Served by this server. */
+  readonly modelCount: number;
   readonly minMillicores: number;
   readonly idleReleaseMs: number | null;
   readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
@@ -57,6 +65,8 @@ export interface ServedModelOptions extends WorkerOptions {
   readonly isRefining: boolean;
   /** Shared by the models of one server. */
   readonly turns: Turns;
+  /** The CPU group stands, and so it is known how many instances there will be; the worker process starts next. */
+  readonly onScaling: (scaling: DetectedScaler, instances: number) => void;
   readonly onEvent: (event: Event) => void;
   /** A member of a real batch was run again alone. */
   readonly onAudit: (result: AuditResult) => void;
@@ -70,7 +80,9 @@ export interface ServedModelOptions extends WorkerOptions {
 export interface PolicyContext {
   /** Of one instance. */
   readonly limits: AllocationLimits;
+  /** Replicas there may be; of warm instances there are as many as `instances` says. */
   readonly maxInstances: number;
+  readonly instances: number;
   readonly defaultSloMs: number;
 }
 
@@ -88,6 +100,7 @@ export class ServedModel {
   readonly #options: ServedModelOptions;
   readonly #worker: OpenWorker;
   readonly #replicas: Replicas | null;
+  readonly #instances: WarmInstances | null;
   readonly #background: BackgroundProfiling;
   readonly #audit: BackgroundAudit;
   readonly #reservoir = new SampleReservoir();
@@ -101,31 +114,33 @@ export class ServedModel {
     worker: OpenWorker,
     profile: Profile | null,
     replicas: Replicas | null,
+    instances: WarmInstances | null,
   ) {
     this.source = source;
     this.#options = options;
     this.#worker = worker;
     this.#replicas = replicas;
+    this.#instances = instances;
     this.#profile = profile;
     this.models = new OnlineLatencyModels(profile, options.targetMissRate);
     this.limits = replicas?.limits ?? runnableLimits(worker, options.minMillicores);
     this.#defaultSloMs = this.#chooseDefaultSloMs();
     this.system = createSystem({
       clock: options.clock,
-      workers: replicas?.pool ?? worker.pool,
-      scalers: [this.scaler],
+      workers: this.#workers,
+      scalers: instances?.scalers ?? [this.#scaler],
       policy: options.policyFor({
         limits: this.limits,
         maxInstances: replicas?.maxInstances ?? 1,
+        instances: this.#instanceCount,
         defaultSloMs: this.#defaultSloMs,
       }),
       models: this.models,
       config: {
         queueLimits: options.queueLimits,
         maxBatchBytes: options.maxBatchBytes,
+        ...idleRulesOf(worker, options, this.#instanceCount),
         limits: this.limits,
-        idleMillicores: worker.scaling.scaler.limits.minMillicores,
-        idleReleaseMs: options.idleReleaseMs,
       },
       onEvent: (event) => {
         if (event.kind === 'request-received') this.#lastRequestAtMs = event.atMs;
@@ -168,12 +183,18 @@ export class ServedModel {
    * @throws Error, in one line, when it cannot: not loadable, no rights for the scaler, a shape that does not fit
    */
   static async start(source: ModelSource, options: ServedModelOptions): Promise<ServedModel> {
+    let instances = 1;
     const worker = await openWorker(source, {
       ...options,
-      isReplicated: options.replicas !== null,
+      get isReplicated() {
+        return options.replicas !== null || instances > 1;
+      },
       onScaling: (scaling) => {
-        if (options.replicas !== null) groupKindOf(scaling);
-        options.onScaling?.(scaling);
+        if (options.replicas !== null) groupKindOf(scaling, '--policy fa2');
+        else
+          instances = instanceCount(options.instances, scaling.scaler, { ...source, modelCount: options.modelCount });
+        if (instances > 1) groupKindOf(scaling, '--instances');
+        options.onScaling(scaling, instances);
       },
     });
     try {
@@ -181,7 +202,8 @@ export class ServedModel {
       // One at a time: two would measure each other.
       const profile = await options.turns.take(() => initialProfileOrNone(source, worker, options));
       const replicas = await openReplicas(source, worker, options);
-      return new ServedModel(source, options, worker, profile, replicas);
+      const warm = await openInstances(source, worker, options, instances);
+      return new ServedModel(source, options, worker, profile, replicas, warm);
     } catch (error) {
       await worker.close();
       throw error;
@@ -196,14 +218,23 @@ export class ServedModel {
     return this.#worker.scaling;
   }
 
-  /** Of all instances. */
-  get scaler(): Scaler {
+  /** The kernel's counters of all instances; null where there are none. */
+  readCounters(): CpuCounters | null {
+    return this.#instances === null ? this.#scaler.readCounters() : this.#instances.readCounters();
+  }
+
+  /** Of all that are alike. */
+  get #scaler(): Scaler {
     return this.#replicas?.scaler ?? this.#worker.scaling.scaler;
+  }
+
+  get #workers(): ReplicatedPool | ProcessPool {
+    return this.#instances?.pool ?? this.#replicas?.pool ?? this.#worker.pool;
   }
 
   /** Of each instance there can be, those that are not there now included; 0 while there is none. */
   get pids(): readonly number[] {
-    return this.#replicas?.pool.pids ?? [this.#worker.pool.pid];
+    return (this.#instances ?? this.#replicas)?.pool.pids ?? [this.#worker.pool.pid];
   }
 
   /** Null where one worker is resized in place. */
@@ -211,9 +242,13 @@ export class ServedModel {
     return this.#replicas;
   }
 
+  get #instanceCount(): number {
+    return this.#instances?.scalers.length ?? 1;
+  }
+
   /** That can run batches now. */
   get instanceCount(): number {
-    return (this.#replicas?.pool ?? this.#worker.pool).instanceCount;
+    return this.#workers.instanceCount;
   }
 
   get signature(): ModelSignature {
@@ -283,6 +318,7 @@ export class ServedModel {
     this.#audit.stop();
     this.system.stop();
     await this.#replicas?.pool.close();
+    await this.#instances?.close();
     await this.#worker.close();
     await this.#background.settled();
   }
@@ -341,16 +377,4 @@ export class ServedModel {
   #profiledModel(): LatencyModel {
     return this.models.forClass(this.#worker.shapeClass);
   }
-}
-
-/** The worker becomes the first replica, on the allocation of one. Null where it is the only one. */
-async function openReplicas(
-  source: ModelSource,
-  worker: OpenWorker,
-  options: ServedModelOptions,
-): Promise<Replicas | null> {
-  if (options.replicas === null) return null;
-  const replication = replicationOf(options.replicas.unitMillicores, worker.scaling.scaler.limits);
-  await worker.resize(replication.unitMillicores);
-  return new Replicas({ ...replication, source, worker, workerOptions: options, clock: options.clock });
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import type { CpuCounters } from '../../controlplane/scaler.js';
+import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
 import type { RunModel } from '../../domain/event-record.js';
 import { startGrpcServer, type GrpcServer } from '../oip/grpc/server.js';
@@ -38,6 +38,7 @@ type ModelOptions = Pick<
   | 'defaultSloMs'
   | 'queueLimits'
   | 'scaler'
+  | 'instances'
   | 'maxMillicores'
   | 'minMillicores'
   | 'idleReleaseMs'
@@ -184,6 +185,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
         clock,
         nowMs,
         groupName: groupNameOf(options.groupName, model),
+        modelCount: sources.length,
         maxMillicores: shareOf(options.maxMillicores, sources.length),
         policyFor: (served) => policyOf(options.policy, served),
         replicas,
@@ -191,14 +193,14 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
         fullBudgetMs: FULL_BUDGET_MS,
         turns,
         // Loading and profiling are on the ledger too.
-        onScaling: ({ scaler }) => {
+        onScaling: ({ scaler }, instances) => {
           readCounters = () => scaler.readCounters();
           const unit = replicas === null ? null : replicationOf(replicas.unitMillicores, scaler.limits);
           observers.push(
             telemetry.attachModel({
               model,
               version,
-              cpuMillicores: scaler.limits.maxMillicores,
+              millicores: initialMillicores(scaler, instances),
               startingMillicores: unit?.unitMillicores ?? 0,
               readCounters: () => readCounters(),
               queueDepth: () => queueDepth(),
@@ -219,7 +221,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     );
     queueDepth = () => served.system.status().queueDepth;
     observers.push(feed.addModel(describeRun(served, options.policy)));
-    readCounters = () => served.scaler.readCounters();
+    readCounters = () => served.readCounters();
     routerCpu.add(() => served.pids);
     service.add(served);
     models.push(served);
@@ -257,6 +259,11 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       await parts.close();
     },
   };
+}
+
+/** While it is loaded: the first instance has all there is, the others are still to come. */
+function initialMillicores({ limits, idleMillicores }: Scaler, instances: number): readonly number[] {
+  return Array.from({ length: instances }, (_, index) => (index === 0 ? limits.maxMillicores : idleMillicores));
 }
 
 /** @throws Error naming every model that could not be loaded, each with its reason, where the others are not to be served */
@@ -306,7 +313,17 @@ function describeRun({ source, limits, pool, system, instanceCount }: ServedMode
   const { name, version } = source;
   const cpuMillicores = system.status().grantedMillicores;
   const { maxBatchSize } = pool;
-  return { name, version, policy: policy.name, limits, cpuMillicores, instances: instanceCount, maxBatchSize };
+  const { allocations } = system.status();
+  return {
+    name,
+    version,
+    policy: policy.name,
+    limits,
+    cpuMillicores,
+    instances: instanceCount,
+    ...(allocations.length === 1 ? {} : { allocations }),
+    maxBatchSize,
+  };
 }
 
 /** Resolves when every model has answered all it held, or the time is up. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Clock } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import { outcomeName } from '../../domain/outcome.js';
+import { plannedMillicores } from '../../domain/plan.js';
 import type { InferRequest } from '../../domain/request.js';
 import { LineBound } from './line-bound.js';
 
@@ -220,10 +221,10 @@ class ModelLog {
     const last = this.lastPlan;
     this.lastPlan = plan;
     const isSame =
-      last?.kind === plan.kind && last.cpuMillicores === plan.cpuMillicores && last.batchSize === plan.batchSize;
+      last?.kind === plan.kind && plannedMillicores(last) === plannedMillicores(plan) && last.batchSize === plan.batchSize;
     if (isSame) return;
     this.plans.log(atMs, plan.kind, plan.kind === 'feasible' ? 'plan' : 'plan infeasible', () => ({
-      cpuMillicores: plan.cpuMillicores,
+      cpuMillicores: plannedMillicores(plan),
       batchSize: plan.batchSize,
       trigger,
       cause: plan.kind === 'feasible' ? plan.boundBy : plan.reason,

@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../../clock/clock.js';
 import type { Event } from '../../domain/event.js';
 import { recordOf, type ModelRecord, type RunHeader, type RunModel } from '../../domain/event-record.js';
 import { messageOf, RecordChunk, RecordRing, type RingLimits, type Standing } from './record-ring.js';
+import { grantedAfter } from '../../domain/granted.js';
 
 /*
  * The event stream of all models, as it goes to whoever looks: subscribers of `GET /events` (server-sent events), and
@@ -87,7 +88,9 @@ export class LiveFeed {
   addModel(model: RunModel): (event: Event) => void {
     this.flush();
     const index = this.#models.push(model) - 1;
-    this.#standing = [...this.#standing, { cpuMillicores: model.cpuMillicores, instances: model.instances }];
+    const { cpuMillicores, instances, allocations } = model;
+    const standing = { cpuMillicores, instances, ...(allocations === undefined ? {} : { allocations }) };
+    this.#standing = [...this.#standing, standing];
     for (const follower of this.#followers) follower.onRun(this.#header(this.#standing));
     for (const subscriber of this.#subscribers) subscriber.restart();
     return (event) => this.#add({ model: index, ...recordOf(event) });
@@ -203,9 +206,8 @@ function standingAfter(record: ModelRecord, standing: readonly Standing[]): read
   const { model } = record;
   switch (record.kind) {
     case 'resized':
-      return standing.with(model, { ...standing[model]!, cpuMillicores: record.cpuMillicores });
     case 'instances-changed':
-      return standing.with(model, { ...standing[model]!, instances: record.instances });
+      return standing.with(model, grantedAfter(standing[model]!, record));
     default:
       return standing;
   }

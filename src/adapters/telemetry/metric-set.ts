@@ -36,7 +36,8 @@ export function createMetricSet(registry: Registry) {
   const registers = [registry];
   const counter = <T extends string>(name: string, help: string, ...labels: readonly T[]) =>
     new Counter({ name, help, registers, labelNames: withLabels(...labels) });
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers, labelNames: withLabels() });
+  const gauge = <T extends string>(name: string, help: string, ...labels: readonly T[]) =>
+    new Gauge({ name, help, registers, labelNames: withLabels(...labels) });
   const histogram = <T extends string>(
     name: string,
     help: string,
@@ -108,7 +109,15 @@ export function createMetricSet(registry: Registry) {
     planMillicores: gauge('sponge_plan_millicores', 'CPU that the plan in force wants.'),
     planBatchSize: gauge('sponge_plan_batch_size', 'Batch size of the plan in force.'),
     planInfeasible: gauge('sponge_plan_infeasible', '1 while not everything queued can be saved, 0 otherwise.'),
-    allocation: gauge('sponge_allocation_millicores', 'CPU granted to each worker, as read back.'),
+    allocation: gauge(
+      'sponge_allocation_millicores',
+      'CPU granted to each worker, as read back; to all together where each is resized by itself.',
+    ),
+    instanceAllocation: gauge(
+      'sponge_instance_allocation_millicores',
+      'CPU granted to one of several instances that are each resized by itself, as read back.',
+      'instance',
+    ),
     instances: gauge('sponge_instances', 'Worker instances that can run batches now.'),
     resizes: counter(
       'sponge_resizes_total',

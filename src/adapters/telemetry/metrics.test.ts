@@ -15,7 +15,7 @@ import { REASONS, type Outcome } from '../../domain/outcome.js';
 import { Telemetry } from './metrics.js';
 import type { ModelSource } from './model-meter.js';
 
-function setUp(allocation: Pick<ModelSource, 'cpuMillicores' | 'startingMillicores'> = { cpuMillicores: 1000 }) {
+function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'> = { millicores: [1000] }) {
   const clock = new VirtualClock();
   const telemetry = new Telemetry({ clock, readRouterCpuSeconds: () => 12.5, readUnixMs: () => 1_700_000_000_000.9 });
   const worker = { usedSeconds: 0, queueDepth: 0, hasCounters: true };
@@ -179,7 +179,7 @@ describe('Telemetry', () => {
   });
 
   it('charges an instance from the request for it, cold start included, until it has ended', async () => {
-    const { clock, telemetry, observe } = setUp({ cpuMillicores: 250, startingMillicores: 250 });
+    const { clock, telemetry, observe } = setUp({ millicores: [250], startingMillicores: 250 });
     const instances = async (): Promise<number | undefined> =>
       (await scrape(telemetry)).get(`sponge_instances{${MODEL}}`);
     const changed = (atMs: number, count: number): void =>
@@ -245,7 +245,7 @@ describe('Telemetry', () => {
 
   it('keeps models apart, refuses one twice, and leaves no timer behind when closed', async () => {
     const { clock, telemetry, observe } = setUp();
-    const source = { model: 'mlp', version: '2', cpuMillicores: 500, readCounters: () => null, queueDepth: () => 0 };
+    const source = { model: 'mlp', version: '2', millicores: [500], readCounters: () => null, queueDepth: () => 0 };
     telemetry.attachModel(source);
     expect(() => telemetry.attachModel(source)).toThrow('mlp version 2 is measured already');
     observe(finished(50, completed()));

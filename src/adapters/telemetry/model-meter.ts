@@ -6,6 +6,8 @@ import { REASONS, type OutcomeName, type Reason } from '../../domain/outcome.js'
 import type { NetworkDelaySource } from '../../domain/request.js';
 import { InferenceStatistics } from './inference-statistics.js';
 import type { MetricSet } from './metric-set.js';
+import { grantedAfter, grantedMillicores, type Granted } from '../../domain/granted.js';
+import { plannedMillicores } from '../../domain/plan.js';
 
 /*
  * One model's events turned into its metrics.
@@ -19,8 +21,8 @@ import type { MetricSet } from './metric-set.js';
 export interface ModelSource {
   readonly model: string;
   readonly version: string;
-  /** Allocation in force when it is attached, millicores. */
-  readonly cpuMillicores: number;
+  /** In force when it is attached, millicores, by instance; of one that they will all have alike, the first's. */
+  readonly millicores: readonly number[];
   /** Of each further instance while it starts; by default there is none. */
   readonly startingMillicores?: number;
   /** The kernel's counters of the resized groups of all instances; null where there are none. */
@@ -107,17 +109,25 @@ export class ModelMeter {
   private readonly metrics: MetricSet;
   private readonly series: ReturnType<typeof resolveChildren>;
   private readonly coreSeconds: CoreSeconds;
+  private granted: Granted;
 
   constructor(metrics: MetricSet, source: ModelSource, nowMs: number, readUnixMs: () => number) {
     this.source = source;
     this.metrics = metrics;
     this.statistics = new InferenceStatistics(readUnixMs);
     this.series = resolveChildren(metrics, source.model, source.version);
-    this.series.allocation.set(source.cpuMillicores);
-    this.series.instances.set(1);
-    this.coreSeconds = new CoreSeconds(nowMs, source.cpuMillicores, {
-      existing: 1,
-      ready: 1,
+    const { millicores } = source;
+    const areApart = millicores.length > 1;
+    this.granted = {
+      cpuMillicores: millicores[0]!,
+      instances: millicores.length,
+      ...(areApart ? { allocations: millicores } : {}),
+    };
+    this.setAllocation();
+    this.series.instances.set(millicores.length);
+    this.coreSeconds = new CoreSeconds(nowMs, millicores, {
+      existing: millicores.length,
+      ready: millicores.length,
       startingMillicores: source.startingMillicores ?? 0,
     });
     this.closeWindow(nowMs);
@@ -149,12 +159,15 @@ export class ModelMeter {
         return;
       case 'planned':
         series.plans[event.trigger].inc();
-        series.planMillicores.set(event.plan.cpuMillicores);
+        series.planMillicores.set(
+          event.plan.allocations === undefined ? event.plan.cpuMillicores : plannedMillicores(event.plan),
+        );
         series.planBatchSize.set(event.plan.batchSize);
         series.planInfeasible.set(event.plan.kind === 'infeasible' ? 1 : 0);
         return;
       case 'resized':
-        series.allocation.set(event.cpuMillicores);
+        this.granted = grantedAfter(this.granted, event);
+        this.setAllocation();
         series.resizes[event.isWritten ? 'written' : 'unchanged'].inc();
         if (event.isWritten) series.resizeSeconds.observe(event.tookMs / 1000);
         return;
@@ -166,7 +179,7 @@ export class ModelMeter {
         series.instances.set(0);
         return;
       case 'worker-ready':
-        series.instances.set(1);
+        if (this.granted.allocations === undefined) series.instances.set(1);
         return;
       case 'instances-changed':
         series.instances.set(event.instances);
@@ -176,6 +189,16 @@ export class ModelMeter {
       case 'instances-requested':
         return;
     }
+  }
+
+  /** Of each where they are alike, else of all together and of each. */
+  private setAllocation(): void {
+    const { cpuMillicores, allocations } = this.granted;
+    const { model, version } = this.source;
+    this.series.allocation.set(allocations === undefined ? cpuMillicores : grantedMillicores(this.granted));
+    allocations?.forEach((each, instance) => {
+      this.metrics.instanceAllocation.set({ model, version, instance: String(instance) }, each);
+    });
   }
 
   /** Ends a window of the core-seconds ledger; due every `WINDOW_MS`. */

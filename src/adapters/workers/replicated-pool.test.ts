@@ -80,7 +80,8 @@ class Bench {
       clock: this.clock,
       first: this.first,
       threadCounts: [1],
-      maxBatchSize: 4,
+      maxBatchSize: () => 4,
+      isAddressed: false,
       maxInstances,
       startReplica: (slot, signal) =>
         new Promise((fulfil, reject) => {
@@ -101,7 +102,7 @@ class Bench {
   }
 
   async scaleTo(instances: number): Promise<void> {
-    this.pool.scaleTo(instances);
+    this.pool.scaleTo!(instances);
     await turn();
   }
 
@@ -197,7 +198,7 @@ describe('a pool of replicas runs batches', () => {
 describe('a pool of replicas scales', () => {
   it('starts what is asked for side by side, not inside the call, and tells of each as it is ready', async () => {
     const bench = new Bench();
-    bench.pool.scaleTo(3);
+    bench.pool.scaleTo!(3);
     expect(bench.starts.size).toBe(0);
     await turn();
     expect([...bench.starts.keys()]).toEqual([2, 3]);
@@ -256,7 +257,7 @@ describe('a pool of replicas scales', () => {
     await bench.scaleTo(2);
     const late = new FakeReplica(2);
     bench.starts.get(2)!.fulfil(late);
-    bench.pool.scaleTo(1);
+    bench.pool.scaleTo!(1);
     await turn();
     expect([bench.pool.instanceCount, late.isClosed]).toEqual([1, true]);
   });

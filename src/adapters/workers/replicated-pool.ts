@@ -6,7 +6,7 @@ import type { ProcessPool } from './process-pool.js';
 import { restartDelayMs } from './worker-supervisor.js';
 
 /*
- * Several worker processes of one model, each on an allocation of its own, as a load balancer in front of replicas sees
+ * Several worker processes of one model, each in a CPU group of its own, as a load balancer in front of replicas sees
  * them: a request waits in the router until an instance is free, and only then its inputs go there, with its batch. So an
  * instance that dies takes one batch with it and nothing else, and one that is given up holds nothing.
  *
@@ -15,6 +15,9 @@ import { restartDelayMs } from './worker-supervisor.js';
  * it is idle or still starting, or else with the next batch that ends, but not while no other one runs. Those that start or
  * have died go first, then the newest. One that dies is restarted by its own supervisor; one that cannot even start is
  * tried again, later and later.
+ *
+ * Replicas are alike, and a batch runs on any that is free. Of instances that are told apart (`isAddressed`) it runs on the one that it
+ * names, they begin all at once, and stay.
  *
  * Invariants: at most `maxInstances` processes; a free instance has no batch; every batch ends exactly once; all that the
  * pool tells comes from events of its own, never from inside a call.
@@ -32,7 +35,10 @@ export interface ReplicatedPoolOptions {
   /** Ready; in slot 1. */
   readonly first: Replica;
   readonly threadCounts: readonly number[];
-  readonly maxBatchSize: number;
+  /** It changes when batching is turned on or off. */
+  readonly maxBatchSize: () => number;
+  /** Instance n is the one in slot n + 1. */
+  readonly isAddressed: boolean;
   /** Integer ≥ 1; instances beyond it are not started. */
   readonly maxInstances: number;
   /**
@@ -64,7 +70,8 @@ interface Batch {
 
 export class ReplicatedPool implements WorkerPool {
   readonly threadCounts: readonly number[];
-  readonly maxBatchSize: number;
+  /** Absent where instances are told apart: there are as many as there are to be. */
+  readonly scaleTo?: (instances: number) => void;
   readonly #options: ReplicatedPoolOptions;
   /** Inputs of requests that no batch has taken yet. */
   readonly #staged = new Map<number, AdmittedRequest>();
@@ -83,10 +90,32 @@ export class ReplicatedPool implements WorkerPool {
   constructor(options: ReplicatedPoolOptions) {
     this.#options = options;
     this.threadCounts = options.threadCounts;
-    this.maxBatchSize = options.maxBatchSize;
     const first: Instance = { ...newInstance(1), replica: options.first, isReady: true };
     this.#instances.push(first);
     this.#listenTo(first, options.first);
+    if (!options.isAddressed) this.scaleTo = (instances) => this.#scaleTo(instances);
+  }
+
+  get maxBatchSize(): number {
+    return this.#options.maxBatchSize();
+  }
+
+  isReady(instance: number): boolean {
+    return !this.#options.isAddressed || this.#inSlot(instance + 1)?.isReady === true;
+  }
+
+  /** One more that stays. Resolves when it is ready. @throws Error, in one line, when it cannot be started */
+  async startNext(): Promise<void> {
+    const slot = this.#instances.length + 1;
+    const instance = newInstance(slot);
+    const replica = await this.#options.startReplica(slot, instance.abort.signal);
+    this.#wantedInstances = slot;
+    this.#instances.push(instance);
+    this.#onStarted(instance, replica);
+  }
+
+  #inSlot(slot: number): Instance | undefined {
+    return this.#instances.find((each) => each.slot === slot);
   }
 
   get instanceCount(): number {
@@ -96,7 +125,7 @@ export class ReplicatedPool implements WorkerPool {
   /** Process ids by slot, from slot 1 to the last; 0 where there is none now. */
   get pids(): readonly number[] {
     return Array.from({ length: this.#options.maxInstances }, (_, index) => {
-      const instance = this.#instances.find(({ slot }) => slot === index + 1);
+      const instance = this.#inSlot(index + 1);
       return instance?.replica?.pool.pid ?? 0;
     });
   }
@@ -124,8 +153,10 @@ export class ReplicatedPool implements WorkerPool {
   }
 
   start(run: BatchRun, onDone: (result: BatchResult) => void): void {
-    const instance = this.#instances.find(({ isReady, batch }) => isReady && batch === null);
-    if (instance === undefined) throw new Error(`batch ${run.batchId} was started while no instance is free`);
+    const isFree = ({ isReady, batch }: Instance): boolean => isReady && batch === null;
+    const instance = this.#options.isAddressed ? this.#inSlot(run.instance + 1) : this.#instances.find(isFree);
+    if (instance === undefined || !isFree(instance))
+      throw new Error(`batch ${run.batchId} was started while no instance is free`);
     const members = run.sequences.map((sequence) => this.#takeStaged(run.batchId, sequence));
     const batch: Batch = { run, onDone, stagingCount: members.length, left: [] };
     instance.batch = batch;
@@ -137,7 +168,7 @@ export class ReplicatedPool implements WorkerPool {
     }
   }
 
-  scaleTo(instances: number): void {
+  #scaleTo(instances: number): void {
     this.#wantedInstances = Math.min(instances, this.#options.maxInstances);
     queueMicrotask(() => this.#settle());
   }
@@ -214,7 +245,7 @@ export class ReplicatedPool implements WorkerPool {
 
   #freeSlot(): number | null {
     for (let slot = 2; slot <= this.#options.maxInstances; slot++) {
-      if (!this.#leaving.has(slot) && this.#instances.every((each) => each.slot !== slot)) return slot;
+      if (!this.#leaving.has(slot) && this.#inSlot(slot) === undefined) return slot;
     }
     return null;
   }

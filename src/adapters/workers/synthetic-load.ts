@@ -43,7 +43,12 @@ export class SyntheticLoad {
   /** One batch, timed like a client's. Meaningful only while nothing else runs. */
   async run({ samples, batchSize, threadCount }: SyntheticRun): Promise<SyntheticTiming> {
     const sequences = await this.#stageMembers(samples, batchSize);
-    const { result, latencyMs } = await this.#port.run({ batchId: this.#nextId--, instance: 0, sequences, threadCount });
+    const { result, latencyMs } = await this.#port.run({
+      batchId: this.#nextId--,
+      instance: 0,
+      sequences,
+      threadCount,
+    });
     if (result.kind !== 'completed') throw new Error(result.message);
     return { latencyMs, computeMs: result.computeMs };
   }

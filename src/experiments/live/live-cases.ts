@@ -45,7 +45,7 @@ function singleCases({ limits, batchSize }: CaseSizes): readonly LiveCase[] {
     {
       name: 'sponge',
       title: 'ours: plans whenever something happens, earliest deadline first',
-      serveFlags: ['--policy', 'sponge'],
+      serveFlags: ['--policy', 'sponge', '--instances', '1'],
       isDeadlineAware: true,
       simulatedPolicy: 'sponge',
     },

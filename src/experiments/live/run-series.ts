@@ -81,7 +81,7 @@ class SeriesFold {
     this.#window = window;
     this.#binCount = binCount;
     this.#instances = model.instances;
-    this.#ledger = new CoreSeconds(beganAtMs, model.cpuMillicores, {
+    this.#ledger = new CoreSeconds(beganAtMs, model.allocations ?? model.cpuMillicores, {
       existing: model.instances,
       ready: model.instances,
       startingMillicores: model.cpuMillicores,

@@ -144,7 +144,9 @@ export class TestBench {
   }
 
   #defaults(flags: readonly string[]): string[] {
-    const defaults = { '--port': '0', '--grpc-port': '0', '--metrics-port': '0', '--group': this.group };
+    const ports = { '--port': '0', '--grpc-port': '0', '--metrics-port': '0' };
+    // One worker, whatever the machine has, where a test is not about several.
+    const defaults = { ...ports, '--group': this.group, '--instances': '1' };
     return Object.entries(defaults).flatMap(([flag, value]) => (flags.includes(flag) ? [] : [flag, value]));
   }
 
