@@ -28,7 +28,7 @@ export interface InstanceAllocationOptions {
   /** Counts the resizes of all allocations of a system. */
   readonly nextResizeId: () => number;
   readonly emit: (event: Event) => void;
-  /** Something is in force, or was refused. `isSettled`: it is the answer to what was asked for last. */
+  /** Something is in force, or was refused. `isSettled`: it answers what was asked for last, or nothing is left to be answered. */
   readonly onAnswer: (result: ResizeResult, isSettled: boolean) => void;
 }
 
@@ -45,6 +45,8 @@ export class InstanceAllocation {
   readonly #owner: { readonly instance?: number };
   #grantedMillicores: number;
   #requestedMillicores: number;
+  /** Asked for, by resize: an older one may be in force though a newer one was asked for since. */
+  readonly #unanswered = new Map<number, number>();
   /** The newest resize, and the newest that was answered. */
   #newestId = 0;
   #answeredId = 0;
@@ -69,7 +71,7 @@ export class InstanceAllocation {
 
   /** The most it may have now. */
   get heldMillicores(): number {
-    return Math.max(this.#grantedMillicores, this.#requestedMillicores);
+    return Math.max(this.#grantedMillicores, ...this.#unanswered.values());
   }
 
   /** A batch waits for the resize that is under way. */
@@ -100,6 +102,7 @@ export class InstanceAllocation {
       toMillicores: cpuMillicores,
     });
     this.#requestedMillicores = cpuMillicores;
+    this.#unanswered.set(resizeId, cpuMillicores);
     this.#lastResizeAtMs = nowMs;
     scaler.resize(cpuMillicores, (result) => {
       this.#onApplied(resizeId, result);
@@ -136,20 +139,21 @@ export class InstanceAllocation {
   #onApplied(resizeId: number, result: ResizeResult): void {
     const { clock, delay, emit, onAnswer } = this.#options;
     const atMs = clock.nowMs();
-    // Superseded by a newer one otherwise, whose own answer comes too.
-    const isCurrent = resizeId === this.#newestId;
+    this.#unanswered.delete(resizeId);
+    // Superseded by a newer one otherwise, whose own answer comes too, or came before.
+    const isSettled = resizeId === this.#newestId || this.#unanswered.size === 0;
     if (result.kind === 'refused') {
-      if (isCurrent) this.#requestedMillicores = this.#grantedMillicores;
+      if (isSettled) this.#requestedMillicores = this.#grantedMillicores;
       emit({ kind: 'resize-refused', atMs, resizeId, ...this.#owner, message: result.message });
     } else {
       // What an older one found is no longer so once a newer one was answered.
       if (resizeId >= this.#answeredId) this.#grantedMillicores = result.cpuMillicores;
       this.#answeredId = Math.max(this.#answeredId, resizeId);
       const [cpuMillicores, { isWritten, tookMs }] = [this.#grantedMillicores, result];
-      if (isCurrent) this.#requestedMillicores = cpuMillicores;
+      if (isSettled) this.#requestedMillicores = cpuMillicores;
       if (isWritten) delay.observe(tookMs);
       emit({ kind: 'resized', atMs, resizeId, ...this.#owner, cpuMillicores, isWritten, tookMs });
     }
-    onAnswer(result, isCurrent);
+    onAnswer(result, isSettled);
   }
 }

@@ -40,6 +40,8 @@ export interface InstanceQuestion extends Omit<BatchQuestion, 'limits'> {
   readonly levels: readonly number[];
   /** What the instance that starts may have. */
   readonly availableMillicores: number;
+  /** On less nothing is started; at most the first level. */
+  readonly leastMillicores: number;
   /** What all may have together. */
   readonly budgetMillicores: number;
   /** When each batch that runs is expected to end. */
@@ -65,9 +67,10 @@ export function chooseStart(question: InstanceQuestion, prices: TimePrices): Ins
 
 /** Whether the queue is met once instances come free: nobody starts now. */
 export function isMetLater(question: InstanceQuestion): boolean {
-  const { budgetMillicores, instanceCount, busyUntilMs } = question;
+  const { budgetMillicores, instanceCount, busyUntilMs, leastMillicores } = question;
   const schedule = new ListSchedule(question);
-  const shares = OVERLOAD_SHARES.map((share) => (share * budgetMillicores) / instanceCount);
+  const equalShare = Math.max(leastMillicores, budgetMillicores / instanceCount);
+  const shares = OVERLOAD_SHARES.map((share) => share * equalShare);
   return [...shares, budgetMillicores].some((cpuMillicores) => {
     const c = Math.min(budgetMillicores, cpuMillicores);
     return schedule.firstLate(0, busyUntilMs, c) === -1;
@@ -225,8 +228,8 @@ export interface OverloadDivision {
 
 /** Looked at from all instances: those that run come free when their batches end. */
 export function divideOverload(question: InstanceQuestion, prices: TimePrices): OverloadDivision {
-  const { nowMs, levels, instanceCount, budgetMillicores, availableMillicores, busyUntilMs, classIndexes, models } =
-    question;
+  const { nowMs, levels, instanceCount, budgetMillicores, availableMillicores, leastMillicores } = question;
+  const { busyUntilMs, classIndexes, models } = question;
   const schedule = new ListSchedule(question);
   const headClass = classIndexes?.[0] ?? 0;
   const model = models[headClass]!;
@@ -234,16 +237,18 @@ export function divideOverload(question: InstanceQuestion, prices: TimePrices): 
   const topRate = instanceCount * prices.topRatePerMs(model, levels, sizeLimit);
   const load = question.steadyRatePerSec / 1000 / topRate;
   const lasting = Math.min(1, Math.max(0, (load - LASTING_FROM) / LASTING_SPAN));
-  const isFree = busyUntilMs.length < instanceCount;
-  const idle = new Array<number>(Math.max(0, instanceCount - busyUntilMs.length)).fill(nowMs);
+  // One that rests counts where there are cores for it: it starts now, on what is available. Else those that run share it all later.
+  const isFree = busyUntilMs.length < instanceCount && availableMillicores >= leastMillicores;
+  const idle = new Array<number>(isFree ? instanceCount - busyUntilMs.length : 0).fill(nowMs);
   const freeAtMs = [...busyUntilMs, ...idle];
-  const equalShare = Math.min(levels.at(-1)!, budgetMillicores / instanceCount);
+  const equalShare = Math.min(levels.at(-1)!, Math.max(leastMillicores, budgetMillicores / instanceCount));
   const worth = LASTING_PRICE * lasting * bestRate(model, equalShare, sizeLimit);
-  const shares = OVERLOAD_SHARES.map((share) => share * equalShare).filter((each) => each <= availableMillicores);
-  if (isFree) shares.push(availableMillicores);
+  const mostMillicores = isFree ? availableMillicores : budgetMillicores;
+  const shares = OVERLOAD_SHARES.map((share) => share * equalShare).filter((each) => each <= mostMillicores);
+  shares.push(mostMillicores);
   let best: (OverloadDivision & { readonly value: number; readonly cost: number }) | null = null;
   for (const share of shares) {
-    const cpuMillicores = grantable(levels, Math.min(share, isFree ? availableMillicores : budgetMillicores));
+    const cpuMillicores = grantable(levels, share);
     for (let batchSize = 1; batchSize <= sizeLimit; batchSize++) {
       const caution = 0.5 + 1.5 * lasting;
       const slots = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, caution);

@@ -132,6 +132,7 @@ class JointPlanning {
       ...queue,
       levels: this.#levelsFor(limits),
       availableMillicores: startableMillicores(view),
+      leastMillicores: limits.minMillicores,
       budgetMillicores,
       busyUntilMs,
       instanceCount: Math.max(1, instances.filter(({ isAway }) => !isAway).length),

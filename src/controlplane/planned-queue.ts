@@ -27,12 +27,12 @@ export interface PlannedQueue extends Pick<
  * @param freeAtMs when the first of it can start
  */
 export function queueOf(view: PlannerView, without: readonly number[], freeAtMs: number): PlannedQueue | null {
-  const { snapshot, models, limits } = view;
+  const { snapshot, models } = view;
   const { work, maxBatchSize } = snapshot;
   if (work.length === without.length) return null;
   const rowCounts = snapshot.classes.map((each) => each.rowCount);
   // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
-  const aloneAtMs = models.map((model) => freeAtMs + model.plannedLatencyMs(1, limits.maxMillicores));
+  const aloneAtMs = models.map((model) => freeAtMs + model.plannedLatencyMs(1, mostMillicores(view)));
   const wishedAtMs: number[] = [];
   let isInOrder = true;
   for (let index = 0; index < work.length; index++) {
@@ -66,13 +66,19 @@ export function queueOf(view: PlannerView, without: readonly number[], freeAtMs:
 export function hopelessOf(view: PlannerView, freeAtMs: number): number[] {
   const { snapshot } = view;
   if (snapshot.work.length === 0) return [];
-  const finishAtMs = view.models.map((model) => freeAtMs + hopefulLatencyMs(model, 1, view.limits.maxMillicores));
+  const finishAtMs = view.models.map((model) => freeAtMs + hopefulLatencyMs(model, 1, mostMillicores(view)));
   const hopeless: number[] = [];
   for (let index = 0; index < snapshot.work.length; index++) {
     const { dueAtMs, classIndex } = snapshot.work[index]!;
     if (finishAtMs[classIndex]! > dueAtMs) hopeless.push(index);
   }
   return hopeless;
+}
+
+/** The largest allocation that one instance can have: the others keep their floors. */
+function mostMillicores({ limits, instances, restingMillicores }: PlannerView): number {
+  const floors = (instances.length - 1) * restingMillicores;
+  return Math.max(limits.minMillicores, limits.maxMillicores - floors);
 }
 
 /**

@@ -77,13 +77,14 @@ export function allocationLevels(limits: {
   readonly maxMillicores: number;
   readonly stepMillicores: number;
 }): readonly number[] {
-  const { maxMillicores, stepMillicores } = limits;
-  const minMillicores = Math.max(limits.minMillicores, Math.min(WHOLE_CORE_MILLICORES, maxMillicores));
+  const { minMillicores, maxMillicores, stepMillicores } = limits;
+  const stepUp = (millicores: number): number =>
+    minMillicores + Math.ceil((millicores - minMillicores) / stepMillicores - 1e-9) * stepMillicores;
   const levels: number[] = [];
-  for (let level = minMillicores; level < maxMillicores;) {
+  let level = stepUp(Math.max(minMillicores, WHOLE_CORE_MILLICORES));
+  while (level < maxMillicores) {
     levels.push(level);
-    const next = Math.max(level * 1.05, level + stepMillicores);
-    level = minMillicores + Math.ceil((next - minMillicores) / stepMillicores - 1e-9) * stepMillicores;
+    level = stepUp(Math.max(level * 1.05, level + stepMillicores));
   }
   return [...levels, maxMillicores];
 }
