@@ -22,6 +22,7 @@ const EMPTY: QueueSnapshot = {
   inFlight: null,
   running: [],
   maxBatchSize: 8,
+  belowFloor: () => new Set(),
   setAsideCount: 0,
   instanceCount: 1,
 };

@@ -9,6 +9,7 @@ import {
   type InstanceQuestion,
 } from './instance-choice.js';
 import { TimePrices } from './time-price.js';
+import { ListSchedule } from './list-schedule.js';
 
 /** (20 + 80·b)/c + 20 ms. On one core 120 ms for one and 200 for two; on two 70 and 110; on four 45 and 65. */
 const BATCHING = exactLatency((batchSize, cpuMillicores) => ((20 + 80 * batchSize) * 1000) / cpuMillicores + 20);
@@ -255,8 +256,13 @@ describe('an overload', () => {
     budgetMillicores: 2000,
     availableMillicores: 2000,
   };
-  const divide = (dueAtMs: readonly number[], fields: Partial<InstanceQuestion> = {}) =>
-    divideOverload(question(dueAtMs, { maxBatchSize: 1, ...fields }), new TimePrices());
+  /** With who does not fit into its slots, and the size of the first batch. */
+  const divide = (dueAtMs: readonly number[], fields: Partial<InstanceQuestion> = {}) => {
+    const asked = question(dueAtMs, { maxBatchSize: 1, ...fields });
+    const { freeAtMs, cpuMillicores, firstSize, batchSize, cautionDeviations } = divideOverload(asked);
+    const { left } = new ListSchedule(asked).fillSlots(freeAtMs, cpuMillicores, batchSize, cautionDeviations);
+    return { shed: left, cpuMillicores, batchSize: firstSize };
+  };
 
   it('gives up as few as some division can, and starts the first that is left on its share', () => {
     // Two cores each: not the first, in 50, but both others in 70. All four for one: the first only.

@@ -18,6 +18,7 @@
  * Several shape classes: a batch is of the class of the first that waits.
  */
 import type { LatencyModel } from '../domain/latency.js';
+import { requestsPerBatch } from '../domain/request.js';
 import { ListSchedule, PLANNED_DEVIATIONS } from './list-schedule.js';
 import type { BatchQuestion, BatchChoice } from './pricing.js';
 import type { TimePrices } from './time-price.js';
@@ -32,6 +33,9 @@ const LASTING_FROM = 0.85;
 const LASTING_SPAN = 0.15;
 /** Of the worth of time in a lasting overload, what is charged. */
 const LASTING_PRICE = 0.9;
+/** Standard deviations above the typical latency by which a slot must be met: in a passing pile-up, and more where it lasts. */
+const LEAST_CAUTION = 0.5;
+const MORE_CAUTION = 1.5;
 /** Of an equal share of the cores. */
 const OVERLOAD_SHARES = [1, 1.5, 2, 4];
 
@@ -65,16 +69,39 @@ export function chooseStart(question: InstanceQuestion, prices: TimePrices): Ins
   return new Choice(question, prices).choose();
 }
 
-/** Whether the queue is met once instances come free: nobody starts now. */
+/** Whether the queue is met once instances come free: nobody starts now. As cautious as `divideOverload` is when it gives up. */
 export function isMetLater(question: InstanceQuestion): boolean {
-  const { budgetMillicores, instanceCount, busyUntilMs, leastMillicores } = question;
+  const { budgetMillicores, busyUntilMs, classIndexes } = question;
   const schedule = new ListSchedule(question);
-  const equalShare = Math.max(leastMillicores, budgetMillicores / instanceCount);
-  const shares = OVERLOAD_SHARES.map((share) => share * equalShare);
-  return [...shares, budgetMillicores].some((cpuMillicores) => {
-    const c = Math.min(budgetMillicores, cpuMillicores);
-    return schedule.firstLate(0, busyUntilMs, c) === -1;
+  const equalShare = equalShareOf(question);
+  const sizeLimit = schedule.limitOf(classIndexes?.[0] ?? 0);
+  // Where more comes than can be served, it is not asked whether all could be met: who is not worth their time is given up as they come.
+  if (lastingOf(question) > 0) return divideOverload(question).leftCount === 0;
+  return [...OVERLOAD_SHARES.map((share) => share * equalShare), budgetMillicores].some((share) => {
+    const cpuMillicores = Math.min(budgetMillicores, share);
+    if (schedule.firstLate(0, busyUntilMs, cpuMillicores) === -1) return true;
+    for (let size = sizeLimit; size >= 1; size--) {
+      if (schedule.fillSlots(busyUntilMs, cpuMillicores, size, LEAST_CAUTION).left.length === 0) return true;
+    }
+    return false;
   });
+}
+
+/** How far an overload lasts: 0 a passing pile-up, 1 more comes than can ever be served. */
+export function lastingOf(question: InstanceQuestion): number {
+  const { models, classIndexes, instanceCount, steadyRatePerSec, maxBatchSize, rowCounts } = question;
+  const headClass = classIndexes?.[0] ?? 0;
+  const sizeLimit = requestsPerBatch(maxBatchSize, rowCounts?.[headClass]);
+  const topRatePerMs = instanceCount * bestRate(models[headClass]!, equalShareOf(question), sizeLimit);
+  return Math.min(1, Math.max(0, (steadyRatePerSec / 1000 / topRatePerMs - LASTING_FROM) / LASTING_SPAN));
+}
+
+function equalShareOf({ levels, leastMillicores, budgetMillicores, instanceCount }: InstanceQuestion): number {
+  return Math.min(levels.at(-1)!, Math.max(leastMillicores, budgetMillicores / instanceCount));
+}
+
+function cautionOf(lasting: number): number {
+  return LEAST_CAUTION + MORE_CAUTION * lasting;
 }
 
 class Choice {
@@ -218,47 +245,54 @@ class Choice {
 
 // ---- overload --------------------------------------------------------------------------------------------------------
 
-/** Who is served, and how the first of them is. */
+/** How instances are used. */
 export interface OverloadDivision {
-  /** Places in the queue of those that are given up. */
-  readonly shed: readonly number[];
+  /** Of each slot; the first is started with it. */
   readonly cpuMillicores: number;
+  /** Of the first batch; of each slot. */
+  readonly firstSize: number;
   readonly batchSize: number;
+  /** When each instance is free. */
+  readonly freeAtMs: readonly number[];
+  /** Standard deviations above the typical latency that a slot must be met with. */
+  readonly cautionDeviations: number;
+  /** How many are given up. */
+  readonly leftCount: number;
 }
 
 /** Looked at from all instances: those that run come free when their batches end. */
-export function divideOverload(question: InstanceQuestion, prices: TimePrices): OverloadDivision {
+export function divideOverload(question: InstanceQuestion): OverloadDivision {
   const { nowMs, levels, instanceCount, budgetMillicores, availableMillicores, leastMillicores } = question;
   const { busyUntilMs, classIndexes, models } = question;
   const schedule = new ListSchedule(question);
   const headClass = classIndexes?.[0] ?? 0;
   const model = models[headClass]!;
   const sizeLimit = schedule.limitOf(headClass);
-  const topRate = instanceCount * prices.topRatePerMs(model, levels, sizeLimit);
-  const load = question.steadyRatePerSec / 1000 / topRate;
-  const lasting = Math.min(1, Math.max(0, (load - LASTING_FROM) / LASTING_SPAN));
+  const lasting = lastingOf(question);
   // One that rests counts where there are cores for it: it starts now, on what is available. Else those that run share it all later.
   const isFree = busyUntilMs.length < instanceCount && availableMillicores >= leastMillicores;
   const idle = new Array<number>(isFree ? instanceCount - busyUntilMs.length : 0).fill(nowMs);
   const freeAtMs = [...busyUntilMs, ...idle];
-  const equalShare = Math.min(levels.at(-1)!, Math.max(leastMillicores, budgetMillicores / instanceCount));
+  const equalShare = equalShareOf(question);
   const worth = LASTING_PRICE * lasting * bestRate(model, equalShare, sizeLimit);
   const mostMillicores = isFree ? availableMillicores : budgetMillicores;
   const shares = OVERLOAD_SHARES.map((share) => share * equalShare).filter((each) => each <= mostMillicores);
   shares.push(mostMillicores);
+  const cautionDeviations = cautionOf(lasting);
   let best: (OverloadDivision & { readonly value: number; readonly cost: number }) | null = null;
   for (const share of shares) {
     const cpuMillicores = grantable(levels, share);
     for (let batchSize = 1; batchSize <= sizeLimit; batchSize++) {
-      const caution = 0.5 + 1.5 * lasting;
-      const slots = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, caution);
+      const slots = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, cautionDeviations);
       const value = slots.onTime - worth * slots.usedMs;
       const cost = (slots.usedMs * cpuMillicores) / 1000;
       const isBetter = best === null || value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost);
-      if (isBetter) best = { shed: slots.left, cpuMillicores, batchSize: Math.max(1, slots.firstSize), value, cost };
+      const firstSize = Math.max(1, slots.firstSize);
+      const leftCount = slots.left.length;
+      if (isBetter) best = { cpuMillicores, firstSize, batchSize, freeAtMs, cautionDeviations, leftCount, value, cost };
     }
   }
-  return best ?? { shed: [], cpuMillicores: grantable(levels, availableMillicores), batchSize: 1 };
+  return best!; // A batch may have one request at least.
 }
 
 function bestRate(model: LatencyModel, cpuMillicores: number, sizeLimit: number): number {

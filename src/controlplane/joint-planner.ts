@@ -10,8 +10,17 @@
  * sustains its share of the load.
  */
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
-import { chooseStart, divideOverload, isMetLater, type InstanceQuestion, type StartChoice } from './instance-choice.js';
+import {
+  chooseStart,
+  divideOverload,
+  isMetLater,
+  lastingOf,
+  type InstanceQuestion,
+  type OverloadDivision,
+  type StartChoice,
+} from './instance-choice.js';
 import { freeInstance, startableMillicores, withStart } from './instance-plan.js';
+import { chooseVictims } from './overload-victims.js';
 import { explain, loadOf } from './plan-reasons.js';
 import { hopelessOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
@@ -41,6 +50,8 @@ export function jointPlanner(options: Partial<Pricing> = {}): Planner {
   };
 }
 
+const OVERLOAD = { kind: 'overload' } as const;
+
 class JointPlanning {
   readonly #pricing: Pricing;
   readonly #prices = new TimePrices();
@@ -61,16 +72,18 @@ class JointPlanning {
     if (queue === null) return { plan: this.#noStart(view, 'idle'), hopeless };
     const question = this.#questionOf(view, queue, busyUntilMs);
     if (instance === null) return { ...this.#whileAllRun(view, question, queue), hopeless };
-    const choice = chooseStart(question, this.#prices);
+    const mustShed = lastingOf(question) > 0 && divideOverload(question).leftCount > 0;
+    const choice = mustShed ? OVERLOAD : chooseStart(question, this.#prices);
     switch (choice.kind) {
       case 'start':
         return { plan: startPlan(view, instance, choice, queue), hopeless };
       case 'wait':
         return { plan: this.#noStart(view, 'waiting to fill a batch'), hopeless, wakeAtMs: choice.untilMs };
       case 'overload': {
-        const { shed, cpuMillicores, batchSize } = divideOverload(question, this.#prices);
+        const division = divideOverload(question);
+        const { cpuMillicores, firstSize: batchSize } = division;
         const plan = { ...infeasible(view), ...withStart(view, { instance, cpuMillicores }), batchSize };
-        return { plan, hopeless, shed: placesOf(queue, shed) };
+        return { plan, hopeless, shed: victimsOf(view, queue, question, division) };
       }
     }
   }
@@ -89,8 +102,8 @@ class JointPlanning {
     // Where nothing runs either, others have the cores.
     const question = asked.busyUntilMs.length > 0 ? asked : { ...asked, busyUntilMs: [view.nowMs] };
     if (isMetLater(question)) return { plan: this.#noStart(view, 'no instance is free'), wakeAtMs };
-    const { shed } = divideOverload(question, this.#prices);
-    return { plan: { ...infeasible(view), ...withStart(view, null) }, shed: placesOf(queue, shed), wakeAtMs };
+    const shed = victimsOf(view, queue, question, divideOverload(question));
+    return { plan: { ...infeasible(view), ...withStart(view, null) }, shed, wakeAtMs };
   }
 
   /** Every free instance starts when somebody waits. */
@@ -117,8 +130,8 @@ class JointPlanning {
       const boundBy = `arrival rate ${view.forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`;
       return { plan: { kind: 'feasible', ...held, batchSize: snapshot.maxBatchSize, boundBy } };
     }
-    const { shed } = divideOverload(question, this.#prices);
-    return { plan: { ...infeasible(view), ...held }, shed: placesOf(queue!, shed) };
+    const shed = victimsOf(view, queue!, question, divideOverload(question));
+    return { plan: { ...infeasible(view), ...held }, shed };
   }
 
   #noStart(view: PlannerView, boundBy: string): Plan {
@@ -185,7 +198,20 @@ function infeasible({ snapshot }: PlannerView): Pick<InfeasiblePlan, 'kind' | 'r
   return { kind: 'infeasible', reason: 'deadlines', batchSize: snapshot.maxBatchSize };
 }
 
-/** In the snapshot. */
-function placesOf({ indexes }: PlannedQueue, places: readonly number[]): readonly number[] {
-  return indexes === null ? places : places.map((place) => indexes[place]!);
+/** @returns places in the snapshot */
+function victimsOf(
+  { snapshot }: PlannerView,
+  queue: PlannedQueue,
+  question: InstanceQuestion,
+  division: OverloadDivision,
+): readonly number[] {
+  const inSnapshot = (place: number): number => queue.indexes?.[place] ?? place;
+  let belowFloor: ReadonlySet<number> | null = null;
+  const victims = chooseVictims({
+    ...division,
+    queue: question,
+    sequenceOf: (place) => snapshot.sequences[inSnapshot(place)]!,
+    isBelowFloor: (place) => (belowFloor ??= snapshot.belowFloor()).has(inSnapshot(place)),
+  });
+  return victims.map(inSnapshot);
 }

@@ -17,6 +17,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     inFlight: null,
     running: [],
     maxBatchSize: 4,
+    belowFloor: () => new Set(),
     setAsideCount: 0,
     instanceCount: 1,
   };

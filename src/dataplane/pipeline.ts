@@ -44,12 +44,13 @@ export class Pipeline {
   readonly #dispatcher: Dispatcher;
   readonly #shedder: LoadShedder;
   readonly #exploration = new Exploration();
+  readonly #shares = new ClientShares();
   readonly #backlogMs = (): number => this.#shedder.backlogMs(this.#clock.nowMs());
   #isDraining = false;
 
   constructor(options: PipelineOptions) {
     const { clock, workers, config } = options;
-    const shares = new ClientShares();
+    const shares = this.#shares;
     const emit = (event: Event): void => {
       shares.observe(event);
       options.emit(event);
@@ -227,8 +228,21 @@ export class Pipeline {
       running,
       instanceCount: this.#workers.instanceCount,
       maxBatchSize: this.#workers.maxBatchSize,
+      belowFloor: () => this.#belowFloor(sequences),
       setAsideCount: this.#held.setAside.size,
     };
+  }
+
+  #belowFloor(sequences: readonly number[]): ReadonlySet<number> {
+    const nowMs = this.#clock.nowMs();
+    const floor = this.#shares.floor(nowMs);
+    const places = new Set<number>();
+    if (floor === 0) return places;
+    sequences.forEach((sequence, place) => {
+      const client = this.#held.get(sequence)?.request.client;
+      if (client !== undefined && this.#shares.servedOf(client, nowMs) < floor) places.add(place);
+    });
+    return places;
   }
 
   /** Refuses new work and calls back once nothing is held any more. */

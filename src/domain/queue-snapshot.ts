@@ -36,6 +36,8 @@ export interface QueueSnapshot {
   readonly instanceCount: number;
   /** The most rows that may share a batch: memory, or 1 for a model that is not batchable. Of requests: `requestsPerBatch`. */
   readonly maxBatchSize: number;
+  /** Places in `work` of those whose clients were served less of late than each is to be at least; asked for under overload. */
+  readonly belowFloor: () => ReadonlySet<number>;
   /** Requests waiting behind all others: best effort, overdue without a stated deadline, or beyond saving. */
   readonly setAsideCount: number;
 }
