@@ -25,6 +25,7 @@ class Bench {
   /** In the kernel, whether anybody was told or not. */
   inForceMillicores = 2000;
   readonly allocation: InstanceAllocation;
+  readonly delay: ActuatorDelay;
 
   constructor({ delaysMs = [], readBacksMs = [], refused = [], expectedDelayMs = 1, instance = 3 }: Options = {}) {
     let [delays, readBacks, refusals] = [0, 0, 0];
@@ -39,10 +40,11 @@ class Bench {
       apply: (cpuMillicores) => (this.inForceMillicores = cpuMillicores),
     });
     let resizeId = 0;
+    this.delay = new ActuatorDelay(expectedDelayMs);
     this.allocation = new InstanceAllocation({
       clock: this.clock,
       scaler,
-      delay: new ActuatorDelay(expectedDelayMs),
+      delay: this.delay,
       instance,
       initialMillicores: 2000,
       nextResizeId: () => ++resizeId,
@@ -113,6 +115,26 @@ describe('an allocation', () => {
     const slow = new Bench({ expectedDelayMs: 1000 });
     slow.allocation.resizeTo(5000);
     expect(slow.allocation.isAwaited).toBe(false);
+  });
+
+  it('learns that resizes are slow though each is superseded before it is in force', () => {
+    const bench = new Bench({ delaysMs: new Array<number>(20).fill(700) });
+    for (let resize = 0; resize < 12; resize++) {
+      bench.allocation.resizeTo(3000 + 100 * resize);
+      bench.clock.advanceBy(100);
+    }
+    // Six were answered by then, at 700 … 1200; nothing was ever written. Five of nine make the median.
+    expect(bench.inForceMillicores).toBe(2000);
+    expect(bench.delay.isSlow).toBe(true);
+  });
+
+  it('does not learn from what was in force already that resizes are quick', () => {
+    const bench = new Bench({ expectedDelayMs: 700 });
+    for (let resize = 0; resize < 9; resize++) {
+      bench.allocation.resizeTo(2000);
+      bench.clock.advanceBy(100);
+    }
+    expect(bench.delay.typicalMs).toBe(700);
   });
 
   it('does not believe an older answer that comes after a newer one', () => {

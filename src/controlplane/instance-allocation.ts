@@ -151,7 +151,9 @@ export class InstanceAllocation {
       this.#answeredId = Math.max(this.#answeredId, resizeId);
       const [cpuMillicores, { isWritten, tookMs }] = [this.#grantedMillicores, result];
       if (isSettled) this.#requestedMillicores = cpuMillicores;
-      if (isWritten) delay.observe(tookMs);
+      // One that was superseded wrote nothing, but has shown that it would have taken so long: else none would ever show it where each
+      // is superseded before it is in force.
+      if (isWritten || tookMs > delay.typicalMs) delay.observe(tookMs);
       emit({ kind: 'resized', atMs, resizeId, ...this.#owner, cpuMillicores, isWritten, tookMs });
     }
     onAnswer(result, isSettled);

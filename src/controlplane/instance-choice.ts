@@ -111,8 +111,7 @@ class Choice {
   readonly #price: number;
   readonly #sizeLimit: number;
   readonly #others: readonly number[];
-  /** When another instance is free: now where one rests. */
-  readonly #nextFreeAtMs: number;
+  readonly #hasOtherFree: boolean;
   readonly #aloneMs: number;
 
   constructor(question: InstanceQuestion, prices: TimePrices) {
@@ -123,7 +122,7 @@ class Choice {
     this.#sizeLimit = this.#schedule.limitOf(classIndexes?.[0] ?? 0);
     const resting = Math.max(0, instanceCount - busyUntilMs.length - 1);
     this.#others = [...busyUntilMs, ...new Array<number>(resting).fill(nowMs)];
-    this.#nextFreeAtMs = resting > 0 ? nowMs : Math.min(...busyUntilMs);
+    this.#hasOtherFree = resting > 0;
     this.#aloneMs = this.#model.predictedLatencyMs(1, levels.at(-1)!);
     this.#price = this.#priceOfTime(prices);
   }
@@ -145,6 +144,13 @@ class Choice {
     if (best === null) return { kind: 'overload' };
     const untilMs = this.#holdBack(best) ?? this.#waitFor(best, mates);
     return untilMs === null ? { ...best, boundBy: this.#boundBy(best) } : { kind: 'wait', untilMs };
+  }
+
+  /** When somebody else can start on a core, if this one takes so much: now where one rests, and there is one left for it. */
+  #nextFreeAtMs(cpuMillicores: number): number {
+    const { nowMs, busyUntilMs, availableMillicores, levels } = this.#q;
+    const hasCore = availableMillicores - cpuMillicores >= levels[0]!;
+    return this.#hasOtherFree && hasCore ? nowMs : Math.min(...busyUntilMs);
   }
 
   /** Up to what is available, and that itself. */
@@ -176,10 +182,14 @@ class Choice {
     return (cpuMillicores / 1000 + this.#price) * runMs + this.#lossOf({ batchSize, cpuMillicores });
   }
 
-  /** Core-ms: what is expected to be lost of those who come while nobody is free. Only the last free instance can make anyone wait. */
+  /**
+   * Core-ms: what is expected to be lost of those who come while nobody can start on a core: no instance is free, or the others that
+   * are have less than that left.
+   */
   #lossOf({ batchSize, cpuMillicores }: Pick<StartChoice, 'batchSize' | 'cpuMillicores'>): number {
     const { nowMs, steadyRatePerSec, budgets, pricing } = this.#q;
-    const blackMs = Math.min(this.#nextFreeAtMs - nowMs, this.#model.predictedLatencyMs(batchSize, cpuMillicores));
+    const runMs = this.#model.predictedLatencyMs(batchSize, cpuMillicores);
+    const blackMs = Math.min(this.#nextFreeAtMs(cpuMillicores) - nowMs, runMs);
     return blackMs > 0 ? pricing.lossCoreMs * (steadyRatePerSec / 1000) * budgets.lostMs(blackMs, this.#aloneMs) : 0;
   }
 
@@ -195,7 +205,7 @@ class Choice {
    */
   #holdBack(best: StartChoice): number | null {
     const { nowMs, busyUntilMs } = this.#q;
-    const isLast = this.#nextFreeAtMs > nowMs;
+    const isLast = this.#nextFreeAtMs(best.cpuMillicores) > nowMs;
     if (!isLast || busyUntilMs.length === 0 || this.#price > 0 || this.#lossOf(best) === 0) return null;
     const untilMs = this.#latestStartMs(best);
     const isMet = this.#schedule.firstLate(0, busyUntilMs, best.cpuMillicores) === -1;
@@ -205,7 +215,7 @@ class Choice {
   /** Until when to wait for one more request; null where that is not worth it. */
   #waitFor({ batchSize, cpuMillicores }: StartChoice, mates: number): number | null {
     const { nowMs, dueAtMs, steadyRatePerSec } = this.#q;
-    const staysFree = this.#nextFreeAtMs <= nowMs;
+    const staysFree = this.#nextFreeAtMs(cpuMillicores) <= nowMs;
     const isWhole = batchSize === dueAtMs.length && batchSize === mates;
     if (!isWhole || batchSize >= this.#sizeLimit || !(staysFree || this.#price === 0) || steadyRatePerSec === 0)
       return null;

@@ -198,6 +198,12 @@ describe('the joint planner where a resize takes longer than a batch can wait', 
     expect(planner.plan(view([5000], [RESTING, RESTING], slow)).plan).toMatchObject({ allocations: [2100, 2100] });
   });
 
+  it('holds more for what will still wait when a resize is in force, of which each has its share', () => {
+    const crowd = Array.from({ length: 13 }, () => 1515);
+    // Seven of them within the 505 ms that are left: c_r = 100·7/(505 − 20·7) = 1.918; × √2.8 = 3.21, and the step above
+    expect(planner.plan(view(crowd, [RESTING, RESTING], slow)).plan.allocations).toEqual([3300, 3300]);
+  });
+
   it('holds them within the budget', () => {
     const { plan } = planner.plan(view([], [RESTING, RESTING], { ...slow, budgetMillicores: 3000 }));
     expect(plan.allocations).toEqual([1500, 1500]);

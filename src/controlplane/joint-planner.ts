@@ -139,7 +139,7 @@ class JointPlanning {
   }
 
   #questionOf(view: PlannerView, queue: PlannedQueue, busyUntilMs: readonly number[]): InstanceQuestion {
-    const { limits, instances, budgetMillicores } = view;
+    const { limits, budgetMillicores } = view;
     return {
       ...loadOf(view, this.#pricing),
       ...queue,
@@ -148,7 +148,7 @@ class JointPlanning {
       leastMillicores: limits.minMillicores,
       budgetMillicores,
       busyUntilMs,
-      instanceCount: Math.max(1, instances.filter(({ isAway }) => !isAway).length),
+      instanceCount: usefulCount(view, this.#levelsFor(limits)[0]!),
     };
   }
 
@@ -159,6 +159,12 @@ class JointPlanning {
     }
     return this.#levels;
   }
+}
+
+/** Those that can run something, and no more than there are cores for: the others only divide what there is. */
+function usefulCount({ instances, budgetMillicores }: PlannerView, leastMillicores: number): number {
+  const ready = instances.filter(({ isAway }) => !isAway).length;
+  return Math.max(1, Math.min(ready, Math.ceil(budgetMillicores / leastMillicores)));
 }
 
 /** Of those that run; now where none does, for want of a worker. */

@@ -3,12 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { CoreSeconds, WINDOW_MS } from './core-seconds.js';
 import type { Event } from './event.js';
 
-function requested(atMs: number, toMillicores: number, resizeId = 1): Event {
-  return { kind: 'resize-requested', atMs, resizeId, fromMillicores: 0, toMillicores };
+/** @param instance where each has an allocation of its own */
+function requested(atMs: number, toMillicores: number, resizeId = 1, instance?: number): Event {
+  const owner = instance === undefined ? {} : { instance };
+  return { kind: 'resize-requested', atMs, resizeId, ...owner, fromMillicores: 0, toMillicores };
 }
 
-function resized(atMs: number, cpuMillicores: number, resizeId = 1): Event {
-  return { kind: 'resized', atMs, resizeId, cpuMillicores, isWritten: true, tookMs: 1 };
+function resized(atMs: number, cpuMillicores: number, resizeId = 1, instance?: number): Event {
+  const owner = instance === undefined ? {} : { instance };
+  return { kind: 'resized', atMs, resizeId, ...owner, cpuMillicores, isWritten: true, tookMs: 1 };
 }
 
 describe('CoreSeconds', () => {
@@ -98,6 +101,36 @@ describe('CoreSeconds', () => {
     ledger.observe(requested(999.5, 2000));
     // 1 s × 1 core + 1 s × 2 cores
     expect(ledger.totalSeconds(2000)).toBeCloseTo(3, 12);
+  });
+
+  it('adds up what each instance holds, where each has an allocation of its own', () => {
+    const ledger = new CoreSeconds(0, [3000, 100], { existing: 2, ready: 2, startingMillicores: 0 });
+    expect(ledger.chargedMillicores).toBe(3100);
+    ledger.observe(requested(1000, 2000, 1, 1));
+    ledger.observe(requested(1000, 100, 2, 0));
+    // The growth of one counts from its request, the shrink of the other from its read-back.
+    expect(ledger.chargedMillicores).toBe(5000);
+    ledger.observe(resized(1500, 100, 2, 0));
+    ledger.observe(resized(2000, 2000, 1, 1));
+    // 1 s × 3.1 cores + 0.5 s × 5 cores + 1 s × 2.1 cores = 7.7
+    expect(ledger.totalSeconds(2500)).toBeCloseTo(7.7, 12);
+  });
+
+  it('takes the refused growth of one instance back, and not that of another', () => {
+    const ledger = new CoreSeconds(0, [100, 100]);
+    ledger.observe(requested(0, 2000, 1, 0));
+    ledger.observe(requested(0, 3000, 2, 1));
+    ledger.observe({ kind: 'resize-refused', atMs: 1000, resizeId: 1, instance: 0, message: 'no' });
+    // 1 s × 5 cores + 1 s × 3.1 cores = 8.1
+    expect(ledger.totalSeconds(2000)).toBeCloseTo(8.1, 12);
+  });
+
+  it('counts used CPU of all instances against what all were granted', () => {
+    const ledger = new CoreSeconds(0, [1000, 1000]);
+    ledger.closeWindow(0, 0);
+    ledger.closeWindow(100, 0.25); // granted 0.2, used 0.25 → 0.25
+    ledger.closeWindow(200, 0.3); // granted 0.2, used 0.05 → 0.20
+    expect(ledger.totalSeconds(200)).toBeCloseTo(0.45, 12);
   });
 
   it('ignores events that are no resizes', () => {
