@@ -29,6 +29,7 @@ function question(dueAtMs: readonly number[], fields: Partial<InstanceQuestion> 
     budgets: new BudgetSample(),
     pricing: { safety: 1, lossCoreMs: 1000, usesForecast: true },
     leastMillicores: 1000,
+    mayWait: true,
     levels: [1000, 2000, 4000],
     availableMillicores: 4000,
     budgetMillicores: 4000,

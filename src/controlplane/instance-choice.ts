@@ -52,6 +52,8 @@ export interface InstanceQuestion extends Omit<BatchQuestion, 'limits'> {
   readonly busyUntilMs: readonly number[];
   /** Instances, running or not. */
   readonly instanceCount: number;
+  /** Whether a free instance may wait: to fill a batch, or for someone in more of a hurry. */
+  readonly mayWait: boolean;
 }
 
 export interface StartChoice extends BatchChoice {
@@ -142,7 +144,7 @@ class Choice {
       }
     }
     if (best === null) return { kind: 'overload' };
-    const untilMs = this.#holdBack(best) ?? this.#waitFor(best, mates);
+    const untilMs = this.#q.mayWait ? (this.#holdBack(best) ?? this.#waitFor(best, mates)) : null;
     return untilMs === null ? { ...best, boundBy: this.#boundBy(best) } : { kind: 'wait', untilMs };
   }
 
@@ -171,7 +173,8 @@ class Choice {
     dueAtMs.forEach((due, index) => {
       if (due > nowMs) ratePerMs = Math.max(ratePerMs, (index + 1) / (due - nowMs));
     });
-    const price = prices.priceOf(this.#model, levels, this.#sizeLimit, ratePerMs / instanceCount);
+    const sustained = (pricing.safety * ratePerMs) / instanceCount;
+    const price = prices.priceOf(this.#model, levels, this.#sizeLimit, sustained);
     const best = this.#schedule.bestSize(0, Math.min(levels.at(-1)!, budgetMillicores / instanceCount));
     return price * (1 + BACKLOG_WEIGHT * Math.max(0, dueAtMs.length / (instanceCount * best) - BACKLOG_FROM));
   }

@@ -24,6 +24,7 @@ import { chooseVictims } from './overload-victims.js';
 import { explain, loadOf } from './plan-reasons.js';
 import { hopelessOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
+import type { Preference } from './program-planner.js';
 import { steadyMillicores, type Pricing } from './pricing.js';
 import { allocationLevels, TimePrices } from './time-price.js';
 
@@ -35,10 +36,13 @@ const CHECK_MS = 20;
 /** Where allocations are held: nothing else can answer a cluster of arrivals, and the next moment is over when a resize is in force. */
 const HELD_PRICING: Pricing = { safety: 2.8, lossCoreMs: LOSS_CORE_MS, usesForecast: false };
 
-const PRICING: Pricing = { safety: 1, lossCoreMs: LOSS_CORE_MS, usesForecast: true };
+/** What sustains the load, times so much; as `--prefer` does for one worker, whose rate it multiplies by the root of κ. */
+const SAFETY: Readonly<Record<Preference, number>> = { cpu: 1, latency: 2.4 };
 
-export function jointPlanner(options: Partial<Pricing> = {}): Planner {
-  const planning = new JointPlanning({ ...PRICING, ...options });
+/** `latency`: time is dear sooner, and nothing waits to share a batch. */
+export function jointPlanner(prefer: Preference = 'cpu'): Planner {
+  const pricing: Pricing = { safety: SAFETY[prefer], lossCoreMs: LOSS_CORE_MS, usesForecast: true };
+  const planning = new JointPlanning(pricing, prefer === 'cpu');
   return {
     name: 'sponge',
     tickMs: 500,
@@ -58,8 +62,11 @@ class JointPlanning {
   #levels: readonly number[] = [];
   #levelsOf: PlannerView['limits'] | null = null;
 
-  constructor(pricing: Pricing) {
+  readonly #mayWait: boolean;
+
+  constructor(pricing: Pricing, mayWait: boolean) {
     this.#pricing = pricing;
+    this.#mayWait = mayWait;
   }
 
   plan(view: PlannerView): PlanDecision {
@@ -148,6 +155,7 @@ class JointPlanning {
       leastMillicores: limits.minMillicores,
       budgetMillicores,
       busyUntilMs,
+      mayWait: this.#mayWait,
       instanceCount: usefulCount(view, this.#levelsFor(limits)[0]!),
     };
   }

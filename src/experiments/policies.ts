@@ -154,7 +154,14 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
   'sponge-latency': {
     title: 'ours with --prefer latency',
     dispatch: OURS,
-    cpu: () => ({ planner: pricedPlanner({ prefer: 'latency' }) }),
+    // 0: the scenario's.
+    parameters: { instances: 0 },
+    cpu: (setup, { instances }) => {
+      const count = instances! === 0 ? setup.scenario.cpu.instances : instances!;
+      return count === 1
+        ? { planner: pricedPlanner({ prefer: 'latency' }) }
+        : { planner: jointPlanner('latency'), instances: count };
+    },
   },
   program: {
     title: "the paper's program on the actual queue, whenever something happens",

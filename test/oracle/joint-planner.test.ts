@@ -105,6 +105,7 @@ describe('an overload that is divided', () => {
           busyUntilMs: [],
           instanceCount: node.instanceCount,
           leastMillicores: node.allocations[0]!,
+          mayWait: true,
         };
         const division = divideOverload(question);
         const shed = chooseVictims({

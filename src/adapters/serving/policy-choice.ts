@@ -58,7 +58,7 @@ export function policyOf(
       return {
         name: 'sponge',
         dispatch: edfPolicy,
-        planner: instances > 1 ? jointPlanner() : pricedPlanner({ prefer: choice.prefer }),
+        planner: instances > 1 ? jointPlanner(choice.prefer) : pricedPlanner({ prefer: choice.prefer }),
         isAllocationFixed: false,
       };
   }
