@@ -44,6 +44,10 @@ export interface SystemOptions {
   readonly scalers: readonly Scaler[];
   /** That several systems share; by default the largest allocation, for this one alone. */
   readonly budget?: CoreBudget;
+  /** What this one may have of a shared budget in a backlog before others get more; nothing by default. */
+  readonly floorMillicores?: number;
+  /** In force when it is made, by allocation; `startMillicores` by default. */
+  readonly startMillicores?: readonly number[];
   readonly policy: Policy;
   readonly models: LatencyModels;
   readonly config: SystemConfig;
@@ -103,7 +107,7 @@ export function createSystem(options: SystemOptions): System {
   const { maxMillicores } = config.limits;
   const areApart = policy.planner.plansInstances;
   if (!areApart && scalers.length !== 1) throw new Error(`${policy.name} plans one allocation, not ${scalers.length}`);
-  const allocations = startMillicores(scalers.length, config);
+  const allocations = options.startMillicores ?? startMillicores(scalers.length, config);
   const initialPlan: Plan = {
     kind: 'feasible',
     // A pool may begin with none that is ready.
@@ -128,6 +132,7 @@ export function createSystem(options: SystemOptions): System {
     clock,
     scalers,
     budget: options.budget ?? new CoreBudget(maxMillicores),
+    floorMillicores: options.floorMillicores ?? 0,
     models,
     planner: policy.planner,
     config,

@@ -1,11 +1,17 @@
 import { availableParallelism } from 'node:os';
 import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { nodePolicyTitles, parseNodePolicy } from '../experiments/node-policies.js';
 import { checkPolicy, policyTitles } from '../experiments/policies.js';
 import { splitPolicies } from '../experiments/policy-spec.js';
 import { writeEventLog } from '../experiments/recorded-run.js';
 import { simulationReport } from '../experiments/reports/simulation-report.js';
-import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
+import {
+  READY_NAMES,
+  READY_NODE_NAMES,
+  readyScenarios,
+  readScenario,
+} from '../experiments/scenarios/scenario-files.js';
 import { simulate, type ScenarioFile } from '../experiments/simulate.js';
 import {
   checkWritable,
@@ -31,6 +37,7 @@ interface SimulateFlags {
   readonly eventLog?: string;
 }
 
+const NODE_POLICIES = ['sponge', 'even-split'];
 const DEFAULT_POLICIES = ['sponge', 'paper', 'released', 'static-8', 'static-16'];
 
 /** `sponge simulate`: the scheduler that serves, on a virtual clock. */
@@ -83,7 +90,14 @@ export function simulateCommand(): Command {
 }
 
 async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
-  for (const policy of flags.policies) checkPolicy(policy);
+  const isNode = file.scenario.models !== undefined;
+  const chosen = isNode && flags.policies === DEFAULT_POLICIES ? NODE_POLICIES : flags.policies;
+  for (const policy of chosen) {
+    if (isNode) parseNodePolicy(policy);
+    else checkPolicy(policy);
+  }
+  if (isNode && (flags.eventLog !== undefined || flags.report !== undefined))
+    throw new UserError(`${file.name} is of several models: --report and --event-log are of one; use --json`);
   if (flags.report !== undefined) checkWritable('--report', flags.report);
   if (flags.eventLog !== undefined) {
     assertOneRun(flags);
@@ -93,7 +107,7 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
   const startedAtMs = performance.now();
   const { summary, results } = await simulate({
     file,
-    policies: flags.policies,
+    policies: chosen,
     seed: flags.seed,
     seeds: flags.seeds,
     threads: flags.threads,
@@ -122,14 +136,20 @@ function assertOneRun({ policies: list, seeds }: SimulateFlags): void {
 }
 
 function listText(): string {
-  const scenarios = readyScenarios().map(({ name, title }) => ({ name, text: title }));
-  const all = policyTitles().map(({ name, title }) => ({ name, text: title }));
-  const width = Math.max(...[...scenarios, ...all].map(({ name }) => name.length));
+  const named = ({ name, title }: { name: string; title: string }): { name: string; text: string } => ({
+    name,
+    text: title,
+  });
+  const scenarios = readyScenarios([...READY_NAMES, ...READY_NODE_NAMES]).map(named);
+  const all = policyTitles().map(named);
+  const ofNodes = nodePolicyTitles().map(named);
+  const width = Math.max(...[...scenarios, ...all, ...ofNodes].map(({ name }) => name.length));
   const lines = (rows: readonly { name: string; text: string }[]): string =>
     rows.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}\n`).join('');
   return (
     `Scenarios\n\n${lines(scenarios)}\nPolicies\n\n${lines(all)}\n` +
-    'Every policy but best-static also takes order=edf|fifo, batching=sponge|greedy|delay|window|window-fork|cork,\n' +
+    `Policies of several models, such as four-models; each takes instances=n\n\n${lines(ofNodes)}\n` +
+    'Every policy of one model but best-static also takes order=edf|fifo, batching=sponge|greedy|delay|window|window-fork|cork,\n' +
     'admission=sponge|none and expiry=on|off in parentheses, such as released(order=edf,batching=greedy).\n'
   );
 }

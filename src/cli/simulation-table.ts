@@ -14,9 +14,12 @@ export function simulationTable({ scenario, name }: ScenarioFile, summary: Simul
   const rows = [
     ['policy', ...POLICY_COLUMNS.map(({ heading }) => heading)],
     ['', ...POLICY_COLUMNS.map(({ unit }) => unit ?? '')],
-    ...policies.map((policy) => [
-      policy.policy,
-      ...POLICY_COLUMNS.map(({ text }) => text(policy, referenceCoreSeconds)),
+    ...policies.flatMap((policy) => [
+      [policy.policy, ...POLICY_COLUMNS.map(({ text }) => text(policy, referenceCoreSeconds))],
+      ...(policy.models ?? []).map((each) => [
+        `  ${each.model!}`,
+        ...POLICY_COLUMNS.map(({ text }) => text(each, null)),
+      ]),
     ]),
   ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));

@@ -37,6 +37,8 @@ export interface Allocations {
   readonly each: readonly InstanceAllocation[];
   /** Resizes what is to be resized now; whatever has to wait comes back by `again`. */
   follow(nowMs: number, wanted: Wanted): void;
+  /** Whether a batch has to wait for what is under way, by allocation. */
+  isAwaited(index: number): boolean;
   /** Whether what was asked for already is enough for a plan. */
   suffices(plan: Plan, plane: ControlledPlane): boolean;
   /** No timer is left. */

@@ -125,6 +125,7 @@ class Bench {
         }),
       ],
       budget: new CoreBudget(4000),
+      floorMillicores: 0,
       models: {
         ...modelsOf(TEN_MS_EACH),
         isProvisional: options.isProvisional ?? false,

@@ -10,6 +10,7 @@ import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
+import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { ActuatorDelay } from './actuator-delay.js';
@@ -20,6 +21,7 @@ import { Estimator } from './estimator.js';
 import { InstanceAllocation } from './instance-allocation.js';
 import { freeInstance, startableMillicores, withStart } from './instance-plan.js';
 import { OwnAllocations } from './own-allocations.js';
+import { busyUntilMs } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import type { ResizeResult, Scaler } from './scaler.js';
 import { SharedAllocation } from './shared-allocation.js';
@@ -31,8 +33,10 @@ export interface ControllerOptions {
   readonly clock: Clock;
   /** One of all instances, or one of each. */
   readonly scalers: readonly Scaler[];
-  /** That instances with a scaler each share. */
+  /** That instances with a scaler each share, and maybe other models with them. */
   readonly budget: CoreBudget;
+  /** What these may have of it in a backlog before other models get more. */
+  readonly floorMillicores: number;
   readonly models: LatencyModels;
   readonly planner: Planner;
   readonly config: IdleRules;
@@ -52,6 +56,8 @@ export class Controller {
   readonly #delay: ActuatorDelay;
   readonly #estimator = new Estimator();
   readonly #allocations: Allocations;
+  /** The same where each instance has its own; else null. */
+  readonly #own: OwnAllocations | null = null;
   readonly #budget: CoreBudget;
   readonly #readCounters = (): ReturnType<Scaler['readCounters']> => this.#allocations.each[0]!.readCounters();
 
@@ -75,17 +81,22 @@ export class Controller {
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
     this.#budget = options.budget;
-    this.#allocations = this.#allocationsOf(options);
+    const each = this.#allocationOfEach(options);
+    const rules = { clock: options.clock, delay: this.#delay, rules: options.config, again: () => this.#resize() };
+    if (this.#areApart) {
+      const { budget, floorMillicores } = options;
+      this.#own = new OwnAllocations(each, { ...rules, budget, floorMillicores, retry: () => this.#retry() });
+    }
+    this.#allocations = this.#own ?? new SharedAllocation(each[0]!, options.planner.appliesAtOnce, rules);
   }
 
-  #allocationsOf({ clock, scalers, budget, initialPlan, emit, config, planner }: ControllerOptions): Allocations {
-    const areApart = planner.plansInstances;
-    const each = scalers.map((scaler, index) => {
+  #allocationOfEach({ clock, scalers, initialPlan, emit }: ControllerOptions): InstanceAllocation[] {
+    return scalers.map((scaler, index) => {
       const allocation: InstanceAllocation = new InstanceAllocation({
         clock,
         scaler,
         delay: this.#delay,
-        instance: areApart ? index : null,
+        instance: this.#areApart ? index : null,
         initialMillicores: initialPlan.allocations?.[index] ?? initialPlan.cpuMillicores,
         nextResizeId: () => ++this.#resizeCount,
         emit,
@@ -93,10 +104,6 @@ export class Controller {
       });
       return allocation;
     });
-    const options = { clock, delay: this.#delay, rules: config, again: () => this.#resize() };
-    return areApart
-      ? new OwnAllocations(each, budget, options)
-      : new SharedAllocation(each[0]!, planner.appliesAtOnce, options);
   }
 
   get plan(): Plan {
@@ -180,9 +187,11 @@ export class Controller {
     this.#replan('worker');
   }
 
-  /** A resize on somebody else's behalf, seen by everyone like any other. */
+  /** A resize on somebody else's behalf, seen by everyone like any other; to no more than others leave. */
   resizeTo(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void {
-    this.#allocations.each[0]!.resizeTo(cpuMillicores, onApplied);
+    const allocation = this.#allocations.each[0]!;
+    const room = this.#areApart ? this.#budget.roomFor(allocation) : Infinity;
+    allocation.resizeTo(Math.min(cpuMillicores, room), onApplied);
   }
 
   // ---- planning ----------------------------------------------------------------------------------------------------
@@ -216,7 +225,9 @@ export class Controller {
   #replanFrom(view: PlannerView, trigger: Trigger): void {
     this.#isPlanning = true;
     const decision = this.#models.isProvisional ? this.#provisionalPlan(view) : this.#planner.plan(view);
-    const { plan, hopeless, shed = [], wakeAtMs } = decision;
+    const { plan, hopeless, shed = [], wakeAtMs, wantedMillicores = 0 } = decision;
+    const wasWaiting = (this.#own?.claim.wantedMillicores ?? 0) > 0;
+    this.#own?.waitFor({ wantedMillicores, dueAtMs: firstDueAtMs(view), nextFreeAtMs: nextFreeAtMs(view) });
     this.#plan = this.#withUnplanned(plan, view);
     this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
     const { sequences } = view.snapshot;
@@ -227,6 +238,7 @@ export class Controller {
     this.#wakeTimer = wakeAtMs === undefined ? null : this.#clock.schedule(wakeAtMs, () => this.#replan('timer'));
     this.#noteIdle();
     this.#resize();
+    if (wasWaiting && this.#own?.claim.wantedMillicores === 0) this.#budget.offer(this.#own);
     if (!this.#hasArrivalWhilePlanning) return;
     this.#hasArrivalWhilePlanning = false;
     this.#replanIfBroken('arrival');
@@ -237,9 +249,16 @@ export class Controller {
     const rest = { kind: 'feasible', batchSize: 1, boundBy: 'no profile yet' } as const;
     const { maxMillicores } = this.#config.limits;
     if (!this.#areApart) return { plan: { ...rest, instances: 1, cpuMillicores: maxMillicores }, hopeless: [] };
-    const isFree = view.snapshot.running.length === 0 && view.snapshot.work.length > 0;
-    const start = isFree ? { instance: freeInstance(view.instances)!, cpuMillicores: maxMillicores } : null;
-    return { plan: { ...rest, ...withStart(view, start) }, hopeless: [] };
+    if (view.snapshot.running.length > 0 || view.snapshot.work.length === 0)
+      return { plan: { ...rest, ...withStart(view, null) }, hopeless: [] };
+    const cpuMillicores = Math.min(maxMillicores, startableMillicores(view));
+    const isStart = cpuMillicores >= this.#config.limits.minMillicores;
+    const start = isStart ? { instance: freeInstance(view.instances)!, cpuMillicores } : null;
+    return {
+      plan: { ...rest, ...withStart(view, start) },
+      hopeless: [],
+      wantedMillicores: isStart ? 0 : this.#config.limits.minMillicores,
+    };
   }
 
   /** What planners know nothing of: requests that wait behind all others, and one that is to be tried on all there is. */
@@ -253,8 +272,10 @@ export class Controller {
     if (!this.#areApart) return { ...plan, cpuMillicores };
     const instance = freeInstance(view.instances);
     if (instance === null) return plan;
-    const start = { instance, cpuMillicores: Math.min(cpuMillicores, startableMillicores(view)) };
-    return { ...plan, ...withStart(view, start) };
+    const startable = Math.min(cpuMillicores, startableMillicores(view));
+    // Other models may have all the cores; the next plan tries again.
+    if (startable < this.#config.limits.minMillicores) return plan;
+    return { ...plan, ...withStart(view, { instance, cpuMillicores: startable }) };
   }
 
   #view(): PlannerView | null {
@@ -281,10 +302,29 @@ export class Controller {
         isRunning: this.#plane!.runningThreads(instance) > 0,
         isAway: this.#plane!.isAway(instance),
       })),
-      budgetMillicores: this.#budget.roomForAll(this.#allocations.each),
+      ...this.#budgetView(snapshot),
       restingMillicores: restingMillicores(this.#config),
       grantedMillicores: this.grantedMillicores,
       readCounters: this.#readCounters,
+    };
+  }
+
+  #budgetView({
+    work,
+  }: QueueSnapshot): Pick<PlannerView, 'budgetMillicores' | 'reachMillicores' | 'coresFreeAtMs' | 'isContended'> {
+    const { totalMillicores } = this.#budget;
+    if (this.#own === null)
+      return {
+        budgetMillicores: totalMillicores,
+        reachMillicores: totalMillicores,
+        coresFreeAtMs: Infinity,
+        isContended: false,
+      };
+    return {
+      budgetMillicores: this.#budget.shareOf(this.#own, work[0]?.dueAtMs ?? Infinity),
+      reachMillicores: this.#budget.reachOf(this.#own),
+      coresFreeAtMs: this.#budget.freeAtMs(this.#own, this.#clock.nowMs()),
+      isContended: this.#budget.isWantedBeside(this.#own),
     };
   }
 
@@ -305,15 +345,31 @@ export class Controller {
     this.#allocations.follow(this.#clock.nowMs(), wanted);
     this.#plane.setPlan(
       this.#plan,
-      this.#allocations.each.map(({ isAwaited }) => isAwaited),
+      this.#allocations.each.map((_, index) => this.#allocations.isAwaited(index)),
     );
   }
 
   #onAnswer(index: number, allocation: InstanceAllocation, isInForce: boolean): void {
-    this.#plane?.setAllocation(index, allocation.grantedMillicores, allocation.isAwaited);
+    this.#plane?.setAllocation(index, allocation.grantedMillicores, this.#allocations.isAwaited(index));
     // A slow growth may now be followed by another one; what one gave up, another may have waited for.
     if (isInForce && (this.#delay.isSlow || this.#areApart)) this.#resize();
+    if (this.#own !== null) this.#budget.offer(this.#own);
   }
+
+  /** Others gave up cores that this waits for. */
+  #retry(): void {
+    if (!this.#isPlanning) this.#replan('worker');
+  }
+}
+
+/** Of those that wait for a batch; Infinity where nobody does. */
+function firstDueAtMs({ snapshot }: PlannerView): number {
+  return snapshot.work[0]?.dueAtMs ?? Infinity;
+}
+
+/** When the first batch that runs is expected to end; Infinity where none does. */
+function nextFreeAtMs(view: PlannerView): number {
+  return Math.min(...busyUntilMs(view));
 }
 
 /** No request was seen yet: any allocation keeps up with none. */

@@ -1,46 +1,121 @@
 /*
- * The cores that several allocations share. What counts for each is the most that it may have now: what is in force, or what was
- * asked for and is not in force yet, so that the sum holds at every instant, in whichever order resizes take effect.
+ * The cores that the allocations of one model share, or those of all models of a node. What counts for each allocation is the most
+ * that it may have now: what is in force, or what was asked for and is not in force yet, so that the sum holds at every instant, in
+ * whichever order resizes take effect.
+ *
+ * Who may take what is a rule apart (`core-claims.ts`). Here it is carried out: who lacks cores has the others give up what they hold
+ * and do not need, and whenever some came free, those that wait for them plan again, in their order.
  *
  * Invariant, asserted on every request: the sum never exceeds the total.
  */
+import { comesBefore, shareMillicores, type CoreClaim } from './core-claims.js';
 
-/** One that takes from it. */
+/** An allocation. */
 export interface BudgetHolder {
   /** In force, or asked for: whichever is more. */
   readonly heldMillicores: number;
 }
 
+/** All allocations of a model. */
+export interface BudgetMember {
+  readonly holders: readonly BudgetHolder[];
+  /** Its floor aside. */
+  readonly claim: Omit<CoreClaim, 'floorMillicores'>;
+  /** When the first of its batches that run is expected to end; Infinity without any. */
+  readonly nextFreeAtMs: number;
+  /** Gives up what it holds and does not need. It may take effect later, and is then told by `offer`. */
+  release(): void;
+  /** Plans again: there may be cores for it now. */
+  retry(): void;
+}
+
+interface Share {
+  readonly member: BudgetMember;
+  readonly floorMillicores: number;
+}
+
 export class CoreBudget {
   readonly totalMillicores: number;
-  readonly #holders: BudgetHolder[] = [];
+  readonly #shares: Share[] = [];
+  #isOffering = false;
 
   constructor(totalMillicores: number) {
     this.totalMillicores = totalMillicores;
   }
 
-  join(holder: BudgetHolder): void {
-    this.#holders.push(holder);
+  /** @param floorMillicores what the member may have in a backlog before others get more */
+  join(member: BudgetMember, floorMillicores = 0): void {
+    this.#shares.push({ member, floorMillicores });
   }
 
-  /** What a holder may have in all while the others keep what they hold. */
+  /** What an allocation may have in all while the others keep what they hold. */
   roomFor(holder: BudgetHolder): number {
-    let room = this.totalMillicores;
-    for (const other of this.#holders) if (other !== holder) room -= other.heldMillicores;
-    return room;
+    return this.totalMillicores - this.#heldMillicores() + holder.heldMillicores;
   }
 
-  /** What some holders may have together while the others keep what they hold. */
-  roomForAll(holders: readonly BudgetHolder[]): number {
-    let room = this.totalMillicores;
-    for (const other of this.#holders) if (!holders.includes(other)) room -= other.heldMillicores;
-    return room;
+  /** What a member may need in all, now that its first request is due then. */
+  shareOf(member: BudgetMember, dueAtMs: number): number {
+    const own = this.#shares.find((share) => share.member === member)!;
+    const others = this.#shares.filter((share) => share !== own).map(claimOf);
+    return shareMillicores({ ...claimOf(own), dueAtMs }, others, this.totalMillicores);
+  }
+
+  /**
+   * What a member can count on once the others have ended what they run: all but their floors. With what they leave now instead, four
+   * models on eight cores lost three times as much at load 0.7; with all of it, or an equal share at least, one and a half times.
+   */
+  reachOf(member: BudgetMember): number {
+    let reach = this.totalMillicores;
+    for (const share of this.#shares) if (share.member !== member) reach -= share.floorMillicores;
+    return reach;
+  }
+
+  /**
+   * When cores of others are expected to come free: now where nothing of theirs runs, as what they hold they may give up at any moment.
+   * Infinity where nobody shares.
+   */
+  freeAtMs(member: BudgetMember, nowMs: number): number {
+    let freeAtMs = Infinity;
+    for (const share of this.#shares)
+      if (share.member !== member) freeAtMs = Math.min(freeAtMs, share.member.nextFreeAtMs);
+    return this.#shares.length === 1 ? Infinity : Math.max(nowMs, freeAtMs < Infinity ? freeAtMs : nowMs);
+  }
+
+  /** Whether others wait for cores. */
+  isWantedBeside(member: BudgetMember): boolean {
+    return this.#shares.some((share) => share.member !== member && share.member.claim.wantedMillicores > 0);
+  }
+
+  /** Has the others give up what they hold and do not need. */
+  reclaim(member: BudgetMember): void {
+    for (const share of this.#shares) if (share.member !== member) share.member.release();
+  }
+
+  /** Cores came free, or are no longer waited for: who waits for some plans again. */
+  offer(by: BudgetMember): void {
+    // Whoever comes next is asked next anyway.
+    if (this.#isOffering || !this.isWantedBeside(by)) return;
+    this.#isOffering = true;
+    const waiting = this.#shares.filter(({ member }) => member !== by && member.claim.wantedMillicores > 0);
+    waiting.sort((a, b) => Number(comesBefore(claimOf(b), claimOf(a))) - Number(comesBefore(claimOf(a), claimOf(b))));
+    for (const { member } of waiting) member.retry();
+    this.#isOffering = false;
   }
 
   assertKept(): void {
-    const held = this.#holders.reduce((sum, { heldMillicores }) => sum + heldMillicores, 0);
+    const held = this.#heldMillicores();
     if (held > this.totalMillicores) {
       throw new Error(`allocations of ${held} millicores exceed the budget of ${this.totalMillicores}`);
     }
   }
+
+  #heldMillicores(): number {
+    let held = 0;
+    for (const { member } of this.#shares) for (const { heldMillicores } of member.holders) held += heldMillicores;
+    return held;
+  }
+}
+
+function claimOf({ member, floorMillicores }: Share): CoreClaim {
+  return { ...member.claim, floorMillicores };
 }

@@ -69,9 +69,11 @@ export class InstanceAllocation {
     return this.#requestedMillicores;
   }
 
-  /** The most it may have now. */
+  /** The most it may have now: a request that was superseded may have been written all the same, until its answer says. */
   get heldMillicores(): number {
-    return Math.max(this.#grantedMillicores, ...this.#unanswered.values());
+    let held = Math.max(this.#grantedMillicores, this.#requestedMillicores);
+    for (const millicores of this.#unanswered.values()) held = Math.max(held, millicores);
+    return held;
   }
 
   /** A batch waits for the resize that is under way. */

@@ -4,7 +4,7 @@ import { BudgetSample } from './budget-sample.js';
 import {
   chooseStart,
   divideOverload,
-  isMetLater,
+  metLaterOn,
   type InstanceChoice,
   type InstanceQuestion,
 } from './instance-choice.js';
@@ -30,6 +30,8 @@ function question(dueAtMs: readonly number[], fields: Partial<InstanceQuestion> 
     pricing: { safety: 1, lossCoreMs: 1000, usesForecast: true },
     leastMillicores: 1000,
     mayWait: true,
+    coresFreeAtMs: Infinity,
+    isContended: false,
     levels: [1000, 2000, 4000],
     availableMillicores: 4000,
     budgetMillicores: 4000,
@@ -222,12 +224,12 @@ describe('a queue while all run', () => {
 
   it('is met later where some division of the cores meets it', () => {
     // 100 + 45 on all four cores, 100 + 70 on two
-    expect(isMetLater(question([145], allRun))).toBe(true);
-    expect(isMetLater(question([144], allRun))).toBe(false);
+    expect(metLaterOn(question([145], allRun))).not.toBeNull();
+    expect(metLaterOn(question([144], allRun))).toBeNull();
     // Both on two cores each: 170 and 270; one after the other on four: 145 and 190
-    expect(isMetLater(question([170, 270], { ...allRun, maxBatchSize: 1 }))).toBe(true);
-    expect(isMetLater(question([150, 190], { ...allRun, maxBatchSize: 1 }))).toBe(true);
-    expect(isMetLater(question([150, 189], { ...allRun, maxBatchSize: 1 }))).toBe(false);
+    expect(metLaterOn(question([170, 270], { ...allRun, maxBatchSize: 1 }))).not.toBeNull();
+    expect(metLaterOn(question([150, 190], { ...allRun, maxBatchSize: 1 }))).not.toBeNull();
+    expect(metLaterOn(question([150, 189], { ...allRun, maxBatchSize: 1 }))).toBeNull();
   });
 
   it('is looked at on equal shares, on more, and on all there is', () => {
@@ -237,14 +239,14 @@ describe('a queue while all run', () => {
       busyUntilMs: Array.from({ length: instanceCount }, () => 0),
     });
     // Two of four on two cores each: 70 ms; on one core 120, and one after the other on four 90
-    expect(isMetLater(question([70, 70], free(4)))).toBe(true);
-    expect(isMetLater(question([70, 70, 70], free(4)))).toBe(false);
+    expect(metLaterOn(question([70, 70], free(4)))).not.toBeNull();
+    expect(metLaterOn(question([70, 70, 70], free(4)))).toBeNull();
     // 30 ms on all ten cores; 32.5 on eight, four times an equal share of five
-    expect(isMetLater(question([31], { ...free(5), budgetMillicores: 10_000 }))).toBe(true);
+    expect(metLaterOn(question([31], { ...free(5), budgetMillicores: 10_000 }))).not.toBeNull();
     // Half a core each would be 220 ms for all four, but nothing may run on so little.
     const few = { ...free(4), budgetMillicores: 2000 };
-    expect(isMetLater(question([220, 220, 220, 220], few))).toBe(false);
-    expect(isMetLater(question([240, 240, 240, 240], few))).toBe(true);
+    expect(metLaterOn(question([220, 220, 220, 220], few))).toBeNull();
+    expect(metLaterOn(question([240, 240, 240, 240], few))).not.toBeNull();
   });
 });
 
@@ -299,7 +301,7 @@ describe('an overload', () => {
     expect(divide([120, 120, 120], many)).toMatchObject({ shed: [2], cpuMillicores: 1000 });
     // On half a core each all four would be done by 220; on two cores three are, one after the other.
     expect(divide([220, 220, 220, 220], many)).toMatchObject({ shed: [3], cpuMillicores: 2000 });
-    expect(isMetLater(question([120, 120], { ...many, maxBatchSize: 1, busyUntilMs: [0, 0, 0, 0] }))).toBe(true);
+    expect(metLaterOn(question([120, 120], { ...many, maxBatchSize: 1, busyUntilMs: [0, 0, 0, 0] }))).not.toBeNull();
   });
 
   it('has for the one that starts no more than is available', () => {

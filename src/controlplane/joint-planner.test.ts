@@ -32,6 +32,7 @@ function view(dueAtMs: readonly number[], instances: readonly InstanceView[], fi
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
     instances,
     budgetMillicores: 4000,
+    reachMillicores: 4000,
     ...fields,
     snapshot: {
       work: dueAtMs.map((due) => ({ dueAtMs: due, classIndex: 0 })),
@@ -182,6 +183,7 @@ describe('the joint planner where a resize takes longer than a batch can wait', 
     isActuatorSlow: true,
     resizeDelayMs: 1000,
     budgetMillicores: 8000,
+    reachMillicores: 8000,
     forecast: aForecast(20),
     snapshot: { maxBatchSize: 1 },
   };

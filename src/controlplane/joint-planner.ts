@@ -13,8 +13,8 @@ import type { InfeasiblePlan, Plan } from '../domain/plan.js';
 import {
   chooseStart,
   divideOverload,
-  isMetLater,
   lastingOf,
+  metLaterOn,
   type InstanceQuestion,
   type OverloadDivision,
   type StartChoice,
@@ -22,7 +22,7 @@ import {
 import { freeInstance, startableMillicores, withStart } from './instance-plan.js';
 import { chooseVictims } from './overload-victims.js';
 import { explain, loadOf } from './plan-reasons.js';
-import { hopelessOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
+import { busyUntilMs, hopelessOf, queueOf, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import type { Preference } from './program-planner.js';
 import { steadyMillicores, type Pricing } from './pricing.js';
@@ -32,6 +32,7 @@ import { allocationLevels, TimePrices } from './time-price.js';
 const LOSS_CORE_MS = 15_000;
 /** While all instances run, the queue is looked at again so often, if nothing happens. */
 const CHECK_MS = 20;
+const WAITING_FOR_CORES = 'other models have the cores';
 
 /** Where allocations are held: nothing else can answer a cluster of arrivals, and the next moment is over when a resize is in force. */
 const HELD_PRICING: Pricing = { safety: 2.8, lossCoreMs: LOSS_CORE_MS, usesForecast: false };
@@ -70,15 +71,15 @@ class JointPlanning {
   }
 
   plan(view: PlannerView): PlanDecision {
-    const busyUntilMs = busyUntil(view);
+    const busyUntil = busyUntilMs(view);
     const instance = startableInstance(view);
-    const freeAtMs = instance === null ? firstFreeAtMs(view, busyUntilMs) : view.nowMs;
-    const hopeless = hopelessOf(view, freeAtMs);
-    const queue = queueOf(view, hopeless, freeAtMs);
-    if (view.isActuatorSlow) return { ...this.#held(view, queue, busyUntilMs), hopeless };
+    const firstFreeAtMs = instance === null ? nextStartAtMs(view, busyUntil) : view.nowMs;
+    const hopeless = hopelessOf(view, firstFreeAtMs);
+    const queue = queueOf(view, hopeless, firstFreeAtMs);
+    if (view.isActuatorSlow) return { ...this.#held(view, queue, busyUntil), hopeless };
     if (queue === null) return { plan: this.#noStart(view, 'idle'), hopeless };
-    const question = this.#questionOf(view, queue, busyUntilMs);
-    if (instance === null) return { ...this.#whileAllRun(view, question, queue), hopeless };
+    const question = this.#questionOf(view, queue, busyUntil);
+    if (instance === null) return { ...this.#whileNoneStarts(view, question, queue), hopeless };
     const mustShed = lastingOf(question) > 0 && divideOverload(question).leftCount > 0;
     const choice = mustShed ? OVERLOAD : chooseStart(question, this.#prices);
     switch (choice.kind) {
@@ -87,6 +88,11 @@ class JointPlanning {
       case 'wait':
         return { plan: this.#noStart(view, 'waiting to fill a batch'), hopeless, wakeAtMs: choice.untilMs };
       case 'overload': {
+        const wantedMillicores = wantedLater(view, question);
+        if (wantedMillicores !== null) {
+          const plan = this.#noStart(view, WAITING_FOR_CORES);
+          return { plan, hopeless, wantedMillicores, wakeAtMs: view.nowMs + CHECK_MS };
+        }
         const division = divideOverload(question);
         const { cpuMillicores, firstSize: batchSize } = division;
         const plan = { ...infeasible(view), ...withStart(view, { instance, cpuMillicores }), batchSize };
@@ -99,22 +105,41 @@ class JointPlanning {
   holds(view: PlannerView): boolean {
     if (view.snapshot.work.length === 0) return true;
     if ((startableInstance(view) !== null && !view.isActuatorSlow) || view.current.kind === 'infeasible') return false;
-    const busyUntilMs = busyUntil(view);
-    const question = this.#questionOf(view, queueOf(view, [], firstFreeAtMs(view, busyUntilMs))!, busyUntilMs);
-    return isMetLater({ ...question, busyUntilMs: freeAtMs(question) });
+    const busyUntil = busyUntilMs(view);
+    // Who waits for cores of others has to say so.
+    if (busyUntil.length < view.instances.length && coresAtMs(view) !== null) return false;
+    const restingAtMs = view.nowMs;
+    const firstFreeAtMs = busyUntil.length < view.instances.length ? restingAtMs : Math.min(...busyUntil);
+    const question = this.#questionOf(view, queueOf(view, [], firstFreeAtMs)!, busyUntil);
+    return metLaterOn({ ...question, busyUntilMs: freeAtMs(question, restingAtMs) }) !== null;
   }
 
-  #whileAllRun(view: PlannerView, asked: InstanceQuestion, queue: PlannedQueue): Omit<PlanDecision, 'hopeless'> {
-    const wakeAtMs = view.nowMs + CHECK_MS;
-    // Where nothing runs either, others have the cores.
-    const question = asked.busyUntilMs.length > 0 ? asked : { ...asked, busyUntilMs: [view.nowMs] };
-    if (isMetLater(question)) return { plan: this.#noStart(view, 'no instance is free'), wakeAtMs };
+  /** All run, or others have the cores. */
+  #whileNoneStarts(
+    view: PlannerView,
+    ofRunning: InstanceQuestion,
+    queue: PlannedQueue,
+  ): Omit<PlanDecision, 'hopeless'> {
+    const isShort = ofRunning.busyUntilMs.length < ofRunning.instanceCount;
+    const restingAtMs = isShort ? coresAtMs(view) : null;
+    const question =
+      restingAtMs === null
+        ? ofRunning
+        : {
+            ...ofRunning,
+            busyUntilMs: freeAtMs(ofRunning, restingAtMs),
+            availableMillicores: ofRunning.budgetMillicores,
+          };
+    const wantedMillicores = isShort ? leastStart(view) : 0;
+    const waiting = { wantedMillicores, wakeAtMs: view.nowMs + CHECK_MS };
+    if (metLaterOn(question) !== null)
+      return { plan: this.#noStart(view, isShort ? WAITING_FOR_CORES : 'no instance is free'), ...waiting };
     const shed = victimsOf(view, queue, question, divideOverload(question));
-    return { plan: { ...infeasible(view), ...withStart(view, null) }, shed, wakeAtMs };
+    return { plan: { ...infeasible(view), ...withStart(view, null) }, shed, ...waiting };
   }
 
   /** Every free instance starts when somebody waits. */
-  #held(view: PlannerView, queue: PlannedQueue | null, busyUntilMs: readonly number[]): Omit<PlanDecision, 'hopeless'> {
+  #held(view: PlannerView, queue: PlannedQueue | null, busyUntil: readonly number[]): Omit<PlanDecision, 'hopeless'> {
     const { instances, snapshot, budgetMillicores, limits, nowMs, resizeDelayMs } = view;
     const count = instances.length;
     const load = loadOf(view, HELD_PRICING);
@@ -132,8 +157,8 @@ class JointPlanning {
       dueAtMs: (queue?.dueAtMs ?? []).filter((due, place) => place % count === 0 && due > nowMs + resizeDelayMs),
     });
     const held = { instances: count, cpuMillicores, allocations: instances.map(() => cpuMillicores) };
-    const question = queue === null ? null : this.#questionOf(view, queue, busyUntilMs);
-    if (question === null || isMetLater({ ...question, busyUntilMs: freeAtMs(question) })) {
+    const question = queue === null ? null : this.#questionOf(view, queue, busyUntil);
+    if (question === null || metLaterOn({ ...question, busyUntilMs: freeAtMs(question, nowMs) }) !== null) {
       const boundBy = `arrival rate ${view.forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`;
       return { plan: { kind: 'feasible', ...held, batchSize: snapshot.maxBatchSize, boundBy } };
     }
@@ -146,14 +171,16 @@ class JointPlanning {
   }
 
   #questionOf(view: PlannerView, queue: PlannedQueue, busyUntilMs: readonly number[]): InstanceQuestion {
-    const { limits, budgetMillicores } = view;
+    const { limits, reachMillicores } = view;
     return {
       ...loadOf(view, this.#pricing),
       ...queue,
       levels: this.#levelsFor(limits),
       availableMillicores: startableMillicores(view),
       leastMillicores: limits.minMillicores,
-      budgetMillicores,
+      budgetMillicores: reachMillicores,
+      coresFreeAtMs: view.coresFreeAtMs,
+      isContended: view.isContended,
       busyUntilMs,
       mayWait: this.#mayWait,
       instanceCount: usefulCount(view, this.#levelsFor(limits)[0]!),
@@ -170,32 +197,45 @@ class JointPlanning {
 }
 
 /** Those that can run something, and no more than there are cores for: the others only divide what there is. */
-function usefulCount({ instances, budgetMillicores }: PlannerView, leastMillicores: number): number {
+function usefulCount({ instances, reachMillicores }: PlannerView, leastMillicores: number): number {
   const ready = instances.filter(({ isAway }) => !isAway).length;
-  return Math.max(1, Math.min(ready, Math.ceil(budgetMillicores / leastMillicores)));
+  return Math.max(1, Math.min(ready, Math.ceil(reachMillicores / leastMillicores)));
 }
 
-/** Of those that run; now where none does, for want of a worker. */
-function firstFreeAtMs({ nowMs }: PlannerView, busyUntilMs: readonly number[]): number {
-  return busyUntilMs.length === 0 ? nowMs : Math.min(...busyUntilMs);
+/** When each instance is free: where it rests, as soon as there are cores. */
+function freeAtMs({ busyUntilMs: ends, instanceCount }: InstanceQuestion, restingAtMs: number): readonly number[] {
+  return [...ends, ...new Array<number>(Math.max(0, instanceCount - ends.length)).fill(restingAtMs)];
 }
 
-/** When each instance is free: now where it rests. */
-function freeAtMs({ busyUntilMs, instanceCount, nowMs }: InstanceQuestion): readonly number[] {
-  return [...busyUntilMs, ...new Array<number>(Math.max(0, instanceCount - busyUntilMs.length)).fill(nowMs)];
+/** When cores are expected to come free that other models have; null where nobody shares. */
+function coresAtMs({ coresFreeAtMs }: PlannerView): number | null {
+  return coresFreeAtMs < Infinity ? coresFreeAtMs : null;
+}
+
+/** When the next batch can start, where none can now. */
+function nextStartAtMs(view: PlannerView, busyUntil: readonly number[]): number {
+  const isShort = busyUntil.length < view.instances.length;
+  const startAtMs = Math.min(...busyUntil, (isShort ? coresAtMs(view) : null) ?? Infinity);
+  // Cores that are only held, as those of a worker that is lent out, may come free at any moment.
+  return startAtMs < Infinity ? startAtMs : view.nowMs;
+}
+
+/** What one that starts asks for: below one core a batch costs no less. */
+function leastStart({ limits }: PlannerView): number {
+  return Math.max(limits.minMillicores, Math.min(1000, limits.maxMillicores));
+}
+
+/** What a start would need so that everyone is met once others end what they run; null where not even that would do. */
+function wantedLater(view: PlannerView, question: InstanceQuestion): number | null {
+  const restingAtMs = coresAtMs(view);
+  if (restingAtMs === null || question.availableMillicores >= question.budgetMillicores) return null;
+  const metOn = metLaterOn({ ...question, busyUntilMs: freeAtMs(question, restingAtMs) });
+  return metOn === null ? null : Math.max(leastStart(view), Math.ceil(metOn));
 }
 
 /** A free one, where there are cores for it: on less than the least allocation nothing is started. */
 function startableInstance(view: PlannerView): number | null {
   return startableMillicores(view) < view.limits.minMillicores ? null : freeInstance(view.instances);
-}
-
-/** When each batch that runs is expected to end. */
-function busyUntil(view: PlannerView): number[] {
-  return view.snapshot.running.map(({ instance }, index) => {
-    const { requestedMillicores } = view.instances[instance]!;
-    return view.nowMs + remainingMs(view, index, requestedMillicores);
-  });
 }
 
 function startPlan(view: PlannerView, instance: number, choice: StartChoice, queue: PlannedQueue): Plan {

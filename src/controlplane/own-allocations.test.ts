@@ -68,7 +68,10 @@ class Bench {
         },
       });
     });
-    this.allocations = new OwnAllocations(this.each, this.budget, {
+    this.allocations = new OwnAllocations(this.each, {
+      budget: this.budget,
+      floorMillicores: 0,
+      retry: () => undefined,
       clock: this.clock,
       delay,
       rules: { limits: LIMITS, idleMillicores: IDLE_MILLICORES, idleReleaseMs },
@@ -237,7 +240,13 @@ describe('allocations of their own', () => {
 
   it('leave what other holders of the budget hold to them', () => {
     const bench = new Bench({ initial: [1000, 100] });
-    bench.budget.join({ heldMillicores: 4000 });
+    bench.budget.join({
+      holders: [{ heldMillicores: 4000 }],
+      claim: { neededMillicores: 0, wantedMillicores: 0, dueAtMs: Infinity },
+      nextFreeAtMs: Infinity,
+      release: () => undefined,
+      retry: () => undefined,
+    });
     // 8000 − 4000 − 100 = 3900
     bench.follow([4000, 0]);
     expect(bench.requested).toEqual([1000, 100]);

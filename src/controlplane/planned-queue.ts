@@ -91,3 +91,11 @@ export function remainingMs({ snapshot, runningModels }: PlannerView, index: num
   const remainingFraction = Math.max(OVERDUE_FRACTION, 1 - progress);
   return remainingFraction * runningModels[index]!.predictedLatencyMs(batchSize, usableMillicores);
 }
+
+/** When each batch that runs is expected to end, where instances have an allocation each. */
+export function busyUntilMs(view: PlannerView): number[] {
+  return view.snapshot.running.map(({ instance }, index) => {
+    const { requestedMillicores } = view.instances[instance]!;
+    return view.nowMs + remainingMs(view, index, requestedMillicores);
+  });
+}

@@ -33,8 +33,15 @@ export interface PlannerView {
   readonly current: Plan;
   /** In the order of their numbers. */
   readonly instances: readonly InstanceView[];
-  /** What they may have together, and what one holds that rests. */
+  /** What they may have together now, beside other models that share the cores. */
   readonly budgetMillicores: number;
+  /** And once those have ended what they run. */
+  readonly reachMillicores: number;
+  /** When cores of other models are expected to come free, from now on; Infinity where nobody shares. */
+  readonly coresFreeAtMs: number;
+  /** Whether other models wait for cores. */
+  readonly isContended: boolean;
+  /** What one holds that rests. */
   readonly restingMillicores: number;
   /** In force now, as it was read back. */
   readonly grantedMillicores: number;
@@ -52,6 +59,8 @@ export interface PlanDecision {
   readonly hopeless: readonly number[];
   /** Snapshot indices of those to give up so that the others can be met: they are told at once. */
   readonly shed?: readonly number[];
+  /** Somebody waits, an instance is free, and so much is not there that it would start on. */
+  readonly wantedMillicores?: number;
   /** Plan again then, if nothing else happened before. */
   readonly wakeAtMs?: number;
 }

@@ -42,6 +42,10 @@ export class SharedAllocation implements Allocations {
     this.#scheduleRelease(nowMs, wanted);
   }
 
+  isAwaited(): boolean {
+    return this.#allocation.isAwaited;
+  }
+
   suffices({ cpuMillicores }: Plan, plane: ControlledPlane): boolean {
     return this.#allocation.requestedMillicores >= this.#wantedMillicores(cpuMillicores, plane);
   }

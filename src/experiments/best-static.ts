@@ -1,4 +1,4 @@
-import type { RunReport, SimulatedPolicy } from '../sim/simulation.js';
+import type { RunReport, SimulatedPolicy } from '../sim/environment.js';
 import { policyFor } from './policies.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
 

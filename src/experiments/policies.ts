@@ -21,7 +21,7 @@ import type { AllocationLimits } from '../domain/plan.js';
 import { OnlineLatencyModels } from '../perf-model/latency-model.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
-import type { SimulatedPolicy } from '../sim/simulation.js';
+import type { SimulatedPolicy } from '../sim/environment.js';
 import { draw } from '../sim/workload/workload.js';
 import { parsePolicySpec, type PolicySpec } from './policy-spec.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
@@ -50,7 +50,7 @@ interface CpuRule {
   readonly planner: Planner;
   readonly observe?: (event: Event) => void;
   readonly isAllocationFixed?: boolean;
-  /** Whether latency models follow the batches that really ran; they do unless this is false. */
+  /** Unless this is false latency models follow the batches that really ran. */
   readonly learns?: boolean;
   readonly horizontal?: SimulatedPolicy['horizontal'];
   readonly instances?: number;
@@ -290,9 +290,22 @@ export function checkPolicy(text: string): void {
 
 /** A fresh one for each run: some remember. */
 export function policyFor(text: string, setup: ScenarioSetup, seed: number): SimulatedPolicy {
-  const spec = parsePolicySpec(text);
-  const { kind, knobs, parameters, without } = kindOf(spec);
-  const cpuRule = kind.cpu(setup, parameters, seed, without);
+  const { kind, knobs, parameters, without } = kindOf(parsePolicySpec(text));
+  return assembled(text, setup, knobs, parameters, kind.cpu(setup, parameters, seed, without));
+}
+
+/** For one of the models that share cores: a single instance too is planned as one of several. */
+export function sharingPolicy(name: string, setup: ScenarioSetup, instances: number): SimulatedPolicy {
+  return assembled(name, setup, OURS, {}, { planner: jointPlanner(), instances });
+}
+
+function assembled(
+  name: string,
+  setup: ScenarioSetup,
+  knobs: DispatchKnobs,
+  parameters: Readonly<Record<string, number>>,
+  cpuRule: CpuRule,
+): SimulatedPolicy {
   const { planner, observe, isAllocationFixed = false, learns = true, horizontal, instances } = cpuRule;
   const models = new OnlineLatencyModels(setup.machine.profile);
   const { rule, observe: observeBatching } = batchingRule(
@@ -305,7 +318,7 @@ export function policyFor(text: string, setup: ScenarioSetup, seed: number): Sim
   const observers = [observe, observeBatching].filter((each) => each !== undefined);
   return {
     policy: {
-      name: text,
+      name,
       dispatch: dispatchPolicy(rules),
       planner,
       isAllocationFixed,

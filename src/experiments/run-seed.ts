@@ -4,7 +4,8 @@ import { fluidBound, unitJobsOnTime, type WindowedWork } from '../sim/clairvoyan
 import { powerCurve, replicatedPowerCurve, upToCores, type PowerCurve } from '../perf-model/power-curve.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
 import { meanMultiplier, slownessAt } from '../sim/service-noise.js';
-import { startRun, type RunReport, type SimulatedPolicy } from '../sim/simulation.js';
+import type { RunReport, SimulatedPolicy } from '../sim/environment.js';
+import { startRun } from '../sim/simulation.js';
 import type { Workload } from '../sim/workload/workload.js';
 import { bestStatic } from './best-static.js';
 import { policyFor, BEST_STATIC } from './policies.js';
@@ -18,6 +19,10 @@ import type { ScenarioSetup } from './scenarios/setup.js';
 /** Plain data: crosses threads, and is written to JSON but for the columns. */
 export interface SeedResult extends OutcomeCounts {
   readonly policy: string;
+  /** Whose part of a node's result it is. */
+  readonly model?: string;
+  /** Of a node: the result of each model; all else is of all together. */
+  readonly models?: readonly SeedResult[];
   readonly seed: number;
   readonly infeasibleOnArrival: number;
   readonly infeasibleOnTime: number;
@@ -97,7 +102,7 @@ export function runSeed(
 const RESTING_FLOOR_CORES = 0.05;
 
 /** Few enough for a smooth progress bar, enough to cost nothing. */
-const EVENTS_A_TURN = 200_000;
+export const EVENTS_A_TURN = 200_000;
 
 /** @param onEvent told of everything that happens in the system */
 export function runPolicy(
@@ -112,7 +117,7 @@ export function runPolicy(
   return run.report();
 }
 
-function resultOf(
+export function resultOf(
   setup: ScenarioSetup,
   world: SeedWorld,
   policy: string,

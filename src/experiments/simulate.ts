@@ -1,5 +1,7 @@
 import { worldOf, reference, runSeed, type ReferenceResult, type SeedResult, type SeedWorld } from './run-seed.js';
 import { inParallel } from './parallel.js';
+import { nodeReference, nodeWorldOf, runNodeSeed, type NodeWorld } from './run-node-seed.js';
+import { setUpNode, type NodeSetup } from './scenarios/node-setup.js';
 import type { Scenario } from './scenarios/schema.js';
 import { setUp, type ScenarioSetup } from './scenarios/setup.js';
 import { summarise, type SimulationSummary } from './summary.js';
@@ -78,25 +80,38 @@ function jobName(job: Job): string {
   return `${job.file.name}, seed ${job.seed}, ${job.kind === 'policy' ? job.policy : 'reference'}`;
 }
 
-interface LastWorld {
-  readonly key: string;
-  readonly setup: ScenarioSetup;
-  readonly world: SeedWorld;
-}
+type LastWorld = { readonly key: string } & (
+  | { readonly kind: 'model'; readonly setup: ScenarioSetup; readonly world: SeedWorld }
+  | { readonly kind: 'node'; readonly setup: NodeSetup; readonly world: NodeWorld }
+);
 
 let lastWorld: LastWorld | null = null;
 
 /** One job, in whichever thread this is. */
 export function runJob(job: Job, onProgress: (fraction: number) => void): JobResult {
-  const { setup, world } = worldFor(job);
+  const last = worldFor(job);
+  if (last.kind === 'node') {
+    const { setup, world } = last;
+    return job.kind === 'reference' ? nodeReference(setup, world) : runNodeSeed(setup, world, job.policy, onProgress);
+  }
+  const { setup, world } = last;
   return job.kind === 'reference' ? reference(setup, world) : runSeed(setup, world, job.policy, onProgress);
 }
 
 function worldFor({ file, seed }: Job): LastWorld {
   const key = JSON.stringify([file, seed]);
   if (lastWorld?.key !== key) {
-    const setup = setUp(file.scenario, file.name, file.folder);
-    lastWorld = { key, setup, world: worldOf(setup, seed) };
+    lastWorld = { key, ...(file.scenario.models === undefined ? worldOfModel(file, seed) : worldOfNode(file, seed)) };
   }
   return lastWorld;
+}
+
+function worldOfModel({ scenario, name, folder }: ScenarioFile, seed: number) {
+  const setup = setUp(scenario, name, folder);
+  return { kind: 'model', setup, world: worldOf(setup, seed) } as const;
+}
+
+function worldOfNode({ scenario, name, folder }: ScenarioFile, seed: number) {
+  const setup = setUpNode(scenario, name, folder);
+  return { kind: 'node', setup, world: nodeWorldOf(setup, seed) } as const;
 }

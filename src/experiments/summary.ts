@@ -24,6 +24,9 @@ export interface PerSeed extends OutcomeCounts {
 
 export interface PolicySummary extends OutcomeCounts {
   readonly policy: string;
+  /** Of a node: whose part it is, or each model's part of the whole. */
+  readonly model?: string;
+  readonly models?: readonly PolicySummary[];
   readonly infeasibleOnArrival: number;
   readonly violationRate: number;
   readonly violationRateFeasible: number;
@@ -86,8 +89,10 @@ export function summarisePolicy(results: readonly SeedResult[]): PolicySummary {
   const latencies = pooledLatencies(results);
   const latencyAt = (q: number): number | null => (latencies.length === 0 ? null : quantile(latencies, q));
   const due = counts.sent - counts.cancelled - infeasible.infeasibleOnArrival;
+  const { policy, model, models } = results[0]!;
   return {
-    policy: results[0]!.policy,
+    policy,
+    ...(model === undefined ? {} : { model }),
     ...counts,
     infeasibleOnArrival: infeasible.infeasibleOnArrival,
     violationRate: violationRate(counts),
@@ -108,6 +113,9 @@ export function summarisePolicy(results: readonly SeedResult[]): PolicySummary {
     meanBatch: batches === 0 ? 0 : sum((result) => result.batchedRequests) / batches,
     latencyMs: { p50: latencyAt(0.5), p95: latencyAt(0.95), p99: latencyAt(0.99) },
     perSeed: results.map(perSeed),
+    ...(models === undefined
+      ? {}
+      : { models: models.map((_, index) => summarisePolicy(results.map((result) => result.models![index]!))) }),
   };
 }
 

@@ -8,7 +8,7 @@ import { runPolicy, type SeedWorld } from '../../src/experiments/run-seed.js';
 import type { ScenarioSetup } from '../../src/experiments/scenarios/setup.js';
 import { stream } from '../../src/random/streams.js';
 import { OutcomeLedger } from '../../src/sim/outcome-ledger.js';
-import { requestOf } from '../../src/sim/simulation.js';
+import { requestOf } from '../../src/sim/simulated-model.js';
 import type { Workload } from '../../src/sim/workload/workload.js';
 import { createSystem, type System } from '../../src/system.js';
 import { Judge, type Judgement } from './judgement.js';

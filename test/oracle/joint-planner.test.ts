@@ -106,6 +106,8 @@ describe('an overload that is divided', () => {
           instanceCount: node.instanceCount,
           leastMillicores: node.allocations[0]!,
           mayWait: true,
+          coresFreeAtMs: Infinity,
+          isContended: false,
         };
         const division = divideOverload(question);
         const shed = chooseVictims({

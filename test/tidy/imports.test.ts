@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { importsOf, isShippedSource, readFiles, type SourceFile } from './source-files.js';
 
 /*
- * Imports point inward: cli, experiments → adapters | sim → system → dataplane | controlplane → perf-model → clock,
+ * Imports point inward: cli, experiments → adapters | sim → node → system → dataplane | controlplane → perf-model → clock,
  * random, domain. The planes do not import each other, adapters know nothing of the simulator, and the dashboard knows
  * only what the event stream is made of.
  */
@@ -22,11 +22,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   dataplane: PLANE_BASE,
   controlplane: PLANE_BASE,
   system: SYSTEM,
-  adapters: SYSTEM,
-  sim: SYSTEM,
+  node: SYSTEM,
+  adapters: [...SYSTEM, 'node'],
+  sim: [...SYSTEM, 'node'],
   dashboard: DOMAIN,
-  experiments: [...SYSTEM, 'adapters', 'sim'],
-  cli: [...SYSTEM, 'adapters', 'sim', 'experiments', 'dashboard'],
+  experiments: [...SYSTEM, 'node', 'adapters', 'sim'],
+  cli: [...SYSTEM, 'node', 'adapters', 'sim', 'experiments', 'dashboard'],
 };
 
 /** `src/dataplane/x.ts` → `dataplane`; `src/system.ts` → `system`. */

@@ -98,7 +98,7 @@ describe('the repository', () => {
     expect(findLongFiles([lines(MAX_LINES + 1)])).toEqual(['src/a.ts has 401 lines; split it by idea, 400 at most']);
   });
 
-  it('makes a system in two places at most: serve and the simulator', () => {
+  it('makes a system in two places at most: serve and the node', () => {
     const ours = files.filter(
       ({ path }) => /^(?:src|bench|examples)\/.*\.ts$/.test(path) && !path.endsWith('.test.ts'),
     );

@@ -2,7 +2,7 @@ import { RemainingSloGauge } from '../../controlplane/baselines/remaining-slo-ga
 import { RELEASED_SLO_FRACTION, releasedPlan } from '../../controlplane/baselines/released.js';
 import type { Event } from '../../domain/event.js';
 import { violationRate, type OutcomeCounts } from '../../sim/outcome-ledger.js';
-import type { RunReport } from '../../sim/simulation.js';
+import type { RunReport } from '../../sim/environment.js';
 import type { Workload } from '../../sim/workload/workload.js';
 import { bestStatic } from '../best-static.js';
 import { BEST_STATIC, policyFor } from '../policies.js';

@@ -142,7 +142,17 @@ function literalOf(option: z.ZodObject): unknown {
 /** Of generated bandwidth, one number a second: 400 MB. */
 const MOST_TRACE_SECONDS = 20_000_000;
 
-function checkTogether({ network, arrivals, durationSec }: Scenario, name: string): void {
+function checkTogether(scenario: Scenario, name: string): void {
+  const { network, arrivals, durationSec, models, load, cpu } = scenario;
+  if (load !== undefined && models === undefined)
+    throw new Error(`${name}: load is of several models; without any, set the rate of arrivals`);
+  if (models !== undefined) {
+    const names = models.map((model) => model.name);
+    const repeated = names.find((each, index) => names.indexOf(each) !== index);
+    if (repeated !== undefined) throw new Error(`${name}: models: ${repeated} is there twice; give each its own name`);
+    if (cpu.maxCores === undefined)
+      throw new Error(`${name}: cpu.maxCores is missing: with several models it says what they share`);
+  }
   if (arrivals.kind === 'diurnal' && arrivals.minRatePerSec > arrivals.maxRatePerSec) {
     throw new Error(`${name}: arrivals.minRatePerSec is above arrivals.maxRatePerSec; swap them`);
   }

@@ -25,8 +25,13 @@ export const READY_NAMES = [
   'overload',
 ] as const;
 
-export function readyScenarios(): readonly { readonly name: string; readonly title: string }[] {
-  return READY_NAMES.map((name) => ({ name, title: readScenario(name).scenario.title }));
+/** Of several models on a node, which have policies of their own. */
+export const READY_NODE_NAMES = ['four-models'] as const;
+
+export function readyScenarios(
+  names: readonly string[] = READY_NAMES,
+): readonly { readonly name: string; readonly title: string }[] {
+  return names.map((name) => ({ name, title: readScenario(name).scenario.title }));
 }
 
 /**
@@ -34,7 +39,7 @@ export function readyScenarios(): readonly { readonly name: string; readonly tit
  * @throws Error, one line, where it is missing or wrong   @param settings `key.path=value`
  */
 export function readScenario(nameOrPath: string, settings: readonly string[] = []): ScenarioFile {
-  const isReady = (READY_NAMES as readonly string[]).includes(nameOrPath);
+  const isReady = [...READY_NAMES, ...READY_NODE_NAMES].some((each) => each === nameOrPath);
   const path = isReady ? join(READY_FOLDER, `${nameOrPath}.yaml`) : nameOrPath;
   const scenario = parseScenario(readText(path), isReady ? nameOrPath : path, settings.map(absolutePaths));
   return { name: basename(nameOrPath).replace(/\.ya?ml$/, ''), scenario, folder: dirname(path) };
@@ -43,7 +48,9 @@ export function readScenario(nameOrPath: string, settings: readonly string[] = [
 function readText(path: string): string {
   const info = statSync(path, { throwIfNoEntry: false });
   if (info === undefined) {
-    throw new Error(`no scenario ${path}; give a YAML file or one of ${READY_NAMES.join(', ')}`);
+    throw new Error(
+      `no scenario ${path}; give a YAML file or one of ${[...READY_NAMES, ...READY_NODE_NAMES].join(', ')}`,
+    );
   }
   if (!info.isFile() || info.size > MAX_FILE_BYTES) {
     throw new Error(`scenario ${path}: not a file of at most 1 MiB`);

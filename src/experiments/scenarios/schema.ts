@@ -117,6 +117,37 @@ const workerSchema = z.strictObject({
   drift: z.array(z.strictObject({ atSec: nonNegative, overSec: nonNegative, factor: positive })).default([]),
 });
 
+/** l(b, c) = γ·b/c + ε/c + δ·b + η, ms with c in cores: P99, as published tables are. */
+const formulaSchema = z.strictObject({
+  gamma: nonNegative,
+  epsilon: nonNegative,
+  delta: nonNegative,
+  eta: nonNegative,
+});
+const serviceSchema = z.enum(['fit', 'p99-table', 'table']);
+
+/** One of several models on the node: what it leaves out is as the scenario says. */
+const nodeModelSchema = z.strictObject({
+  name: z.string().regex(/^[\w.-]+$/, 'expected letters, digits, ".", "_" or "-"'),
+  /** Share of the scenario's arrivals, unless it has its own. */
+  weight: positive.default(1),
+  /** Of the node's cores: so much it may have in a backlog before other models get more. */
+  floorFraction: fraction.optional(),
+  profile: z.string().optional(),
+  formula: formulaSchema.optional(),
+  service: serviceSchema.optional(),
+  arrivals: arrivalsSchema.optional(),
+  payloads: z.array(payloadSchema).min(1).optional(),
+  network: networkSchema.optional(),
+  leavingFraction: fraction.optional(),
+  cpu: z
+    .strictObject({
+      instances: z.int().min(1).max(64).optional(),
+      maxBatch: z.int().min(1).max(256).optional(),
+    })
+    .optional(),
+});
+
 export const scenarioSchema = z.strictObject({
   title: z.string().default(''),
   about: z.string().default(''),
@@ -124,7 +155,13 @@ export const scenarioSchema = z.strictObject({
   /** A published name, or a file that `sponge profile` wrote. */
   profile: z.string().default('yolov5s'),
   /** What a published profile's batches take: the fit of its P99 × 0.88, the P99 of each cell × 0.88, or its typical latencies. */
-  service: z.enum(['fit', 'p99-table', 'table']).default('fit'),
+  service: serviceSchema.default('fit'),
+  /** Instead of a profile: a machine whose batches take what a formula says. */
+  formula: formulaSchema.optional(),
+  /** Several models that share the cores. Each has arrivals of its own, of the kind given here or another. */
+  models: z.array(nodeModelSchema).min(1).max(64).optional(),
+  /** Of several models: scales all rates, so that at 1 the least that they cost is all of `cpu.maxCores`. */
+  load: positive.max(100).optional(),
   arrivals: arrivalsSchema,
   payloads: z.array(payloadSchema).min(1).prefault([{}]),
   network: networkSchema.prefault({}),
@@ -143,5 +180,6 @@ export const scenarioSchema = z.strictObject({
 });
 
 export type Scenario = z.infer<typeof scenarioSchema>;
+export type NodeModelScenario = z.infer<typeof nodeModelSchema>;
 /** As written: what is left out has its default. */
 export type ScenarioInput = z.input<typeof scenarioSchema>;

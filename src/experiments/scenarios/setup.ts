@@ -1,11 +1,12 @@
 import { isAbsolute, join } from 'node:path';
 import { readFileSync } from 'node:fs';
 import type { AllocationLimits } from '../../domain/plan.js';
+import { formulaProfile } from '../../perf-model/formula-profile.js';
 import { PUBLISHED_PROFILE_NAMES, publishedProfile, type PublishedProfileName } from '../../perf-model/published.js';
 import { parseProfile } from '../../perf-model/profile-schema.js';
 import { stream } from '../../random/streams.js';
 import { measuredMachine, publishedMachine, type Machine } from '../../sim/machine.js';
-import type { Environment } from '../../sim/simulation.js';
+import type { Environment } from '../../sim/environment.js';
 import type { ArrivalSpec } from '../../sim/workload/arrivals.js';
 import { BandwidthTrace } from '../../sim/workload/bandwidth-trace.js';
 import { lteBandwidth } from '../../sim/workload/lte-trace.js';
@@ -37,7 +38,7 @@ export interface ScenarioSetup {
 /** @throws Error, one line, where a file is missing or wrong   @param folder that paths in the scenario are relative to */
 export function setUp(scenario: Scenario, name: string, folder: string): ScenarioSetup {
   const resolved = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
-  const machine = loadMachine(scenario, resolved);
+  const machine = loadMachine(scenario, name, resolved);
   const arrivals = arrivalSpec(scenario, resolved);
   const networkFor = networkSpecs(scenario, resolved);
   const { leavingFraction, payloads } = scenario;
@@ -62,7 +63,13 @@ export function setUp(scenario: Scenario, name: string, folder: string): Scenari
   };
 }
 
-function loadMachine({ profile: nameOrPath, service }: Scenario, resolved: (path: string) => string): Machine {
+function loadMachine(
+  { profile: nameOrPath, service, formula }: Scenario,
+  name: string,
+  resolved: (path: string) => string,
+): Machine {
+  // Its cells are exact, so nothing is gained by a fit to them.
+  if (formula !== undefined) return publishedMachine(formulaProfile(name, formula), 'p99-table');
   if ((PUBLISHED_PROFILE_NAMES as readonly string[]).includes(nameOrPath)) {
     return publishedMachine(publishedProfile(nameOrPath as PublishedProfileName), service);
   }

@@ -1,0 +1,39 @@
+/*
+ * Who of several models that share a node's cores may take what is free.
+ *
+ * Any model may take any core that the others do not need now. Where not all can have what they want, those come first that have less
+ * than their floor, and among equals the one whose first request is due first. So nobody's backlog is served from what another needs
+ * to keep above its floor: without floors the model whose requests cost most pays for all, as it is the first to fit nowhere.
+ */
+
+/** What a model has, and would have. */
+export interface CoreClaim {
+  /** That its batches run on, or are about to, and the floors of its instances that rest. */
+  readonly neededMillicores: number;
+  /** So much it may have in a backlog before others get more. */
+  readonly floorMillicores: number;
+  /** What it waits for besides; 0: it waits for no cores. */
+  readonly wantedMillicores: number;
+  /** Of the first of its requests; Infinity without any. */
+  readonly dueAtMs: number;
+}
+
+/** Of two that want more. */
+export function comesBefore(one: CoreClaim, other: CoreClaim): boolean {
+  const isBelowFloor = one.neededMillicores < one.floorMillicores;
+  if (isBelowFloor !== other.neededMillicores < other.floorMillicores) return isBelowFloor;
+  return one.dueAtMs < other.dueAtMs;
+}
+
+/**
+ * The most that a model may need in all: what the others do not, less what those of them wait for who come before it. Where those wait
+ * for more than is left it is less than what it needs already: it keeps that, and starts nothing.
+ */
+export function shareMillicores(own: CoreClaim, others: readonly CoreClaim[], totalMillicores: number): number {
+  let share = totalMillicores;
+  for (const other of others) {
+    share -= other.neededMillicores;
+    if (other.wantedMillicores > 0 && comesBefore(other, own)) share -= other.wantedMillicores;
+  }
+  return share;
+}

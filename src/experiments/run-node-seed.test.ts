@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest';
+import { parseNodePolicy } from './node-policies.js';
+import { nodeReference, nodeWorldOf, runNodeSeed } from './run-node-seed.js';
+import { reference } from './run-seed.js';
+import { setUpNode, type NodeSetup } from './scenarios/node-setup.js';
+import { parseScenario } from './scenarios/parse-scenario.js';
+import { readScenario } from './scenarios/scenario-files.js';
+import { summarisePolicy } from './summary.js';
+
+function fourModels(load: number, durationSec = 20): NodeSetup {
+  const { scenario, name, folder } = readScenario('four-models', [`load=${load}`, `durationSec=${durationSec}`]);
+  return setUpNode(scenario, name, folder);
+}
+
+describe('the scenario of four models', () => {
+  it('has rates whose least cost is the load', () => {
+    const rates = (load: number): number[] => fourModels(load).models.map(({ setup }) => setup.predictedRatePerSec);
+    const [mlp, resnet, yolov5n, yolov5s] = rates(0.5);
+    expect([mlp! / resnet!, mlp! / yolov5n!, mlp! / yolov5s!].map((ratio) => Math.round(1e6 * ratio) / 1e6)).toEqual([
+      2, 3, 4,
+    ]);
+    expect(rates(1)[0]).toBeCloseTo(2 * mlp!, 6);
+    // What four instances each need at least is half of eight cores, give or take bursts, and the floors of those that rest.
+    const setup = fourModels(0.5, 120);
+    const { worlds } = nodeWorldOf(setup, 1);
+    const least = setup.models.map((model, index) => reference(model.setup, worlds[index]!, 4).servableCoreSeconds);
+    const cores = least.reduce((sum, coreSeconds) => sum + coreSeconds, 0) / 120;
+    expect(cores).toBeGreaterThan(3.5);
+    expect(cores).toBeLessThan(5.5);
+  });
+
+  it('gives each model clients of its own, which another model does not change', () => {
+    const setup = fourModels(0.6);
+    const { worlds } = nodeWorldOf(setup, 1);
+    const last = { ...setup, models: setup.models.slice(3) };
+    expect(nodeWorldOf(last, 1).worlds[0]!.workload.receivedAtMs).toEqual(worlds[3]!.workload.receivedAtMs);
+    expect(worlds[0]!.seed).not.toBe(worlds[1]!.seed);
+  });
+
+  it.each(['sponge', 'sponge(instances=1)', 'even-split', 'even-split(instances=4)'])(
+    '%s: the models’ parts add up to the whole, within eight cores, and repeat',
+    (policy) => {
+      const setup = fourModels(0.7);
+      const world = nodeWorldOf(setup, 2);
+      const result = runNodeSeed(setup, world, policy);
+      const { models } = result;
+      expect(models!.map(({ model }) => model)).toEqual(['mlp', 'resnet18', 'yolov5n', 'yolov5s']);
+      const sum = (of: (each: typeof result) => number): number => models!.reduce((total, each) => total + of(each), 0);
+      expect(sum(({ sent }) => sent)).toBe(result.sent);
+      expect(sum(({ coreSeconds }) => coreSeconds)).toBeCloseTo(result.coreSeconds, 6);
+      const ended = result.onTime + result.late + result.rejectedInfeasible + result.rejectedOverload + result.expired;
+      expect(ended + result.cancelled + result.failed).toBe(result.sent);
+      expect(result.heldMs.at(-1)![0]).toBeLessThanOrEqual(8000);
+      expect(result.boundCoreSeconds!).toBeLessThanOrEqual(result.coreSeconds);
+      expect(runNodeSeed(setup, world, policy).eventHash).toBe(result.eventHash);
+      const summary = summarisePolicy([result]);
+      expect(summary.models!.map(({ model, sent }) => `${model} ${sent}`)).toEqual(
+        models!.map(({ model, sent }) => `${model} ${sent}`),
+      );
+    },
+  );
+
+  it('loses fewer requests shared than split evenly, or as well as can be in hindsight', () => {
+    const setup = fourModels(0.6);
+    const world = nodeWorldOf(setup, 1);
+    const missed = (policy: string): number => runNodeSeed(setup, world, policy).violationRate;
+    const best = runNodeSeed(setup, world, 'best-split(instances=4)');
+    expect(best.chosen).toMatch(/^mlp [\d.]+, resnet18 [\d.]+, yolov5n [\d.]+, yolov5s [\d.]+$/);
+    expect(best.violationRate).toBeLessThanOrEqual(missed('even-split(instances=4)'));
+    expect(missed('sponge(instances=4)')).toBeLessThan(best.violationRate);
+  });
+});
+
+describe('the reference of a node', () => {
+  it('adds up what each model needs with a single instance, and says whose load is beyond one', () => {
+    const setup = fourModels(0.2);
+    const world = nodeWorldOf(setup, 1);
+    const each = setup.models.map((model, index) => reference(model.setup, world.worlds[index]!));
+    const whole = nodeReference(setup, world);
+    expect(whole.servableCoreSeconds).toBeCloseTo(
+      each.reduce((sum, one) => sum + one.servableCoreSeconds, 0),
+      6,
+    );
+    expect(nodeReference(fourModels(2), nodeWorldOf(fourModels(2), 1)).reason).toMatch(
+      /^(?:yolov5n|yolov5s|resnet18): /,
+    );
+  });
+});
+
+describe('scenarios of several models', () => {
+  const parse = (yaml: string): unknown =>
+    parseScenario(`durationSec: 1\narrivals: {kind: poisson, ratePerSec: 1}\n${yaml}`, 'x.yaml');
+
+  it.each([
+    ['load: 1', 'load is of several models'],
+    ['models: [{name: a}]', 'cpu.maxCores is missing'],
+    ['cpu: {maxCores: 4}\nmodels: [{name: a}, {name: a}]', 'a is there twice'],
+    ['cpu: {maxCores: 4}\nmodels: [{name: a, slo: 1}]', 'models[0]: unknown key "slo"; known keys: name, weight'],
+  ])('are refused in one line: %s', (yaml, message) => {
+    expect(() => parse(yaml)).toThrow(message);
+  });
+
+  it('let a model say otherwise than the whole', () => {
+    const scenario = parseScenario(
+      [
+        'durationSec: 10',
+        'arrivals: { kind: poisson, ratePerSec: 40 }',
+        'cpu: { maxCores: 4, instances: 2 }',
+        'models:',
+        '  - { name: a, weight: 3 }',
+        '  - { name: b, profile: resnet18, cpu: { instances: 1, maxBatch: 4 }, floorFraction: 0.1 }',
+        '  - { name: c, arrivals: { kind: constant, ratePerSec: 5 } }',
+      ].join('\n'),
+      'x.yaml',
+    );
+    const { models, budgetMillicores } = setUpNode(scenario, 'x', '.');
+    expect(budgetMillicores).toBe(4000);
+    // Of 40/s three fifths and one.
+    expect(models.map(({ setup }) => setup.predictedRatePerSec)).toEqual([24, 8, 5]);
+    expect(models.map(({ setup }) => setup.machine.name)).toEqual(['yolov5s', 'resnet18', 'yolov5s']);
+    expect(models.map(({ setup }) => setup.scenario.cpu.instances)).toEqual([2, 1, 2]);
+    expect(models[1]!.setup.environment.cpu.maxBatchSize).toBe(4);
+    expect(models.map(({ floorFraction }) => floorFraction)).toEqual([undefined, 0.1, undefined]);
+  });
+});
+
+describe('policies of several models', () => {
+  it.each([
+    ['released', 'no policy of several models is called released; there are sponge, even-split, best-split'],
+    ['even-split(cores=1)', 'has no parameter cores'],
+    ['sponge(instances=0)', 'give a whole number from 1 to 64'],
+  ])('%s is refused in one line', (text, message) => {
+    expect(() => parseNodePolicy(text)).toThrow(message);
+  });
+});
