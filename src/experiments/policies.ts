@@ -3,7 +3,6 @@ import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js'
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
 import { jointPlanner } from '../controlplane/joint-planner.js';
-import { pricedPlanner } from '../controlplane/priced-planner.js';
 import { staticPlanner } from '../controlplane/baselines/static.js';
 import { themisPlanner } from '../controlplane/baselines/themis-hybrid.js';
 import { vpaPlanner } from '../controlplane/baselines/vpa.js';
@@ -23,6 +22,7 @@ import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
 import type { SimulatedPolicy } from '../sim/environment.js';
 import { draw } from '../sim/workload/workload.js';
+import { PARTS, sponge, spongeLatency, type Part } from './own-policies.js';
 import { parsePolicySpec, type PolicySpec } from './policy-spec.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
 
@@ -46,7 +46,7 @@ interface DispatchKnobs {
 }
 
 /** What the CPU rule brings. */
-interface CpuRule {
+export interface CpuRule {
   readonly planner: Planner;
   readonly observe?: (event: Event) => void;
   readonly isAllocationFixed?: boolean;
@@ -55,10 +55,6 @@ interface CpuRule {
   readonly horizontal?: SimulatedPolicy['horizontal'];
   readonly instances?: number;
 }
-
-/** What can be left out of our own planner, to see what it is worth. */
-const PARTS = ['none', 'slowing', 'learning', 'forecast', 'losses', 'events'] as const;
-type Part = (typeof PARTS)[number];
 
 interface PolicyKind {
   readonly title: string;
@@ -126,19 +122,6 @@ function fixed(setup: ScenarioSetup, cores: number, batchSize: number): CpuRule 
   return { planner: staticPlanner(cpuMillicores, Math.min(batchSize, maxBatchSize)), isAllocationFixed: true };
 }
 
-/** The planner without one of its parts. */
-function sponge(safety: number, without: Part): CpuRule {
-  const planner = pricedPlanner({
-    prefer: 'cpu',
-    ...(safety === 0 ? {} : { safety }),
-    usesForecast: without !== 'forecast',
-    holds: without === 'slowing',
-    ...(without === 'losses' ? { lossCoreMs: 0 } : {}),
-    ...(without === 'events' ? { everyMs: 1000 } : {}),
-  });
-  return { planner, learns: without !== 'learning', isAllocationFixed: without === 'slowing' };
-}
-
 const KINDS: Readonly<Record<string, PolicyKind>> = {
   sponge: {
     title: 'ours: a price on the worker’s time, the actual queue, each batch with its cores',
@@ -146,22 +129,14 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
     hasParts: true,
     // 0: the planner's own, and the scenario's.
     parameters: { safety: 0, instances: 0 },
-    cpu: (setup, { safety, instances }, _, without) => {
-      const count = instances! === 0 ? setup.scenario.cpu.instances : instances!;
-      return count === 1 ? sponge(safety!, without) : { planner: jointPlanner(), instances: count };
-    },
+    cpu: (setup, { safety, instances }, _, without) => sponge(setup, safety!, instances!, without),
   },
   'sponge-latency': {
     title: 'ours with --prefer latency',
     dispatch: OURS,
     // 0: the scenario's.
     parameters: { instances: 0 },
-    cpu: (setup, { instances }) => {
-      const count = instances! === 0 ? setup.scenario.cpu.instances : instances!;
-      return count === 1
-        ? { planner: pricedPlanner({ prefer: 'latency' }) }
-        : { planner: jointPlanner('latency'), instances: count };
-    },
+    cpu: (setup, { instances }) => spongeLatency(setup, instances!),
   },
   program: {
     title: "the paper's program on the actual queue, whenever something happens",

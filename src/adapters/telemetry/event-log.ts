@@ -221,7 +221,9 @@ class ModelLog {
     const last = this.lastPlan;
     this.lastPlan = plan;
     const isSame =
-      last?.kind === plan.kind && plannedMillicores(last) === plannedMillicores(plan) && last.batchSize === plan.batchSize;
+      last?.kind === plan.kind &&
+      plannedMillicores(last) === plannedMillicores(plan) &&
+      last.batchSize === plan.batchSize;
     if (isSame) return;
     this.plans.log(atMs, plan.kind, plan.kind === 'feasible' ? 'plan' : 'plan infeasible', () => ({
       cpuMillicores: plannedMillicores(plan),
