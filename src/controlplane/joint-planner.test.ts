@@ -60,6 +60,13 @@ describe('the joint planner', () => {
     });
   });
 
+  it('gives nobody up for want of instances that are being started', () => {
+    const away = { requestedMillicores: 1000, isRunning: false, isAway: true };
+    // As soon as one is there: 45 ms on all four cores, and 10 of margin
+    const { plan, shed, hopeless } = planner.plan(view([300], [away, away]));
+    expect([plan.kind, plan.allocations, shed ?? [], hopeless]).toEqual(['feasible', [0, 0], [], []]);
+  });
+
   it('starts the free instance that has most already, on as little as the deadline allows less 10 ms', () => {
     const instances = [RESTING, { requestedMillicores: 2000, isRunning: false, isAway: false }, RESTING];
     const { plan } = planner.plan(view([130], instances));

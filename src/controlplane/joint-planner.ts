@@ -122,9 +122,11 @@ class JointPlanning {
   ): Omit<PlanDecision, 'hopeless'> {
     const isShort = ofRunning.busyUntilMs.length < ofRunning.instanceCount;
     const restingAtMs = isShort ? coresAtMs(view) : null;
+    // Where none runs and nobody shares, a worker is being started: as soon as it is there.
+    const isAlone = restingAtMs === null && ofRunning.busyUntilMs.length === 0;
     const question =
       restingAtMs === null
-        ? ofRunning
+        ? { ...ofRunning, busyUntilMs: isAlone ? [view.nowMs] : ofRunning.busyUntilMs }
         : {
             ...ofRunning,
             busyUntilMs: freeAtMs(ofRunning, restingAtMs),

@@ -49,6 +49,14 @@ async function serve(steps: number, count: number, flags: readonly string[] = []
   return null;
 }
 
+/** What all instances together may have. */
+function budgetMillicores(server: RunningServer): number {
+  return Math.round(Number(/ ([\d.]+) cores for all/.exec(server.banner)![1]) * 1000);
+}
+
+/** On a core and what is left of another; on less there is one after the other. */
+const SIDE_BY_SIDE_MILLICORES = 1300;
+
 describe('sponge serve --instances 2', () => {
   let server: RunningServer | null = null;
 
@@ -64,18 +72,20 @@ describe('sponge serve --instances 2', () => {
       inferBinary(server!, 'slow', [slowInput(place)], { sloMs: 60_000 }),
     );
     let mostAllocated = 0;
-    await eventually('both to run', async () => {
+    const runsBoth = budgetMillicores(server) >= SIDE_BY_SIDE_MILLICORES;
+    if (!runsBoth)
+      console.warn(`skipped: two batches side by side, because there are too few cores:\n${server.banner}`);
+    await eventually('as many to run as there are cores for', async () => {
       const metrics = await scrape(server!);
       const granted = ['0', '1'].map((instance) => metrics.sum('sponge_instance_allocation_millicores', { instance }));
       mostAllocated = Math.max(mostAllocated, metrics.sum('sponge_allocation_millicores'));
-      return granted.every((each) => each > IDLE_MILLICORES);
+      return granted.filter((each) => each > IDLE_MILLICORES).length === (runsBoth ? 2 : 1);
     });
     for (const [place, reply] of (await Promise.all(sent)).entries()) {
       expect(reply.status, reply.json.error).toBe(200);
       expect(slowPlace(reply)).toBe(rolled(place, LONG_STEPS));
     }
-    const budget = Number(/ ([\d.]+) cores for all/.exec(server.banner)![1]) * 1000;
-    expect(mostAllocated).toBeLessThanOrEqual(budget);
+    expect(mostAllocated).toBeLessThanOrEqual(budgetMillicores(server));
     await eventually('both to rest', () =>
       groupDirs(server!, 2).every((dir) => quotaMillicores(dir) === IDLE_MILLICORES),
     );
@@ -88,17 +98,18 @@ describe('sponge serve --instances 2', () => {
     const sent = Array.from({ length: 4 }, (_, place) =>
       inferBinary(server!, 'slow', [slowInput(place)], { sloMs: 60_000 }),
     );
-    await eventually('two to run', async () => (await queueDepth(server!)) === 2);
-    process.kill(before[1]!, 'SIGKILL');
+    const running = budgetMillicores(server) >= SIDE_BY_SIDE_MILLICORES ? 2 : 1;
+    await eventually('as many to run as there are cores for', async () => (await queueDepth(server!)) === 4 - running);
+    process.kill(before[running - 1]!, 'SIGKILL');
     for (const [place, reply] of (await Promise.all(sent)).entries()) {
       expect(reply.status, reply.json.error).toBe(200);
       expect(slowPlace(reply)).toBe(rolled(place, LONG_STEPS));
     }
-    expect(isAlive(before[0]!)).toBe(true);
+    expect(isAlive(before[2 - running]!)).toBe(true);
     // Never was the model without a worker.
     expect((await scrape(server)).sum('sponge_worker_losses_total')).toBe(0);
     await eventually('two again', async () => (await scrape(server!)).sum('sponge_instances') === 2);
-    expect(server.workers()).toContain(before[0]);
+    expect(server.workers()).toContain(before[2 - running]);
     const after = await inferBinary(server, 'slow', [slowInput(7)], { sloMs: 60_000 });
     expect(slowPlace(after)).toBe(rolled(7, LONG_STEPS));
   });

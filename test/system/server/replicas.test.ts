@@ -194,7 +194,7 @@ describe('a baseline that cannot be served', () => {
       'replicas that nothing limits',
       () => bench.model('slow', slow(STEPS)),
       ['--policy', 'fa2', '--scaler', 'none'],
-      /^sponge: --policy fa2 limits each replica by a CPU group of its own, which scaler none cannot: run as root, or /,
+      /^sponge: --policy fa2 limits each instance by a CPU group of its own, which scaler none cannot: run as root, or /,
     ],
     [
       'replicas of a model that cannot be profiled before it is served',
