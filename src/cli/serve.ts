@@ -343,13 +343,20 @@ function show(server: Server, display: WatchDisplay): void {
   display.begin();
 }
 
+/** A second signal so soon is the same one, sent to the process group and passed on by npm as well. */
+const SAME_SIGNAL_MS = 500;
+
 /** Resolves with the first SIGTERM or SIGINT; the second one ends the process at once. */
-async function firstStopSignal(): Promise<NodeJS.Signals> {
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, resolve);
+function firstStopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let firstAtMs: number | null = null;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (firstAtMs !== null && performance.now() - firstAtMs > SAME_SIGNAL_MS) process.exit(1);
+      firstAtMs ??= performance.now();
+      resolve(signal);
+    };
+    for (const each of ['SIGTERM', 'SIGINT'] as const) process.on(each, onSignal);
   });
-  for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => process.exit(1));
-  return signal;
 }
 
 /** Without a terminal, a line now and then says what takes so long. */

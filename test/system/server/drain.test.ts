@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { GrpcClient, grpcRequest, http, inferBinary, queueDepth, slowInput, slowPlace, type Reply } from './clients.js';
@@ -62,6 +63,28 @@ describe('SIGTERM', () => {
     expect(unserved.length).toBeGreaterThan(0);
     expect(unserved.map(({ status, json }) => [status, json.reason])).toEqual(unserved.map(() => [503, 'draining']));
     expect(await server.exited).toEqual({ code: 0, signal: null });
+    expect(groupsOf(bench.group)).toEqual([]);
+  });
+
+  it('is a drain all the same where the signal comes twice, from the terminal and from npm', async () => {
+    const server = await bench.serve(model, FLAGS);
+    server.signal('SIGINT');
+    server.signal('SIGINT');
+    expect(await server.exited).toEqual({ code: 0, signal: null });
+    expect(groupsOf(bench.group)).toEqual([]);
+  });
+
+  it('ends at once when it is told again later', async () => {
+    const server = await bench.serve(model, [...FLAGS, '--drain-seconds', '60']);
+    const held = await holdRun(server, () => inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 }));
+    server.signal('SIGTERM');
+    await delay(600); // After half a second it is another one.
+    server.signal('SIGTERM');
+    expect(await server.exited).toEqual({ code: 1, signal: null });
+    await expect(held.answer).rejects.toThrow();
+    // The next server takes over what it left.
+    const next = await bench.serve(model, FLAGS);
+    await next.stop();
     expect(groupsOf(bench.group)).toEqual([]);
   });
 
