@@ -60,6 +60,14 @@ describe('the joint planner', () => {
     });
   });
 
+  it('looks at a bounded part of the queue, the first due: those behind are seen when they are gone', () => {
+    // All due at once, when hardly any can be met.
+    const dueAtMs = new Array<number>(10_000).fill(200);
+    const { shed } = planner.plan(view(dueAtMs, [running(2000), running(2000)]));
+    expect(shed!.length).toBeGreaterThan(200);
+    expect(Math.max(...shed!)).toBeLessThan(256);
+  });
+
   it('gives nobody up for want of instances that are being started', () => {
     const away = { requestedMillicores: 1000, isRunning: false, isAway: true };
     // As soon as one is there: 45 ms on all four cores, and 10 of margin

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exactLatency } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { allocationLevels, TimePrices } from './time-price.js';
 
 const LEVELS = [1000, 2000, 4000];
@@ -39,7 +39,6 @@ describe('the price of an instance’s time', () => {
 
   it('is that of the last piece beyond what can be sustained', () => {
     expect(priceAt(1)).toBeCloseTo(1.6, 9);
-    expect(new TimePrices().topRatePerMs(ONE_AT_A_TIME, LEVELS, 1)).toBeCloseTo(1 / 45, 12);
   });
 
   it('is nothing where there is one allocation only, or nothing is known yet', () => {
@@ -84,24 +83,19 @@ describe('a curve that is kept', () => {
     expect(isDear()).toBe(true);
   });
 
-  it('is drawn anew when the model has drifted by two per cent at its fast end, either way', () => {
-    const { factors, model } = drifting();
-    const prices = new TimePrices();
-    const topRate = (): number => prices.topRatePerMs(model, LEVELS, 1);
-    expect(topRate()).toBeCloseTo(1 / 45, 12);
-    factors.more = 0.981;
-    expect(topRate()).toBeCloseTo(1 / 45, 12);
-    factors.more = 0.979;
-    expect(topRate()).toBeCloseTo(1 / (45 * 0.979), 12);
-  });
-
   it('is of one model, one limit of batches and one list of allocations', () => {
     const prices = new TimePrices();
-    expect(prices.topRatePerMs(BATCHING, LEVELS, 1)).toBeCloseTo(1 / 45, 12);
-    // Two take 180/4 + 20 = 65 ms on four cores; one 100/2 + 20 = 70 on two
-    expect(prices.topRatePerMs(BATCHING, LEVELS, 2)).toBeCloseTo(2 / 65, 12);
-    expect(prices.topRatePerMs(BATCHING, [1000, 2000], 1)).toBeCloseTo(1 / 70, 12);
-    expect(prices.topRatePerMs(ONE_AT_A_TIME, LEVELS, 1)).toBeCloseTo(1 / 45, 12);
+    const priceOf = (model: LatencyModel, levels: readonly number[], most: number): number =>
+      prices.priceOf(model, levels, most, 1 / 100);
+    const fresh: typeof priceOf = (model, levels, most) => new TimePrices().priceOf(model, levels, most, 1 / 100);
+    for (const [model, levels, most] of [
+      [BATCHING, LEVELS, 1],
+      [BATCHING, LEVELS, 2],
+      [BATCHING, [1000, 2000], 1],
+      [ONE_AT_A_TIME, LEVELS, 1],
+    ] as const) {
+      expect(priceOf(model, levels, most)).toBe(fresh(model, levels, most));
+    }
   });
 
   it('is of them also where its ends are the same', () => {
@@ -110,9 +104,6 @@ describe('a curve that is kept', () => {
     expect(priceOn(LEVELS)).toBeCloseTo(0.4, 9);
     // From 1/120 on one core straight to 1/45 on four: 3 / (1/45 − 1/120) = 216; 216/120 − 1 = 0.8
     expect(priceOn([1000, 4000])).toBeCloseTo(0.8, 9);
-    const flat = exactLatency(() => 45);
-    expect(prices.topRatePerMs(flat, LEVELS, 1)).toBeCloseTo(1 / 45, 12);
-    expect(prices.topRatePerMs(flat, LEVELS, 2)).toBeCloseTo(2 / 45, 12);
   });
 });
 

@@ -38,11 +38,6 @@ export class TimePrices {
     return last === 0 ? 0 : Math.max(0, slopeFrom(curve, vertex) * curve.ratesPerMs[vertex]! - curve.cores[vertex]!);
   }
 
-  /** The most that one instance does, requests per ms. */
-  topRatePerMs(model: LatencyModel, levels: readonly number[], maxBatchSize: number): number {
-    return this.#curveOf(model, levels, maxBatchSize).ratesPerMs.at(-1)!;
-  }
-
   #curveOf(model: LatencyModel, levels: readonly number[], maxBatchSize: number): PowerCurve {
     const slowMs = model.predictedLatencyMs(1, levels[0]!);
     const fastMs = model.predictedLatencyMs(maxBatchSize, levels.at(-1)!);

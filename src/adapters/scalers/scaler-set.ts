@@ -69,7 +69,7 @@ export class ScalerSet {
       leave: () => {
         this.#resized.delete(scaler);
         this.#refusing.delete(scaler);
-        this.#past = sum(this.#past, read(member));
+        this.#past = sumCounters(this.#past, read(member));
         this.#counted.delete(member);
         return handle.close();
       },
@@ -103,7 +103,7 @@ export class ScalerSet {
 
   #readCounters(): CpuCounters {
     let total = this.#past;
-    for (const member of this.#counted) total = sum(total, read(member));
+    for (const member of this.#counted) total = sumCounters(total, read(member));
     return total;
   }
 }
@@ -114,7 +114,8 @@ function read(member: Member): CpuCounters {
   return member.counters;
 }
 
-function sum(a: CpuCounters, b: CpuCounters): CpuCounters {
+/** Of two groups. */
+export function sumCounters(a: CpuCounters, b: CpuCounters): CpuCounters {
   return {
     usedSeconds: a.usedSeconds + b.usedSeconds,
     periods: a.periods + b.periods,

@@ -3,6 +3,7 @@ import type { IdleRules } from '../../controlplane/allocations.js';
 import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
 import { startMillicores } from '../../system.js';
 import type { DetectedScaler } from '../scalers/detect.js';
+import { sumCounters } from '../scalers/scaler-set.js';
 import { ReplicatedPool, type Replica } from '../workers/replicated-pool.js';
 import { runnableLimits } from './initial-profile.js';
 import type { ModelSource } from './model-repository.js';
@@ -73,7 +74,7 @@ export class WarmInstances {
   /** Of all instances together. */
   readCounters(): CpuCounters | null {
     const each = this.scalers.map((scaler) => scaler.readCounters());
-    return each.reduce((total, one) => (total === null || one === null ? null : sum(total, one)));
+    return each.reduce((total, one) => (total === null || one === null ? null : sumCounters(total, one)));
   }
 
   /** The groups of all but the first, whose owner ends it. */
@@ -90,15 +91,6 @@ function rest(scaler: Scaler): Promise<void> {
       else reject(new Error(result.message));
     });
   });
-}
-
-function sum(a: CpuCounters, b: CpuCounters): CpuCounters {
-  return {
-    usedSeconds: a.usedSeconds + b.usedSeconds,
-    periods: a.periods + b.periods,
-    throttledPeriods: a.throttledPeriods + b.throttledPeriods,
-    throttledSeconds: a.throttledSeconds + b.throttledSeconds,
-  };
 }
 
 /** Together they have what the one worker had: it goes on with what those do not hold that rest. */
