@@ -24,7 +24,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'test/{golden,simulation,tidy,oracle}/**/*.test.ts'],
+          include: ['src/**/*.test.ts', 'test/{faults,golden,simulation,tidy,oracle}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
           expect: { poll: { timeout: 30_000 } },

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { usefulThreadCounts } from '../src/adapters/serving/open-worker.js';
+import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
 import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
 import type { OnnxGraph } from '../src/adapters/models/onnx-writer.js';
 import { bench, type Scope } from './harness/bench.js';

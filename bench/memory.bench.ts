@@ -70,7 +70,16 @@ function target(protocol: Protocol, ports: { readonly http: number; readonly grp
 }
 
 async function routerMemory(scope: Scope, protocol: Protocol, modelPath: string): Promise<Memory> {
-  const server = await startSponge(scope, [modelPath, '--no-refine', '--queue-limit', '20000', '--max-calls', '20000']);
+  const server = await startSponge(scope, [
+    modelPath,
+    '--no-refine',
+    '--queue-limit',
+    '20000',
+    '--max-calls',
+    '20000',
+    '--client-share',
+    '1',
+  ]);
   const to = target(protocol, { http: server.restPort, grpc: server.grpcPort });
   const client = startHelper<LoadRequest, LoadResult>(scope, 'load-generator');
   const memory = await fill(client, to, protocol, server.pid, async () => {

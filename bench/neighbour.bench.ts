@@ -1,12 +1,12 @@
-import { execFile, fork, type ChildProcess } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { LoadSummary } from '../src/experiments/load/load-summary.js';
 import { bench, type Scope } from './harness/bench.js';
 import { interleaved } from './harness/repeat.js';
 import { atLeast, isTiny, report } from './harness/row.js';
+import { missedPercent, scenarioLoad } from './harness/scenario-load.js';
 import { startSponge, type SpongeServer } from './harness/sponge-server.js';
 import { median } from './harness/statistics.js';
 
@@ -70,14 +70,11 @@ function startLoop(scope: Scope): ChildProcess {
   return child;
 }
 
-async function loadOn({ restPort }: SpongeServer): Promise<LoadSummary> {
-  const url = ['--url', `http://127.0.0.1:${restPort}`, '--model', 'ocr', '--shape', 'x=1,3,48,320'];
-  const scenario = ['authors-applied', '--duration-sec', String(SECONDS), '--rate', String(RATE_PER_SEC)];
-  const args = [join(ROOT, 'bin/sponge.js'), 'load', ...scenario, ...url, '--json'];
-  const { stdout } = await promisify(execFile)(process.execPath, args);
-  return JSON.parse(stdout) as LoadSummary;
+function loadOn(server: SpongeServer): Promise<LoadSummary> {
+  const load = ['authors-applied', '--duration-sec', String(SECONDS), '--rate', String(RATE_PER_SEC)];
+  return scenarioLoad(server, [...load, '--model', 'ocr', '--shape', 'x=1,3,48,320']);
 }
 
-function inTime({ violationRate }: LoadSummary): number {
-  return 100 * (1 - violationRate);
+function inTime(summary: LoadSummary): number {
+  return 100 - missedPercent(summary);
 }

@@ -21,6 +21,9 @@ const BENCHES = [
   'solver',
   'planner',
   'queue',
+  'arrival',
+  'standstill',
+  'faults',
   'added-time',
   'throughput',
   'resize',
@@ -28,11 +31,14 @@ const BENCHES = [
   'runtime',
   'refusal',
   'memory',
+  'instances',
   'start',
   'simulation',
   'load',
   'feed',
   'neighbour',
+  'several',
+  'soak',
 ] as const;
 
 /** Benches side by side with `--tiny`. */

@@ -28,7 +28,7 @@ await bench(async (scope) => {
   const folder = scope.folder();
   const runtime = new Runtime();
   const load = (path: string, threadCounts: readonly number[]): Promise<ModelSessions> =>
-    ModelSessions.load(runtime, path, threadCounts, console.warn);
+    ModelSessions.load(runtime, path, { threadCounts, onTrouble: console.warn });
 
   const doubling = new OnnxGraph('doubling');
   const x = doubling.input('x', 'FP32', ['batch', 'length']);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { multilayerPerceptron, WEIGHT_BOUND_MLP } from '../src/adapters/models/load-models.js';
 import { identity } from '../src/adapters/models/tiny-graphs.js';
 import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
-import { usefulThreadCounts } from '../src/adapters/serving/open-worker.js';
+import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
 import { bench, Scope } from './harness/bench.js';
 import { startHelper } from './harness/helper.js';
 import { atMost, isTiny, numberText, report } from './harness/row.js';

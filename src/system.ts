@@ -44,13 +44,15 @@ export interface SystemOptions {
   readonly scalers: readonly Scaler[];
   /** That several systems share; by default the largest allocation, for this one alone. */
   readonly budget?: CoreBudget;
-  /** What this one may have of a shared budget in a backlog before others get more; nothing by default. */
-  readonly floorMillicores?: number;
+  /** Of a shared budget: what this one may have in a backlog before others get more; an equal share by default. */
+  readonly floorFraction?: number | undefined;
   /** In force when it is made, by allocation; `startMillicores` by default. */
   readonly startMillicores?: readonly number[];
   readonly policy: Policy;
   readonly models: LatencyModels;
   readonly config: SystemConfig;
+  /** A worker died of this request, and of it alone. It must not call into the system. */
+  readonly onPoison?: (request: InferRequest) => void;
   /** Told of everything, causes before their effects. It must not call into the system. */
   readonly onEvent: (event: Event) => void;
 }
@@ -83,7 +85,8 @@ export interface System {
   status(): SystemStatus;
   /**
    * Lends the worker. `when: 'idle'`: null unless nothing is held; `'free'`: null while a batch runs, and queued requests
-   * wait. `onWanted` is called, once, when a request arrives meanwhile: finish soon (growing the allocation helps), release.
+   * wait. `onWanted` is called, once, when a request arrives meanwhile (growing the allocation helps then), or another model lacks
+   * cores: finish soon, release.
    */
   lease(when: 'idle' | 'free', onWanted: () => void): Lease | null;
   /** Refuses new requests; calls back when every held one has its outcome. */
@@ -122,17 +125,18 @@ export function createSystem(options: SystemOptions): System {
     options.onEvent(event);
     policy.observe?.(event);
     controller.observe(event);
-    if (event.kind === 'request-admitted' && onWanted !== null) {
-      const wanted = onWanted;
-      onWanted = null;
-      wanted();
-    }
+    if (event.kind === 'request-admitted') tellWanted();
+  };
+  const tellWanted = (): void => {
+    const wanted = onWanted;
+    onWanted = null;
+    wanted?.();
   };
   const controller = new Controller({
     clock,
     scalers,
     budget: options.budget ?? new CoreBudget(maxMillicores),
-    floorMillicores: options.floorMillicores ?? 0,
+    floorFraction: options.floorFraction,
     models,
     planner: policy.planner,
     config,
@@ -154,6 +158,8 @@ export function createSystem(options: SystemOptions): System {
       isAllocationFixed: policy.isAllocationFixed,
     },
     initialPlan,
+    busyBesideMillicores: () => controller.busyBesideMillicores,
+    onPoison: options.onPoison,
     emit,
   });
   controller.start(pipeline);
@@ -174,16 +180,16 @@ export function createSystem(options: SystemOptions): System {
     lease: (when, wanted) => {
       const isAvailable = when === 'idle' ? pipeline.isIdle : !pipeline.isRunning;
       if (lease !== null || !isAvailable || !pipeline.isWorkerReady) return null;
+      if (!controller.lend(tellWanted)) return null;
       onWanted = wanted;
       pipeline.setLeased(true);
-      controller.setPaused(true);
       const granted: Lease = {
         resize: (cpuMillicores, onApplied) => controller.resizeTo(cpuMillicores, onApplied),
         release: () => {
           if (lease !== granted) return;
           lease = null;
           onWanted = null;
-          controller.setPaused(false);
+          controller.takeBack();
           pipeline.setLeased(false);
         },
       };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createScaler, type DetectedScaler } from '../../src/adapters/scalers/detect.js';
-import { usefulThreadCounts } from '../../src/adapters/serving/open-worker.js';
+import { usefulThreadCounts } from '../../src/adapters/serving/thread-counts.js';
 import { NoiseSamples } from '../../src/adapters/workers/samples.js';
 import { startProcessPool, type ProcessPool } from '../../src/adapters/workers/process-pool.js';
 import { slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
@@ -32,11 +32,11 @@ export async function startBusyWorker(scope: Scope): Promise<LiveWorker | { read
   const pool = await startProcessPool({
     modelPath: writeBareModel(scope.folder(), 'slow', slow(STEP_COUNT)),
     threadCounts,
-    join: scaling.join,
+    joins: [scaling.join],
     maxBatchSize: BATCH_SIZE,
     nowMs: () => performance.now(),
     onLog: console.warn,
-    onSpawn: (pid, tid) => scaling.attachProcess(pid, tid),
+    onSpawn: (pid, [tid]) => scaling.attachProcess(pid, tid!),
     entryUrl: WORKER_ENTRY,
   });
   const stopping = new AbortController();

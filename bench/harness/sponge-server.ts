@@ -10,13 +10,34 @@ export interface SpongeServer {
   readonly pid: number;
   readonly restPort: number;
   readonly grpcPort: number;
+  readonly metricsUrl: string;
+  /** Of its CPU groups: their names begin with `sponge-` and this. */
+  readonly group: string;
   /** Start of the process → its banner. */
   readonly readyMs: number;
   /** The sum over its label sets of every sample of a metric whose labels include these; 0 for none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
+  /** The same of several label sets, all of one look. */
+  metrics(name: string, labelSets: readonly Readonly<Record<string, string>>[]): Promise<readonly number[]>;
+  /** What the router's JavaScript holds once its garbage is collected, now. Only of one that was started `withGarbageCollection`. */
+  heldMemory(): Promise<HeldMemory>;
   /** At once, as with `kill -9`: its workers follow. Safe to call twice. */
   stop(): Promise<void>;
 }
+
+/** MiB. */
+export interface HeldMemory {
+  readonly heapMib: number;
+  /** Buffers, outside of the heap. */
+  readonly buffersMib: number;
+}
+
+/** Collects when it is sent the signal, and says what is left on stderr. */
+const COLLECTING = `process.on("SIGUSR2", () => {
+  gc();
+  const { heapUsed, external } = process.memoryUsage();
+  console.error("held " + JSON.stringify({ heapMib: heapUsed / 2 ** 20, buffersMib: external / 2 ** 20 }));
+})`;
 
 const BIN = join(import.meta.dirname, '../../bin/sponge.js');
 const START_TIMEOUT_MS = 60_000;
@@ -25,11 +46,17 @@ const START_TIMEOUT_MS = 60_000;
  * @param flags of `sponge serve`, the model's path first
  * @param nodeFlags for a profile: `--cpu-prof` and the like; SIGTERM lets it be written
  */
-export async function startSponge(scope: Scope, flags: readonly string[]): Promise<SpongeServer> {
+export async function startSponge(
+  scope: Scope,
+  flags: readonly string[],
+  { withGarbageCollection = false } = {},
+): Promise<SpongeServer> {
   const startedAtMs = performance.now();
   const ports = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
   const group = `bench-${randomBytes(4).toString('hex')}`;
   const nodeFlags = (process.env['SPONGE_BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
+  if (withGarbageCollection)
+    nodeFlags.push('--expose-gc', '--import', `data:text/javascript,${encodeURIComponent(COLLECTING)}`);
   // One worker, whatever the machine has, where a benchmark is not about several.
   const instances = flags.includes('--instances') ? [] : ['--instances', '1'];
   const args = [...nodeFlags, BIN, 'serve', ...flags, ...ports, ...instances, '--group', group, '--log-level', 'error'];
@@ -69,9 +96,28 @@ export async function startSponge(scope: Scope, flags: readonly string[]): Promi
     pid: child.pid!,
     restPort: Number(find(output, /^ {2}REST +\S+:(\d+)\//m)),
     grpcPort: Number(find(output, /^ {2}gRPC +\S+:(\d+)$/m)),
+    metricsUrl,
+    group,
     readyMs,
+    heldMemory() {
+      return new Promise((resolve) => {
+        let text = '';
+        const read = (chunk: Buffer): void => {
+          const said = /^held (.*)\n/m.exec((text += chunk.toString()))?.[1];
+          if (said === undefined) return;
+          child.stderr.off('data', read);
+          resolve(JSON.parse(said) as HeldMemory);
+        };
+        child.stderr.on('data', read);
+        child.kill('SIGUSR2');
+      });
+    },
     async metric(name, labels = {}) {
       return sumOfSamples(await (await fetch(metricsUrl)).text(), name, labels);
+    },
+    async metrics(name, labelSets) {
+      const text = await (await fetch(metricsUrl)).text();
+      return labelSets.map((labels) => sumOfSamples(text, name, labels));
     },
     stop,
   };

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HttpMessage } from '../harness/messages.js';
 import type { LoadResult, Until } from './load-generator.js';
 
@@ -43,6 +44,41 @@ export async function closedLoopHttp(target: HttpTarget, connectionCount: number
   for (const socket of sockets) socket.destroy();
   return { elapsedMs, latenciesMs, statusCounts };
 }
+
+/** So many requests a second, whatever becomes of them; one that finds no connection free is not sent. */
+export async function pacedHttp(target: HttpTarget, ratePerSec: number, durationMs: number): Promise<LoadResult> {
+  const bytes = requestBytes(target.message);
+  const sockets = await openSockets(target.port, PACED_CONNECTIONS);
+  const free = sockets.map((socket) => new HttpConnection(socket));
+  const latenciesMs: number[] = [];
+  const statusCounts: Record<string, number> = {};
+  const send = async (connection: HttpConnection): Promise<void> => {
+    const sentAtMs = performance.now();
+    const status = await connection.exchange(bytes);
+    latenciesMs.push(performance.now() - sentAtMs);
+    statusCounts[status] = (statusCounts[status] ?? 0) + 1;
+    free.push(connection);
+  };
+  const exchanges: Promise<void>[] = [];
+  const startedAtMs = performance.now();
+  let sent = 0;
+  while (performance.now() < startedAtMs + durationMs) {
+    const due = Math.floor(((performance.now() - startedAtMs) / 1000) * ratePerSec);
+    for (; sent < due; sent++) {
+      const connection = free.pop();
+      if (connection === undefined) statusCounts[NOT_SENT] = (statusCounts[NOT_SENT] ?? 0) + 1;
+      else exchanges.push(send(connection));
+    }
+    await delay(PACE_MS);
+  }
+  await Promise.all(exchanges);
+  for (const socket of sockets) socket.destroy();
+  return { elapsedMs: performance.now() - startedAtMs, latenciesMs, statusCounts };
+}
+
+const PACED_CONNECTIONS = 400;
+const PACE_MS = 2;
+export const NOT_SENT = 'not sent';
 
 /** Opens connections; returns what sends requests over them, each of which then has one in flight. */
 export async function holdHttp(target: HttpTarget, connectionCount: number): Promise<(requestCount: number) => void> {

@@ -1,5 +1,5 @@
 import { serveRequests } from '../harness/helper.js';
-import { closedLoopHttp, holdHttp, type HttpTarget } from './http-client.js';
+import { closedLoopHttp, holdHttp, pacedHttp, type HttpTarget } from './http-client.js';
 import { closedLoopGrpc, holdGrpc, type GrpcTarget } from './grpc-client.js';
 
 /** What a client process can be asked to do. */
@@ -11,6 +11,8 @@ export type LoadRequest =
       readonly connectionCount: number;
       readonly until: Until;
     }
+  /** So many requests a second over HTTP, whatever becomes of them. */
+  | { readonly kind: 'paced'; readonly target: HttpTarget; readonly ratePerSec: number; readonly durationMs: number }
   /** Opens connections and keeps them. */
   | { readonly kind: 'connect'; readonly target: HttpTarget | GrpcTarget; readonly connectionCount: number }
   /** Sends requests over them, evenly, and does not wait for the answers. */
@@ -42,6 +44,8 @@ serveRequests(async (request: LoadRequest): Promise<LoadResult> => {
         ? closedLoopHttp(target, connectionCount, until)
         : closedLoopGrpc(target, until);
     }
+    case 'paced':
+      return pacedHttp(request.target, request.ratePerSec, request.durationMs);
     case 'connect': {
       const { target, connectionCount } = request;
       send =

@@ -77,6 +77,14 @@ describe('SystemClock', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('is settled at the end of the turn, not inside the call', () => {
+    const act = vi.fn();
+    clock.whenSettled(act);
+    expect(act).not.toHaveBeenCalled();
+    pass(0);
+    expect(act).toHaveBeenCalledTimes(1);
+  });
+
   it('refuses NaN, which Node would take for 1 ms', () => {
     expect(() => clock.schedule(NaN, () => undefined)).toThrow('NaN');
   });

@@ -56,4 +56,9 @@ export class SystemClock implements Clock {
     arm();
     return { cancel: () => stop() };
   }
+
+  whenSettled(act: () => void): void {
+    const immediate = setImmediate(act);
+    if (!this.keepsProcessAlive) immediate.unref();
+  }
 }

@@ -1,5 +1,8 @@
 import type { ServedModel } from '../adapters/serving/served-model.js';
+import { printable } from '../adapters/doors/printable.js';
 import type { Server } from '../adapters/serving/server.js';
+
+const OPEN = '            open to every machine that reaches it: --auth-token-file asks for tokens';
 
 /** What a person sees when the server is ready: what is served, where, on how much CPU, and how it is planned. */
 export function banner(server: Server, startMs: number): string {
@@ -11,15 +14,17 @@ export function banner(server: Server, startMs: number): string {
     ...server.failures.flatMap(describeFailure),
     '',
     `  REST      ${server.restUrl}/v2`,
-    `  gRPC      ${server.grpcAddress}`,
+    `  gRPC      ${server.grpcAddress}${server.isSecure ? ', TLS' : ''}`,
     `  metrics   ${server.metricsUrl}`,
     `  dashboard ${server.dashboardUrl}`,
+    ...(server.isOpen ? [OPEN] : []),
     '',
     `  CPU       ${first!.scaling.description}; ${describeShare(first!)}`,
     ...server.passedOver.map((line) => `            not ${line}`),
+    ...describeMemory(server),
     `  planning  ${describePolicy(server)}`,
   ];
-  return lines.join('\n');
+  return lines.map(printable).join('\n');
 }
 
 function describeModel(model: ServedModel): string[] {
@@ -48,16 +53,33 @@ function refining({ profile, isRefining }: ServedModel): string {
   return `, planned with a wider margin${isRefining ? ' and refined in the background' : ''}`;
 }
 
-function describeShare({ limits, replication, instanceCount }: ServedModel): string {
+function describeShare({ limits, replication, instanceCount, sharesCores, pids }: ServedModel): string {
+  const most = inCores(limits.maxMillicores);
+  const where = pids.length > 1 ? 'a process each' : 'in one process';
+  const instances =
+    instanceCount === 1 ? 'one warm instance a model' : `${instanceCount} warm instances a model, ${where}`;
+  if (sharesCores) return `${most} cores for all models, each core for whoever needs it; ${instances}`;
   if (replication === null && instanceCount > 1) {
-    const most = inCores(limits.maxMillicores);
-    return `${instanceCount} warm instances a model, ${most} cores for all of them, each resized by itself`;
+    return `${instances}, ${most} cores for all of them, each resized by itself`;
   }
-  if (replication === null) {
-    return `${inCores(limits.minMillicores)} to ${inCores(limits.maxMillicores)} cores a model`;
-  }
+  if (replication === null) return `${inCores(limits.minMillicores)} to ${most} cores a model`;
   const { maxInstances, unitMillicores } = replication;
   return `1 to ${maxInstances} replicas of ${inCores(unitMillicores)} cores a model, each in a group of its own`;
+}
+
+/** Only where it decides anything. */
+function describeMemory({ memory: { room, shares }, models }: Server): string[] {
+  if (!shares.isTight) return [];
+  const of = room.limitedBy === 'cgroup' ? 'that this container may use' : 'of this machine';
+  const each = models.length === 1 ? '' : ' for each model';
+  return [
+    `  memory    ${inMib(room.limitBytes)} MiB ${of}: by default ${inMib(shares.receiptBytes)} for bodies on their way in, ` +
+      `${inMib(shares.queueBytes)} queued and ${inMib(shares.stagedBytes)} in workers${each}`,
+  ];
+}
+
+function inMib(bytes: number): string {
+  return (bytes / 1024 ** 2).toFixed(0);
 }
 
 const PLAIN = 'first come, first served; deadlines are not known, so nothing is refused or given up for one';

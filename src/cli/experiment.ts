@@ -11,7 +11,7 @@ import { resultsJson } from '../experiments/euromlsys24/report/json.js';
 import { experimentPage } from '../experiments/euromlsys24/report/page.js';
 import { originLines, textReport } from '../experiments/euromlsys24/report/text-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
-import { runEvaluation, runPlanner, textAround, writeInto, type PageFiles } from './page-experiment.js';
+import { runEvaluation, runPagePart, textAround, writeInto, type PageFiles, type PartName } from './page-experiment.js';
 import { liveCommand } from './live-experiment.js';
 import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
 import { createProgress } from './progress.js';
@@ -39,7 +39,12 @@ interface Experiment {
 const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   euromlsys24: { title: 'the numbers and figures of the Sponge paper, beside the published ones', run: runEuromlsys24 },
   evaluation: { title: 'every policy on every ready scenario, as a Markdown page', run: runEvaluationExperiment },
-  planner: { title: 'what the default planner is held to, and what each of its parts is worth', run: runPlannerOnly },
+  planner: {
+    title: 'what the default planner is held to, and what each of its parts is worth',
+    run: partRun('planner'),
+  },
+  instances: { title: 'the same of several warm instances, beside what others need', run: partRun('instances') },
+  node: { title: 'what a node of several models carries, by us and by what others would do', run: partRun('node') },
 };
 
 /** `sponge experiment`: runs whose results are kept in files. */
@@ -61,12 +66,17 @@ export function experimentCommand(): Command {
     .option('--seeds <n>', 'how many seeds', seedCount, SEEDS)
     .option('--seed <n>', 'the first seed', seedNumber, FIRST_SEED)
     .option('--out <folder>', 'where the files go (default: results/<name>)')
-    .option('--into <file.md>', 'planner: replace what that file has between its marks too')
+    .option('--into <file.md>', 'planner, instances, node: replace what that file has between its marks too')
     .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
     .addOption(
       new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
     )
-    .addOption(new Option('--scale <share>', 'of the requests of planner').argParser(Number).default(1).hideHelp())
+    .addOption(
+      new Option('--scale <share>', 'of the requests of planner, instances and node')
+        .argParser(Number)
+        .default(1)
+        .hideHelp(),
+    )
     .option('--json', 'results.json on stdout instead of the report')
     .addHelpText(
       'after',
@@ -83,7 +93,8 @@ export function experimentCommand(): Command {
         self.error(
           `sponge: ${name === undefined ? 'give an experiment' : `no experiment is called ${name}`}; there are: ${names.join(', ')}, live`,
         );
-      else if (flags.into !== undefined && name !== 'planner') throw new UserError('--into belongs to planner');
+      else if (flags.into !== undefined && !isPart(name!))
+        throw new UserError('--into belongs to planner, instances and node');
       else await experiment.run(flags);
     });
   return withConfiguration(command);
@@ -101,19 +112,28 @@ async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }:
   writePage('evaluation', out, await runEvaluation({ ...flags, settings }), flags.json);
 }
 
-async function runPlannerOnly({ out = 'results/planner', into, ...flags }: ExperimentFlags): Promise<void> {
-  if (flags.networkLog !== undefined) throw new UserError('--network-log belongs to euromlsys24');
-  if (flags.seed !== FIRST_SEED || flags.seeds !== SEEDS) {
-    throw new UserError(
-      '--seed and --seeds: planner has seeds of its own, those of its constants and others; leave them out',
-    );
-  }
-  const settings = flags.durationSec === RUN_SEC ? [] : [`durationSec=${flags.durationSec}`];
-  if (into !== undefined) textAround(into);
-  writing(out, () => mkdirSync(out, { recursive: true }));
-  const files = await runPlanner({ ...flags, settings });
-  writePage('planner', out, files, flags.json);
-  if (into !== undefined) writeInto(into, files.page);
+/** Those that can be written into a page. */
+const PART_NAMES: readonly string[] = ['planner', 'instances', 'node'] satisfies PartName[];
+
+function isPart(name: string): boolean {
+  return PART_NAMES.includes(name);
+}
+
+function partRun(name: PartName): Experiment['run'] {
+  return async ({ out = `results/${name}`, into, ...flags }) => {
+    if (flags.networkLog !== undefined) throw new UserError('--network-log belongs to euromlsys24');
+    if (flags.seed !== FIRST_SEED || flags.seeds !== SEEDS) {
+      throw new UserError(
+        `--seed and --seeds: ${name} has seeds of its own, others than those of its constants; leave them out`,
+      );
+    }
+    const settings = flags.durationSec === RUN_SEC ? [] : [`durationSec=${flags.durationSec}`];
+    if (into !== undefined) textAround(into, name);
+    writing(out, () => mkdirSync(out, { recursive: true }));
+    const files = await runPagePart(name, { ...flags, settings });
+    writePage(name, out, files, flags.json);
+    if (into !== undefined) writeInto(into, files.page, name);
+  };
 }
 
 function writePage(name: string, out: string, { page, json }: PageFiles, isJson: true | undefined): void {

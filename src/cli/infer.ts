@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { buffer } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Command } from 'commander';
 import { noiseInputs } from '../adapters/oip/noise-inputs.js';
@@ -6,13 +8,18 @@ import { OipFailure } from '../adapters/oip/service.js';
 import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
 import { DATATYPES, type Datatype, type Tensor, type TensorSpec } from '../domain/tensor.js';
 import { positiveNumber, shape, UserError, withConfiguration } from './options.js';
+import { requestServer, tlsTrouble, type ServerRequest } from './server-request.js';
+import { clientTls, withClientTls, type ClientTlsFlags } from './tls-flags.js';
+import { authorization, tokenOption } from './token-flag.js';
 
 /*
  * Sends one real request, binary tensors both ways, and says what became of it: the answer, and how its time was spent.
  */
 
-interface InferFlags {
+interface InferFlags extends ClientTlsFlags {
   readonly url: string;
+  /** The token itself: see `tokenOption`. */
+  readonly tokenFile?: string;
   readonly data?: string;
   readonly shape?: Readonly<Record<string, readonly number[]>>;
   readonly slo?: number;
@@ -47,6 +54,7 @@ export function inferCommand(): Command {
     .description('send one request to a running server and show the answer, and how its time was spent')
     .argument('<model>', 'name of the model')
     .option('--url <url>', 'REST address of the server', 'http://127.0.0.1:8000')
+    .addOption(tokenOption())
     .option(
       '--data <@file.json>',
       'inputs as JSON: {"x": [[…]]} or a protocol request {"inputs": […]}; default: seeded noise',
@@ -54,7 +62,8 @@ export function inferCommand(): Command {
     .option('--shape <input=sizes>', 'shape of an input that is sent as noise, e.g. x=1,3,48,320 (repeatable)', shape)
     .option('--slo <ms>', 'time budget, send to answer', positiveNumber)
     .option('--best-effort', 'rather late than refused')
-    .option('--json', 'print the whole answer as JSON')
+    .option('--json', 'print the whole answer as JSON');
+  withClientTls(command)
     .addHelpText(
       'after',
       `
@@ -67,8 +76,11 @@ Examples:
 }
 
 async function infer(model: string, flags: InferFlags): Promise<void> {
+  const tls = clientTls(flags);
   const base = `${flags.url.replace(/\/$/, '')}/v2/models/${encodeURIComponent(model)}`;
-  const metadata = (await exchange(base, { method: 'GET' })).json as { readonly inputs: readonly TensorMetadata[] };
+  const metadata = (await exchange(base, { method: 'GET', headers: authorization(flags.tokenFile), tls })).json as {
+    readonly inputs: readonly TensorMetadata[];
+  };
   const specs = metadata.inputs.map(toSpec);
   const inputs = flags.data === undefined ? noiseInputs(specs, flags.shape ?? {}) : given(specs, flags.data);
   const head = JSON.stringify({
@@ -81,18 +93,20 @@ async function infer(model: string, flags: InferFlags): Promise<void> {
     parameters: { binary_data_output: true, ...(flags.bestEffort === true ? { best_effort: true } : {}) },
   });
   const body = Buffer.concat([Buffer.from(head), ...inputs.map(({ data }) => data)]);
-  // `fetch` gives its connection back at the end of the turn; without this the request would open, and time, another one.
+  // The connection is free again at the end of the turn; without this the request would open, and time, another one.
   await nextTurn();
   const answer = await exchange(`${base}/infer`, {
     method: 'POST',
     headers: {
+      ...authorization(flags.tokenFile),
       'content-type': 'application/octet-stream',
-      // By itself `fetch` asks for gzip, which would take the server 20 ms a megabyte of output.
+      // Compressed, an output would take the server 20 ms a megabyte.
       'accept-encoding': 'identity',
       'inference-header-content-length': String(Buffer.byteLength(head)),
       ...(flags.slo === undefined ? {} : { 'request-timeout-ms': String(flags.slo) }),
     },
     body,
+    tls,
   });
   print(answer.json as unknown as ReplyHeader, answer, flags);
 }
@@ -110,24 +124,31 @@ interface Answer {
   readonly elapsedMs: number;
 }
 
-async function exchange(url: string, init: RequestInit): Promise<Answer> {
+async function exchange(address: string, request: ServerRequest): Promise<Answer> {
+  const url = parseUrl(address);
   try {
     const startMs = performance.now();
-    const response = await fetch(url, init);
-    const body = Buffer.from(await response.arrayBuffer());
-    return readAnswer(response, body, performance.now() - startMs);
+    const response = await requestServer(url, request);
+    const body = await buffer(response);
+    return readAnswer(url, response, body, performance.now() - startMs);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`no server answers at ${new URL(url).origin}; start one with "sponge serve", or give --url`);
+    const nobody = `no server answers at ${url.origin}; start one with "sponge serve", or give --url`;
+    throw new UserError(tlsTrouble(error, url) ?? nobody);
   }
 }
 
-function readAnswer(response: Response, body: Buffer, elapsedMs: number): Answer {
-  const length = Number(response.headers.get('inference-header-content-length') ?? body.length);
-  const json = parseJson(body.toString('utf8', 0, length), `the answer of ${response.url}`);
-  if (!response.ok) {
-    const cause = typeof json['error'] === 'string' ? json['error'] : response.statusText;
-    throw new UserError(`${response.status}: ${cause}`);
+function parseUrl(address: string): URL {
+  if (/^https?:/.test(address) && URL.canParse(address)) return new URL(address);
+  throw new UserError(`--url ${address}: expected an address such as http://127.0.0.1:8000`);
+}
+
+function readAnswer(url: URL, response: IncomingMessage, body: Buffer, elapsedMs: number): Answer {
+  const length = Number(response.headers['inference-header-content-length'] ?? body.length);
+  const json = parseJson(body.toString('utf8', 0, length), `the answer of ${url.href}`);
+  if (response.statusCode !== 200) {
+    const cause = typeof json['error'] === 'string' ? json['error'] : response.statusMessage;
+    throw new UserError(`${response.statusCode}: ${cause}`);
   }
   return { json, tail: body.subarray(length), elapsedMs };
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
@@ -21,6 +21,7 @@ import {
   UserError,
   withConfiguration,
 } from './options.js';
+import { writeOwnFile } from './own-file.js';
 import { textAround, writeInto } from './page-experiment.js';
 import { createProgress } from './progress.js';
 
@@ -146,9 +147,9 @@ async function run(flags: LiveFlags): Promise<void> {
   const page = livePage(results);
   const json = `${JSON.stringify(results)}\n`;
   const data = new Map([['results.json', json], ...liveCsv(results)]);
-  for (const [name, text] of data) writeFileSync(join(out, name), text);
+  for (const [name, text] of data) writeOwnFile(join(out, name), text);
   // It takes some seconds, and is made from them.
-  writeFileSync(join(out, 'report.html'), await liveReport(results));
+  writeOwnFile(join(out, 'report.html'), await liveReport(results));
   const planned = found.cases.length * idle.length * repetitions;
   const isComplete = found.live.length === planned;
   if (into !== undefined && isComplete) writeInto(into, page);

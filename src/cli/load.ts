@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { findTarget } from '../experiments/load/find-target.js';
@@ -33,10 +32,14 @@ import {
   withConfiguration,
 } from './options.js';
 import { isGeneratorBusy, loadTable, progressText } from './load-table.js';
+import { writeOwnFile } from './own-file.js';
 import { createProgress } from './progress.js';
+import { authorization, tokenOption } from './token-flag.js';
 
 interface LoadFlags {
   readonly url?: string;
+  /** The token itself: see `tokenOption`. */
+  readonly tokenFile?: string;
   readonly protocol: Protocol;
   readonly model?: string;
   readonly modelVersion: string;
@@ -75,6 +78,7 @@ export function loadCommand(): Command {
     )
     .argument('[scenario]', 'a ready scenario by name (--list), or a YAML file')
     .option('--url <url>', 'where the server is (default: http://127.0.0.1:8000, or :8001 for gRPC)')
+    .addOption(tokenOption())
     .addOption(new Option('--protocol <name>', 'rest has binary tensors').choices(PROTOCOLS).default('rest'))
     .option('--model <name>', 'name of the model (default: the only one there is)')
     .option('--model-version <version>', 'its version', '')
@@ -165,6 +169,7 @@ async function run(file: ScenarioFile, flags: LoadFlags): Promise<void> {
     version: flags.modelVersion,
     shapes: flags.shape ?? {},
     deadline: flags.deadline,
+    ...authorization(flags.tokenFile),
   });
   const interruption = new AbortController();
   const interrupt = (): void => interruption.abort();
@@ -194,10 +199,10 @@ async function once(file: ScenarioFile, way: Way, flags: LoadFlags): Promise<voi
   const result = await loadWithProgress(file, way, flags, file.name);
   const summary = summariseLoad(result);
   const origin = describeOrigin({ command: commandText(process.argv.slice(2)), seeds: String(flags.seed) });
-  if (flags.csv !== undefined) writeFileSync(flags.csv, loadCsv(result.columns));
+  if (flags.csv !== undefined) writeOwnFile(flags.csv, loadCsv(result.columns));
   if (flags.report !== undefined)
-    writeFileSync(flags.report, await loadReport({ file, target, summary, result, origin }));
-  const { inputs, ...plainTarget } = target;
+    writeOwnFile(flags.report, await loadReport({ file, target, summary, result, origin }));
+  const { inputs, ...plainTarget } = { ...target, authorization: undefined };
   const shapes = Object.fromEntries(inputs.map(({ name, shape: sizes }) => [name, sizes]));
   const json = { scenario: file.name, target: { ...plainTarget, shapes }, shaping: flags.shaping, ...summary, origin };
   process.stdout.write(flags.json === true ? `${JSON.stringify(json, null, 2)}\n` : loadTable(file, target, summary));

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { printable } from '../adapters/doors/printable.js';
 import { SERVER_VERSION } from '../adapters/serving/version.js';
 import { experimentCommand } from './experiment.js';
 import { inferCommand } from './infer.js';
@@ -40,7 +41,8 @@ try {
   // Everything thrown on purpose is one line with cause and remedy; a stack helps nobody who runs a server.
   if (error instanceof CommanderError) process.exitCode = error.exitCode;
   else {
-    console.error(`sponge: ${error instanceof Error ? error.message : String(error)}`);
+    const message = error instanceof Error ? error.message : String(error);
+    console.error(`sponge: ${message.split('\n').map(printable).join('\n')}`);
     if (process.env['SPONGE_DEBUG'] === '1' && error instanceof Error) console.error(error.stack);
     process.exitCode = 1;
   }

@@ -134,6 +134,13 @@ export function openFraction(text: string): number {
   return value;
 }
 
+/** In (0, 1]. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('expected a number above 0 and up to 1.');
+  return value;
+}
+
 export function nonNegativeNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= 0 && value < Infinity)) throw new InvalidArgumentError('expected a number ≥ 0.');
@@ -184,6 +191,16 @@ export function shape(
     throw new InvalidArgumentError('expected <input>=<size>,<size>,… such as x=1,3,48,320.');
   }
   return { ...previous, [match[1]!]: sizes };
+}
+
+/** `ocr=0.5`, of a model's name. */
+export function floor(text: string, previous: Readonly<Record<string, number>> = {}): Readonly<Record<string, number>> {
+  const match = /^([^=]+)=(\d*\.?\d+)$/.exec(text);
+  const fraction = Number(match?.[2]);
+  if (match === null || fraction > 1) {
+    throw new InvalidArgumentError('expected <model>=<share of the cores, 0 to 1> such as ocr=0.5.');
+  }
+  return { ...previous, [match[1]!]: fraction };
 }
 
 /** `1,2,4`, ascending. */

@@ -1,6 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { evaluate } from '../experiments/evaluation/evaluation.js';
 import { evaluationPage } from '../experiments/evaluation/evaluation-page.js';
+import { runInstancesExperiment } from '../experiments/planner/instances-experiment.js';
+import { instancesPage } from '../experiments/planner/instances-page.js';
+import { runNodeExperiment } from '../experiments/planner/node-experiment.js';
+import { nodePage } from '../experiments/planner/node-page.js';
 import { runPlannerExperiment } from '../experiments/planner/planner-experiment.js';
 import { plannerPage } from '../experiments/planner/planner-page.js';
 import { commandText, describeOrigin, type RunOrigin } from '../experiments/reports/run-origin.js';
@@ -39,13 +43,30 @@ export interface PlannerFlags {
   readonly scale: number;
 }
 
-/** `sponge experiment planner`: what the default planner is held to, and what its parts are worth. */
-export async function runPlanner(flags: PlannerFlags): Promise<PageFiles> {
-  const seeds = 'from 1001 on, and from 1 on for the constants';
-  const run = (onProgress: OnProgress): ReturnType<typeof runPlannerExperiment> =>
-    runPlannerExperiment({ ...flags, onProgress });
-  const [results, origin] = await withProgress('planner', seeds, run);
-  return { page: plannerPage(results, origin), json: `${JSON.stringify({ origin, results }, null, 1)}\n` };
+/** Those whose pages are parts of another page. */
+export type PartName = 'planner' | 'instances' | 'node';
+
+/** What each is: `sponge experiment <name> --into docs/planner.md`. */
+const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFiles>>> = {
+  planner: (flags) =>
+    runPart('planner', 'from 1001 on, and from 1 on for the constants', flags, runPlannerExperiment, plannerPage),
+  instances: (flags) => runPart('instances', 'from 1001 on', flags, runInstancesExperiment, instancesPage),
+  node: (flags) => runPart('node', 'from 1001 on', flags, runNodeExperiment, nodePage),
+};
+
+export function runPagePart(name: PartName, flags: PlannerFlags): Promise<PageFiles> {
+  return PARTS[name](flags);
+}
+
+async function runPart<Results>(
+  name: PartName,
+  seeds: string,
+  flags: PlannerFlags,
+  experiment: (options: PlannerFlags & { readonly onProgress: OnProgress }) => Promise<Results>,
+  pageOf: (results: Results, origin: RunOrigin) => string,
+): Promise<PageFiles> {
+  const [results, origin] = await withProgress(name, seeds, (onProgress) => experiment({ ...flags, onProgress }));
+  return { page: pageOf(results, origin), json: `${JSON.stringify({ origin, results }, null, 1)}\n` };
 }
 
 async function withProgress<Result>(
@@ -65,19 +86,23 @@ async function withProgress<Result>(
 
 // ---- a page as a part of another one ---------------------------------------------------------------------------------
 
-const BEGIN = '<!-- generated: begin -->';
-const END = '<!-- generated: end -->';
-
-/** @throws UserError where the file cannot be read or has no place for it */
-export function textAround(path: string): readonly [before: string, after: string] {
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
-  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (from === -1 || to < from)
-    throw new UserError(`--into ${path}: give a file with the lines "${BEGIN}" and "${END}"`);
-  return [text.slice(0, from + BEGIN.length), text.slice(to)];
+/** Of a page's only part, or the planner's, which were there first, they have no name. */
+function marksOf(name: PartName): readonly [begin: string, end: string] {
+  const whose = name === 'planner' ? 'generated' : `generated ${name}`;
+  return [`<!-- ${whose}: begin -->`, `<!-- ${whose}: end -->`];
 }
 
-export function writeInto(path: string, page: string): void {
-  const [before, after] = textAround(path);
+/** @throws UserError where the file cannot be read or has no place for it */
+export function textAround(path: string, name: PartName = 'planner'): readonly [before: string, after: string] {
+  const [begin, end] = marksOf(name);
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from === -1 || to < from)
+    throw new UserError(`--into ${path}: give a file with the lines "${begin}" and "${end}"`);
+  return [text.slice(0, from + begin.length), text.slice(to)];
+}
+
+export function writeInto(path: string, page: string, name: PartName = 'planner'): void {
+  const [before, after] = textAround(path, name);
   writeFileSync(path, `${before}\n\n${page.trim()}\n\n${after}`);
 }

@@ -1,20 +1,25 @@
-import { readFileSync } from 'node:fs';
-import { shapeClass } from '../domain/request.js';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import {
-  RELEASED_FITS,
   RELEASED_SLO_FRACTION,
   releasedLatencyMs,
   releasedPlan,
   WORKED_EXAMPLE_SLO_FRACTION,
 } from '../controlplane/baselines/released.js';
 import { whatIf, worstServerTimeMs, type WhatIfAnswer } from '../controlplane/what-if.js';
-import { exactLatency, type LatencyModel } from '../domain/latency.js';
-import { cellPoints } from '../perf-model/curve.js';
-import { fittedLatencyMs, ordinaryLeastSquares, type LatencyCoefficients } from '../perf-model/fit.js';
-import { OnlineLatencyModels } from '../perf-model/latency-model.js';
-import { parseProfile } from '../perf-model/profile-schema.js';
-import { nonNegativeNumber, positiveNumber, withConfiguration } from './options.js';
+import { limitsOfEach, type InstancesQuestion } from '../controlplane/what-if-instances.js';
+import { fittedLatencyMs } from '../perf-model/fit.js';
+import { collected, nonNegativeNumber, positiveNumber, UserError, withConfiguration } from './options.js';
+import {
+  answersUpTo,
+  chosenOf,
+  instancesFlag,
+  instancesJson,
+  instancesTable,
+  type InstancesFlag,
+} from './plan-instances.js';
+import { MODEL_KEYS, nodePlanText } from './plan-node.js';
+import { loadSource, type Source } from './plan-source.js';
+import { boundedCores, coresText, millicoresOf, tidy, wholeBatch } from './plan-text.js';
 
 interface PlanOptions {
   readonly profile: string;
@@ -25,12 +30,14 @@ interface PlanOptions {
   readonly maxCores?: number;
   readonly step?: number;
   readonly maxBatch?: number;
+  readonly instances?: InstancesFlag;
   readonly sloFraction?: number;
   readonly json?: true;
 }
 
 /** As parsed: what is required may also come from the environment or a file, so commander cannot ask for it. */
-type PlanFlags = Omit<PlanOptions, 'profile' | 'rate' | 'slo'> & Partial<PlanOptions>;
+type PlanFlags = Omit<PlanOptions, 'profile' | 'rate' | 'slo'> &
+  Partial<PlanOptions> & { readonly model?: readonly string[] };
 
 function complete({ profile, rate, slo, ...rest }: PlanFlags, command: Command): PlanOptions {
   if (profile === undefined) command.error('sponge: plan needs --profile, a published name or a profile file');
@@ -46,7 +53,8 @@ export function planCommand(): Command {
     .description(
       'Answers how much CPU and which batch size a model needs for a steady rate of requests and a latency objective.\n\n' +
         'sponge: least CPU, then least batch size b, for which (b - 1)/rate + 2 l + network delay <= SLO and ' +
-        'b/l >= rate, where l is the planned latency of such a batch.\n' +
+        'b/l >= rate, where l is the planned latency of such a batch. With k instances on equal cores k b/l >= rate; what they hold ' +
+        'on average is told too, and how many are worth having.\n' +
         'released: the rule in the code that the authors of the Sponge paper published; whole cores only.',
     )
     .option('--profile <name|file>', 'yolov5s, yolov5n or resnet18 as published, or a profile file')
@@ -56,12 +64,26 @@ export function planCommand(): Command {
     .addOption(
       new Option('--policy <policy>', 'which rule answers').choices(['sponge', 'released'] as const).default('sponge'),
     )
-    .option('--max-cores <cores>', 'largest allocation (default: 16 published, else the largest measured)', cores)
+    .option(
+      '--max-cores <cores>',
+      'largest allocation (default: 16 published, else the largest measured); of all instances and models together',
+      boundedCores,
+    )
     .option('--step <cores>', 'step between allocations, with sponge (default: 1 published, else 0.1)', positiveNumber)
     .option(
       '--max-batch <n>',
       'largest batch (default: 8 for yolov5s, 16 other published, else the largest measured)',
-      batchSize,
+      wholeBatch,
+    )
+    .option(
+      '--instances <n>',
+      'warm instances that are each resized by themselves, or auto: as many as are worth it, up to 4',
+      instancesFlag,
+    )
+    .option(
+      '--model <name|file:key=value,…>',
+      `one of several models on the same --max-cores, instead of the flags above; repeatable; keys: ${MODEL_KEYS}`,
+      collected,
     )
     .option(
       '--slo-fraction <f>',
@@ -77,10 +99,18 @@ export function planCommand(): Command {
       '\nExamples:\n' +
         '  sponge plan --profile resnet18 --rate 100 --slo 1000 --network-delay 50\n' +
         '  sponge plan --profile resnet18 --rate 100 --slo 1000 --network-delay 50 --policy released\n' +
-        '  sponge plan --profile models/ocr/1/profile.json --rate 40 --slo 250 --step 0.25 --json',
+        '  sponge plan --profile models/ocr/1/profile.json --rate 40 --slo 250 --step 0.25 --json\n' +
+        '  sponge plan --profile yolov5s --rate 20 --slo 1000 --instances auto\n' +
+        '  sponge plan --model resnet18:rate=40,slo=400 --model yolov5s:rate=8,slo=1000,network-delay=100 --max-cores 8',
     )
     .action((flags: PlanFlags, command: Command) => {
+      if (flags.model !== undefined) {
+        process.stdout.write(nodePlan(flags, flags.model));
+        return;
+      }
       const options = complete(flags, command);
+      if (options.policy === 'released' && options.instances !== undefined)
+        command.error('sponge: --instances has no meaning with --policy released. Leave it out.');
       const misplaced = options.policy === 'sponge' ? 'sloFraction' : 'step';
       if (options[misplaced] !== undefined) {
         const flag = misplaced === 'step' ? '--step' : '--slo-fraction';
@@ -91,82 +121,36 @@ export function planCommand(): Command {
       const setting = settingOf(source, options);
       if (typeof setting === 'string') command.error(`sponge: ${setting}`);
       const question = { rate: options.rate, networkDelayMs: options.networkDelay };
-      process.stdout.write(options.json === true ? jsonText(setting, question) : pageText(setting, question));
+      process.stdout.write(
+        options.json === true ? `${JSON.stringify(setting.json(question))}\n` : pageText(setting, question),
+      );
     });
   return withConfiguration(plan);
 }
 
-/** What a latency model comes with, and what is assumed where no flag says otherwise. */
-interface Source {
-  readonly title: string;
-  readonly model: LatencyModel;
-  /** As the authors' code would fit it; null where the points do not determine a fit. */
-  readonly releasedFit: LatencyCoefficients | null;
-  readonly minMillicores: number;
-  readonly maxMillicores: number;
-  readonly stepMillicores: number;
-  readonly maxBatchSize: number;
-  readonly sloFraction: number;
-}
+/** Flags that say of one model what `--model` says of each. */
+const OF_ONE_MODEL = ['profile', 'rate', 'slo', 'step', 'maxBatch', 'sloFraction', 'instances'] as const;
 
-/**
- * Published profiles answer with the authors' own fits under both policies, so that two rules are compared and not two
- * fits; on whole cores and with the batch limits of their evaluation.
- */
-const PUBLISHED: ReadonlyMap<string, Source> = new Map(
-  (
-    [
-      ['yolov5s', 'YOLOv5s as published (fit of P99)', 8, RELEASED_SLO_FRACTION],
-      ['yolov5n', 'YOLOv5n as published (fit of series 72)', 16, RELEASED_SLO_FRACTION],
-      ['resnet18', "ResNet18 as published (fit of P95 in the authors' example)", 16, WORKED_EXAMPLE_SLO_FRACTION],
-    ] as const
-  ).map(([name, title, maxBatchSize, sloFraction]) => {
-    const fit = RELEASED_FITS[name];
-    const latencyMs = (batchSize: number, cpu: number): number => fittedLatencyMs(fit, batchSize, cpu);
-    const model = exactLatency(latencyMs);
-    const limits = { minMillicores: 1000, maxMillicores: 16_000, stepMillicores: 1000 };
-    return [name, { title, model, releasedFit: fit, ...limits, maxBatchSize, sloFraction }];
-  }),
-);
-
-/** The source, or one line saying what is wrong. */
-function loadSource(nameOrPath: string): Source | string {
-  const published = PUBLISHED.get(nameOrPath);
-  if (published !== undefined) return published;
-
-  const remedy = `Give ${[...PUBLISHED.keys()].join(', ')}, or a file that \`sponge profile\` wrote.`;
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(nameOrPath, 'utf8'));
-  } catch (error) {
-    const cause =
-      error instanceof SyntaxError ? 'it is not JSON' : error instanceof Error ? error.message : String(error);
-    return `cannot read profile ${nameOrPath}: ${cause}. ${remedy}`;
-  }
-  const parsed = parseProfile(value, nameOrPath);
-  if (parsed.kind === 'invalid') return `${parsed.message}. ${remedy}`;
-
-  const { profile } = parsed;
-  const { cells, elementCount, fingerprint } = profile;
-  const millicores = cells.map((cell) => cell.cpuMillicores);
-  const wholeMs = cellPoints(profile, 'p99Ms').map((point) => ({ ...point, latencyMs: Math.trunc(point.latencyMs) }));
-  return {
-    title: `${profile.name} (measured ${profile.measuredAt}, ${profile.quality}; planned p99)`,
-    model: new OnlineLatencyModels(profile).forClass(shapeClass(fingerprint?.shapeClassKey ?? '', elementCount)),
-    releasedFit: ordinaryLeastSquares(wholeMs),
-    minMillicores: Math.min(...millicores),
-    maxMillicores: Math.max(...millicores),
-    stepMillicores: 100,
-    maxBatchSize: Math.max(...cells.map((cell) => cell.batchSize)),
-    sloFraction: RELEASED_SLO_FRACTION,
-  };
+function nodePlan(flags: PlanFlags, models: readonly string[]): string {
+  const given = OF_ONE_MODEL.find((flag) => flags[flag] !== undefined);
+  if (given !== undefined)
+    throw new UserError(
+      `--${given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} is of one model; say it in --model, keys: ${MODEL_KEYS}`,
+    );
+  if (flags.policy !== 'sponge') throw new UserError(`--model has no meaning with --policy ${flags.policy}`);
+  if (flags.maxCores === undefined) throw new UserError('--model needs --max-cores, what all models have together');
+  return nodePlanText(models, flags.maxCores, flags.json === true);
 }
 
 /** One policy on one profile: a question in, an answer out. */
 interface Setting {
   readonly title: string;
   readonly sloMs: number;
+  readonly instances: number;
   readonly answer: (question: Question) => WhatIfAnswer;
+  readonly json: (question: Question) => object;
+  /** What other numbers of instances would need; none where there is one only. */
+  readonly byInstances: readonly string[];
   /** How the answer uses up the SLO. */
   readonly account: (question: Question, answer: WhatIfAnswer) => string;
 }
@@ -198,11 +182,30 @@ function spongeSetting(
   const stepMillicores = options.step === undefined ? source.stepMillicores : millicoresOf(options.step);
   if (stepMillicores < 1) return `--step ${options.step ?? 0} is below a thousandth of a core. Give 0.001 or more.`;
   const limits = { minMillicores, maxMillicores, stepMillicores };
+  const askOf = ({ rate, networkDelayMs }: Question): InstancesQuestion => ({
+    model,
+    arrivalRatePerSec: rate,
+    sloMs,
+    networkDelayMs,
+    limits,
+    maxBatchSize,
+  });
+  const asked = options.instances ?? 1;
+  const askedOf = askOf({ rate: options.rate, networkDelayMs: options.networkDelay });
+  const answers = answersUpTo(askedOf, asked);
+  const chosen = chosenOf(answers, asked);
+  if (chosen === null)
+    return `--instances ${asked}: there are cores for ${Math.floor(maxMillicores / minMillicores)} at most. Give more --max-cores.`;
+  const { instances } = chosen;
+  const answer = (question: Question): WhatIfAnswer =>
+    whatIf({ ...askOf(question), instances, limits: limitsOfEach(limits, instances) });
   return {
     title: `${source.title}, policy sponge`,
     sloMs,
-    answer: ({ rate, networkDelayMs }) =>
-      whatIf({ model, arrivalRatePerSec: rate, sloMs, networkDelayMs, limits, maxBatchSize }),
+    instances,
+    answer,
+    json: (question) => (options.instances === undefined ? answer(question) : instancesJson(answers, chosen)),
+    byInstances: instancesTable(answers, askedOf, instances),
     account: ({ rate, networkDelayMs }, { batchSize, predictedLatencyMs }) => {
       const latency = predictedLatencyMs.toFixed(1);
       const fill = (((batchSize - 1) * 1000) / rate).toFixed(1);
@@ -236,33 +239,33 @@ function releasedSetting(
       maxBatchSize,
       current,
     });
+  const answer = (question: Question): WhatIfAnswer => {
+    const { isFeasible, plan } = decide(question);
+    const { cores, batchSize } = plan;
+    const cpuMillicores = cores * 1000;
+    const values = {
+      cpuMillicores,
+      batchSize,
+      predictedLatencyMs: releasedLatencyMs(coefficients, batchSize, cores),
+      throughputPerSec: (1000 * batchSize) / fittedLatencyMs(coefficients, batchSize, cpuMillicores),
+    };
+    if (isFeasible) return { feasible: true, ...values };
+    const isNetworkToBlame = decide({ ...question, networkDelayMs: 0 }).isFeasible;
+    return { feasible: false, reason: isNetworkToBlame ? 'budget_spent_in_network' : 'queue_overload', ...values };
+  };
   return {
     title: `${source.title}, policy released`,
     sloMs,
-    answer: (question) => {
-      const { isFeasible, plan } = decide(question);
-      const { cores, batchSize } = plan;
-      const cpuMillicores = cores * 1000;
-      const values = {
-        cpuMillicores,
-        batchSize,
-        predictedLatencyMs: releasedLatencyMs(coefficients, batchSize, cores),
-        throughputPerSec: (1000 * batchSize) / fittedLatencyMs(coefficients, batchSize, cpuMillicores),
-      };
-      if (isFeasible) return { feasible: true, ...values };
-      const isNetworkToBlame = decide({ ...question, networkDelayMs: 0 }).isFeasible;
-      return { feasible: false, reason: isNetworkToBlame ? 'budget_spent_in_network' : 'queue_overload', ...values };
-    },
+    instances: 1,
+    answer,
+    json: answer,
+    byInstances: [],
     account: ({ rate, networkDelayMs }, { batchSize, predictedLatencyMs }) => {
       const batchCount = Math.ceil(rate / batchSize);
       const total = batchCount * predictedLatencyMs + networkDelayMs;
       return `${total} of ${sloFraction * sloMs} ms = ${batchCount} batches · ${predictedLatencyMs} + ${networkDelayMs} network`;
     },
   };
-}
-
-function jsonText(setting: Setting, question: Question): string {
-  return `${JSON.stringify(setting.answer(question))}\n`;
 }
 
 const REASON_TEXTS: Readonly<Record<NonNullable<WhatIfAnswer['reason']>, string>> = {
@@ -276,8 +279,10 @@ const NEIGHBOUR_RATE_FACTORS = [0.5, 1, 1.5, 2];
 
 function pageText(setting: Setting, question: Question): string {
   const answer = setting.answer(question);
+  const { instances } = setting;
+  const instancesPrefix = instances === 1 ? '' : `${instances} instances of `;
   const needs = answer.feasible
-    ? `${coresText(answer.cpuMillicores)}, batch size ${answer.batchSize}`
+    ? `${instancesPrefix}${coresText(answer.cpuMillicores)}, batch size ${answer.batchSize}`
     : `infeasible: ${REASON_TEXTS[answer.reason!]} (${answer.reason!})`;
   const lines = [
     setting.title,
@@ -289,56 +294,31 @@ function pageText(setting: Setting, question: Question): string {
     `  at worst    ${setting.account(question, answer)}`,
   ];
   if (!answer.feasible)
-    lines.splice(4, 0, `  shown at    ${coresText(answer.cpuMillicores)}, batch size ${answer.batchSize}`);
+    lines.splice(
+      4,
+      0,
+      `  shown at    ${instancesPrefix}${coresText(answer.cpuMillicores)}, batch size ${answer.batchSize}`,
+    );
 
   const delaysMs = withNeighbours(
     question.networkDelayMs,
     NEIGHBOUR_DELAY_FRACTIONS.map((f) => f * setting.sloMs),
   );
   const rates = NEIGHBOUR_RATE_FACTORS.map((factor) => factor * question.rate);
-  lines.push('', 'cores × batch size, by network delay and rate', '');
+  const ofAll = instances === 1 ? 'cores' : `cores of all ${instances} instances`;
+  lines.push('', `${ofAll} × batch size, by network delay and rate`, '');
   lines.push(`  ${'ms'.padStart(6)}${rates.map((rate) => `${tidy(rate)}/s`.padStart(12)).join('')}`);
   for (const networkDelayMs of delaysMs) {
     const row = rates.map((rate) => {
       const { feasible, cpuMillicores, batchSize } = setting.answer({ rate, networkDelayMs });
-      return (feasible ? `${tidy(cpuMillicores / 1000)} × ${batchSize}` : '-').padStart(12);
+      return (feasible ? `${tidy((instances * cpuMillicores) / 1000)} × ${batchSize}` : '-').padStart(12);
     });
     lines.push(`  ${tidy(networkDelayMs).padStart(6)}${row.join('')}`);
   }
+  if (setting.byInstances.length > 0) lines.push('', ...setting.byInstances);
   return `${lines.join('\n')}\n`;
 }
 
 function withNeighbours(own: number, others: readonly number[]): readonly number[] {
   return [...new Set([own, ...others])].sort((a, b) => a - b);
-}
-
-function coresText(cpuMillicores: number): string {
-  return cpuMillicores === 1000 ? '1 core' : `${tidy(cpuMillicores / 1000)} cores`;
-}
-
-/** At most three decimals, none that are zero. */
-function tidy(value: number): string {
-  return String(Number(value.toFixed(3)));
-}
-
-function millicoresOf(cores: number): number {
-  return Math.round(cores * 1000);
-}
-
-/** Every (c, b) is looked at, so both are bounded. */
-const MOST_CORES = 1024;
-const LARGEST_BATCH = 1024;
-
-function cores(text: string): number {
-  const value = positiveNumber(text);
-  if (value > MOST_CORES) throw new InvalidArgumentError(`Give ${MOST_CORES} or less.`);
-  return value;
-}
-
-function batchSize(text: string): number {
-  const value = positiveNumber(text);
-  if (!Number.isInteger(value) || value > LARGEST_BATCH) {
-    throw new InvalidArgumentError(`Give a whole number from 1 to ${LARGEST_BATCH}.`);
-  }
-  return value;
 }

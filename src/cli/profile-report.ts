@@ -1,4 +1,5 @@
 import type { Profile, ProfileCell } from '../perf-model/profile.js';
+import { interferenceText } from '../adapters/profiler/interference-runner.js';
 import type { ProfileSummary } from '../adapters/profiler/profile-summary.js';
 
 /** What `sponge profile` says at the end about one model. */
@@ -38,6 +39,7 @@ export function reportText(report: ProfileReport): string {
     `  held out    ${heldOutText(summary)}`,
     `  planned     ${p99Factor.toFixed(2)} × typical (p99)${margin}`,
     `  throttled   ${throttled}`,
+    `  neighbours  ${profile.interference === undefined ? 'one instance: not measured' : interferenceText(profile.interference)}`,
     `  profile     ${report.profilePath ?? 'not stored'}`,
     `  picture     ${report.picturePath ?? 'not stored'}`,
   ].join('\n');

@@ -8,7 +8,6 @@ import { summaryOf } from '../adapters/profiler/profile-summary.js';
 import { assertReadable, findModels, type ModelSource } from '../adapters/serving/model-repository.js';
 import type { WorkerOptions } from '../adapters/serving/open-worker.js';
 import { partialPathOf, profileModel, type ProfilingProgress } from '../adapters/serving/profile-model.js';
-import { shareOf } from '../adapters/serving/server.js';
 import {
   cores,
   positiveInteger,
@@ -122,10 +121,8 @@ async function profile(path: string, flags: ProfileFlags): Promise<void> {
   warnIfBusy();
   const stop = stopOnSignals();
   try {
-    // As many models as `serve` would find share the machine, so that this one's largest allocation is the same.
-    const maxMillicores = shareOf(flags.maxCores ?? null, all.length);
     for (const source of sources) {
-      await profileOne(source, maxMillicores, flags, stop.signal);
+      await profileOne(source, flags.maxCores ?? null, flags, stop.signal);
       if (stop.signal.aborted) return;
     }
   } finally {
@@ -181,7 +178,12 @@ async function profileOne(
     ...result,
     summary: summaryOf(measured),
     profilePath: stored,
-    picturePath: await attempt(picturePath, '--picture', () => writeFile(picturePath, picture), failures),
+    picturePath: await attempt(
+      picturePath,
+      '--picture',
+      () => writeFile(picturePath, picture, { mode: 0o600 }),
+      failures,
+    ),
   };
   console.log(flags.json ? reportJson(report) : `${reportText(report)}\n`);
   // What was measured has been printed: a full disk should not cost that too.

@@ -2,14 +2,18 @@ import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
 import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
 import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
+import { SPARE_MODES, type SpareMode } from '../adapters/serving/spares.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { oneLine } from '../adapters/workers/load-failure.js';
 import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
+import { addDoorFlags, doorsOf, type DoorFlags } from './door-flags.js';
 import {
   cores,
+  floor,
   nonNegativeNumber,
   openFraction,
+  share,
   port,
   positiveInteger,
   positiveNumber,
@@ -19,17 +23,20 @@ import {
   withConfiguration,
   collected,
 } from './options.js';
+import { instancesPerProcess, policyChoice, type PolicyFlags } from './policy-flags.js';
+import { progressLine } from './start-progress.js';
+import { firstStopSignal } from './stop-signal.js';
 import { createDisplay } from './watch.js';
+import { tlsFiles, type TlsFlags } from './tls-flags.js';
 import type { WatchDisplay } from './watch-display.js';
-import { MOST_INSTANCES } from '../adapters/serving/replica-process.js';
 
 const MIB = 1024 * 1024;
 
-/** As commander parses them; see the flags below. */
 /** Rows of a batch where nobody says otherwise. */
 const DEFAULT_MAX_BATCH_SIZE = 16;
 
-interface ServeFlags {
+/** As commander parses them; see the flags below. */
+interface ServeFlags extends DoorFlags, PolicyFlags, TlsFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -39,7 +46,7 @@ interface ServeFlags {
   readonly serverName: string;
   readonly slo?: number;
   readonly queueLimit: number;
-  readonly queueMib: number;
+  readonly queueMib?: number;
   readonly scaler: ServerOptions['scaler'];
   readonly maxCores?: number;
   readonly minCores: number;
@@ -47,14 +54,11 @@ interface ServeFlags {
   readonly idleReleaseMs: number;
   readonly group: string;
   readonly quotaPeriodUs: number;
+  readonly workerUser: string;
+  readonly workerMemoryMib?: number;
+  readonly spareWorkers: SpareMode;
   readonly threads?: readonly number[];
-  readonly policy: ServerOptions['policy']['name'];
-  readonly instances: number | 'auto';
-  readonly prefer: 'cpu' | 'latency';
-  readonly cpu?: number;
-  readonly batch?: number;
-  readonly order?: 'edf' | 'fifo';
-  readonly unitCores?: number;
+  readonly modelFloor?: Readonly<Record<string, number>>;
   /** Unstated unless given: then a request of more rows is refused. */
   readonly maxBatch?: number;
   readonly maxBatchMib: number;
@@ -65,9 +69,10 @@ interface ServeFlags {
   readonly refine: boolean;
   readonly jsonLimitMib: number;
   readonly binaryLimitMib: number;
-  readonly receiveMib: number;
+  readonly receiveMib?: number;
   readonly bodyTimeoutMs: number;
   readonly maxCalls: number;
+  readonly clientShare: number;
   readonly hangTimeoutMs: number;
   readonly maxRunMs: number;
   readonly targetMissRate: number;
@@ -90,6 +95,10 @@ export function serveCommand(): Command {
     .option('--grpc-port <port>', 'gRPC', port, 8001)
     .option('--metrics-port <port>', 'metrics', port, 8002)
     .option('--server-name <name>', 'name that /v2 answers', 'sponge')
+    .optionsGroup('TLS, of all three ports; files are read again when they change:')
+    .option('--tls-cert <file>', "the server's certificate and those that lead to its CA, PEM")
+    .option('--tls-key <file>', 'its private key, PEM without a passphrase')
+    .option('--tls-client-ca <file>', 'CAs, PEM: clients must have a certificate of one of them')
     .optionsGroup('Deadlines:')
     .option(
       '--slo <ms>',
@@ -97,7 +106,11 @@ export function serveCommand(): Command {
       positiveNumber,
     )
     .option('--queue-limit <n>', 'requests held at a time, per model', positiveInteger, 10_000)
-    .option('--queue-mib <n>', 'input MiB held at a time, per model', positiveNumber, 1024)
+    .option(
+      '--queue-mib <n>',
+      'input MiB held at a time, per model (default: 1024, or what memory allows)',
+      positiveNumber,
+    )
     .optionsGroup('CPU:')
     .addOption(
       new Option('--scaler <kind>', 'how the worker is resized')
@@ -116,6 +129,21 @@ export function serveCommand(): Command {
     .option('--no-idle-release', 'keep the planned CPU while idle')
     .option('--group <name>', 'name of the CPU groups; one server at a time', 'default')
     .option('--quota-period-us <us>', 'CFS quota period', positiveInteger, 10_000)
+    .addOption(
+      new Option(
+        '--spare-workers <when>',
+        'whether a second process of a model stands ready to take over when its worker is lost; after-crash: for ten minutes ' +
+          'after a loss, as memory allows',
+      )
+        .choices(SPARE_MODES)
+        .default('after-crash'),
+    )
+    .option('--worker-user <name>', 'what workers run as, where this server is root', 'nobody')
+    .option(
+      '--worker-memory-mib <n>',
+      'memory that a worker process may have of its own; about twice what it holds when loaded is needed (default: no limit)',
+      positiveNumber,
+    )
     .option('--threads <list>', 'ONNX Runtime thread counts to keep sessions for, e.g. 1,2,4', threadCounts)
     .optionsGroup('Planning:')
     .addOption(
@@ -140,10 +168,22 @@ export function serveCommand(): Command {
     )
     .option(
       '--instances <n>',
-      'warm worker processes of each model, each resized by itself; auto: one for each core, up to 4, as memory allows, ' +
+      'warm instances of each model, each resized by itself; auto: one for each core, up to 4, as memory allows, ' +
         'where --policy is sponge and there are CPU groups',
       (text) => (text === 'auto' ? text : positiveInteger(text)),
       'auto',
+    )
+    .option(
+      '--model-floor <name=fraction>',
+      'share of the cores that a model may have in a backlog before others get more (repeatable; default: equal shares of ' +
+        'half of them)',
+      floor,
+    )
+    .option(
+      '--instances-per-process <n>',
+      'all: they are threads of one process that share the weights; 1: a process each, so that a crash ends one of them',
+      (text) => (text === 'all' ? text : positiveInteger(text)),
+      'all',
     )
     .option('--cpu <cores>', 'allocation of --policy static', cores)
     .option('--batch <n>', 'batch size of --policy static', positiveInteger)
@@ -176,9 +216,19 @@ export function serveCommand(): Command {
     .optionsGroup('Limits:')
     .option('--json-limit-mib <n>', 'largest JSON body', positiveNumber, 16)
     .option('--binary-limit-mib <n>', 'largest binary body or gRPC message', positiveNumber, 64)
-    .option('--receive-mib <n>', 'MiB of bodies on their way in, over all calls', positiveNumber, 512)
+    .option(
+      '--receive-mib <n>',
+      'MiB of bodies on their way in, over all calls (default: 512, or what memory allows)',
+      positiveNumber,
+    )
     .option('--body-timeout-ms <ms>', 'a body must be complete this long after its first byte', positiveNumber, 30_000)
     .option('--max-calls <n>', 'calls in progress', positiveInteger, 10_000)
+    .option(
+      '--client-share <fraction>',
+      'of calls, connections and bytes on their way in, what one client address may have',
+      share,
+      0.75,
+    )
     .option(
       '--hang-timeout-ms <ms>',
       'a run that uses no CPU for this long is given up, and its worker replaced',
@@ -211,8 +261,11 @@ Examples:
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
-  return withConfiguration(command);
+  return withConfiguration(addDoorFlags(command));
 }
+
+/** To end workers and groups, once the drain is over. */
+const ENDING_MS = 10_000;
 
 async function serve(path: string | undefined, flags: ServeFlags): Promise<void> {
   const startedAtMs = performance.now();
@@ -237,6 +290,11 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   const signal = await stopSignal;
   display?.end();
   console.log(`${signal}: draining`);
+  // Whatever else goes on: who stops it is told when it will be over.
+  setTimeout(() => {
+    console.error('sponge: not everything could be ended in time');
+    process.exit(1);
+  }, options.drainMs + ENDING_MS).unref();
   try {
     await server.close();
   } catch (error) {
@@ -246,6 +304,11 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   }
   console.log('stopped');
   process.exit(0);
+}
+
+/** Null where nobody states it. */
+function bytesOf(mib: number | undefined): number | null {
+  return mib === undefined ? null : mib * MIB;
 }
 
 function serverOptions(
@@ -263,18 +326,24 @@ function serverOptions(
     port: flags.httpPort ?? flags.port,
     grpcPort: flags.grpcPort,
     metricsPort: flags.metricsPort,
+    doors: doorsOf(flags),
     serverName: flags.serverName,
     defaultSloMs: flags.slo ?? null,
-    queueLimits: { maxRequests: flags.queueLimit, maxBytes: flags.queueMib * MIB },
+    queueLimits: { maxRequests: flags.queueLimit, maxBytes: bytesOf(flags.queueMib) },
     scaler: flags.scaler,
     maxMillicores: flags.maxCores ?? null,
     minMillicores: flags.minCores,
     idleReleaseMs: flags.idleRelease ? flags.idleReleaseMs : null,
     groupName: flags.group,
     quotaPeriodUs: flags.quotaPeriodUs,
+    workerUser: flags.workerUser,
+    workerMemoryBytes: bytesOf(flags.workerMemoryMib),
+    spareMode: flags.spareWorkers,
     threadCounts: flags.threads ?? null,
     policy: policyChoice(flags),
     instances: flags.policy === 'sponge' ? flags.instances : 1,
+    floorFractions: flags.modelFloor ?? {},
+    instancesPerProcess: instancesPerProcess(flags),
     maxBatchSize: flags.maxBatch ?? DEFAULT_MAX_BATCH_SIZE,
     isMaxBatchStated: flags.maxBatch !== undefined,
     maxBatchBytes: flags.maxBatchMib * MIB,
@@ -283,10 +352,12 @@ function serverOptions(
     batching: flags.batching ?? null,
     isStrict: flags.strict,
     isRefining: flags.refine,
+    tls: tlsFiles(flags),
     limits: {
       maxJsonBytes: flags.jsonLimitMib * MIB,
       maxBinaryBytes: flags.binaryLimitMib * MIB,
-      maxBytesInReceipt: flags.receiveMib * MIB,
+      maxBytesInReceipt: bytesOf(flags.receiveMib),
+      clientFraction: flags.clientShare,
       bodyTimeoutMs: flags.bodyTimeoutMs,
       maxConcurrentCalls: flags.maxCalls,
     },
@@ -299,29 +370,6 @@ function serverOptions(
     onProgress,
     interruption,
   };
-}
-
-function policyChoice(flags: ServeFlags): ServerOptions['policy'] {
-  const { policy, prefer, cpu, batch, order, unitCores, instances } = flags;
-  if (instances !== 'auto' && instances > 1 && policy !== 'sponge')
-    throw new UserError(`--instances belongs to --policy sponge; ${policy} does not plan them one by one`);
-  if (instances !== 'auto' && instances > MOST_INSTANCES)
-    throw new UserError(`--instances ${instances}: use at most ${MOST_INSTANCES}`);
-  if (order !== undefined && policy !== 'static')
-    throw new UserError(`--order belongs to --policy static; ${policy} has an order of its own`);
-  if (unitCores !== undefined && policy !== 'fa2')
-    throw new UserError(`--unit-cores belongs to --policy fa2; ${policy} has no replicas`);
-  switch (policy) {
-    case 'static':
-      if (cpu === undefined || batch === undefined)
-        throw new UserError('--policy static needs --cpu <cores> and --batch <n>');
-      return { name: policy, cpuMillicores: cpu, batchSize: batch, order: order ?? 'edf' };
-    case 'fa2':
-      return { name: policy, unitMillicores: unitCores ?? null };
-    case 'sponge':
-    case 'paper':
-      return { name: policy, prefer };
-  }
 }
 
 /** Lines on the terminal that is drawn on go above what is drawn. */
@@ -341,44 +389,4 @@ function show(server: Server, display: WatchDisplay): void {
     onChunk: (chunk) => display.onMessage(chunk),
   });
   display.begin();
-}
-
-/** A second signal so soon is the same one, sent to the process group and passed on by npm as well. */
-const SAME_SIGNAL_MS = 500;
-
-/** Resolves with the first SIGTERM or SIGINT; the second one ends the process at once. */
-function firstStopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let firstAtMs: number | null = null;
-    const onSignal = (signal: NodeJS.Signals): void => {
-      if (firstAtMs !== null && performance.now() - firstAtMs > SAME_SIGNAL_MS) process.exit(1);
-      firstAtMs ??= performance.now();
-      resolve(signal);
-    };
-    for (const each of ['SIGTERM', 'SIGINT'] as const) process.on(each, onSignal);
-  });
-}
-
-/** Without a terminal, a line now and then says what takes so long. */
-const SAID_EVERY_MS = 5000;
-
-/** One line that is overwritten on a terminal; plain lines now and then elsewhere. */
-function progressLine(): { show(message: string): void; clear(): void } {
-  const isTerminal = process.stderr.isTTY;
-  const startedAtMs = performance.now();
-  let latest = 'starting';
-  const timer = setInterval(() => {
-    const elapsedSec = Math.round((performance.now() - startedAtMs) / 1000);
-    if (!isTerminal) process.stderr.write(`not ready after ${elapsedSec} s: ${latest}\n`);
-  }, SAID_EVERY_MS).unref();
-  return {
-    show: (message) => {
-      latest = message;
-      if (isTerminal) process.stderr.write(`\r\u001b[2K${message}`);
-    },
-    clear: () => {
-      clearInterval(timer);
-      if (isTerminal) process.stderr.write('\r\u001b[2K');
-    },
-  };
 }

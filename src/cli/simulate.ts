@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os';
-import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { nodePolicyTitles, parseNodePolicy } from '../experiments/node-policies.js';
 import { checkPolicy, policyTitles } from '../experiments/policies.js';
@@ -22,6 +21,7 @@ import {
   UserError,
   withConfiguration,
 } from './options.js';
+import { writeOwnFile } from './own-file.js';
 import { createProgress } from './progress.js';
 import { simulationTable } from './simulation-table.js';
 
@@ -78,6 +78,7 @@ export function simulateCommand(): Command {
         '  sponge simulate bursts --policies sponge,best-static,triton --seeds 5\n' +
         '  sponge simulate authors --set network.log=report_bus_0001.log --policies released,fa2\n' +
         '  sponge simulate bursts --policies sponge --event-log bursts.jsonl\n' +
+        '  sponge simulate four-models --policies sponge --event-log four-models.jsonl\n' +
         '  sponge simulate my-scenario.yaml --set cpu.idleRelease=false --report out.html\n' +
         '  sponge simulate authors-applied --policies "static(cores=6,batch=4,order=edf),static(cores=6,batch=4)"',
     )
@@ -96,11 +97,11 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
-  if (isNode && (flags.eventLog !== undefined || flags.report !== undefined))
-    throw new UserError(`${file.name} is of several models: --report and --event-log are of one; use --json`);
+  if (isNode && flags.report !== undefined)
+    throw new UserError(`${file.name} is of several models, and --report is of one; use --json or --event-log`);
   if (flags.report !== undefined) checkWritable('--report', flags.report);
   if (flags.eventLog !== undefined) {
-    assertOneRun(flags);
+    assertOneRun({ ...flags, policies: chosen });
     checkWritable('--event-log', flags.eventLog);
   }
   const progress = createProgress(file.name, process.stderr);
@@ -117,11 +118,11 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     },
   }).finally(() => progress.clear());
   if (flags.report !== undefined) {
-    writeFileSync(flags.report, await simulationReport({ file, summary, results }));
+    writeOwnFile(flags.report, await simulationReport({ file, summary, results }));
   }
   if (flags.eventLog !== undefined) {
-    // What hindsight chose can be run by name.
-    const policy = results[0]![0]!.chosen ?? flags.policies[0]!;
+    // What hindsight chose can be run by name; shares of several models cannot, and are chosen again.
+    const policy = (isNode ? undefined : results[0]![0]!.chosen) ?? chosen[0]!;
     writeEventLog(flags.eventLog, { file, policy, seed: flags.seed });
   }
   process.stdout.write(flags.json === true ? `${JSON.stringify(summary, null, 2)}\n` : simulationTable(file, summary));

@@ -1,5 +1,8 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { EventStreamParser, feedUrl, type ServerSentEvent } from './watch-feed.js';
+import { aRun } from '../../test/fixtures/run-header.js';
+import { EventStreamParser, feedUrl, readFeed, type ServerSentEvent } from './watch-feed.js';
 
 const STREAM =
   'retry: 1000\nevent: run\ndata: {"a":1}\n\n: a comment\n\ndata: first\ndata: second\n\ndata:no space\r\n\r\nevent: x\n\n';
@@ -55,5 +58,31 @@ describe("a server's address", () => {
 
   it('is refused in one line where it is none', () => {
     expect(() => feedUrl('not an address')).toThrow("give that of the server's metrics port");
+  });
+});
+
+describe('the feed of a server that asks for tokens', () => {
+  it('is read with one, and without told of in one line with the remedy', async () => {
+    const token = { authorization: 'Bearer dashboard-0123456789abcdef' };
+    const server = createServer((request, response) => {
+      if (request.headers.authorization !== token.authorization) response.writeHead(401).end();
+      else {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.end(`event: run\ndata: ${JSON.stringify(aRun())}\n\n`);
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = feedUrl(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+      const read = (headers: Readonly<Record<string, string>>) =>
+        readFeed(url, { tls: {}, headers }, new AbortController().signal);
+      expect((await read(token).next()).value).toMatchObject({ kind: 'run', header: { title: 'test' } });
+      await expect(read({}).next()).rejects.toThrow(
+        `${url.origin} asks for a token; give a valid one with --token-file`,
+      );
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });

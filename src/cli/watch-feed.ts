@@ -1,6 +1,9 @@
+import type { IncomingMessage } from 'node:http';
 import { parseFeedMessage, parseRunHeader, type FeedMessage } from '../domain/event-log.js';
 import type { RunHeader } from '../domain/event-record.js';
 import { UserError } from './options.js';
+import { requestServer, tlsTrouble } from './server-request.js';
+import type { ClientTls } from './tls-flags.js';
 
 /* The live feed of a server, `GET /events`, as a client reads it. */
 
@@ -22,41 +25,58 @@ export function feedUrl(text: string): URL {
   return new URL('/events', base);
 }
 
+/** How a server is asked: over what, and with which token. */
+export interface FeedAccess {
+  readonly tls: ClientTls;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Ends when the server ends it. @throws Error, one line, where there is no feed, or something else */
-export async function* readFeed(url: URL, signal: AbortSignal): AsyncGenerator<FeedItem> {
+export async function* readFeed(url: URL, access: FeedAccess, signal: AbortSignal): AsyncGenerator<FeedItem> {
   const silence = new AbortController();
   const silenceTimer = setTimeout(
     () => silence.abort(new Error(`nothing heard for ${MAX_SILENCE_MS / 1000} s`)),
     MAX_SILENCE_MS,
   );
   try {
-    for await (const item of itemsOf(await open(url, AbortSignal.any([signal, silence.signal])), url)) {
+    for await (const item of itemsOf(await open(url, access, AbortSignal.any([signal, silence.signal])), url)) {
       silenceTimer.refresh();
       yield item;
     }
+  } catch (error) {
+    // Node tells of it as a connection that was cut.
+    silence.signal.throwIfAborted();
+    throw error;
   } finally {
     clearTimeout(silenceTimer);
   }
 }
 
-async function open(url: URL, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-  const response = await fetch(url, { headers: { accept: 'text/event-stream' }, signal }).catch((error: unknown) => {
-    const { cause, message } = error as Error;
-    throw new Error(`nothing answers at ${url.origin}: ${cause instanceof Error ? cause.message : message}`);
+async function open(url: URL, { tls, headers }: FeedAccess, signal: AbortSignal): Promise<IncomingMessage> {
+  const response = await requestServer(url, {
+    method: 'GET',
+    headers: { ...headers, accept: 'text/event-stream' },
+    signal,
+    tls,
+  }).catch((error: unknown) => {
+    // Of a name with several addresses it has no message, but a code.
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw new Error(tlsTrouble(error, url) ?? `nothing answers at ${url.origin}: ${message === '' ? code : message}`);
   });
-  const isFeed = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
-  if (!response.ok || !isFeed || response.body === null) {
-    await response.body?.cancel();
-    if (response.status === 503) throw new Error(`${url.origin} has as many watchers as it takes; close one of them`);
-    throw new Error(`${url.origin} has no live feed (HTTP ${response.status}); give the server's metrics port`);
+  const { statusCode } = response;
+  if (statusCode !== 200 || response.headers['content-type']?.startsWith('text/event-stream') !== true) {
+    response.destroy();
+    if (statusCode === 401) throw new Error(`${url.origin} asks for a token; give a valid one with --token-file`);
+    if (statusCode === 503) throw new Error(`${url.origin} has as many watchers as it takes; close one of them`);
+    throw new Error(`${url.origin} has no live feed (HTTP ${statusCode}); give the server's metrics port`);
   }
-  return response.body;
+  return response;
 }
 
-async function* itemsOf(body: ReadableStream<Uint8Array>, url: URL): AsyncGenerator<FeedItem> {
+async function* itemsOf(body: IncomingMessage, url: URL): AsyncGenerator<FeedItem> {
   const parser = new EventStreamParser();
   let header: RunHeader | null = null;
-  for await (const text of body.pipeThrough(new TextDecoderStream())) {
+  for await (const text of body.setEncoding('utf8') as AsyncIterable<string>) {
     for (const { event, data } of parser.push(text)) {
       if (event === 'run') {
         header = parseRunHeader(data, `the first message of ${url.href}`);

@@ -13,6 +13,7 @@ import { QueueCount } from '../domain/queue-count.js';
  * everything else is counted in the second in which it happened.
  */
 
+type StartedRecord = Extract<ModelRecord, { kind: 'batch-started' }>;
 type FinishedRecord = Extract<ModelRecord, { kind: 'request-finished' }>;
 
 export const WINDOW_SECONDS = 60;
@@ -58,6 +59,19 @@ export interface SecondSeries {
   readonly missed: readonly (number | null)[];
 }
 
+/** One of several that are resized one by one. */
+export interface WatchedInstance {
+  readonly millicores: number;
+  readonly batch: RunningBatch | null;
+}
+
+export interface RunningBatch {
+  readonly batchId: number;
+  readonly size: number;
+  readonly startedAtMs: number;
+  readonly predictedMs: number;
+}
+
 export class WatchedModel {
   readonly model: RunModel;
   lastPlan: Extract<ModelRecord, { kind: 'planned' }> | null = null;
@@ -65,6 +79,8 @@ export class WatchedModel {
   readonly #bins = Array.from({ length: WINDOW_SECONDS + 1 }, () => new SecondBin());
   readonly #queue = new QueueCount();
   readonly #receivedAtMs = new Map<number, number>();
+  /** By instance, where each has an allocation of its own. */
+  readonly #running: (RunningBatch | null)[];
   #granted: Granted;
   /** Until when the bins have been told what was granted and planned; null before anything was heard. */
   #heldUntilMs: number | null = null;
@@ -72,10 +88,17 @@ export class WatchedModel {
   constructor(model: RunModel) {
     this.model = model;
     this.#granted = model;
+    this.#running = (model.allocations ?? []).map(() => null);
   }
 
   get instances(): number {
     return this.#granted.instances;
+  }
+
+  /** Empty where all are alike, or there is one. */
+  get instancesApart(): readonly WatchedInstance[] {
+    const { allocations = [] } = this.#granted;
+    return allocations.map((millicores, instance) => ({ millicores, batch: this.#running[instance]! }));
   }
 
   get grantedMillicores(): number {
@@ -109,8 +132,10 @@ export class WatchedModel {
       case 'batch-started':
         bin.batches += 1;
         bin.batchedRequests += record.batchSize;
+        this.#start(record);
         return;
       case 'batch-ended':
+        this.#end(record.batchId);
         // Before there is a profile nothing is predicted: there is nothing to compare with.
         if (!isRatio(record.actualToPredicted)) return;
         bin.ratioSum += record.actualToPredicted;
@@ -131,6 +156,7 @@ export class WatchedModel {
       case 'resize-requested':
       case 'resize-refused':
       case 'instances-requested':
+      case 'router-standstill':
         return;
     }
   }
@@ -174,6 +200,16 @@ export class WatchedModel {
       queueDepth: values((bin) => bin.mostQueued),
       missed: values((bin) => missedOf(bin.outcomes)),
     };
+  }
+
+  #start({ atMs, instance, batchId, batchSize, predictedLatencyMs }: StartedRecord): void {
+    if (instance === undefined || this.#running[instance] === undefined) return;
+    this.#running[instance] = { batchId, size: batchSize, startedAtMs: atMs, predictedMs: predictedLatencyMs };
+  }
+
+  #end(batchId: number): void {
+    const instance = this.#running.findIndex((batch) => batch?.batchId === batchId);
+    if (instance !== -1) this.#running[instance] = null;
   }
 
   #remember(sequence: number, receivedAtMs: number): void {

@@ -1,5 +1,8 @@
-import type { Plan } from '../domain/plan.js';
+import { plannedMillicores, type Plan } from '../domain/plan.js';
+import { limitMillicores } from '../domain/granted.js';
 import { missedOf, WINDOW_SECONDS, type Summary, type WatchedModel, type WatchedRun } from './watch-state.js';
+import { clean, coresText, fit } from './watch-text.js';
+import { instanceLines, modelCoreLines, type BarLine } from './watch-cores.js';
 
 /* How a watched run looks in a terminal: a few lines a model; and, where there is no terminal, one line a model. */
 
@@ -33,8 +36,10 @@ export function viewLines(run: WatchedRun, nowMs: number, status: string, option
   const columns = Math.max(LEAST_COLUMNS, options.columns) - 1;
   const styles = options.isColored ? STYLES : UNSTYLED;
   const title = `${clean(run.header.title)}  ${clockText(run, nowMs)}  `;
+  const cores = modelCoreLines(run, nowMs, columns);
   return [
     styles.bold(fit(title, columns)) + styles.dim(fit(status, columns - title.length)),
+    ...(cores.length === 0 ? [] : ['', ...cores.map((line) => barLine(line, columns, styles))]),
     ...run.models.flatMap((model) => modelLines(model, nowMs, columns, styles)),
   ];
 }
@@ -89,7 +94,12 @@ function modelLines(watched: WatchedModel, nowMs: number, columns: number, style
     textLine(`${WINDOW_SECONDS} s`, countsText(summary)),
     textLine('', timesText(summary)),
     (lastPlan?.plan.kind === 'infeasible' ? styles.yellow : PLAIN)(textLine('plan', why)),
+    ...instanceLines(watched, nowMs).map((line) => barLine(line, columns, styles)),
   ];
+}
+
+function barLine({ head, bar, tail }: BarLine, columns: number, styles: Styles): string {
+  return ` ${styles.dim(head)}${styles.cyan(bar)}${fit(tail, columns - 1 - head.length - bar.length)}`;
 }
 
 /** One line a second of each model: of the last whole second. */
@@ -99,7 +109,8 @@ export function plainLines(run: WatchedRun, nowMs: number): string[] {
     const { model, lastPlan, queueDepth, grantedMillicores } = watched;
     const summary = watched.summary(second, second);
     const parts = [
-      `${coresText(grantedMillicores)} of ${coresText(model.limits.maxMillicores * watched.instances)} cores`,
+      `${coresText(grantedMillicores)} of ${coresText(limitMillicores({ ...model, instances: watched.instances }))} cores`,
+      ...runningText(watched),
       `queue ${queueDepth}`,
       countsText(summary).replaceAll('  ', ', '),
       timesText(summary).replaceAll('  ', ', '),
@@ -107,6 +118,11 @@ export function plainLines(run: WatchedRun, nowMs: number): string[] {
     ];
     return `${clockText(run, (second + 1) * 1000)} ${clean(model.name)}: ${parts.join('; ')}`;
   });
+}
+
+function runningText({ instancesApart }: WatchedModel): readonly string[] {
+  const running = instancesApart.filter(({ batch }) => batch !== null).length;
+  return instancesApart.length === 0 ? [] : [`${running} of ${instancesApart.length} instances run`];
 }
 
 function countsText({ received, watchedSeconds, outcomes }: Summary): string {
@@ -132,8 +148,15 @@ function timesText({ p50Ms, p99Ms, meanBatchSize, actualToPredicted }: Summary):
   ].join('  ');
 }
 
+function plannedText(plan: Plan): string {
+  const { allocations, cpuMillicores, instances } = plan;
+  if (allocations === undefined) return `${coresText(cpuMillicores)} cores${instances === 1 ? '' : ` × ${instances}`}`;
+  const count = allocations.filter((each) => each > 0).length;
+  return `${coresText(plannedMillicores(plan))} cores on ${count} of ${instances} instances`;
+}
+
 function planText(plan: Plan): string {
-  const what = `${coresText(plan.cpuMillicores)} cores${plan.instances === 1 ? '' : ` × ${plan.instances}`}, batch ${plan.batchSize}`;
+  const what = `${plannedText(plan)}, batch ${plan.batchSize}`;
   return plan.kind === 'feasible' ? `${what}: ${clean(plan.boundBy)}` : `${what}, INFEASIBLE: ${plan.reason}`;
 }
 
@@ -155,10 +178,6 @@ function clockText({ header: { startedAt, startedAtMs } }: WatchedRun, nowMs: nu
   return new Date((Number.isFinite(startMs) ? startMs : 0) + elapsedMs).toISOString().slice(11, 19);
 }
 
-function coresText(millicores: number): string {
-  return (millicores / 1000).toFixed(millicores < 10_000 ? 2 : 1).replace(/\.?0+$/, '');
-}
-
 function percentText(fraction: number): string {
   // Rounded down: 100 % is said only of all.
   return `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %`;
@@ -170,13 +189,4 @@ function decimal(value: number): string {
 
 function msText(value: number | null): string {
   return value === null ? '-' : `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ms`;
-}
-
-function fit(text: string, columns: number): string {
-  return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 1))}…`;
-}
-
-/** Names are others' words, and a terminal obeys control characters. */
-function clean(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '�');
 }

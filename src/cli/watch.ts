@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { UserError, withConfiguration } from './options.js';
+import { authorization, tokenOption } from './token-flag.js';
 import { WatchDisplay } from './watch-display.js';
-import { feedUrl, readFeed } from './watch-feed.js';
+import { clientTls, withClientTls, type ClientTlsFlags } from './tls-flags.js';
+import { feedUrl, readFeed, type FeedAccess } from './watch-feed.js';
 
 /* `sponge watch`: allocation, queue and violations of a running server, in the terminal. */
 
@@ -15,12 +17,15 @@ export function watchCommand(): Command {
       "show a running server's allocation, queue and violations live in the terminal; one plain line a second where it is none",
     )
     .argument('[url]', "address of the server's metrics port", DEFAULT_URL)
+    .addOption(tokenOption());
+  withClientTls(command)
     .addHelpText(
       'after',
       `
 Examples:
   sponge watch
   sponge watch http://10.0.0.7:8002
+  sponge watch https://10.0.0.7:8002 --ca ca.pem
   sponge watch > watched.log
 
 The same as a page: open the address in a browser.`,
@@ -29,9 +34,15 @@ The same as a page: open the address in a browser.`,
   return withConfiguration(command);
 }
 
+interface WatchFlags extends ClientTlsFlags {
+  /** The token itself: see `tokenOption`. */
+  readonly tokenFile?: string;
+}
+
 /** Until it is interrupted; a server that ends is waited for. */
-async function watch(text: string): Promise<void> {
+async function watch(text: string, flags: WatchFlags): Promise<void> {
   const url = feedUrl(text);
+  const tls = clientTls(flags);
   const display = createDisplay(`${url.origin}, Ctrl-C ends`);
   const interruption = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interruption.abort());
@@ -39,7 +50,7 @@ async function watch(text: string): Promise<void> {
   process.stdout.on('error', () => interruption.abort());
   display.begin();
   try {
-    await showFeed(url, display, interruption.signal);
+    await showFeed(url, { tls, headers: authorization(flags.tokenFile) }, display, interruption.signal);
   } catch (error) {
     if (!interruption.signal.aborted) throw error;
   } finally {
@@ -47,12 +58,12 @@ async function watch(text: string): Promise<void> {
   }
 }
 
-async function showFeed(url: URL, display: WatchDisplay, signal: AbortSignal): Promise<void> {
+async function showFeed(url: URL, access: FeedAccess, display: WatchDisplay, signal: AbortSignal): Promise<void> {
   let isKnown = false;
   for (;;) {
     let cause = 'the server has ended';
     try {
-      for await (const item of readFeed(url, signal)) {
+      for await (const item of readFeed(url, access, signal)) {
         isKnown = true;
         if (item.kind === 'run') display.onRun(item.header);
         else display.onMessage(item.message);

@@ -44,6 +44,10 @@ export class VirtualClock implements Clock {
     return this.scheduleExact(Math.max(atMs, this.currentMs) + this.timerLatenessMs, fire);
   }
 
+  whenSettled(act: () => void): void {
+    act();
+  }
+
   /** Something the simulated world does by itself (an arrival, a batch's end): no timer is involved that could be late. */
   scheduleExact(atMs: number, fire: () => void): Timer {
     if (Number.isNaN(atMs)) throw new RangeError('an event needs an instant; got NaN');

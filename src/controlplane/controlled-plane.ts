@@ -7,6 +7,8 @@ export interface ControlledPlane {
   runningThreads(instance: number): number;
   /** Its process is starting, again or for the first time: it can run nothing now. */
   isAway(instance: number): boolean;
+  /** And it is loaded on the CPU that it has. */
+  isLoading(instance: number): boolean;
   /** Nothing is queued and nothing runs. */
   readonly isIdle: boolean;
   /** A request is to run next, alone, that only the largest allocation may be enough for. */

@@ -18,12 +18,14 @@ function planOf(cpuMillicores: number, batchSize = 1): FeasiblePlan {
 const EMPTY: QueueSnapshot = {
   work: [],
   sequences: [],
+  behind: [],
   classes: [],
   inFlight: null,
   running: [],
   maxBatchSize: 8,
   belowFloor: () => new Set(),
   setAsideCount: 0,
+  setAsideDueAtMs: Infinity,
   instanceCount: 1,
 };
 const CLASS: ShapeClass = shapeClass('x', 1);
@@ -45,6 +47,10 @@ class Plane implements ControlledPlane {
   }
 
   isAway(): boolean {
+    return false;
+  }
+
+  isLoading(): boolean {
     return false;
   }
 
@@ -82,9 +88,24 @@ interface Options {
   readonly wakeAfterMs?: number;
 }
 
+/** As a live one: turns of an event loop, in which more than one thing may happen. */
+class TurnClock extends VirtualClock {
+  readonly #atEnd: (() => void)[] = [];
+  isInTurns = false;
+
+  override whenSettled(act: () => void): void {
+    if (this.isInTurns) this.#atEnd.push(act);
+    else act();
+  }
+
+  endTurn(): void {
+    for (const act of this.#atEnd.splice(0)) act();
+  }
+}
+
 /** A controller whose planner answers what `next` says; starts with 4 cores granted. Resizes take 0.5 ms. */
 class Bench {
-  readonly clock = new VirtualClock();
+  readonly clock = new TurnClock();
   readonly plane = new Plane();
   readonly events: Event[] = [];
   readonly controller: Controller;
@@ -125,7 +146,7 @@ class Bench {
         }),
       ],
       budget: new CoreBudget(4000),
-      floorMillicores: 0,
+      floorFraction: undefined,
       models: {
         ...modelsOf(TEN_MS_EACH),
         isProvisional: options.isProvisional ?? false,
@@ -171,6 +192,27 @@ class Bench {
 }
 
 describe('the controller', () => {
+  it('plans once for all that arrive in one turn of the event loop, and not again for what a batch’s end was planned with', () => {
+    const bench = new Bench();
+    bench.clock.isInTurns = true;
+    bench.holds = false;
+    const plansOf = (turn: () => void): number => {
+      const before = bench.planCount;
+      turn();
+      bench.clock.endTurn();
+      return bench.planCount - before;
+    };
+    const arrive = (): void => bench.requestArrives();
+    expect(plansOf(() => [1, 2, 3].forEach(arrive))).toBe(1);
+    expect(plansOf(arrive)).toBe(1);
+    expect(plansOf(() => undefined)).toBe(0);
+    const around = (): void => [arrive, () => bench.batchEnds(), arrive].forEach((act) => act());
+    expect(plansOf(() => [arrive, () => bench.batchEnds()].forEach((act) => act()))).toBe(1);
+    expect(plansOf(around)).toBe(2);
+    bench.controller.stop();
+    expect(plansOf(arrive)).toBe(0);
+  });
+
   it('grows at once, and lets dispatching wait until the growth is in force', () => {
     const bench = new Bench();
     bench.planAt(1000, 1000);
@@ -390,16 +432,16 @@ describe('the controller', () => {
     expect(bench.resizes.at(-1)).toEqual([1200, 1000]);
   });
 
-  it('leaves the allocation to somebody else while paused, and plans when it has it back', () => {
+  it('leaves the allocation to somebody else while it is lent, and plans when it has it back', () => {
     const bench = new Bench();
     bench.clock.advanceTo(1000);
-    bench.controller.setPaused(true);
+    expect(bench.controller.lend(() => undefined)).toBe(true);
     bench.next = planOf(2000);
     bench.batchEnds();
     bench.controller.resizeTo(700, () => undefined);
     bench.clock.advanceTo(1500);
     expect(bench.resizes).toEqual([[1000, 700]]);
-    bench.controller.setPaused(false);
+    bench.controller.takeBack();
     expect(bench.resizes.at(-1)).toEqual([1500, 2000]);
   });
 

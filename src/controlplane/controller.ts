@@ -19,15 +19,12 @@ import type { ControlledPlane } from './controlled-plane.js';
 import type { CoreBudget } from './core-budget.js';
 import { Estimator } from './estimator.js';
 import { InstanceAllocation } from './instance-allocation.js';
-import { freeInstance, startableMillicores, withStart } from './instance-plan.js';
 import { OwnAllocations } from './own-allocations.js';
-import { busyUntilMs } from './planned-queue.js';
-import type { PlanDecision, Planner, PlannerView } from './planner.js';
+import { busyUntilMs, firstDueAtMs } from './planned-queue.js';
+import type { Planner, PlannerView } from './planner.js';
 import type { ResizeResult, Scaler } from './scaler.js';
 import { SharedAllocation } from './shared-allocation.js';
-
-/** On this much, at least, requests run that nobody waits for by a deadline. */
-const SET_ASIDE_MILLICORES = 1000;
+import { provisionalPlan, withUnplanned, type WithUnplanned } from './unplanned.js';
 
 export interface ControllerOptions {
   readonly clock: Clock;
@@ -35,8 +32,8 @@ export interface ControllerOptions {
   readonly scalers: readonly Scaler[];
   /** That instances with a scaler each share, and maybe other models with them. */
   readonly budget: CoreBudget;
-  /** What these may have of it in a backlog before other models get more. */
-  readonly floorMillicores: number;
+  /** Of it: what these may have in a backlog before other models get more; undefined for an equal share. */
+  readonly floorFraction: number | undefined;
   readonly models: LatencyModels;
   readonly planner: Planner;
   readonly config: IdleRules;
@@ -68,8 +65,9 @@ export class Controller {
   #tickTimer: Timer | null = null;
   #wakeTimer: Timer | null = null;
   #idleSinceMs: number | null = null;
-  #isPaused = false;
+  #isLent = false;
   #isPlanning = false;
+  #hasUnplannedArrival = false;
   #hasArrivalWhilePlanning = false;
 
   constructor(options: ControllerOptions) {
@@ -84,8 +82,8 @@ export class Controller {
     const each = this.#allocationOfEach(options);
     const rules = { clock: options.clock, delay: this.#delay, rules: options.config, again: () => this.#resize() };
     if (this.#areApart) {
-      const { budget, floorMillicores } = options;
-      this.#own = new OwnAllocations(each, { ...rules, budget, floorMillicores, retry: () => this.#retry() });
+      const { budget, floorFraction } = options;
+      this.#own = new OwnAllocations(each, { ...rules, budget, floorFraction, retry: () => this.#retry() });
     }
     this.#allocations = this.#own ?? new SharedAllocation(each[0]!, options.planner.appliesAtOnce, rules);
   }
@@ -120,6 +118,11 @@ export class Controller {
     return this.#allocations.each.map(({ grantedMillicores }) => grantedMillicores);
   }
 
+  /** What other models run on, that share the cores. */
+  get busyBesideMillicores(): number {
+    return this.#own === null ? 0 : this.#budget.busyBesideMillicores(this.#own);
+  }
+
   get #areApart(): boolean {
     return this.#planner.plansInstances;
   }
@@ -135,6 +138,7 @@ export class Controller {
     this.#allocations.stop();
     this.#wakeTimer?.cancel();
     this.#plane = null;
+    this.#own?.leave();
   }
 
   /** Reads the data plane's events; its own, and unknown ones, are ignored. */
@@ -145,7 +149,7 @@ export class Controller {
         this.#arrivalClass = event.request.shapeClass;
         if (this.#planner.isEventDriven) {
           this.#idleSinceMs = null;
-          this.#replanIfBroken('arrival');
+          this.#planArrivals();
         } else if (this.#idleSinceMs !== null) {
           this.#idleSinceMs = null;
           this.#resize(); // The CPU may have been released.
@@ -164,34 +168,48 @@ export class Controller {
         // The queue may have become empty without a batch: expiry, cancellation.
         this.#noteIdle();
         // Its run may be wanted all the same.
-        if (this.#plane?.isExploring === true && !this.#isPlanning && !this.#isPaused) this.#resize();
+        if (this.#plane?.isExploring === true && !this.#isPlanning && !this.#isLent) this.#resize();
         return;
       case 'worker-ready':
         this.#replan('worker');
         return;
+      case 'worker-lost':
       case 'instances-changed':
         // One that is started needs CPU for that, whatever is planned.
         if (this.#areApart) this.#replan('worker');
-        else this.#replanIfBroken('worker');
+        else if (event.kind === 'instances-changed') this.#replanIfBroken('worker');
         return;
       default:
         return;
     }
   }
 
-  /** While paused the allocation belongs to somebody else (profiling) and no plan is made. */
-  setPaused(isPaused: boolean): void {
-    this.#isPaused = isPaused;
-    if (isPaused) return;
+  /**
+   * From now on the (first) allocation is somebody else's, who profiles, and no plan is made.
+   * @param onWanted other models lack cores
+   * @returns false where it cannot be lent, as others lack cores already
+   */
+  lend(onWanted: () => void): boolean {
+    if (this.#own !== null && this.#budget.isWantedBeside(this.#own)) return false;
+    this.#isLent = true;
+    this.#own?.lend(onWanted);
+    return true;
+  }
+
+  takeBack(): void {
+    this.#isLent = false;
+    this.#own?.lend(null);
     this.#allocations.each[0]!.forgetDwell(); // The borrower's resizes are no reason to wait with ours.
     this.#replan('worker');
   }
 
-  /** A resize on somebody else's behalf, seen by everyone like any other; to no more than others leave. */
+  /** A resize on the borrower's behalf, seen by everyone like any other; to no more than others leave. */
   resizeTo(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void {
     const allocation = this.#allocations.each[0]!;
-    const room = this.#areApart ? this.#budget.roomFor(allocation) : Infinity;
+    if (this.#own !== null && this.#budget.roomFor(allocation) < cpuMillicores) this.#budget.reclaim(this.#own);
+    const room = this.#own === null ? Infinity : this.#budget.roomFor(allocation);
     allocation.resizeTo(Math.min(cpuMillicores, room), onApplied);
+    if (this.#own !== null) this.#budget.assertKept();
   }
 
   // ---- planning ----------------------------------------------------------------------------------------------------
@@ -203,16 +221,24 @@ export class Controller {
     });
   }
 
+  /** Once for all that arrive in one turn of the event loop, unless something else has brought a plan by then. */
+  #planArrivals(): void {
+    if (this.#hasUnplannedArrival) return;
+    this.#hasUnplannedArrival = true;
+    this.#clock.whenSettled(() => {
+      if (this.#hasUnplannedArrival) this.#replanIfBroken('arrival');
+      this.#hasUnplannedArrival = false;
+    });
+  }
+
   #replanIfBroken(trigger: Trigger): void {
-    if (this.#isPlanning) {
-      // Somebody was told that a request is given up, and sent another one.
-      this.#hasArrivalWhilePlanning = true;
-      return;
-    }
+    // Somebody was told that a request is given up, and sent another one.
+    this.#hasArrivalWhilePlanning = this.#isPlanning;
+    if (this.#isPlanning) return;
     const view = this.#view();
     if (view === null) return;
     // The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue.
-    const isRunnable = this.#allocations.suffices(this.#withUnplanned(this.#plan, view), this.#plane!);
+    const isRunnable = this.#allocations.suffices(this.#withUnplanned(this.#plan, view).plan, this.#plane!);
     if (isRunnable && this.#planner.holds(view)) return;
     this.#replanFrom(view, trigger);
   }
@@ -224,70 +250,56 @@ export class Controller {
 
   #replanFrom(view: PlannerView, trigger: Trigger): void {
     this.#isPlanning = true;
-    const decision = this.#models.isProvisional ? this.#provisionalPlan(view) : this.#planner.plan(view);
-    const { plan, hopeless, shed = [], wakeAtMs, wantedMillicores = 0 } = decision;
+    this.#hasUnplannedArrival = false;
+    const decision = this.#models.isProvisional ? provisionalPlan(view, this.#areApart) : this.#planner.plan(view);
+    const { hopeless, shed = [], wakeAtMs } = decision;
+    const unplanned = this.#withUnplanned(decision.plan, view);
+    const wantedMillicores = Math.max(decision.wantedMillicores ?? 0, unplanned.wantedMillicores);
     const wasWaiting = (this.#own?.claim.wantedMillicores ?? 0) > 0;
-    this.#own?.waitFor({ wantedMillicores, dueAtMs: firstDueAtMs(view), nextFreeAtMs: nextFreeAtMs(view) });
-    this.#plan = this.#withUnplanned(plan, view);
+    this.#own?.waitFor(view.nowMs, {
+      wantedMillicores,
+      dueAtMs: firstDueAtMs(view.snapshot),
+      nextFreeAtMs: nextFreeAtMs(view),
+    });
+    this.#plan = unplanned.plan;
     this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
     const { sequences } = view.snapshot;
     if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => sequences[index]!));
     if (shed.length > 0) this.#plane!.shed(shed.map((index) => sequences[index]!));
     this.#isPlanning = false;
+    if (isWindowHopeless(view, hopeless)) {
+      // Nothing was planned for whoever waits behind them.
+      this.#replan(trigger);
+      return;
+    }
     this.#wakeTimer?.cancel();
     this.#wakeTimer = wakeAtMs === undefined ? null : this.#clock.schedule(wakeAtMs, () => this.#replan('timer'));
     this.#noteIdle();
     this.#resize();
+    // Those that were lent some may end what they do.
+    if (wantedMillicores > 0 && this.#own !== null) this.#budget.reclaim(this.#own);
     if (wasWaiting && this.#own?.claim.wantedMillicores === 0) this.#budget.offer(this.#own);
     if (!this.#hasArrivalWhilePlanning) return;
     this.#hasArrivalWhilePlanning = false;
     this.#replanIfBroken('arrival');
   }
 
-  /** Until anything was measured: the largest allocation, one at a time. */
-  #provisionalPlan(view: PlannerView): PlanDecision {
-    const rest = { kind: 'feasible', batchSize: 1, boundBy: 'no profile yet' } as const;
-    const { maxMillicores } = this.#config.limits;
-    if (!this.#areApart) return { plan: { ...rest, instances: 1, cpuMillicores: maxMillicores }, hopeless: [] };
-    if (view.snapshot.running.length > 0 || view.snapshot.work.length === 0)
-      return { plan: { ...rest, ...withStart(view, null) }, hopeless: [] };
-    const cpuMillicores = Math.min(maxMillicores, startableMillicores(view));
-    const isStart = cpuMillicores >= this.#config.limits.minMillicores;
-    const start = isStart ? { instance: freeInstance(view.instances)!, cpuMillicores } : null;
-    return {
-      plan: { ...rest, ...withStart(view, start) },
-      hopeless: [],
-      wantedMillicores: isStart ? 0 : this.#config.limits.minMillicores,
-    };
-  }
-
-  /** What planners know nothing of: requests that wait behind all others, and one that is to be tried on all there is. */
-  #withUnplanned(plan: Plan, view: PlannerView): Plan {
-    const { maxMillicores } = this.#config.limits;
-    const hasOnlySetAside = view.snapshot.setAsideCount > 0 && view.snapshot.work.length === 0;
-    const isExploring = this.#areApart && this.#plane!.isExploring;
-    if (!hasOnlySetAside && !isExploring) return plan;
-    const cpuMillicores = isExploring ? maxMillicores : Math.min(maxMillicores, SET_ASIDE_MILLICORES);
-    if (plan.cpuMillicores >= cpuMillicores) return plan;
-    if (!this.#areApart) return { ...plan, cpuMillicores };
-    const instance = freeInstance(view.instances);
-    if (instance === null) return plan;
-    const startable = Math.min(cpuMillicores, startableMillicores(view));
-    // Other models may have all the cores; the next plan tries again.
-    if (startable < this.#config.limits.minMillicores) return plan;
-    return { ...plan, ...withStart(view, { instance, cpuMillicores: startable }) };
+  #withUnplanned(plan: Plan, view: PlannerView): WithUnplanned {
+    return withUnplanned(plan, view, { areApart: this.#areApart, isExploring: this.#plane!.isExploring });
   }
 
   #view(): PlannerView | null {
-    if (this.#plane === null || this.#isPaused) return null;
+    if (this.#plane === null || this.#isLent) return null;
     const snapshot = this.#plane.snapshot();
     const models = snapshot.classes.map((shapeClass) => this.#models.forClass(shapeClass));
     const runningModels = snapshot.running.map(({ shapeClass }) => this.#models.forClass(shapeClass));
     const nowMs = this.#clock.nowMs();
+    const { budgetMillicores, reachMillicores, coresFreeAtMs, isContended } = this.#budgetView(snapshot, nowMs);
     return {
       nowMs,
       snapshot,
       models,
+      modelsRevision: this.#models.revision,
       inFlightModel: runningModels[0] ?? null,
       runningModels,
       arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
@@ -302,16 +314,22 @@ export class Controller {
         isRunning: this.#plane!.runningThreads(instance) > 0,
         isAway: this.#plane!.isAway(instance),
       })),
-      ...this.#budgetView(snapshot),
+      budgetMillicores,
+      reachMillicores,
+      coresFreeAtMs,
+      isContended,
+      interference: this.#models.interference ?? 0,
+      busyBesideMillicores: this.busyBesideMillicores,
       restingMillicores: restingMillicores(this.#config),
       grantedMillicores: this.grantedMillicores,
       readCounters: this.#readCounters,
     };
   }
 
-  #budgetView({
-    work,
-  }: QueueSnapshot): Pick<PlannerView, 'budgetMillicores' | 'reachMillicores' | 'coresFreeAtMs' | 'isContended'> {
+  #budgetView(
+    snapshot: QueueSnapshot,
+    nowMs: number,
+  ): Pick<PlannerView, 'budgetMillicores' | 'reachMillicores' | 'coresFreeAtMs' | 'isContended'> {
     const { totalMillicores } = this.#budget;
     if (this.#own === null)
       return {
@@ -321,9 +339,9 @@ export class Controller {
         isContended: false,
       };
     return {
-      budgetMillicores: this.#budget.shareOf(this.#own, work[0]?.dueAtMs ?? Infinity),
-      reachMillicores: this.#budget.reachOf(this.#own),
-      coresFreeAtMs: this.#budget.freeAtMs(this.#own, this.#clock.nowMs()),
+      budgetMillicores: this.#budget.shareOf(this.#own, firstDueAtMs(snapshot)),
+      reachMillicores: this.#budget.reachOf(this.#own, nowMs),
+      coresFreeAtMs: this.#budget.freeAtMs(this.#own, nowMs),
       isContended: this.#budget.isWantedBeside(this.#own),
     };
   }
@@ -331,7 +349,7 @@ export class Controller {
   // ---- resizing ----------------------------------------------------------------------------------------------------
 
   #noteIdle(): void {
-    if (this.#plane === null || this.#isPaused) return;
+    if (this.#plane === null || this.#isLent) return;
     if (!this.#plane.isIdle) this.#idleSinceMs = null;
     else if (this.#idleSinceMs === null) {
       this.#idleSinceMs = this.#clock.nowMs();
@@ -340,7 +358,7 @@ export class Controller {
   }
 
   #resize(): void {
-    if (this.#plane === null || this.#isPaused) return;
+    if (this.#plane === null || this.#isLent) return;
     const wanted = { plan: this.#plan, plane: this.#plane, idleSinceMs: this.#idleSinceMs };
     this.#allocations.follow(this.#clock.nowMs(), wanted);
     this.#plane.setPlan(
@@ -362,9 +380,9 @@ export class Controller {
   }
 }
 
-/** Of those that wait for a batch; Infinity where nobody does. */
-function firstDueAtMs({ snapshot }: PlannerView): number {
-  return snapshot.work[0]?.dueAtMs ?? Infinity;
+/** The whole window was given up, and others wait behind it. */
+function isWindowHopeless({ snapshot }: PlannerView, hopeless: readonly number[]): boolean {
+  return snapshot.behind.length > 0 && hopeless.length === snapshot.work.length;
 }
 
 /** When the first batch that runs is expected to end; Infinity where none does. */

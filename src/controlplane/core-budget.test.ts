@@ -7,6 +7,9 @@ function memberOf(...holders: readonly BudgetHolder[]): BudgetMember {
     holders,
     claim: { neededMillicores: 0, wantedMillicores: 0, dueAtMs: Infinity },
     nextFreeAtMs: Infinity,
+    lastBusyAtMs: -Infinity,
+    restingMillicores: 0,
+    startingMillicores: 0,
     release: () => undefined,
     retry: () => undefined,
   };
@@ -47,5 +50,34 @@ describe('a core budget', () => {
     // 1000 + 2500 + 100 = 3600
     expect(() => joined(3600).assertKept()).not.toThrow();
     expect(() => joined(3599).assertKept()).toThrow('allocations of 3600 millicores exceed the budget of 3599');
+  });
+
+  it('counts on all but the floors of those that had something to do within ten seconds', () => {
+    const budget = new CoreBudget(8000);
+    const [own, busy, paused, resting] = [Infinity, Infinity, 50_001, 50_000].map((lastBusyAtMs) => ({
+      ...memberOf(),
+      lastBusyAtMs,
+    }));
+    for (const member of [own, busy, paused, resting]) budget.join(member!);
+    // Floors of 8000 / 2 / 4 = 1000 each: of the busy one, and of the one that was busy 9.999 s ago.
+    expect(budget.reachOf(own!, 60_000)).toBe(8000 - 1000 - 1000);
+  });
+
+  it('gives what a member held that leaves to those that wait, and its floor to the others', () => {
+    const budget = new CoreBudget(8000);
+    const retried: string[] = [];
+    const waiting = {
+      ...memberOf(),
+      claim: { neededMillicores: 0, wantedMillicores: 500, dueAtMs: 1 },
+      retry: () => void retried.push('waiting'),
+    };
+    const [leaving, other] = [memberOf({ heldMillicores: 8000 }), { ...memberOf(), lastBusyAtMs: Infinity }];
+    for (const member of [waiting, leaving, other]) budget.join(member);
+    expect(budget.roomFor({ heldMillicores: 0 })).toBe(0);
+    budget.leave(leaving);
+    expect(retried).toEqual(['waiting']);
+    expect(budget.roomFor({ heldMillicores: 0 })).toBe(8000);
+    // Of two left each has a floor of 8000 / 2 / 2.
+    expect(budget.reachOf(waiting, 0)).toBe(8000 - 2000);
   });
 });

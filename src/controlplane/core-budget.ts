@@ -8,7 +8,7 @@
  *
  * Invariant, asserted on every request: the sum never exceeds the total.
  */
-import { comesBefore, shareMillicores, type CoreClaim } from './core-claims.js';
+import { comesBefore, floorsMillicores, shareMillicores, type CoreClaim } from './core-claims.js';
 
 /** An allocation. */
 export interface BudgetHolder {
@@ -23,29 +23,67 @@ export interface BudgetMember {
   readonly claim: Omit<CoreClaim, 'floorMillicores'>;
   /** When the first of its batches that run is expected to end; Infinity without any. */
   readonly nextFreeAtMs: number;
-  /** Gives up what it holds and does not need. It may take effect later, and is then told by `offer`. */
-  release(): void;
+  /** When it last had something to do; Infinity while it has. */
+  readonly lastBusyAtMs: number;
+  /** What it holds when it has nothing to do. */
+  readonly restingMillicores: number;
+  /** Of what it holds: what something is loaded on, which may take long and gives nothing up before. */
+  readonly startingMillicores: number;
+  /** Gives up what it holds and does not need, for another one. It may take effect later, and is then told by `offer`. */
+  release(claimant: BudgetMember): void;
   /** Plans again: there may be cores for it now. */
   retry(): void;
 }
 
 interface Share {
   readonly member: BudgetMember;
-  readonly floorMillicores: number;
+  /** Stated; undefined for an equal one. */
+  readonly floorFraction: number | undefined;
+  /** Follows from those of all. */
+  floorMillicores: number;
 }
+
+/**
+ * A model that had nothing to do for so long is not counted on to come back at once: its floor is free for the plans of others. Of
+ * 49 models that rest, half of the cores would be kept for nobody. As long as a pause between bursts of requests may be.
+ */
+const FLOOR_KEPT_MS = 10_000;
 
 export class CoreBudget {
   readonly totalMillicores: number;
-  readonly #shares: Share[] = [];
+  #shares: readonly Share[] = [];
   #isOffering = false;
 
   constructor(totalMillicores: number) {
     this.totalMillicores = totalMillicores;
   }
 
-  /** @param floorMillicores what the member may have in a backlog before others get more */
-  join(member: BudgetMember, floorMillicores = 0): void {
-    this.#shares.push({ member, floorMillicores });
+  /**
+   * @param floorFraction of the cores: what the member may have in a backlog before others get more; undefined for an equal share
+   * @throws Error where the floors of all do not fit together
+   */
+  join(member: BudgetMember, floorFraction?: number): void {
+    this.#setFloors([...this.#shares, { member, floorFraction, floorMillicores: 0 }]);
+  }
+
+  /** It holds nothing any more. */
+  leave(member: BudgetMember): void {
+    this.#setFloors(this.#shares.filter((share) => share.member !== member));
+    this.offer(member);
+  }
+
+  #setFloors(shares: readonly Share[]): void {
+    const floors = floorsMillicores(
+      shares.map(({ floorFraction }) => floorFraction),
+      this.totalMillicores,
+    );
+    shares.forEach((share, index) => (share.floorMillicores = floors[index]!));
+    this.#shares = shares;
+  }
+
+  /** What is held when nobody has anything to do. */
+  get restingMillicores(): number {
+    return this.#shares.reduce((sum, { member }) => sum + member.restingMillicores, 0);
   }
 
   /** What an allocation may have in all while the others keep what they hold. */
@@ -61,12 +99,16 @@ export class CoreBudget {
   }
 
   /**
-   * What a member can count on once the others have ended what they run: all but their floors. With what they leave now instead, four
+   * What a member can count on once the others have ended what they run: all but the floors of those that had something to do of late.
+   * With what they leave now instead, four
    * models on eight cores lost three times as much at load 0.7; with all of it, or an equal share at least, one and a half times.
    */
-  reachOf(member: BudgetMember): number {
+  reachOf(member: BudgetMember, nowMs: number): number {
     let reach = this.totalMillicores;
-    for (const share of this.#shares) if (share.member !== member) reach -= share.floorMillicores;
+    for (const share of this.#shares) {
+      const isActive = share.member.lastBusyAtMs > nowMs - FLOOR_KEPT_MS;
+      if (share.member !== member && isActive) reach -= share.floorMillicores;
+    }
     return reach;
   }
 
@@ -81,6 +123,23 @@ export class CoreBudget {
     return this.#shares.length === 1 ? Infinity : Math.max(nowMs, freeAtMs < Infinity ? freeAtMs : nowMs);
   }
 
+  /** What others run on, or are about to. */
+  busyBesideMillicores(member: BudgetMember): number {
+    let busy = 0;
+    for (const share of this.#shares) {
+      const { claim, restingMillicores } = share.member;
+      if (share.member !== member) busy += Math.max(0, claim.neededMillicores - restingMillicores);
+    }
+    return busy;
+  }
+
+  /** What others load something on. */
+  startingBesideMillicores(member: BudgetMember): number {
+    let starting = 0;
+    for (const share of this.#shares) if (share.member !== member) starting += share.member.startingMillicores;
+    return starting;
+  }
+
   /** Whether others wait for cores. */
   isWantedBeside(member: BudgetMember): boolean {
     return this.#shares.some((share) => share.member !== member && share.member.claim.wantedMillicores > 0);
@@ -88,7 +147,7 @@ export class CoreBudget {
 
   /** Has the others give up what they hold and do not need. */
   reclaim(member: BudgetMember): void {
-    for (const share of this.#shares) if (share.member !== member) share.member.release();
+    for (const share of this.#shares) if (share.member !== member) share.member.release(member);
   }
 
   /** Cores came free, or are no longer waited for: who waits for some plans again. */

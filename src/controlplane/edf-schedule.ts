@@ -9,6 +9,7 @@
  */
 import type { QueuedWork } from '../domain/queue-snapshot.js';
 import { requestsPerBatch } from '../domain/request.js';
+import { firstLateMark } from './behind-window.js';
 import type { PlanningProblem } from './program.js';
 
 /** How long before its deadline each request is wished to be finished: so long, and this share of the time it has left. */
@@ -20,7 +21,7 @@ export interface Margin {
 export const NO_MARGIN: Margin = { ms: 0, fraction: 0 };
 
 /** The deadline, less the margin. */
-export function finishByMs({ dueAtMs }: QueuedWork, nowMs: number, margin: Margin): number {
+export function finishByMs({ dueAtMs }: Pick<QueuedWork, 'dueAtMs'>, nowMs: number, margin: Margin): number {
   return dueAtMs - margin.ms - margin.fraction * Math.max(0, dueAtMs - nowMs);
 }
 
@@ -38,12 +39,27 @@ export class EdfSchedule {
 
   /**
    * Position of the first request that would finish too late, −1 when none would. Lateness does not increase with
-   * `cpuMillicores`; it is not monotone in `batchSize`.
+   * `cpuMillicores`; it is not monotone in `batchSize`. Behind the window, that of the first mark.
    */
   firstLate(cpuMillicores: number, batchSize: number): number {
-    return this.#classSizes === null
-      ? this.#firstLateOfOneClass(cpuMillicores, batchSize)
-      : this.#firstLateOfMany(this.#classSizes, cpuMillicores, batchSize);
+    const late =
+      this.#classSizes === null
+        ? this.#firstLateOfOneClass(cpuMillicores, batchSize)
+        : this.#firstLateOfMany(this.#classSizes, cpuMillicores, batchSize);
+    return late === -1 ? this.#firstLateBehind(cpuMillicores, batchSize) : late;
+  }
+
+  #firstLateBehind(cpuMillicores: number, asked: number): number {
+    const { queue, behind = [], models, nowMs } = this.#problem;
+    if (behind.length === 0 || queue.length === 0) return -1;
+    const mix = {
+      classIndexes: queue.map(({ classIndex }) => classIndex),
+      behind: behind.map((mark) => ({ place: mark.place, dueAtMs: finishByMs(mark, nowMs, this.#margin) })),
+    };
+    return firstLateMark(mix, 0, this.#freeAtMs(cpuMillicores), (classIndex) => {
+      const size = this.#sizeOf(classIndex, asked);
+      return models[classIndex]!.plannedLatencyMs(size, cpuMillicores) / size;
+    });
   }
 
   /** Batches are consecutive: O(n / b), two latencies. */

@@ -85,6 +85,16 @@ describe('an allocation', () => {
     expect(ofAll.events[0]).not.toHaveProperty('instance');
   });
 
+  it('is worth another try after a pause that doubles while resizes are refused', () => {
+    const bench = new Bench({ refused: [true, true, false, true] });
+    const pausesMs = [1, 2, 3, 4].map((attempt) => {
+      bench.allocation.resizeTo(1000 * attempt);
+      bench.clock.advanceBy(1);
+      return bench.allocation.mayResizeAtMs - bench.clock.nowMs();
+    });
+    expect(pausesMs).toEqual([100, 200, -Infinity, 100]);
+  });
+
   it('stays as it is where a resize is refused, and says why', () => {
     const bench = new Bench({ refused: [true] });
     bench.allocation.resizeTo(5000);

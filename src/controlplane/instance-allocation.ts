@@ -6,7 +6,8 @@
  * after the last resize (every quota write refills the kernel's bucket, so frequent writes would undo the quota), and never
  * below the threads of the running batch: it keeps its threads, and more threads than CPU stall each other.
  *
- * A refused resize: the allocation stays, the event says why, the next plan tries again. The paper retries three times.
+ * A refused resize: the allocation stays, the event says why, and a plan tries again; where each has one of its own not before
+ * `mayResizeAtMs`, as whatever refuses (no descriptors, a group that is gone) lasts. The paper retries three times.
  */
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
@@ -17,6 +18,9 @@ import type { ResizeResult, Scaler } from './scaler.js';
 const SHRINK_DWELL_MS = 50;
 export const SHRINK_FRACTION = 0.95;
 const WELL_UNDER_WAY_FRACTION = 0.85;
+/** After a refusal; doubled by each that follows. */
+const REFUSAL_PAUSE_MS = 100;
+const MOST_REFUSAL_PAUSE_MS = 5000;
 
 export interface InstanceAllocationOptions {
   readonly clock: Clock;
@@ -51,6 +55,9 @@ export class InstanceAllocation {
   #newestId = 0;
   #answeredId = 0;
   #lastResizeAtMs = -Infinity;
+  /** In a row. */
+  #refusalCount = 0;
+  #mayResizeAtMs = -Infinity;
 
   constructor(options: InstanceAllocationOptions) {
     this.#options = options;
@@ -79,6 +86,11 @@ export class InstanceAllocation {
   /** A batch waits for the resize that is under way. */
   get isAwaited(): boolean {
     return this.#requestedMillicores !== this.#grantedMillicores && !this.#options.delay.isSlow;
+  }
+
+  /** When a refused resize is worth asking for again; −Infinity where the last one was not refused. */
+  get mayResizeAtMs(): number {
+    return this.#mayResizeAtMs;
   }
 
   readCounters(): ReturnType<Scaler['readCounters']> {
@@ -146,8 +158,11 @@ export class InstanceAllocation {
     const isSettled = resizeId === this.#newestId || this.#unanswered.size === 0;
     if (result.kind === 'refused') {
       if (isSettled) this.#requestedMillicores = this.#grantedMillicores;
+      this.#mayResizeAtMs = atMs + Math.min(MOST_REFUSAL_PAUSE_MS, REFUSAL_PAUSE_MS * 2 ** this.#refusalCount++);
       emit({ kind: 'resize-refused', atMs, resizeId, ...this.#owner, message: result.message });
     } else {
+      this.#refusalCount = 0;
+      this.#mayResizeAtMs = -Infinity;
       // What an older one found is no longer so once a newer one was answered.
       if (resizeId >= this.#answeredId) this.#grantedMillicores = result.cpuMillicores;
       this.#answeredId = Math.max(this.#answeredId, resizeId);

@@ -1,13 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { BudgetSample } from './budget-sample.js';
-import {
-  chooseStart,
-  divideOverload,
-  metLaterOn,
-  type InstanceChoice,
-  type InstanceQuestion,
-} from './instance-choice.js';
+import { chooseStart, type InstanceChoice, type InstanceQuestion } from './instance-choice.js';
+import { divideOverload, lastingOf, metLaterOn } from './overload-division.js';
 import { TimePrices } from './time-price.js';
 import { ListSchedule } from './list-schedule.js';
 
@@ -30,6 +26,7 @@ function question(dueAtMs: readonly number[], fields: Partial<InstanceQuestion> 
     pricing: { safety: 1, lossCoreMs: 1000, usesForecast: true },
     leastMillicores: 1000,
     mayWait: true,
+    mayFill: true,
     coresFreeAtMs: Infinity,
     isContended: false,
     levels: [1000, 2000, 4000],
@@ -133,7 +130,7 @@ describe('waiting for one more', () => {
 
   it('is worth it where a batch costs less than two apart, until the latest safe start', () => {
     // In 50 ms; two cost 200 core-ms, apart 120 + 120. Alone it takes 120 ms.
-    expect(choose([1000], twentyPerSec)).toEqual({ kind: 'wait', untilMs: 880 });
+    expect(choose([1000], twentyPerSec)).toEqual({ kind: 'wait', untilMs: 880, isFilling: true });
   });
 
   it('ends one standard deviation before the planned latency', () => {
@@ -180,8 +177,8 @@ describe('the last free instance', () => {
 
   it('is held back for someone who is in more of a hurry, as long as the others meet everyone', () => {
     // In 45 ms on four cores 45 + 45 − 60 = 30 ms would be lost to others; the other instance is done at 300 + 45.
-    expect(choose([1000], last)).toEqual({ kind: 'wait', untilMs: 955 });
-    expect(choose([345], last)).toEqual({ kind: 'wait', untilMs: 300 });
+    expect(choose([1000], last)).toEqual({ kind: 'wait', untilMs: 955, isFilling: false });
+    expect(choose([345], last)).toEqual({ kind: 'wait', untilMs: 300, isFilling: false });
     expect(choose([344], last)).toMatchObject({ kind: 'start' });
   });
 
@@ -321,5 +318,64 @@ describe('an overload', () => {
     const noCores = { instanceCount: 3, busyUntilMs: [100, 100], availableMillicores: 300 };
     expect(divide([150, 150, 190], noCores).shed).toHaveLength(1);
     expect(divide([150, 150, 190], { ...noCores, availableMillicores: 0 }).shed).toHaveLength(1);
+  });
+});
+
+describe('an overload, for any queue', () => {
+  /** Every division looked at to its end: what `divideOverload` does without what it need not look at. */
+  function plainDivision(asked: InstanceQuestion): { cpuMillicores: number; batchSize: number; leftCount: number } {
+    const { levels, instanceCount, budgetMillicores, availableMillicores, busyUntilMs, dueAtMs, maxBatchSize } = asked;
+    const schedule = new ListSchedule(asked);
+    const lasting = lastingOf(asked);
+    const equalShare = Math.min(levels.at(-1)!, Math.max(asked.leastMillicores, budgetMillicores / instanceCount));
+    const isFree = busyUntilMs.length < instanceCount && availableMillicores >= asked.leastMillicores;
+    const freeAtMs = [...busyUntilMs, ...new Array<number>(isFree ? instanceCount - busyUntilMs.length : 0).fill(0)];
+    const rates = Array.from({ length: maxBatchSize }, (_, index) => {
+      return (index + 1) / asked.models[0]!.predictedLatencyMs(index + 1, equalShare);
+    });
+    const worth = 0.9 * lasting * Math.max(...rates);
+    const most = isFree ? availableMillicores : budgetMillicores;
+    const shares = [...[1, 1.5, 2, 4].map((share) => share * equalShare).filter((share) => share <= most), most];
+    let best = { cpuMillicores: 0, batchSize: 0, leftCount: 0, value: -Infinity, cost: 0 };
+    for (const share of shares) {
+      const cpuMillicores = levels.findLast((level) => level <= share) ?? Math.floor(share);
+      for (let batchSize = 1; batchSize <= maxBatchSize; batchSize++) {
+        const { onTime, usedMs, left } = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, 0.5 + 1.5 * lasting);
+        expect(onTime + left.length).toBe(dueAtMs.length);
+        const [value, cost] = [onTime - worth * usedMs, (usedMs * cpuMillicores) / 1000];
+        if (value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost))
+          best = { cpuMillicores, batchSize, leftCount: left.length, value, cost };
+      }
+    }
+    const { cpuMillicores, batchSize, leftCount } = best;
+    return { cpuMillicores, batchSize, leftCount };
+  }
+
+  it('is divided as if every division had been looked at to its end', () => {
+    const anyQuestion = fc.record({
+      dueAtMs: fc.array(fc.integer({ min: 20, max: 1500 }), { minLength: 1, maxLength: 40 }),
+      busyUntilMs: fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 3 }),
+      instanceCount: fc.integer({ min: 3, max: 5 }),
+      maxBatchSize: fc.integer({ min: 1, max: 6 }),
+      availableMillicores: fc.constantFrom(300, 1000, 2500, 4000),
+      steadyRatePerSec: fc.constantFrom(0, 20, 35, 50),
+      areTwoClasses: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(anyQuestion, ({ dueAtMs, areTwoClasses, ...fields }) => {
+        const asked = question(
+          dueAtMs.sort((a, b) => a - b),
+          {
+            ...fields,
+            ...(areTwoClasses ? { models: [BATCHING, PLAIN], classIndexes: dueAtMs.map((due) => due % 2) } : {}),
+          },
+        );
+        // The rate of the first one's class is what time is worth.
+        if (areTwoClasses && asked.classIndexes![0] === 1) return;
+        const { cpuMillicores, batchSize, leftCount } = divideOverload(asked);
+        expect({ cpuMillicores, batchSize, leftCount }).toEqual(plainDivision(asked));
+      }),
+      { numRuns: 1000 },
+    );
   });
 });

@@ -11,15 +11,16 @@
  * Time that is free (π = 0, or another instance stays free) is waited with, where one more request in the batch costs less than
  * served apart: until the latest safe start.
  *
- * Where nothing keeps everyone's deadline (overload), instances get equal shares of the cores, or 1.5, 2 or 4 of them, each slot, in order
- * of finish, takes the earliest deadlines that it can still meet, and who is left over is given up. The division with the most on time
- * is taken; in a lasting overload, less what the time is worth that it uses.
+ * Where nothing keeps everyone's deadline it is an overload (`overload-division.ts`).
  *
  * Several shape classes: a batch is of the class of the first that waits.
  */
 import type { LatencyModel } from '../domain/latency.js';
-import { requestsPerBatch } from '../domain/request.js';
-import { ListSchedule, PLANNED_DEVIATIONS } from './list-schedule.js';
+import { rateAskedBehind } from './behind-window.js';
+import { PLANNED_DEVIATIONS, type DecisionLatencies } from './decision-latencies.js';
+import { levelsUpTo } from './levels.js';
+import { ListSchedule } from './list-schedule.js';
+import { besideNeighbours, typicalSlowdown, type Neighbours } from './neighbours.js';
 import type { BatchQuestion, BatchChoice } from './pricing.js';
 import type { TimePrices } from './time-price.js';
 
@@ -28,19 +29,8 @@ const NEXT_MOMENT_SHARE = 0.5;
 /** A queue that is longer than half a batch for each instance makes time dearer: by so much for each batch more. */
 const BACKLOG_WEIGHT = 0.4;
 const BACKLOG_FROM = 0.5;
-/** Of the top rate: overload begins to last, and lasts. */
-const LASTING_FROM = 0.85;
-const LASTING_SPAN = 0.15;
-/** Of the worth of time in a lasting overload, what is charged. */
-const LASTING_PRICE = 0.9;
-/** Standard deviations above the typical latency by which a slot must be met: in a passing pile-up, and more where it lasts. */
-const LEAST_CAUTION = 0.5;
-const MORE_CAUTION = 1.5;
 /** Of what others run the end is only expected. Four models, eight cores, load 0.7: 1.2 % lost with it, 1.3 % without. */
 const CORES_MARGIN_MS = 10;
-/** Of an equal share of the cores. */
-const OVERLOAD_SHARES = [1, 1.5, 2, 4];
-
 export interface InstanceQuestion extends Omit<BatchQuestion, 'limits'> {
   /** Allocations to look at, millicores, ascending; what is available is one of them or above all. */
   readonly levels: readonly number[];
@@ -58,8 +48,16 @@ export interface InstanceQuestion extends Omit<BatchQuestion, 'limits'> {
   readonly busyUntilMs: readonly number[];
   /** Instances, running or not. */
   readonly instanceCount: number;
+  /** What slows batches down; null, or absent, where nothing is known to. */
+  readonly neighbours?: Neighbours | null;
   /** Whether a free instance may wait: to fill a batch, or for someone in more of a hurry. */
   readonly mayWait: boolean;
+  /** Whether it may be for company in a batch. */
+  readonly mayFill: boolean;
+  /** Whether only a batch's own deadline is minded, and not who waits behind it: to see what that is worth. */
+  readonly ignoresBehind?: boolean;
+  /** Of its models, where several questions of one decision look at the same. */
+  readonly latencies?: DecisionLatencies | undefined;
 }
 
 export interface StartChoice extends BatchChoice {
@@ -69,7 +67,12 @@ export interface StartChoice extends BatchChoice {
 export type InstanceChoice =
   | StartChoice
   /** Until then, or until something happens. */
-  | { readonly kind: 'wait'; readonly untilMs: number }
+  | {
+      readonly kind: 'wait';
+      readonly untilMs: number;
+      /** For company in its batch; else for somebody in more of a hurry. */
+      readonly isFilling: boolean;
+    }
   | { readonly kind: 'overload' };
 
 /** Of a free instance; there must be one. */
@@ -77,67 +80,34 @@ export function chooseStart(question: InstanceQuestion, prices: TimePrices): Ins
   return new Choice(question, prices).choose();
 }
 
-/**
- * On how much for each batch the queue is met once instances come free, nobody starting now; null where it is not. As cautious as
- * `divideOverload` is when it gives up.
- */
-export function metLaterOn(question: InstanceQuestion): number | null {
-  // Where more comes than can be served, it is not asked whether all could be met: who is not worth their time is given up as they come.
-  if (lastingOf(question) > 0) {
-    const { leftCount, cpuMillicores } = divideOverload(question);
-    return leftCount === 0 ? cpuMillicores : null;
-  }
-  const { budgetMillicores, busyUntilMs, classIndexes } = question;
-  const schedule = new ListSchedule(question);
-  const equalShare = equalShareOf(question);
-  const sizeLimit = schedule.limitOf(classIndexes?.[0] ?? 0);
-  const isMetOn = (cpuMillicores: number): boolean => {
-    if (schedule.firstLate(0, busyUntilMs, cpuMillicores) === -1) return true;
-    for (let size = sizeLimit; size >= 1; size--) {
-      if (schedule.fillSlots(busyUntilMs, cpuMillicores, size, LEAST_CAUTION).left.length === 0) return true;
-    }
-    return false;
-  };
-  const shares = OVERLOAD_SHARES.map((share) => Math.min(budgetMillicores, share * equalShare));
-  return [...shares, budgetMillicores].find(isMetOn) ?? null;
-}
-
-/** How far an overload lasts: 0 a passing pile-up, 1 more comes than can ever be served. */
-export function lastingOf(question: InstanceQuestion): number {
-  const { models, classIndexes, instanceCount, steadyRatePerSec, maxBatchSize, rowCounts } = question;
-  const headClass = classIndexes?.[0] ?? 0;
-  const sizeLimit = requestsPerBatch(maxBatchSize, rowCounts?.[headClass]);
-  const topRatePerMs = instanceCount * bestRate(models[headClass]!, equalShareOf(question), sizeLimit);
-  return Math.min(1, Math.max(0, (steadyRatePerSec / 1000 / topRatePerMs - LASTING_FROM) / LASTING_SPAN));
-}
-
-function equalShareOf({ levels, leastMillicores, budgetMillicores, instanceCount }: InstanceQuestion): number {
-  return Math.min(levels.at(-1)!, Math.max(leastMillicores, budgetMillicores / instanceCount));
-}
-
-function cautionOf(lasting: number): number {
-  return LEAST_CAUTION + MORE_CAUTION * lasting;
-}
-
 class Choice {
   readonly #q: InstanceQuestion;
+  /** Alone, and beside its neighbours. */
+  readonly #headModel: LatencyModel;
   readonly #model: LatencyModel;
   readonly #schedule: ListSchedule;
   readonly #price: number;
   readonly #sizeLimit: number;
   readonly #others: readonly number[];
   readonly #hasOtherFree: boolean;
+  /** Of those that run. */
+  readonly #firstEndAtMs: number;
+  /** From one core up to what is available, and that itself: on less a batch costs no less, and takes longer. */
+  readonly #levels: readonly number[];
   readonly #aloneMs: number;
 
   constructor(question: InstanceQuestion, prices: TimePrices) {
     const { nowMs, classIndexes, models, instanceCount, busyUntilMs, levels } = question;
     this.#q = question;
-    this.#model = models[classIndexes?.[0] ?? 0]!;
-    this.#schedule = new ListSchedule(question);
+    this.#headModel = models[classIndexes?.[0] ?? 0]!;
+    this.#model = besideNeighbours(this.#headModel, question.neighbours ?? null);
+    this.#schedule = new ListSchedule(question, question.latencies);
     this.#sizeLimit = this.#schedule.limitOf(classIndexes?.[0] ?? 0);
     const resting = Math.max(0, instanceCount - busyUntilMs.length - 1);
     this.#others = [...busyUntilMs, ...new Array<number>(resting).fill(nowMs)];
     this.#hasOtherFree = resting > 0;
+    this.#firstEndAtMs = Math.min(...busyUntilMs);
+    this.#levels = levelsUpTo(levels, question.availableMillicores);
     this.#aloneMs = this.#model.predictedLatencyMs(1, levels.at(-1)!);
     this.#price = this.#priceOfTime(prices);
   }
@@ -149,34 +119,33 @@ class Choice {
     let best: StartChoice | null = null;
     let leastCost = Infinity;
     for (let batchSize = 1; batchSize <= Math.min(this.#sizeLimit, mates); batchSize++) {
-      for (const cpuMillicores of this.#levels()) {
-        const cost = this.#costOf(batchSize, cpuMillicores) / batchSize;
+      for (const cpuMillicores of this.#levels) {
+        const runMs = this.#model.predictedLatencyMs(batchSize, cpuMillicores);
+        const runCost = this.#runCostOf(cpuMillicores, runMs);
+        if (runCost / batchSize >= leastCost) continue;
+        const cost = (runCost + this.#lossOf(cpuMillicores, runMs)) / batchSize;
         if (cost >= leastCost || !this.#isMet(batchSize, cpuMillicores)) continue;
         leastCost = cost;
         best = { kind: 'start', cpuMillicores, batchSize, boundBy: 'price' };
       }
     }
     if (best === null) return { kind: 'overload' };
-    const untilMs =
-      this.#q.mayWait && !this.#q.isContended ? (this.#holdBack(best) ?? this.#waitFor(best, mates)) : null;
-    return untilMs === null ? { ...best, boundBy: this.#boundBy(best) } : { kind: 'wait', untilMs };
+    return this.#waitInstead(best, mates) ?? { ...best, boundBy: this.#boundBy(best) };
+  }
+
+  #waitInstead(best: StartChoice, mates: number): InstanceChoice | null {
+    if (!this.#q.mayWait || this.#q.isContended) return null;
+    const heldUntilMs = this.#holdBack(best);
+    if (heldUntilMs !== null) return { kind: 'wait', untilMs: heldUntilMs, isFilling: false };
+    const untilMs = this.#q.mayFill ? this.#waitFor(best, mates) : null;
+    return untilMs === null ? null : { kind: 'wait', untilMs, isFilling: true };
   }
 
   /** When somebody else can start on a core, if this one takes so much: now where one rests, and there is one left for it. */
   #nextFreeAtMs(cpuMillicores: number): number {
-    const { nowMs, busyUntilMs, availableMillicores, levels } = this.#q;
+    const { nowMs, availableMillicores, levels } = this.#q;
     const hasCore = availableMillicores - cpuMillicores >= levels[0]!;
-    return this.#hasOtherFree && hasCore ? nowMs : Math.min(...busyUntilMs);
-  }
-
-  /** From one core up to what is available, and that itself: on less a batch costs no less, and takes longer. */
-  *#levels(): Generator<number> {
-    const { levels, availableMillicores } = this.#q;
-    for (const level of levels) {
-      if (level >= availableMillicores) break;
-      yield level;
-    }
-    yield Math.min(availableMillicores, levels.at(-1)!);
+    return this.#hasOtherFree && hasCore ? nowMs : this.#firstEndAtMs;
   }
 
   #priceOfTime(prices: TimePrices): number {
@@ -187,8 +156,11 @@ class Choice {
     dueAtMs.forEach((due, index) => {
       if (due > nowMs) ratePerMs = Math.max(ratePerMs, (index + 1) / (due - nowMs));
     });
-    const sustained = (pricing.safety * ratePerMs) / instanceCount;
-    const price = prices.priceOf(this.#model, levels, this.#sizeLimit, sustained);
+    ratePerMs = Math.max(ratePerMs, rateAskedBehind(this.#q, nowMs));
+    const { neighbours = null } = this.#q;
+    const slowdown = neighbours === null ? 1 : typicalSlowdown(neighbours);
+    const sustained = (slowdown * pricing.safety * ratePerMs) / instanceCount;
+    const price = prices.priceOf(this.#headModel, levels, this.#sizeLimit, sustained);
     const best = this.#schedule.bestSize(0, Math.min(levels.at(-1)!, budgetMillicores / instanceCount));
     return price * (1 + BACKLOG_WEIGHT * Math.max(0, dueAtMs.length / (instanceCount * best) - BACKLOG_FROM));
   }
@@ -196,16 +168,19 @@ class Choice {
   /** Core-ms, of the whole batch. */
   #costOf(batchSize: number, cpuMillicores: number): number {
     const runMs = this.#model.predictedLatencyMs(batchSize, cpuMillicores);
-    return (cpuMillicores / 1000 + this.#price) * runMs + this.#lossOf({ batchSize, cpuMillicores });
+    return this.#runCostOf(cpuMillicores, runMs) + this.#lossOf(cpuMillicores, runMs);
+  }
+
+  #runCostOf(cpuMillicores: number, runMs: number): number {
+    return (cpuMillicores / 1000 + this.#price) * runMs;
   }
 
   /**
    * Core-ms: what is expected to be lost of those who come while nobody can start on a core: no instance is free, or the others that
    * are have less than that left.
    */
-  #lossOf({ batchSize, cpuMillicores }: Pick<StartChoice, 'batchSize' | 'cpuMillicores'>): number {
+  #lossOf(cpuMillicores: number, runMs: number): number {
     const { nowMs, steadyRatePerSec, budgets, pricing } = this.#q;
-    const runMs = this.#model.predictedLatencyMs(batchSize, cpuMillicores);
     const blackMs = Math.min(this.#nextFreeAtMs(cpuMillicores) - nowMs, runMs);
     return blackMs > 0 ? pricing.lossCoreMs * (steadyRatePerSec / 1000) * budgets.lostMs(blackMs, this.#aloneMs) : 0;
   }
@@ -213,6 +188,7 @@ class Choice {
   #isMet(batchSize: number, cpuMillicores: number): boolean {
     const endAtMs = this.#q.nowMs + this.#model.plannedLatencyMs(batchSize, cpuMillicores);
     if (endAtMs > this.#q.dueAtMs[0]!) return false;
+    if (this.#q.ignoresBehind === true) return true;
     return this.#schedule.firstLate(batchSize, [endAtMs, ...this.#others], cpuMillicores) === -1;
   }
 
@@ -223,7 +199,9 @@ class Choice {
   #holdBack(best: StartChoice): number | null {
     const { nowMs, busyUntilMs } = this.#q;
     const isLast = this.#nextFreeAtMs(best.cpuMillicores) > nowMs;
-    if (!isLast || busyUntilMs.length === 0 || this.#price > 0 || this.#lossOf(best) === 0) return null;
+    if (!isLast || busyUntilMs.length === 0 || this.#price > 0) return null;
+    const runMs = this.#model.predictedLatencyMs(best.batchSize, best.cpuMillicores);
+    if (this.#lossOf(best.cpuMillicores, runMs) === 0) return null;
     const untilMs = this.#latestStartMs(best);
     const isMet = this.#schedule.firstLate(0, busyUntilMs, best.cpuMillicores) === -1;
     return isMet && untilMs > nowMs ? untilMs : null;
@@ -238,7 +216,7 @@ class Choice {
       return null;
     const nextInMs = 1000 / steadyRatePerSec;
     let withOneMore = Infinity;
-    for (const level of this.#levels()) {
+    for (const level of this.#levels) {
       const endAtMs = nowMs + nextInMs + this.#model.plannedLatencyMs(batchSize + 1, level);
       if (endAtMs <= dueAtMs[0]!) withOneMore = Math.min(withOneMore, this.#costOf(batchSize + 1, level));
     }
@@ -276,69 +254,4 @@ class Choice {
     const late = this.#schedule.firstLate(batchSize, [endAtMs, ...this.#others], below);
     return late === -1 ? 'price' : { deadlineOf: late };
   }
-}
-
-// ---- overload --------------------------------------------------------------------------------------------------------
-
-/** How instances are used. */
-export interface OverloadDivision {
-  /** Of each slot; the first is started with it. */
-  readonly cpuMillicores: number;
-  /** Of the first batch; of each slot. */
-  readonly firstSize: number;
-  readonly batchSize: number;
-  /** When each instance is free. */
-  readonly freeAtMs: readonly number[];
-  /** Standard deviations above the typical latency that a slot must be met with. */
-  readonly cautionDeviations: number;
-  /** How many are given up. */
-  readonly leftCount: number;
-}
-
-/** Looked at from all instances: those that run come free when their batches end. */
-export function divideOverload(question: InstanceQuestion): OverloadDivision {
-  const { nowMs, levels, instanceCount, budgetMillicores, availableMillicores, leastMillicores } = question;
-  const { busyUntilMs, classIndexes, models } = question;
-  const schedule = new ListSchedule(question);
-  const headClass = classIndexes?.[0] ?? 0;
-  const model = models[headClass]!;
-  const sizeLimit = schedule.limitOf(headClass);
-  const lasting = lastingOf(question);
-  // One that rests counts where there are cores for it: it starts now, on what is available. Else those that run share it all later.
-  const isFree = busyUntilMs.length < instanceCount && availableMillicores >= leastMillicores;
-  const idle = new Array<number>(isFree ? instanceCount - busyUntilMs.length : 0).fill(nowMs);
-  const freeAtMs = [...busyUntilMs, ...idle];
-  const equalShare = equalShareOf(question);
-  const worth = LASTING_PRICE * lasting * bestRate(model, equalShare, sizeLimit);
-  const mostMillicores = isFree ? availableMillicores : budgetMillicores;
-  const shares = OVERLOAD_SHARES.map((share) => share * equalShare).filter((each) => each <= mostMillicores);
-  shares.push(mostMillicores);
-  const cautionDeviations = cautionOf(lasting);
-  let best: (OverloadDivision & { readonly value: number; readonly cost: number }) | null = null;
-  for (const share of shares) {
-    const cpuMillicores = grantable(levels, share);
-    for (let batchSize = 1; batchSize <= sizeLimit; batchSize++) {
-      const slots = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, cautionDeviations);
-      const value = slots.onTime - worth * slots.usedMs;
-      const cost = (slots.usedMs * cpuMillicores) / 1000;
-      const isBetter = best === null || value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost);
-      const firstSize = Math.max(1, slots.firstSize);
-      const leftCount = slots.left.length;
-      if (isBetter) best = { cpuMillicores, firstSize, batchSize, freeAtMs, cautionDeviations, leftCount, value, cost };
-    }
-  }
-  return best!; // A batch may have one request at least.
-}
-
-function bestRate(model: LatencyModel, cpuMillicores: number, sizeLimit: number): number {
-  let best = 0;
-  for (let size = 1; size <= sizeLimit; size++) {
-    best = Math.max(best, size / model.predictedLatencyMs(size, cpuMillicores));
-  }
-  return best;
-}
-
-/** The largest level that is not above; what is asked for where there is none. */
-function grantable(levels: readonly number[], cpuMillicores: number): number {
-  return levels.findLast((level) => level <= cpuMillicores) ?? Math.floor(cpuMillicores);
 }

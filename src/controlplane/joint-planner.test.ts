@@ -4,6 +4,7 @@ import { exactLatency } from '../domain/latency.js';
 import type { QueueSnapshot, RunningInstance } from '../domain/queue-snapshot.js';
 import { shapeClass } from '../domain/request.js';
 import { jointPlanner } from './joint-planner.js';
+import type { PlanDecision } from './planner.js';
 import type { InstanceView, PlannerView } from './planner.js';
 
 /** (20 + 80·b)/c + 20 ms: on one core 120 ms for one and 200 for two, on two 70 and 110, on four 45 and 65. */
@@ -60,12 +61,42 @@ describe('the joint planner', () => {
     });
   });
 
-  it('looks at a bounded part of the queue, the first due: those behind are seen when they are gone', () => {
-    // All due at once, when hardly any can be met.
-    const dueAtMs = new Array<number>(10_000).fill(200);
-    const { shed } = planner.plan(view(dueAtMs, [running(2000), running(2000)]));
-    expect(shed!.length).toBeGreaterThan(200);
-    expect(Math.max(...shed!)).toBeLessThan(256);
+  it('minds marks behind the window: what the window alone allows is too slow for them', () => {
+    // Four in ten seconds leave time for a core; 600 take 600 · 100 / 4 / 2 ms on one each of four, and there are two.
+    const dueAtMs = [10_000, 10_000, 10_000, 10_000];
+    const alone = planner.plan(view(dueAtMs, [RESTING, RESTING]));
+    expect(alone.plan).toMatchObject({ kind: 'feasible', cpuMillicores: 1000 });
+    const behind = [{ place: 600, dueAtMs: 10_000 }];
+    const { plan, shed } = planner.plan(view(dueAtMs, [RESTING, RESTING], { snapshot: { behind } }));
+    expect(plan).toMatchObject({ kind: 'infeasible', reason: 'deadlines' });
+    // Who goes is decided where the queue is.
+    expect(shed).toEqual([]);
+  });
+
+  it('uses one instance where busy neighbours would cost more than they save, and says why', () => {
+    const neighbourly = { interference: 3, forecast: aForecast(15) };
+    // Nobody runs: it starts as with all. One runs: the other rests, though there are cores for it.
+    const first = planner.plan(view([300], [RESTING, RESTING], neighbourly)).plan;
+    expect(first).toMatchObject({ kind: 'feasible', usedAtOnce: 1 });
+    expect(first).toMatchObject({
+      boundBy: expect.stringContaining(
+        '1 of 2 instances, as busy neighbours slow a batch down by up to 300 %',
+      ) as string,
+    });
+    const second = planner.plan(view([600], [running(1000), RESTING], neighbourly)).plan;
+    expect(second).toMatchObject({ kind: 'feasible', allocations: [1000, 0] });
+    // Without interference it starts beside it.
+    const beside = jointPlanner().plan(view([150], [running(1000), RESTING], { forecast: aForecast(15) })).plan;
+    expect(beside.allocations?.[1]).toBeGreaterThan(0);
+    expect(beside).not.toHaveProperty('usedAtOnce');
+  });
+
+  it('starts on more beside busy neighbours, so that the deadline is met all the same', () => {
+    const instances = [running(1000), RESTING];
+    const coresAt = (interference: number): number =>
+      jointPlanner().plan(view([150], instances, { interference })).plan.cpuMillicores;
+    // 100/c + 20 ≤ 140 on a core; (100/c + 20)·(1 + 0.6/3) ≤ 140 on 1.1: 133.1
+    expect([coresAt(0), coresAt(0.6)]).toEqual([1000, 1100]);
   });
 
   it('gives nobody up for want of instances that are being started', () => {
@@ -96,10 +127,10 @@ describe('the joint planner', () => {
   });
 
   it('waits to fill a batch where that costs less, and asks to be woken at the latest safe start', () => {
-    const { plan, wakeAtMs } = planner.plan(view([1000], [RESTING, RESTING], { forecast: aForecast(19) }));
+    const { plan, wakeAtMs } = planner.plan(view([500], [RESTING, RESTING], { forecast: aForecast(19) }));
     expect(plan).toMatchObject({ kind: 'feasible', allocations: [0, 0], boundBy: 'waiting to fill a batch' });
     // 120 ms before the deadline less 10
-    expect(wakeAtMs).toBeCloseTo(870, 9);
+    expect(wakeAtMs).toBeCloseTo(370, 9);
   });
 
   it('starts nothing while all run, and looks again after 20 ms', () => {
@@ -224,6 +255,27 @@ describe('the joint planner where a resize takes longer than a batch can wait', 
   it('holds them within the budget', () => {
     const { plan } = planner.plan(view([], [RESTING, RESTING], { ...slow, budgetMillicores: 3000 }));
     expect(plan.allocations).toEqual([1500, 1500]);
+  });
+
+  it('holds nothing beside other models while nobody waits', () => {
+    const { plan } = planner.plan(view([], [RESTING, RESTING], { ...slow, coresFreeAtMs: 1000 }));
+    expect(plan).toMatchObject({ allocations: [0, 0], boundBy: 'idle' });
+    expect(planner.plan(view([5000], [RESTING, RESTING], { ...slow, coresFreeAtMs: 1000 })).plan.allocations).toEqual([
+      2100, 2100,
+    ]);
+  });
+
+  it('waits for cores that other models have, and uses as many instances as there are cores for', () => {
+    const least = view([], [RESTING, RESTING], slow).limits.minMillicores;
+    const beside = (budgetMillicores: number): PlanDecision =>
+      planner.plan(view([5000], [RESTING, RESTING], { ...slow, coresFreeAtMs: 1000, budgetMillicores }));
+    expect(beside(least - 1)).toMatchObject({
+      plan: { allocations: [0, 0], boundBy: 'other models have the cores' },
+      wantedMillicores: least,
+    });
+    const { allocations } = beside(2 * least - 1).plan;
+    expect(allocations![0]).toBeGreaterThanOrEqual(least);
+    expect(allocations![1]).toBe(0);
   });
 
   it('gives up whom it cannot meet, and holds the allocations all the same', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { exactLatency, type LatencyModel } from '../domain/latency.js';
-import { ListSchedule, PLANNED_DEVIATIONS, type ScheduledQueue } from './list-schedule.js';
+import { PLANNED_DEVIATIONS } from './decision-latencies.js';
+import { ListSchedule, type ScheduledQueue } from './list-schedule.js';
 
 /** (20 + 10·b)/c ms: 30, 40, 50 and 60 ms on one core for one to four. */
 const MODEL = exactLatency((batchSize, cpuMillicores) => ((20 + 10 * batchSize) * 1000) / cpuMillicores);

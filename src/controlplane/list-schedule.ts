@@ -5,77 +5,118 @@
  * Every instance has the same allocation, and of them count as many as the budget has cores for. Several shape classes: a batch is of the
  * class of the first that waits.
  */
-import { requestsPerBatch } from '../domain/request.js';
+import { firstLateMark } from './behind-window.js';
+import { DecisionLatencies, type AllocationLatencies } from './decision-latencies.js';
 import type { BatchQuestion } from './pricing.js';
-
-/** Standard deviations of the logarithm between the typical and the planned latency. */
-export const PLANNED_DEVIATIONS = 2.33;
 
 export interface ScheduledQueue extends Pick<
   BatchQuestion,
-  'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize' | 'rowCounts'
+  'dueAtMs' | 'classIndexes' | 'behind' | 'models' | 'maxBatchSize' | 'rowCounts'
 > {
   /** What all instances may have together. */
   readonly budgetMillicores: number;
 }
 
+/** How slots of one size and allocation were filled. */
+export interface FilledSlots {
+  readonly onTime: number;
+  readonly usedMs: number;
+  /** Of the first batch; 0 without one. */
+  readonly firstSize: number;
+  /** Places of those passed over. */
+  readonly left: readonly number[];
+}
+
+/** What is run side by side on one allocation. */
+export interface Slots {
+  readonly cpuMillicores: number;
+  /** When each is free, ascending. */
+  readonly freeAtMs: readonly number[];
+  /** Of all together, until the last deadline of the queue. */
+  readonly timeMs: number;
+}
+
+/** Slots while they are being filled. */
+export interface SlotsSoFar {
+  readonly onTime: number;
+  /** Passed over. */
+  readonly leftCount: number;
+  readonly usedMs: number;
+}
+
 /** List scheduling of a queue. */
 export class ListSchedule {
   readonly #q: ScheduledQueue;
-  readonly #limits: readonly number[];
+  readonly #latencies: DecisionLatencies;
+  readonly #ranks: ClassRanks | null;
 
-  constructor(question: ScheduledQueue) {
+  /** @param latencies of the same models and limits, where the decision has looked at some already */
+  constructor(question: ScheduledQueue, latencies: DecisionLatencies = new DecisionLatencies(question)) {
     this.#q = question;
-    this.#limits = question.models.map((_, classIndex) =>
-      requestsPerBatch(question.maxBatchSize, question.rowCounts?.[classIndex]),
-    );
+    this.#latencies = latencies;
+    this.#ranks = question.classIndexes === null ? null : ranksOf(question.classIndexes, question.models.length);
   }
 
   /** The most requests of a class that may share a batch. */
   limitOf(classIndex: number): number {
-    return this.#limits[classIndex]!;
+    return this.#latencies.limits[classIndex]!;
   }
 
   /** The batch that does most at an allocation. */
   bestSize(classIndex: number, cpuMillicores: number): number {
-    const model = this.#q.models[classIndex]!;
-    let [best, bestRatePerMs] = [1, 0];
-    for (let size = 1; size <= this.#limits[classIndex]!; size++) {
-      const ratePerMs = size / model.predictedLatencyMs(size, cpuMillicores);
-      if (ratePerMs > bestRatePerMs * (1 + 1e-9)) [best, bestRatePerMs] = [size, ratePerMs];
-    }
-    return best;
+    return this.#latencies.on(cpuMillicores)[classIndex]!.bestSize;
   }
 
   /**
    * The place of the first that would be late, −1 where none would: each batch on the instance that is free first, the largest
-   * prefix that meets its head, up to the batch that does most; or, where that fails, up to the largest.
+   * prefix that meets its head, up to the batch that does most; or, where that fails, up to the largest. Behind the window it is the
+   * place of a mark.
    * @param taken so many of the head's class are gone   @param freeAtMs of each instance; so many of them as the cores are for count
    */
   firstLate(taken: number, freeAtMs: readonly number[], cpuMillicores: number): number {
     if (taken >= this.#q.dueAtMs.length) return -1;
-    const sideBySide = Math.max(1, Math.min(freeAtMs.length, Math.floor(this.#q.budgetMillicores / cpuMillicores)));
-    const free = [...freeAtMs].sort((a, b) => a - b).slice(0, sideBySide);
-    const bestSizes = this.#q.models.map((_, classIndex) => this.bestSize(classIndex, cpuMillicores));
-    const late = this.#listSchedule(taken, [...free], cpuMillicores, bestSizes);
-    return late === -1 || bestSizes.every((size, index) => size === this.#limits[index])
-      ? late
-      : this.#listSchedule(taken, free, cpuMillicores, this.#limits);
+    const on = this.#latencies.on(cpuMillicores);
+    const { limits } = this.#latencies;
+    const free = this.#sideBySide(freeAtMs, cpuMillicores);
+    const bestSizes = on.map(({ bestSize }) => bestSize);
+    const late = this.#listSchedule(taken, [...free], on, bestSizes);
+    const isMet = late === -1 || bestSizes.every((size, index) => size === limits[index]);
+    const lateInWindow = isMet ? late : this.#listSchedule(taken, [...free], on, limits);
+    return lateInWindow === -1 ? this.#firstLateBehind(taken, free, on) : lateInWindow;
   }
 
-  #listSchedule(taken: number, free: number[], cpuMillicores: number, sizeLimits: readonly number[]): number {
-    const { dueAtMs, models } = this.#q;
-    const walk = new QueueWalk(this.#q, taken);
+  /** Whether there is time for those behind the window. */
+  meetsBehind(freeAtMs: readonly number[], cpuMillicores: number): boolean {
+    const free = this.#sideBySide(freeAtMs, cpuMillicores);
+    return this.#firstLateBehind(0, free, this.#latencies.on(cpuMillicores)) === -1;
+  }
+
+  /** As many side by side as are free, from their mean instant on. */
+  #firstLateBehind(taken: number, free: readonly number[], on: readonly AllocationLatencies[]): number {
+    const freeAtMs = free.reduce((sum, each) => sum + each, 0) / free.length;
+    return firstLateMark(this.#q, taken, freeAtMs, (classIndex) => {
+      const latencies = on[classIndex]!;
+      return latencies.predictedMs(latencies.bestSize) / (latencies.bestSize * free.length);
+    });
+  }
+
+  #listSchedule(
+    taken: number,
+    free: number[],
+    on: readonly AllocationLatencies[],
+    sizeLimits: readonly number[],
+  ): number {
+    const { dueAtMs } = this.#q;
+    const walk = new QueueWalk(dueAtMs.length, this.#ranks, taken);
     for (let head = walk.head(); head !== -1; head = walk.head()) {
       const classIndex = walk.classOf(head);
-      const model = models[classIndex]!;
+      const latencies = on[classIndex]!;
       const slot = leastOf(free);
       const startAtMs = free[slot]!;
-      const mates = walk.matesOf(head, sizeLimits[classIndex]!);
-      let size = mates;
-      while (size > 0 && startAtMs + model.predictedLatencyMs(size, cpuMillicores) > dueAtMs[head]!) size -= 1;
+      let size = walk.matesOf(head, sizeLimits[classIndex]!);
+      while (size > 0 && startAtMs + latencies.predictedMs(size) > dueAtMs[head]!) size -= 1;
       if (size === 0) return head;
-      free[slot] = startAtMs + model.predictedLatencyMs(size, cpuMillicores);
+      free[slot] = startAtMs + latencies.predictedMs(size);
       walk.take(head, size);
     }
     return -1;
@@ -87,88 +128,144 @@ export class ListSchedule {
     cpuMillicores: number,
     batchSize: number,
     cautionDeviations: number,
-  ): {
-    readonly onTime: number;
-    readonly usedMs: number;
-    readonly firstSize: number;
-    readonly left: readonly number[];
-  } {
-    const { dueAtMs, models, budgetMillicores } = this.#q;
-    const sideBySide = Math.max(1, Math.min(freeAtMs.length, Math.floor(budgetMillicores / cpuMillicores)));
-    const free = [...freeAtMs].sort((a, b) => a - b).slice(0, sideBySide);
-    const walk = new QueueWalk(this.#q, 0);
+  ): FilledSlots {
+    return this.fillSlotsUnless(this.slotsOn(freeAtMs, cpuMillicores), batchSize, cautionDeviations, () => false)!;
+  }
+
+  /** Whether nobody is left. */
+  fillsAll(slots: Slots, batchSize: number, cautionDeviations: number): boolean {
+    return this.fillSlotsUnless(slots, batchSize, cautionDeviations, isSomebodyLeft) !== null;
+  }
+
+  /** As many as the budget has cores for. */
+  slotsOn(freeAtMs: readonly number[], cpuMillicores: number): Slots {
+    const free = this.#sideBySide(freeAtMs, cpuMillicores);
+    return { cpuMillicores, freeAtMs: free, timeMs: timeUntil(this.#q.dueAtMs.at(-1)!, free) };
+  }
+
+  /**
+   * The same as `fillSlots`, or null where it was not gone on with.
+   * @param isEnough asked whenever somebody is left, with the same object
+   */
+  fillSlotsUnless(
+    { cpuMillicores, freeAtMs }: Slots,
+    batchSize: number,
+    cautionDeviations: number,
+    isEnough: (soFar: SlotsSoFar) => boolean,
+  ): FilledSlots | null {
+    const { dueAtMs } = this.#q;
+    const on = this.#latencies.on(cpuMillicores);
+    const free = freeAtMs.slice();
+    const soFar = { onTime: 0, leftCount: 0, usedMs: 0 };
+    const walk = new QueueWalk(dueAtMs.length, this.#ranks, 0);
     const left: number[] = [];
-    let [onTime, usedMs, firstSize] = [0, 0, 0];
+    let firstSize = 0;
     for (let head = walk.head(); head !== -1; head = walk.head()) {
       const classIndex = walk.classOf(head);
-      const model = models[classIndex]!;
+      const latencies = on[classIndex]!;
       const slot = leastOf(free);
-      const size = walk.matesOf(head, Math.min(batchSize, this.#limits[classIndex]!));
-      const typicalMs = model.predictedLatencyMs(size, cpuMillicores);
-      const plannedMs = model.plannedLatencyMs(size, cpuMillicores);
-      const cautiousMs = typicalMs * (plannedMs / typicalMs) ** (cautionDeviations / PLANNED_DEVIATIONS);
-      if (free[slot]! + cautiousMs > dueAtMs[head]!) {
+      const size = walk.matesOf(head, Math.min(batchSize, this.limitOf(classIndex)));
+      if (free[slot]! + latencies.cautiousMs(size, cautionDeviations) > dueAtMs[head]!) {
         left.push(head);
+        soFar.leftCount += 1;
         walk.take(head, 1);
-        continue;
+        if (isEnough(soFar)) return null;
+      } else {
+        const typicalMs = latencies.predictedMs(size);
+        if (soFar.onTime === 0) firstSize = size;
+        free[slot]! += typicalMs;
+        soFar.usedMs += typicalMs;
+        soFar.onTime += size;
+        walk.take(head, size);
       }
-      if (onTime === 0) firstSize = size;
-      free[slot]! += typicalMs;
-      usedMs += typicalMs;
-      onTime += size;
-      walk.take(head, size);
     }
-    return { onTime, usedMs, firstSize, left };
+    return { onTime: soFar.onTime, usedMs: soFar.usedMs, firstSize, left };
+  }
+
+  /** Ascending, of as many as the budget has cores for. */
+  #sideBySide(freeAtMs: readonly number[], cpuMillicores: number): number[] {
+    const count = Math.max(1, Math.min(freeAtMs.length, Math.floor(this.#q.budgetMillicores / cpuMillicores)));
+    const free = freeAtMs.slice();
+    // Few, and mostly in order.
+    for (let index = 1; index < free.length; index++) {
+      const each = free[index]!;
+      let place = index;
+      for (; place > 0 && free[place - 1]! > each; place--) free[place] = free[place - 1]!;
+      free[place] = each;
+    }
+    return free.length > count ? free.slice(0, count) : free;
   }
 }
 
-/** Goes through a queue batch by batch: each takes the first that is left and the next of its class. */
+/** Where each place of a queue of several classes is among those of its class. */
+interface ClassRanks {
+  readonly classIndexes: readonly number[];
+  readonly ranks: Int32Array;
+  /** By class index. */
+  readonly counts: Int32Array;
+}
+
+function ranksOf(classIndexes: readonly number[], classCount: number): ClassRanks {
+  const counts = new Int32Array(classCount);
+  const ranks = Int32Array.from(classIndexes, (classIndex) => counts[classIndex]!++);
+  return { classIndexes, ranks, counts };
+}
+
+/**
+ * Goes through a queue batch by batch: each takes the first that is left and the next of its class. So of each class the earliest are
+ * gone, as many as were taken of it.
+ */
 class QueueWalk {
-  readonly #classIndexes: readonly number[] | null;
   readonly #count: number;
-  /** Of several classes: who is gone. */
-  readonly #isGone: Uint8Array | null;
+  /** Null where all are of one class. */
+  readonly #ranks: ClassRanks | null;
+  /** By class index. */
+  readonly #taken: Int32Array | null;
   #head = 0;
 
-  constructor({ dueAtMs, classIndexes }: ScheduledQueue, taken: number) {
-    this.#classIndexes = classIndexes;
-    this.#count = dueAtMs.length;
-    this.#isGone = classIndexes === null ? null : new Uint8Array(dueAtMs.length);
-    this.take(0, taken);
+  constructor(count: number, ranks: ClassRanks | null, taken: number) {
+    this.#count = count;
+    this.#ranks = ranks;
+    this.#taken = ranks === null ? null : new Int32Array(ranks.counts.length);
+    if (taken > 0) this.take(0, taken);
   }
 
   /** −1 when nobody is left. */
   head(): number {
-    while (this.#head < this.#count && this.#isGone?.[this.#head] === 1) this.#head += 1;
+    if (this.#ranks !== null) {
+      const { classIndexes, ranks } = this.#ranks;
+      while (this.#head < this.#count && ranks[this.#head]! < this.#taken![classIndexes[this.#head]!]!) this.#head += 1;
+    }
     return this.#head < this.#count ? this.#head : -1;
   }
 
   classOf(place: number): number {
-    return this.#classIndexes?.[place] ?? 0;
+    return this.#ranks === null ? 0 : this.#ranks.classIndexes[place]!;
   }
 
   /** How many of its class are left from here on, at most so many. */
   matesOf(head: number, limit: number): number {
-    if (this.#isGone === null) return Math.min(limit, this.#count - head);
-    let mates = 0;
-    for (let place = head; place < this.#count && mates < limit; place++) {
-      if (this.#isGone[place] === 0 && this.classOf(place) === this.classOf(head)) mates += 1;
-    }
-    return mates;
+    const left =
+      this.#ranks === null ? this.#count - head : this.#ranks.counts[this.classOf(head)]! - this.#ranks.ranks[head]!;
+    return Math.min(limit, left);
   }
 
-  /** It and the next of its class. */
+  /** It, the first that is left of its class, and the next of it. */
   take(head: number, size: number): void {
-    if (this.#isGone === null) {
-      this.#head = head + size;
-      return;
-    }
-    for (let place = head, left = size; left > 0 && place < this.#count; place++) {
-      if (this.#isGone[place] === 1 || this.classOf(place) !== this.classOf(head)) continue;
-      this.#isGone[place] = 1;
-      left -= 1;
-    }
+    if (this.#ranks === null) this.#head = head + size;
+    else this.#taken![this.classOf(head)]! += size;
   }
+}
+
+function isSomebodyLeft({ leftCount }: SlotsSoFar): boolean {
+  return leftCount > 0;
+}
+
+/** Of all slots together; nothing bounds it where there are none. */
+function timeUntil(atMs: number, freeAtMs: readonly number[]): number {
+  let sumMs = freeAtMs.length === 0 ? Infinity : 0;
+  for (const each of freeAtMs) sumMs += Math.max(0, atMs - each);
+  return sumMs;
 }
 
 function leastOf(values: readonly number[]): number {

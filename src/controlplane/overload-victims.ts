@@ -6,6 +6,7 @@
  * arrival made it too much, who is told at once and can go elsewhere, instead of one that has waited half of its time for nothing. Those of
  * clients that have less than their floor (`client-shares.ts`) come last.
  */
+import { DecisionLatencies } from './decision-latencies.js';
 import { ListSchedule, type ScheduledQueue } from './list-schedule.js';
 
 /** Above so many looks at a request the slots' own choice is taken: whoever does not fit. */
@@ -13,6 +14,8 @@ const MOST_LOOKS = 50_000;
 
 export interface VictimsQuestion {
   readonly queue: ScheduledQueue;
+  /** Of its models, where the decision has looked at some already. */
+  readonly latencies?: DecisionLatencies | undefined;
   /** Of each instance. */
   readonly freeAtMs: readonly number[];
   readonly cpuMillicores: number;
@@ -27,10 +30,11 @@ export interface VictimsQuestion {
 /** Places in the queue. */
 export function chooseVictims(question: VictimsQuestion): readonly number[] {
   const { queue, freeAtMs, cpuMillicores, batchSize, cautionDeviations } = question;
+  const { latencies = new DecisionLatencies(queue) } = question;
   const victims: number[] = [];
   let kept = queue.dueAtMs.map((_, place) => place);
   for (let looks = kept.length; ; looks += kept.length) {
-    const { left } = new ListSchedule(only(queue, kept)).fillSlots(
+    const { left } = new ListSchedule(only(queue, kept), latencies).fillSlots(
       freeAtMs,
       cpuMillicores,
       batchSize,

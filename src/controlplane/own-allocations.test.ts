@@ -70,7 +70,7 @@ class Bench {
     });
     this.allocations = new OwnAllocations(this.each, {
       budget: this.budget,
-      floorMillicores: 0,
+      floorFraction: undefined,
       retry: () => undefined,
       clock: this.clock,
       delay,
@@ -90,6 +90,7 @@ class Bench {
     const plane = {
       runningThreads: (instance: number) => this.threads[instance]!,
       isAway: () => false,
+      isLoading: () => false,
     } as Partial<ControlledPlane> as ControlledPlane;
     this.allocations.follow(this.clock.nowMs(), { plan: this.plan, plane, idleSinceMs: null });
   }
@@ -123,6 +124,35 @@ describe('allocations of their own', () => {
     bench.clock.advanceTo(10);
     expect(bench.asked).toEqual([[0, 0, 100], [1, 1, 4000]]); // prettier-ignore
     expect(bench.inForce).toEqual([100, 4000]);
+  });
+
+  it('are asked for ever more seldom while resizes are refused, however often others want what rests', () => {
+    let isRefused = true;
+    const bench = new Bench({ initial: [5000, 100], isRefused: () => isRefused });
+    bench.follow([0, 0]);
+    for (let atMs = 1; atMs < 10_000; atMs++) {
+      bench.clock.advanceTo(atMs);
+      bench.allocations.release();
+    }
+    // Each is answered after 1 ms, and asked for again 100, 200, … 3200 ms later.
+    expect(bench.asked.map(([atMs]) => atMs)).toEqual([1, 102, 303, 704, 1505, 3106, 6307]);
+    isRefused = false;
+    bench.follow();
+    bench.clock.advanceTo(12_000);
+    expect(bench.asked.at(-1)).toEqual([11_308, 0, 100]); // 5 s later, which is the longest
+    expect(bench.inForce).toEqual([100, 100]);
+  });
+
+  it('grow again by themselves after a resize that was refused', () => {
+    let isRefused = true;
+    const bench = new Bench({ initial: [100, 100], isRefused: () => isRefused });
+    bench.follow([3000, 0]);
+    bench.clock.advanceTo(50);
+    isRefused = false;
+    bench.follow();
+    bench.clock.advanceTo(200);
+    expect(bench.asked).toEqual([[0, 0, 3000], [101, 0, 3000]]); // prettier-ignore
+    expect(bench.inForce).toEqual([3000, 100]);
   });
 
   it('grow by no part of what there is no room for', () => {
@@ -244,6 +274,9 @@ describe('allocations of their own', () => {
       holders: [{ heldMillicores: 4000 }],
       claim: { neededMillicores: 0, wantedMillicores: 0, dueAtMs: Infinity },
       nextFreeAtMs: Infinity,
+      lastBusyAtMs: -Infinity,
+      restingMillicores: 0,
+      startingMillicores: 0,
       release: () => undefined,
       retry: () => undefined,
     });

@@ -34,8 +34,8 @@ export interface WaitingForCores {
 
 export interface OwnAllocationsOptions extends AllocationsOptions {
   readonly budget: CoreBudget;
-  /** What these may have in a backlog before others that share the budget get more. */
-  readonly floorMillicores: number;
+  /** Of the budget: what these may have in a backlog before others that share it get more; undefined for an equal share. */
+  readonly floorFraction: number | undefined;
   /** Plans again: others gave up cores that these wait for. */
   readonly retry: () => void;
 }
@@ -48,9 +48,14 @@ export class OwnAllocations implements Allocations, BudgetMember {
   readonly #options: OwnAllocationsOptions;
   /** By instance; null while it is not to rest. */
   readonly #restingSinceMs: (number | null)[];
+  /** By instance: a process is started on what it has. */
+  readonly #isLoading: boolean[];
   /** By instance: growth that there is no room for yet. */
   readonly #lackingMillicores: number[];
   #waiting = WAITING_FOR_NOTHING;
+  #lastBusyAtMs = -Infinity;
+  /** While the first one is lent: to be told when others lack cores. */
+  #onWanted: (() => void) | null = null;
   #timer: Timer | null = null;
 
   constructor(each: readonly InstanceAllocation[], options: OwnAllocationsOptions) {
@@ -58,21 +63,17 @@ export class OwnAllocations implements Allocations, BudgetMember {
     this.#budget = options.budget;
     this.#options = options;
     this.#restingSinceMs = each.map(() => null);
+    this.#isLoading = each.map(() => false);
     this.#lackingMillicores = each.map(() => 0);
-    this.#budget.join(this, options.floorMillicores);
+    this.#budget.join(this, options.floorFraction);
   }
 
   follow(nowMs: number, wanted: Wanted): void {
     this.stop();
     const targets = this.each.map((_, instance) => this.#target(nowMs, instance, wanted));
     const isNeeded = this.#lacks(targets) || this.#budget.isWantedBeside(this);
-    this.#shrink(nowMs, targets, isNeeded);
-    this.each.forEach((allocation, instance) => {
-      const growth = targets[instance]! - allocation.requestedMillicores;
-      const hasRoom = targets[instance]! <= this.#budget.roomFor(allocation);
-      this.#lackingMillicores[instance] = hasRoom ? 0 : Math.max(0, growth);
-      if (growth > 0 && hasRoom) allocation.growTo(targets[instance]!);
-    });
+    const againAtMs = Math.min(this.#shrink(nowMs, targets, isNeeded), this.#grow(nowMs, targets));
+    if (againAtMs < Infinity) this.#timer = this.#options.clock.schedule(againAtMs, this.#options.again);
     if (this.#lackingMillicores.some((lacking) => lacking > 0)) this.#budget.reclaim(this);
     this.#budget.assertKept();
   }
@@ -86,9 +87,25 @@ export class OwnAllocations implements Allocations, BudgetMember {
   // ---- beside others -----------------------------------------------------------------------------------------------
 
   /** What the plan that is about to be followed leaves wanting. */
-  waitFor(waiting: WaitingForCores): void {
+  waitFor(nowMs: number, waiting: WaitingForCores): void {
+    if (this.#isBusy || isBusy(waiting)) this.#lastBusyAtMs = nowMs;
     this.#waiting = waiting;
     this.#lackingMillicores.fill(0);
+  }
+
+  /**
+   * Until it is called with null, the first allocation is somebody else's, who needs all that it holds.
+   * @param onWanted others lack cores
+   */
+  lend(onWanted: (() => void) | null): void {
+    this.#onWanted = onWanted;
+    this.#restingSinceMs[0] = null;
+  }
+
+  /** None is counted, and none is waited for any more. */
+  leave(): void {
+    this.stop();
+    this.#budget.leave(this);
   }
 
   get holders(): BudgetMember['holders'] {
@@ -105,12 +122,32 @@ export class OwnAllocations implements Allocations, BudgetMember {
     return this.#waiting.nextFreeAtMs;
   }
 
+  get restingMillicores(): number {
+    return this.each.length * restingMillicores(this.#options.rules);
+  }
+
+  get startingMillicores(): number {
+    return this.each.reduce(
+      (sum, { heldMillicores }, instance) => sum + (this.#isLoading[instance]! ? heldMillicores : 0),
+      0,
+    );
+  }
+
+  get lastBusyAtMs(): number {
+    return this.#isBusy ? Infinity : this.#lastBusyAtMs;
+  }
+
+  get #isBusy(): boolean {
+    return isBusy(this.#waiting);
+  }
+
   release(): void {
+    this.#onWanted?.();
     const resting = restingMillicores(this.#options.rules);
     this.each.forEach((allocation, instance) => {
       const isResting = this.#restingSinceMs[instance] !== null;
-      if (isResting && resting < allocation.requestedMillicores && this.#mayShrink(allocation, resting))
-        allocation.resizeTo(resting);
+      const mayShrink = this.#mayShrink(allocation, resting) && allocation.mayResizeAtMs <= this.#options.clock.nowMs();
+      if (isResting && resting < allocation.requestedMillicores && mayShrink) allocation.resizeTo(resting);
     });
   }
 
@@ -139,9 +176,11 @@ export class OwnAllocations implements Allocations, BudgetMember {
   #target(nowMs: number, instance: number, { plan, plane }: Wanted): number {
     const planned = plan.allocations?.[instance] ?? 0;
     const isResting = planned === 0 && plane.runningThreads(instance) === 0;
-    this.#restingSinceMs[instance] = isResting ? (this.#restingSinceMs[instance] ?? nowMs) : null;
-    if (isResting && plane.isAway(instance))
-      return Math.min(this.#options.rules.limits.maxMillicores, STARTING_MILLICORES);
+    const isLoading = isResting && plane.isLoading(instance);
+    this.#isLoading[instance] = isLoading;
+    // One that is being started needs what it has, whoever else wants it.
+    this.#restingSinceMs[instance] = isResting && !isLoading ? (this.#restingSinceMs[instance] ?? nowMs) : null;
+    if (isLoading) return Math.min(this.#options.rules.limits.maxMillicores, STARTING_MILLICORES);
     if (isResting) return restingMillicores(this.#options.rules);
     return planned === 0 ? this.each[instance]!.requestedMillicores : planned;
   }
@@ -154,17 +193,33 @@ export class OwnAllocations implements Allocations, BudgetMember {
     });
   }
 
-  #shrink(nowMs: number, targets: readonly number[], isNeeded: boolean): void {
+  /** @returns when to try again; Infinity for never */
+  #grow(nowMs: number, targets: readonly number[]): number {
+    let againAtMs = Infinity;
+    this.each.forEach((allocation, instance) => {
+      const growth = targets[instance]! - allocation.requestedMillicores;
+      const hasRoom = targets[instance]! <= this.#budget.roomFor(allocation);
+      this.#lackingMillicores[instance] = hasRoom ? 0 : Math.max(0, growth);
+      if (growth <= 0 || !hasRoom) return;
+      if (allocation.mayResizeAtMs <= nowMs) allocation.growTo(targets[instance]!);
+      else againAtMs = Math.min(againAtMs, allocation.mayResizeAtMs);
+    });
+    return againAtMs;
+  }
+
+  /** @returns when to try again; Infinity for never */
+  #shrink(nowMs: number, targets: readonly number[], isNeeded: boolean): number {
     let againAtMs = Infinity;
     this.each.forEach((allocation, instance) => {
       const target = targets[instance]!;
       if (target >= allocation.requestedMillicores || !this.#mayShrink(allocation, target)) return;
       const sinceMs = this.#restingSinceMs[instance] ?? null;
       const mayRestAtMs = sinceMs === null || isNeeded ? nowMs : sinceMs + this.#holdMs();
-      if (mayRestAtMs <= nowMs) allocation.resizeTo(target);
-      else againAtMs = Math.min(againAtMs, mayRestAtMs);
+      const mayShrinkAtMs = Math.max(mayRestAtMs, allocation.mayResizeAtMs);
+      if (mayShrinkAtMs <= nowMs) allocation.resizeTo(target);
+      else againAtMs = Math.min(againAtMs, mayShrinkAtMs);
     });
-    if (againAtMs < Infinity) this.#timer = this.#options.clock.schedule(againAtMs, this.#options.again);
+    return againAtMs;
   }
 
   /** A slow growth under way is not called off for a moment's need of less, and not for a little. */
@@ -176,4 +231,8 @@ export class OwnAllocations implements Allocations, BudgetMember {
   #holdMs(): number {
     return RELEASE_DELAYS * this.#options.delay.typicalMs;
   }
+}
+
+function isBusy({ dueAtMs, nextFreeAtMs }: WaitingForCores): boolean {
+  return dueAtMs < Infinity || nextFreeAtMs < Infinity;
 }

@@ -15,11 +15,8 @@ export function loadOf(
   return { nowMs, limits, maxBatchSize, steadyRatePerSec, expectedRatePerSec, budgets, pricing };
 }
 
-export function explain(
-  { snapshot, nowMs, forecast }: PlannerView,
-  { boundBy }: BatchChoice,
-  indexes: readonly number[] | null,
-): string {
+export function explain(view: PlannerView, { boundBy }: BatchChoice, indexes: readonly number[] | null): string {
+  const { snapshot, forecast } = view;
   switch (boundBy) {
     case 'price':
       return `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s`;
@@ -28,9 +25,18 @@ export function explain(
     case 'loss':
       return 'tight budgets that may arrive';
     default: {
-      const index = indexes === null ? boundBy.deadlineOf : indexes[boundBy.deadlineOf]!;
-      const leftMs = snapshot.work[index]!.dueAtMs - nowMs;
-      return `deadline of request ${snapshot.sequences[index]!} in ${leftMs.toFixed(0)} ms`;
+      const place = boundBy.deadlineOf;
+      const withoutCount = indexes === null ? 0 : snapshot.work.length - indexes.length;
+      return deadlineReason(view, indexes?.[place] ?? place + withoutCount);
     }
   }
+}
+
+/** @param place in the window, or of a mark behind it */
+export function deadlineReason({ snapshot, nowMs }: PlannerView, place: number): string {
+  const { work, sequences, behind } = snapshot;
+  const isInWindow = place < work.length;
+  const dueAtMs = isInWindow ? work[place]!.dueAtMs : behind.find((mark) => mark.place === place)!.dueAtMs;
+  const who = isInWindow ? `request ${sequences[place]!}` : `the ${place + 1}th that waits`;
+  return `deadline of ${who} in ${(dueAtMs - nowMs).toFixed(0)} ms`;
 }

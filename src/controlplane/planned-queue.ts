@@ -1,7 +1,9 @@
 /*
- * The queue as planners see it: who can still be saved, in order of the deadlines to keep to.
+ * The queue as planners see it: who of the window can still be saved, in order of the deadlines to keep to, and the marks behind it.
  */
 import { hopefulLatencyMs } from '../domain/latency.js';
+import type { QueueMark, QueueSnapshot } from '../domain/queue-snapshot.js';
+import { slowdownBeside } from '../perf-model/interference.js';
 import type { PlannerView } from './planner.js';
 import type { BatchQuestion } from './pricing.js';
 
@@ -16,14 +18,14 @@ const OVERDUE_FRACTION = 0.05;
 /** In order of deadline. */
 export interface PlannedQueue extends Pick<
   BatchQuestion,
-  'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize' | 'rowCounts'
+  'dueAtMs' | 'classIndexes' | 'behind' | 'models' | 'maxBatchSize' | 'rowCounts'
 > {
   /** Where in the snapshot each of it is; null where that is the same place. */
   readonly indexes: readonly number[] | null;
 }
 
 /**
- * Null where nobody waits but these.
+ * Null where nobody waits in the window but these.
  * @param freeAtMs when the first of it can start
  */
 export function queueOf(view: PlannerView, without: readonly number[], freeAtMs: number): PlannedQueue | null {
@@ -41,8 +43,9 @@ export function queueOf(view: PlannerView, without: readonly number[], freeAtMs:
     isInOrder &&= index === 0 || wishedAtMs[index - 1]! <= wishAtMs;
     wishedAtMs.push(wishAtMs);
   }
+  const behind = marksOf(snapshot, without.length);
   if (isInOrder && without.length === 0 && models.length === 1) {
-    return { dueAtMs: wishedAtMs, classIndexes: null, models, maxBatchSize, rowCounts, indexes: null };
+    return { dueAtMs: wishedAtMs, classIndexes: null, behind, models, maxBatchSize, rowCounts, indexes: null };
   }
   const skipped = new Set(without);
   const indexes = wishedAtMs.map((_, index) => index).filter((index) => !skipped.has(index));
@@ -51,6 +54,7 @@ export function queueOf(view: PlannerView, without: readonly number[], freeAtMs:
   return {
     dueAtMs: indexes.map((index) => wishedAtMs[index]!),
     classIndexes: models.length === 1 ? null : indexes.map((index) => work[index]!.classIndex),
+    behind,
     models,
     maxBatchSize,
     rowCounts,
@@ -58,10 +62,16 @@ export function queueOf(view: PlannerView, without: readonly number[], freeAtMs:
   };
 }
 
+/** With the same margin; so many before them are not counted. */
+function marksOf({ behind }: QueueSnapshot, withoutCount: number): readonly QueueMark[] {
+  if (behind.length === 0) return behind;
+  return behind.map(({ place, dueAtMs }) => ({ place: place - withoutCount, dueAtMs: dueAtMs - MARGIN_MS }));
+}
+
 /**
  * Requests that no allocation can save: late even alone, next, at the largest one, by the typical latency or, where that is a
  * guess, by what they surely take.
- * @returns their places in the snapshot
+ * @returns their places in the window
  */
 export function hopelessOf(view: PlannerView, freeAtMs: number): number[] {
   const { snapshot } = view;
@@ -92,10 +102,26 @@ export function remainingMs({ snapshot, runningModels }: PlannerView, index: num
   return remainingFraction * runningModels[index]!.predictedLatencyMs(batchSize, usableMillicores);
 }
 
+/** What own batches run on, where instances have an allocation each. */
+export function runningMillicores({ snapshot, instances }: PlannerView): number {
+  return snapshot.running.reduce((sum, { instance }) => sum + instances[instance]!.requestedMillicores, 0);
+}
+
 /** When each batch that runs is expected to end, where instances have an allocation each. */
 export function busyUntilMs(view: PlannerView): number[] {
-  return view.snapshot.running.map(({ instance }, index) => {
-    const { requestedMillicores } = view.instances[instance]!;
-    return view.nowMs + remainingMs(view, index, requestedMillicores);
+  const { snapshot, instances, interference, busyBesideMillicores } = view;
+  const busyMillicores = busyBesideMillicores + runningMillicores(view);
+  return snapshot.running.map(({ instance }, index) => {
+    const { requestedMillicores } = instances[instance]!;
+    const slowdown = slowdownBeside(interference, busyMillicores - requestedMillicores);
+    return view.nowMs + slowdown * remainingMs(view, index, requestedMillicores);
   });
+}
+
+/** So long after they were due, requests that wait behind all others of their model come before what is due then at others. */
+const SET_ASIDE_PATIENCE_MS = 10_000;
+
+/** Of those that wait for a batch; Infinity where nobody does. */
+export function firstDueAtMs({ work, setAsideDueAtMs }: QueueSnapshot): number {
+  return work[0]?.dueAtMs ?? setAsideDueAtMs + SET_ASIDE_PATIENCE_MS;
 }

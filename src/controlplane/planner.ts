@@ -19,6 +19,8 @@ export interface PlannerView {
   readonly snapshot: QueueSnapshot;
   /** By the snapshot's class index. */
   readonly models: readonly LatencyModel[];
+  /** As long as it stays the same, so does whatever any model says; undefined where that is not known. */
+  readonly modelsRevision?: number | undefined;
   /** Of the batch in flight; null when none is. */
   readonly inFlightModel: LatencyModel | null;
   /** Of each batch that runs, as in the snapshot. */
@@ -41,6 +43,10 @@ export interface PlannerView {
   readonly coresFreeAtMs: number;
   /** Whether other models wait for cores. */
   readonly isContended: boolean;
+  /** φ: how much busy neighbours slow a batch down (`perf-model/interference.ts`); 0 while nothing is known of it. */
+  readonly interference: number;
+  /** What other models run on. */
+  readonly busyBesideMillicores: number;
   /** What one holds that rests. */
   readonly restingMillicores: number;
   /** In force now, as it was read back. */

@@ -84,10 +84,10 @@ function planBy(settings: Settings, view: PlannerView): PlanDecision {
   const freeAtMs = view.nowMs + inFlightMs(view, view.limits.maxMillicores);
   const hopeless = hopelessOf(view, freeAtMs);
   const queue = queueOf(view, hopeless, freeAtMs);
-  const question = queue === null ? null : { ...loadOf(view, settings.fast), ...queue };
+  const question = queue === null ? null : questionOf(view, settings.fast, queue);
   if (isHeld(view, settings)) {
     const canBeMet = question === null || canCatchUp(view, question);
-    return { plan: canBeMet ? holding(view, settings.held, question?.dueAtMs ?? []) : infeasible(view), hopeless };
+    return { plan: canBeMet ? holding(view, settings.held, question) : infeasible(view), hopeless };
   }
   if (question === null) return { plan: resting(view), hopeless };
   if (snapshot.inFlight !== null) {
@@ -107,6 +107,25 @@ function planBy(settings: Settings, view: PlannerView): PlanDecision {
   // The batch that starts now is overdue by then.
   const wakeAtMs = view.nowMs + headModel.plannedLatencyMs(choice.batchSize, choice.cpuMillicores);
   return { plan, hopeless, wakeAtMs };
+}
+
+/** Written out: an object of two that are spread has no shape that the engine knows, and this one is read thousands of times. */
+function questionOf(view: PlannerView, pricing: Pricing, queue: PlannedQueue): BatchQuestion {
+  const { steadyRatePerSec, expectedRatePerSec, budgets } = view.forecast;
+  return {
+    nowMs: view.nowMs,
+    dueAtMs: queue.dueAtMs,
+    classIndexes: queue.classIndexes,
+    behind: queue.behind,
+    models: queue.models,
+    limits: view.limits,
+    maxBatchSize: queue.maxBatchSize,
+    rowCounts: queue.rowCounts,
+    steadyRatePerSec,
+    expectedRatePerSec,
+    budgets,
+    pricing,
+  };
 }
 
 /** While a batch runs, only what cannot be made up for afterwards breaks the plan; a free worker always wants a new one. */
@@ -156,14 +175,17 @@ function isHeld({ isActuatorSlow }: PlannerView, { holds }: Settings): boolean {
  * What sustains the load, and what of the queue will still wait when a resize asked for now is in force: what is not served
  * until then on what is held, in full batches, and can still be met.
  */
-function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly number[]): Plan {
+function holding(view: PlannerView, pricing: Pricing, queue: BatchQuestion | null): Plan {
   const { snapshot, arrivalModel: model, arrivalRowCount, resizeDelayMs, forecast, limits, grantedMillicores } = view;
   const maxBatchSize = requestsPerBatch(snapshot.maxBatchSize, arrivalRowCount);
   const nowMs = view.nowMs + resizeDelayMs;
   const batchMs = model.predictedLatencyMs(maxBatchSize, Math.max(limits.minMillicores, grantedMillicores));
   const served = batchMs === 0 ? 0 : Math.floor((resizeDelayMs / batchMs) * maxBatchSize);
   const soonestAtMs = nowMs + model.predictedLatencyMs(1, limits.maxMillicores);
-  const dueAtMs = queueDueAtMs.slice(served).filter((due) => due >= soonestAtMs);
+  const dueAtMs = (queue?.dueAtMs ?? []).slice(served).filter((due) => due >= soonestAtMs);
+  const behind = (queue?.behind ?? [])
+    .filter((mark) => mark.place >= served && mark.dueAtMs >= soonestAtMs)
+    .map((mark) => ({ ...mark, place: mark.place - served }));
   return {
     kind: 'feasible',
     instances: 1,
@@ -174,6 +196,7 @@ function holding(view: PlannerView, pricing: Pricing, queueDueAtMs: readonly num
       rowCounts: [arrivalRowCount],
       classIndexes: null,
       dueAtMs,
+      behind,
     }),
     batchSize: maxBatchSize,
     boundBy: `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`,

@@ -25,7 +25,9 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits } from '../domain/plan.js';
 import { requestsPerBatch } from '../domain/request.js';
+import type { QueueMark } from '../domain/queue-snapshot.js';
 import { latestStarts } from '../perf-model/latest-starts.js';
+import { firstLateMark, rateAskedBehind } from './behind-window.js';
 import type { BudgetSample } from './budget-sample.js';
 import { allocationAt, stepCount } from './solver.js';
 
@@ -66,6 +68,8 @@ export interface BatchQuestion {
   readonly dueAtMs: readonly number[];
   /** Which model each of them is of; null where all are of the first. */
   readonly classIndexes: readonly number[] | null;
+  /** Of those that wait behind them; none where it is absent. */
+  readonly behind?: readonly QueueMark[] | undefined;
   /** By class index. */
   readonly models: readonly LatencyModel[];
   readonly limits: AllocationLimits;
@@ -168,16 +172,26 @@ export function steadyMillicores(question: BatchQuestion): number {
 
 /**
  * The place in the queue of the first that would be late if the worker were free then and ran the rest of the queue in full
- * batches at this allocation; −1 where none would. Typical latencies, but the next batch has to make it by the planned one.
+ * batches at this allocation; −1 where none would. Typical latencies, but the next batch has to make it by the planned one. Of those
+ * behind the window, which are looked at last, it is the place of a mark.
  * @param taken so many of the head's class are gone by then
  */
 export function firstLate(queue: PlannedQueue, taken: number, freeAtMs: number, cpuMillicores: number): number {
-  return queue.classIndexes === null
-    ? firstLateOfOneClass(queue, taken, freeAtMs, cpuMillicores)
-    : firstLateOfMany(queue, queue.classIndexes, taken, freeAtMs, cpuMillicores);
+  const late =
+    queue.classIndexes === null
+      ? firstLateOfOneClass(queue, taken, freeAtMs, cpuMillicores)
+      : firstLateOfMany(queue, queue.classIndexes, taken, freeAtMs, cpuMillicores);
+  if (late !== -1) return late;
+  return firstLateMark(queue, taken, freeAtMs, (classIndex) => {
+    const size = limitOf(queue, classIndex);
+    return queue.models[classIndex]!.predictedLatencyMs(size, cpuMillicores) / size;
+  });
 }
 
-type PlannedQueue = Pick<BatchQuestion, 'dueAtMs' | 'classIndexes' | 'models' | 'maxBatchSize' | 'rowCounts'>;
+type PlannedQueue = Pick<
+  BatchQuestion,
+  'dueAtMs' | 'classIndexes' | 'behind' | 'models' | 'maxBatchSize' | 'rowCounts'
+>;
 type BatchLimits = Pick<BatchQuestion, 'models' | 'maxBatchSize' | 'rowCounts'>;
 
 /** The most requests of a class that may share a batch. */
@@ -312,6 +326,7 @@ function priceOfTime(question: BatchQuestion, model: LatencyModel): number {
     const due = dueAtMs[index]!;
     if (due > nowMs) ratePerMs = Math.max(ratePerMs, (index + 1) / (due - nowMs));
   }
+  ratePerMs = Math.max(ratePerMs, rateAskedBehind(question, nowMs));
   const { shared, single } = split(model, maxBatchSize, limits);
   if (shared === 0) return 0;
   const spare = maxBatchSize - single * ratePerMs;

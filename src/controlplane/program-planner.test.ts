@@ -13,12 +13,14 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
   const snapshot: QueueSnapshot = {
     work: dueAtMs.map((due) => ({ dueAtMs: due, classIndex: 0 })),
     sequences: dueAtMs.map((_, index) => 100 + index),
+    behind: [],
     classes: [SHAPE],
     inFlight: null,
     running: [],
     maxBatchSize: 4,
     belowFloor: () => new Set(),
     setAsideCount: 0,
+    setAsideDueAtMs: Infinity,
     instanceCount: 1,
   };
   return {
@@ -40,6 +42,8 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     reachMillicores: 16_000,
     coresFreeAtMs: Infinity,
     isContended: false,
+    interference: 0,
+    busyBesideMillicores: 0,
     restingMillicores: 100,
     readCounters: () => null,
     ...overrides,

@@ -9,6 +9,7 @@ import type { LatencyModel } from '../domain/latency.js';
 import type { FeasiblePlan, InfeasiblePlan } from '../domain/plan.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { Margin } from './edf-schedule.js';
+import { deadlineReason } from './plan-reasons.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import type { PlanningProblem, Solution } from './program.js';
 import { isScheduleFeasible, solve } from './solver.js';
@@ -78,6 +79,7 @@ function problemOf(view: PlannerView): PlanningProblem {
   return {
     nowMs: view.nowMs,
     queue: view.snapshot.work,
+    behind: view.snapshot.behind,
     models: view.models,
     inFlightRemainingMs(cpuMillicores) {
       return inFlight === null ? 0 : remainingMs(inFlight, view.inFlightModel!, cpuMillicores);
@@ -116,10 +118,8 @@ function explain(view: PlannerView, boundBy: Extract<Solution, { kind: 'feasible
       return 'least allocation';
     case 'arrival-rate':
       return `arrival rate ${view.forecast.arrivalRatePerSec.toFixed(1)}/s`;
-    case 'deadline': {
-      const leftMs = view.snapshot.work[boundBy.queueIndex]!.dueAtMs - view.nowMs;
-      return `deadline of request ${view.snapshot.sequences[boundBy.queueIndex]!} in ${leftMs.toFixed(0)} ms`;
-    }
+    case 'deadline':
+      return deadlineReason(view, boundBy.queueIndex);
   }
 }
 

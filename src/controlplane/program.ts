@@ -1,6 +1,6 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { AllocationLimits } from '../domain/plan.js';
-import type { QueuedWork } from '../domain/queue-snapshot.js';
+import type { QueuedWork, QueueMark } from '../domain/queue-snapshot.js';
 
 export type { QueuedWork };
 
@@ -19,6 +19,8 @@ export interface PlanningProblem {
   readonly nowMs: number;
   /** EDF order: (dueAtMs, sequence). */
   readonly queue: readonly QueuedWork[];
+  /** Of those that wait behind them (`behind-window.ts`); none where it is absent. */
+  readonly behind?: readonly QueueMark[] | undefined;
   /** By class index. */
   readonly models: readonly LatencyModel[];
   /** Planned time that the batch in flight still needs when it goes on at this allocation; 0 when idle. Non-increasing. */
@@ -42,7 +44,7 @@ export type Solution =
       readonly kind: 'feasible';
       readonly cpuMillicores: number;
       readonly batchSize: number;
-      /** What the next smaller allocation would have broken. */
+      /** What the next smaller allocation would have broken; `queueIndex` may be a place behind the queue, of a mark. */
       readonly boundBy:
         | { readonly kind: 'floor' }
         | { readonly kind: 'deadline'; readonly queueIndex: number }

@@ -35,11 +35,14 @@ const RIDGE = 0.1;
 /** Nothing is forecast before so much was seen: 9 s. */
 const LEAST_BINS = 180;
 
+/** Of rings over more bins than the mean's, a power of two: places are found by masking. */
+const RING_SIZE = 256;
+
 export class RateForecast {
-  readonly #counts = new Float64Array(MEAN_BINS);
+  /** Arrivals before each bin, so that any bins are counted by a difference; by the bin's place. */
+  readonly #arrivedBefore = new Float64Array(RING_SIZE);
   /** Mean rate of the ten seconds up to each bin's end, by the bin's place. */
-  readonly #meansPerSec = new Float64Array(MEAN_BINS);
-  #sum = 0;
+  readonly #meansPerSec = new Float64Array(RING_SIZE);
   /** Bins closed so far; the next one's place is this modulo the ring. */
   #closed = 0;
   #binEndAtMs: number | null = null;
@@ -84,7 +87,12 @@ export class RateForecast {
   }
 
   #place(bin: number): number {
-    return bin % MEAN_BINS;
+    return bin & (RING_SIZE - 1);
+  }
+
+  /** Of closed bins. */
+  #countOf(firstBin: number, endBin: number): number {
+    return this.#arrivedBefore[this.#place(endBin)]! - this.#arrivedBefore[this.#place(firstBin)]!;
   }
 
   #advance(nowMs: number): void {
@@ -100,11 +108,12 @@ export class RateForecast {
 
   #close(): void {
     const place = this.#place(this.#closed);
-    this.#sum += this.#open - this.#counts[place]!;
-    this.#counts[place] = this.#open;
+    const arrived = this.#arrivedBefore[place]! + this.#open;
     this.#open = 0;
     this.#closed += 1;
-    this.#meansPerSec[place] = (this.#sum * 1000) / (Math.min(this.#closed, MEAN_BINS) * BIN_MS);
+    this.#arrivedBefore[this.#place(this.#closed)] = arrived;
+    const bins = Math.min(this.#closed, MEAN_BINS);
+    this.#meansPerSec[place] = (this.#countOf(this.#closed - bins, this.#closed) * 1000) / (bins * BIN_MS);
     if (this.#closed >= LAG_SPAN + LONG_HORIZON_BINS) this.#learn();
   }
 
@@ -112,11 +121,8 @@ export class RateForecast {
   #learn(): void {
     const beginning = this.#closed - LONG_HORIZON_BINS;
     const meanPerSec = this.#meansPerSec[this.#place(beginning - 1)]!;
-    const deviationOver = (bins: number): number => {
-      let count = 0;
-      for (let bin = beginning; bin < beginning + bins; bin++) count += this.#counts[this.#place(bin)]!;
-      return (count * 1000) / (bins * BIN_MS) - meanPerSec;
-    };
+    const deviationOver = (bins: number): number =>
+      (this.#countOf(beginning, beginning + bins) * 1000) / (bins * BIN_MS) - meanPerSec;
     const target = deviationOver(HORIZON_BINS);
     this.#lagDeviations(beginning, meanPerSec, 0, 0);
     const foretold = this.#foretold();
@@ -136,12 +142,13 @@ export class RateForecast {
 
   /** Rates of the lags that end before a bin, less a mean; the latest lag with what the open bin has so far. */
   #lagDeviations(endBin: number, meanPerSec: number, openCount: number, openMs: number): void {
-    let bin = endBin;
+    let end = endBin;
     for (let lag = 0; lag < LAGS; lag++) {
-      let count = lag === 0 ? openCount : 0;
-      const spanMs = LAG_BINS[lag]! * BIN_MS + (lag === 0 ? openMs : 0);
-      for (let left = LAG_BINS[lag]!; left > 0; left--) count += this.#counts[this.#place(--bin)]!;
+      const bins = LAG_BINS[lag]!;
+      const count = this.#countOf(end - bins, end) + (lag === 0 ? openCount : 0);
+      const spanMs = bins * BIN_MS + (lag === 0 ? openMs : 0);
       this.#deviations[lag] = (count * 1000) / spanMs - meanPerSec;
+      end -= bins;
     }
   }
 

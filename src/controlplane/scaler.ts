@@ -27,7 +27,7 @@ export interface Scaler {
   /** False where it only recommends: the plan is published but nothing is limited. */
   readonly isActuating: boolean;
   readonly limits: AllocationLimits;
-  /** The least that a group can be given on which nothing runs; at most `limits.minMillicores`. */
+  /** What a group holds in which nothing runs: 0 where that is nothing; at most `limits.minMillicores`. */
   readonly idleMillicores: number;
   /** Decision → read back, until resizes have shown what it is. */
   readonly expectedDelayMs: number;

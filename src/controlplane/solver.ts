@@ -54,7 +54,7 @@ export function solve(asked: PlanningProblem, margin = NO_MARGIN): Solution {
   const boundBy =
     late === -1
       ? { kind: 'arrival-rate' as const }
-      : { kind: 'deadline' as const, queueIndex: queueIndices?.[late] ?? late };
+      : { kind: 'deadline' as const, queueIndex: queueIndices?.[late] ?? late + hopeless.length };
   return { kind: 'feasible', cpuMillicores, batchSize, boundBy, hopeless };
 }
 
@@ -114,7 +114,12 @@ function setHopelessAside(problem: PlanningProblem, margin: Margin): Salvageable
   if (hopeless.length === 0) return { problem, queueIndices: null, hopeless };
   const aside = new Set(hopeless);
   const queueIndices = [...queue.keys()].filter((index) => !aside.has(index));
-  return { problem: { ...problem, queue: queueIndices.map((index) => queue[index]!) }, queueIndices, hopeless };
+  const salvageable = {
+    ...problem,
+    queue: queueIndices.map((index) => queue[index]!),
+    behind: problem.behind?.map(({ place, dueAtMs }) => ({ place: place - hopeless.length, dueAtMs })),
+  };
+  return { problem: salvageable, queueIndices, hopeless };
 }
 
 function leastBatchSize(maxBatchSize: number, holds: (batchSize: number) => boolean): number | null {

@@ -31,14 +31,21 @@ export class TimePrices {
    * @param ratePerMs of one instance   @returns cores; that of the steepest piece where the rate is beyond the curve
    */
   priceOf(model: LatencyModel, levels: readonly number[], maxBatchSize: number, ratePerMs: number): number {
-    const curve = this.#curveOf(model, levels, maxBatchSize);
+    const curve = this.curveOf(model, levels, maxBatchSize);
     const last = curve.ratesPerMs.length - 1;
     let vertex = 0;
     while (vertex < last - 1 && curve.ratesPerMs[vertex + 1]! < ratePerMs) vertex += 1;
     return last === 0 ? 0 : Math.max(0, slopeFrom(curve, vertex) * curve.ratesPerMs[vertex]! - curve.cores[vertex]!);
   }
 
-  #curveOf(model: LatencyModel, levels: readonly number[], maxBatchSize: number): PowerCurve {
+  /** Of a request at the batch size and allocation where it costs least. @param levels as for `priceOf` */
+  leastCoreMs(model: LatencyModel, levels: readonly number[], maxBatchSize: number): number {
+    const curve = this.curveOf(model, levels, maxBatchSize);
+    return curve.cores.length === 1 ? Infinity : slopeFrom(curve, 0);
+  }
+
+  /** P̂ of one instance; nothing is held at rate 0. */
+  curveOf(model: LatencyModel, levels: readonly number[], maxBatchSize: number): PowerCurve {
     const slowMs = model.predictedLatencyMs(1, levels[0]!);
     const fastMs = model.predictedLatencyMs(maxBatchSize, levels.at(-1)!);
     const known = this.#drawn.get(model);

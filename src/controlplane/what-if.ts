@@ -6,7 +6,8 @@
  *
  *     (b − 1)/λ + 2·l(b, c) + network delay ≤ SLO     and     h(b, c) = b / l(b, c) ≥ λ
  *
- * Least c, then least b. Unlike the released rule (`baselines/released.ts`), which queues a whole second of arrivals at
+ * Least c, then least b. With k instances on c cores each, h is k times as much, and the way is as long: all of them may have just
+ * started. Unlike the released rule (`baselines/released.ts`), which queues a whole second of arrivals at
  * once and so asks for more.
  */
 import type { LatencyModel } from '../domain/latency.js';
@@ -21,20 +22,23 @@ export interface WhatIfQuestion {
   readonly sloMs: number;
   /** Of the slowest request that still counts. */
   readonly networkDelayMs: number;
+  /** Of an instance. */
   readonly limits: AllocationLimits;
   readonly maxBatchSize: number;
+  /** Equal ones that share the queue; 1 where absent. */
+  readonly instances?: number;
 }
 
 export interface WhatIfAnswer {
   readonly feasible: boolean;
   /** Only when infeasible. */
   readonly reason?: Extract<Reason, 'budget_spent_in_network' | 'infeasible_at_max_cores' | 'queue_overload'>;
-  /** When infeasible: the largest allocation, and the batch size of most throughput at it. */
+  /** Of an instance. When infeasible: the largest allocation, and the batch size of most throughput at it. */
   readonly cpuMillicores: number;
   readonly batchSize: number;
   /** Planned latency of one such batch, l(b, c). */
   readonly predictedLatencyMs: number;
-  /** h(b, c) */
+  /** k·h(b, c) */
   readonly throughputPerSec: number;
 }
 
@@ -82,7 +86,8 @@ function mostThroughput(question: WhatIfQuestion): Candidate {
   return best;
 }
 
-function candidateAt({ model }: WhatIfQuestion, cpuMillicores: number, batchSize: number): Candidate {
+function candidateAt({ model, instances = 1 }: WhatIfQuestion, cpuMillicores: number, batchSize: number): Candidate {
   const predictedLatencyMs = model.plannedLatencyMs(batchSize, cpuMillicores);
-  return { cpuMillicores, batchSize, predictedLatencyMs, throughputPerSec: (1000 * batchSize) / predictedLatencyMs };
+  const throughputPerSec = (1000 * instances * batchSize) / predictedLatencyMs;
+  return { cpuMillicores, batchSize, predictedLatencyMs, throughputPerSec };
 }

@@ -4,6 +4,8 @@ import { paintDots } from './dots.js';
 import { needOfArrivals } from './demand.js';
 import { cores, duration, NOTHING, whole } from './format.js';
 import { resizesOf, writtenTook } from './headline.js';
+import { hasLanes } from './lane-chart.js';
+import { laneCount } from './lanes.js';
 import { RESIZE, type ModelState } from './model-state.js';
 import { colour } from './palette.js';
 import type { Frame, TimeChartSpec, Values } from './time-chart.js';
@@ -55,7 +57,8 @@ export const allocationChart: TimeChartSpec = {
   },
   paint(plot, { model }) {
     const { minMillicores, maxMillicores } = model.model.limits;
-    const most = maxMillicores * model.mostInstances;
+    // Those that are resized one by one share it.
+    const most = hasLanes(model) ? maxMillicores : maxMillicores * model.mostInstances;
     const { ctx, bbox } = plot;
     ctx.strokeStyle = colour('soft');
     ctx.lineWidth = devicePixelRatio;
@@ -72,8 +75,11 @@ export const allocationChart: TimeChartSpec = {
   note({ model }) {
     const { minMillicores, maxMillicores, stepMillicores } = model.model.limits;
     const limits = `limits ${cores(minMillicores)} to ${cores(maxMillicores)} in steps of ${cores(stepMillicores)}`;
-    const each = model.mostInstances === 1 ? '' : ` for each of up to ${model.mostInstances} instances`;
-    return `${limits}${each}; below the least limit the CPU is released while idle`;
+    const { mostInstances } = model;
+    const whose = hasLanes(model)
+      ? `, for all ${mostInstances} instances together`
+      : ` for each of up to ${mostInstances} instances`;
+    return `${limits}${mostInstances === 1 ? '' : whose}; below the least limit the CPU is released while idle`;
   },
 };
 
@@ -154,9 +160,11 @@ export const instanceChart: TimeChartSpec = {
   },
 };
 
-/** Whether there was ever another number of instances than one. */
-export function hasInstances({ steps }: ModelState): boolean {
-  return steps.column('asked').some((count) => count !== 1) || steps.column('ready').some((count) => count !== 1);
+/** Whether there was ever another number of instances than one; than always the same, where lanes show them. */
+export function hasInstances(model: ModelState): boolean {
+  const { steps } = model;
+  const usual = hasLanes(model) ? laneCount(model) : 1;
+  return (['asked', 'ready'] as const).some((name) => steps.column(name).some((count) => count !== usual));
 }
 
 function rowsShown({ resizes }: ModelState, { range, untilMs }: Frame): readonly [number, number] {

@@ -1,5 +1,7 @@
 import { allocationChart, hasInstances, instanceChart, resizeChart } from './allocation-charts.js';
 import { batchChart, depthChart } from './batch-charts.js';
+import { hasLanes, laneChart } from './lane-chart.js';
+import { modelCoresChart } from './model-cores-chart.js';
 import { PlanPanel } from './plan-panel.js';
 import { QueueStrip } from './queue-strip.js';
 import { budgetChart, latencyChart, outcomeChart } from './request-charts.js';
@@ -28,6 +30,8 @@ interface Told {
 
 export class Board {
   readonly #charts: readonly (Drawn & Told)[];
+  readonly #modelCores: TimeChart;
+  readonly #lanes: TimeChart;
   readonly #instances: TimeChart;
   readonly #queue = new QueueStrip();
   readonly #plan = new PlanPanel();
@@ -42,15 +46,30 @@ export class Board {
     const [depth, outcomes, latency] = [chart(depthChart), chart(outcomeChart), chart(latencyChart)];
     const [budgets, batches, resizes] = [chart(budgetChart), chart(batchChart), chart(resizeChart)];
     const scatter = new ScatterChart();
+    this.#modelCores = chart(modelCoresChart());
+    this.#lanes = chart(laneChart);
     this.#instances = chart(instanceChart);
     const panels = [
-      ...[allocation, this.#plan],
+      ...[this.#modelCores, allocation, this.#plan],
+      ...[this.#lanes],
       ...[this.#queue, depth, outcomes],
       ...[latency, budgets, batches],
       ...[scatter, resizes, this.#sources, this.#instances],
     ];
     root.append(...panels.map(({ card }) => card.root));
-    this.#charts = [allocation, depth, outcomes, latency, budgets, batches, resizes, scatter, this.#instances];
+    this.#charts = [
+      this.#modelCores,
+      allocation,
+      this.#lanes,
+      depth,
+      outcomes,
+      latency,
+      budgets,
+      batches,
+      resizes,
+      scatter,
+      this.#instances,
+    ];
   }
 
   /** @param instantMs of which the queue is shown */
@@ -67,8 +86,10 @@ export class Board {
 
   /** Writes what depends on the range, over the next frames. */
   tell(frame: Frame): void {
-    const { model } = frame;
+    const { run, model } = frame;
     const range = { fromMs: frame.range.fromMs, toMs: frame.untilMs };
+    this.#modelCores.card.root.hidden = run.models.length < 2;
+    this.#lanes.card.root.hidden = !hasLanes(model);
     this.#instances.card.root.hidden = !hasInstances(model);
     this.#untold = [...this.#charts.map((chart) => () => chart.tell(frame)), () => this.#sources.tell(model, range)];
   }

@@ -24,16 +24,19 @@ export interface Card {
   readonly content: HTMLElement;
   /** One text an entry of the legend. */
   readOut(values: readonly string[]): void;
+  /** Other names for the entries of the legend; null hides one. */
+  rename(labels: readonly (string | null)[]): void;
   note(text: string): void;
 }
 
 export function makeCard({ id, title, unit, about, legend }: CardOptions): Card {
   const values = legend.map(() => make('b'));
-  const entries = legend.map(({ label, colour, look }, index) => {
+  const names = legend.map(({ label }) => make('span', {}, label));
+  const entries = legend.map(({ colour, look }, index) => {
     const swatch = make('i', { class: look });
     // Not as an attribute: the page's content security policy allows none.
     swatch.style.setProperty('--swatch', `var(--${colour})`);
-    return make('li', {}, swatch, `${label} `, values[index]!);
+    return make('li', {}, swatch, names[index]!, ' ', values[index]!);
   });
   const heading = make('h2', { title: about, id: `${id}-title` }, title);
   if (unit !== '') heading.append(' ', make('small', {}, unit));
@@ -46,6 +49,11 @@ export function makeCard({ id, title, unit, about, legend }: CardOptions): Card 
     root,
     content,
     readOut: (texts) => values.forEach((value, index) => setText(value, texts[index] ?? '')),
+    rename: (labels) =>
+      labels.forEach((label, index) => {
+        entries[index]!.hidden = label === null;
+        setText(names[index]!, label ?? '');
+      }),
     note: (text) => {
       setText(note, text);
       // It may be cut off.

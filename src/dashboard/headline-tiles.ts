@@ -30,11 +30,21 @@ const TILES: readonly Tile[] = [
     'rejected_infeasible',
     'rejected_overload',
   ]),
-  violations('lost', 'expired, failed', 'expired in the queue, or failed', ['expired', 'failed']),
+  violations('lost', 'expired, failed', 'expired, or failed', ['expired', 'failed']),
   tile('cores', 'mean cores', '', 'granted, idle time included', (all) => cores(all.meanMillicores)),
   tile('queue-depth', 'queue now', '', 'requests that wait', (all) => whole(all.queueDepth)),
   tile('p50', 'latency p50', '', 'received to answered, completed requests', (all) => duration(all.latencyP50Ms)),
   tile('p99', 'latency p99', '', 'received to answered, completed requests', (all) => duration(all.latencyP99Ms)),
+  {
+    ...tile(
+      'standstill',
+      'longest stop',
+      '',
+      'the router itself stood still: the longest in this range, of 50 ms or more',
+      (all) => (all.standstillMs === 0 ? '0' : duration(all.standstillMs)),
+    ),
+    isAlarm: ({ standstillMs }) => standstillMs > 0,
+  },
 ];
 
 export class HeadlineTiles {

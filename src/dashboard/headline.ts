@@ -1,6 +1,6 @@
 import { quantileOf, rowsWithin, sortedValues, stepBins, type TimeRange } from './binning.js';
 import { lowerBound } from './columns.js';
-import { OUTCOMES, RESIZE, SOURCES, type ModelState } from './model-state.js';
+import { OUTCOMES, RESIZE, SOURCES, withoutNumbers, type ModelState } from './model-state.js';
 
 /* The numbers beside the charts: one model, over the range that is looked at. */
 
@@ -16,6 +16,8 @@ export interface Headline extends Latencies {
   readonly meanMillicores: number | null;
   /** At the end of the range. */
   readonly queueDepth: number;
+  /** The longest that the router itself stood still for, ms. */
+  readonly standstillMs: number;
 }
 
 /** Received → answered, of completed requests; null of none. */
@@ -42,8 +44,17 @@ export function headlineOf(model: ModelState, range: TimeRange): Headline {
     goodputPerSec: onTime / seconds,
     meanMillicores: meanGranted(model, range),
     queueDepth: valueAt(model.queue.column('atMs'), model.queue.column('depth'), range.toMs) ?? 0,
+    standstillMs: longestStandstill(model, range),
     ...latenciesOf(model, range),
   };
+}
+
+function longestStandstill({ standstills }: ModelState, range: TimeRange): number {
+  const [from, to] = rowsWithin(standstills, range);
+  return standstills
+    .column('forMs')
+    .slice(from, to)
+    .reduce((most, each) => Math.max(most, each), 0);
 }
 
 /** Requests that ended within the range, by `OUTCOMES`. */
@@ -58,7 +69,8 @@ export function latenciesOf({ finished }: ModelState, range: TimeRange): Latenci
   return { latencyP50Ms: quantileOf(latencies, 0.5), latencyP99Ms: quantileOf(latencies, 0.99) };
 }
 
-function meanGranted({ steps }: ModelState, { fromMs, toMs }: TimeRange): number | null {
+/** Of all instances together; null of nothing known. */
+export function meanGranted({ steps }: ModelState, { fromMs, toMs }: TimeRange): number | null {
   const whole = { startMs: fromMs, binMs: Math.max(0.001, toMs - fromMs), count: 1 };
   return stepBins(steps.column('atMs'), steps.column('granted'), whole, toMs).mean[0] ?? null;
 }
@@ -165,7 +177,7 @@ export function sourcesOf({ requests }: ModelState, range: TimeRange): SourceNot
 
 export interface ReasonShare {
   readonly reason: string;
-  /** Of the time in which there was a plan. */
+  /** Of the time in which there was a plan, or of the batches that were started. */
   readonly fraction: number;
 }
 
@@ -184,5 +196,20 @@ export function reasonShares({ steps, reasons }: ModelState, range: TimeRange): 
   return heldMs
     .map((each, code) => ({ reason: reasons[code]!, fraction: totalMs === 0 ? 0 : each / totalMs }))
     .filter(({ fraction }) => fraction > 0)
+    .sort((a, b) => b.fraction - a.fraction);
+}
+
+/** What bound the plans by which batches were started, the most frequent first; where each instance is planned by itself. */
+export function startShares({ starts }: ModelState, { fromMs, toMs }: TimeRange): ReasonShare[] {
+  const counts = new Map<string, number>();
+  let total = 0;
+  for (let index = starts.length - 1; index >= 0 && starts[index]!.atMs >= fromMs; index--) {
+    if (starts[index]!.atMs >= toMs) continue;
+    const reason = withoutNumbers(starts[index]!.reason);
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    total += 1;
+  }
+  return [...counts]
+    .map(([reason, count]) => ({ reason, fraction: count / total }))
     .sort((a, b) => b.fraction - a.fraction);
 }

@@ -41,6 +41,15 @@ export interface PlanNote {
   readonly plan: Plan;
 }
 
+/** A batch that was started, and what the plan said that it follows. */
+export interface StartNote {
+  readonly atMs: number;
+  readonly instance: number;
+  readonly batchSize: number;
+  readonly cpuMillicores: number;
+  readonly reason: string;
+}
+
 export interface Capacities {
   /** Requests, batches and resizes, of each. */
   readonly rows: number;
@@ -52,7 +61,7 @@ export interface Capacities {
 /** Five minutes, the widest live window, at 200 requests a second and some hundreds of resizes. */
 export const LIVE_CAPACITIES: Capacities = { rows: 65_536, steps: 131_072, plans: 4_096 };
 
-/** Requests and batches that are under way; a run that has more of them forgets the oldest. */
+/** Requests and batches under way; a run that has more of them forgets the oldest. */
 const MAX_OPEN = 65_536;
 /** Kinds of reasons that are told apart; a policy has a handful. */
 const MAX_REASONS = 24;
@@ -74,6 +83,7 @@ interface Step {
   readonly reason: number;
 }
 
+const UNKNOWN_RESIZE = { instance: NaN, cpuMillicores: NaN, tookMs: NaN, result: RESIZE.refused };
 export class ModelState {
   readonly model: RunModel;
   /**
@@ -87,15 +97,19 @@ export class ModelState {
   readonly queue;
   /** `expectedMs`: the typical latency, over the allocations that the batch ran at; NaN where none was predicted. */
   readonly batches;
+  /** `instance`, where each has its own allocation, and what is in force for it; NaN of one that was refused. */
   readonly resizes;
+  /** `forMs`: until `atMs` the router itself stood still. */
+  readonly standstills;
   /** Only plans that differ from the one before. */
   readonly plans: PlanNote[] = [];
+  /** Where each instance is planned by itself. */
+  readonly starts: StartNote[] = [];
   /** Why plans are as they are, without the numbers; `reason` of a step is an index into it. */
   readonly reasons: string[] = ['no plan yet'];
   /** Ready or asked for, at any time. */
   mostInstances: number;
-  lossCount = 0;
-  lastLoss = '';
+  losses = { count: 0, takenOver: 0, last: '' };
   lastRefusal = '';
 
   readonly #capacities: Capacities;
@@ -106,6 +120,8 @@ export class ModelState {
   #granted: Granted;
   #depth = 0;
   #coreMsPerRequest = NaN;
+  /** Of the last plan by which something starts. */
+  #startReason = '';
   #arePlansDropped = false;
 
   constructor(model: RunModel, capacities: Capacities) {
@@ -120,10 +136,11 @@ export class ModelState {
     this.steps = new Columns(['atMs', 'granted', 'wanted', 'ready', 'asked', 'reason'], steps);
     this.queue = new Columns(['atMs', 'depth'], steps);
     this.batches = new Columns(
-      ['atMs', 'size', 'cpuMillicores', 'plannedMs', 'expectedMs', 'latencyMs', 'endedAtMs'],
+      ['atMs', 'instance', 'size', 'cpuMillicores', 'plannedMs', 'expectedMs', 'latencyMs', 'endedAtMs'],
       rows,
     );
-    this.resizes = new Columns(['atMs', 'tookMs', 'result'], rows);
+    this.standstills = new Columns(['atMs', 'forMs'], steps);
+    this.resizes = new Columns(['atMs', 'instance', 'cpuMillicores', 'tookMs', 'result'], rows);
     this.#granted = model;
     const { instances } = model;
     this.mostInstances = instances;
@@ -188,18 +205,17 @@ export class ModelState {
       case 'planned':
         this.#notePlan(record);
         return;
-      case 'resize-requested':
-        return;
       case 'resized': {
-        const { isWritten, tookMs } = record;
+        const { isWritten, tookMs, instance = 0, cpuMillicores } = record;
         this.#granted = grantedAfter(this.#granted, record);
         this.#stepTo(atMs, { granted: grantedMillicores(this.#granted) });
-        this.resizes.push({ atMs, tookMs, result: isWritten ? RESIZE.written : RESIZE.unchanged });
+        const result = isWritten ? RESIZE.written : RESIZE.unchanged;
+        this.resizes.push({ atMs, instance, cpuMillicores, tookMs, result });
         return;
       }
       case 'resize-refused':
         this.lastRefusal = record.message;
-        this.resizes.push({ atMs, tookMs: NaN, result: RESIZE.refused });
+        this.resizes.push({ ...UNKNOWN_RESIZE, atMs });
         return;
       case 'instances-requested':
         this.#stepTo(atMs, { asked: record.toInstances });
@@ -209,10 +225,15 @@ export class ModelState {
         this.#stepTo(atMs, { ready: record.instances, granted: grantedMillicores(this.#granted) });
         return;
       case 'worker-lost':
-        this.lossCount += 1;
-        this.lastLoss = record.message;
+        this.losses = { ...this.losses, count: this.losses.count + 1, last: record.message };
+        return;
+      case 'router-standstill':
+        this.standstills.push({ atMs, forMs: record.standstillMs });
         return;
       case 'worker-ready':
+        if (record.isTakeover === true) this.losses.takenOver += 1;
+        return;
+      case 'resize-requested':
         return;
     }
   }
@@ -263,11 +284,16 @@ export class ModelState {
   }
 
   #startBatch(record: Extract<EventRecord, { kind: 'batch-started' }>): void {
-    const { atMs, sequences } = record;
+    const { atMs, sequences, instance = 0, batchSize, cpuMillicores } = record;
+    if (this.model.allocations !== undefined) {
+      this.starts.push({ atMs, instance, batchSize, cpuMillicores, reason: this.#startReason });
+      forgetHalf(this.starts, this.#capacities.plans);
+    }
     const row = this.batches.push({
       atMs,
-      size: record.batchSize,
-      cpuMillicores: record.cpuMillicores,
+      instance,
+      size: batchSize,
+      cpuMillicores,
       plannedMs: record.plannedLatencyMs,
       expectedMs: record.predictedLatencyMs,
       latencyMs: NaN,
@@ -307,6 +333,7 @@ export class ModelState {
 
   #notePlan({ atMs, trigger, plan }: Extract<EventRecord, { kind: 'planned' }>): void {
     const reason = this.#reasonOf(plan);
+    if (plan.cpuMillicores > 0) this.#startReason = reasonText(plan);
     const before = this.plans.at(-1);
     const isSame =
       before !== undefined &&
@@ -318,14 +345,11 @@ export class ModelState {
     this.#stepTo(atMs, { wanted: plannedMillicores(plan), asked: plan.instances, reason });
     if (isSame) return;
     this.plans.push({ atMs, trigger, plan });
-    // In bulk: shifting an array a plan at a time costs its length each time.
-    if (this.plans.length <= 2 * this.#capacities.plans) return;
-    this.plans.splice(0, this.#capacities.plans);
-    this.#arePlansDropped = true;
+    if (forgetHalf(this.plans, this.#capacities.plans)) this.#arePlansDropped = true;
   }
 
   #reasonOf(plan: Plan): number {
-    const text = plan.kind === 'infeasible' ? `infeasible: ${plan.reason}` : withoutNumbers(plan.boundBy);
+    const text = withoutNumbers(reasonText(plan));
     const known = this.reasons.indexOf(text);
     if (known !== -1) return known;
     if (this.reasons.length >= MAX_REASONS) return this.reasons.length - 1;
@@ -358,7 +382,19 @@ function remember<V>(map: Map<number, V>, key: number, value: V): void {
   if (oldest.done !== true) map.delete(oldest.value);
 }
 
+/** In bulk: shifting an array an item at a time costs its length each time. @returns whether anything was forgotten */
+function forgetHalf(items: unknown[], capacity: number): boolean {
+  if (items.length <= 2 * capacity) return false;
+  items.splice(0, capacity);
+  return true;
+}
+
+/** What bound a plan, or why there is none. */
+export function reasonText(plan: Plan): string {
+  return plan.kind === 'feasible' ? plan.boundBy : `infeasible: ${plan.reason}`;
+}
+
 /** "deadline of request 17 in 84 ms" → "deadline of request … in … ms": plans for one reason are one. */
-function withoutNumbers(text: string): string {
+export function withoutNumbers(text: string): string {
   return text.replace(/-?\d+(?:\.\d+)?/g, '…');
 }

@@ -255,6 +255,7 @@ class Page {
     const nowMs = this.#shownMs();
     const range = this.#view.range(nowMs);
     return {
+      run,
       model,
       range,
       untilMs: Math.min(range.toMs, nowMs),

@@ -24,6 +24,14 @@ const NAMES = [
   'expired',
   'left',
   'failed',
+  'model-1',
+  'model-2',
+  'model-3',
+  'model-4',
+  'model-5',
+  'model-6',
+  'model-7',
+  'model-8',
 ] as const;
 
 export type ColourName = (typeof NAMES)[number];

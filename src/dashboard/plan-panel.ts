@@ -2,19 +2,27 @@ import type { TimeRange } from './binning.js';
 import { makeCard, type Card } from './card.js';
 import { make, setText } from './elements.js';
 import { cores, duration, percent } from './format.js';
-import { reasonShares } from './headline.js';
-import type { ModelState, PlanNote } from './model-state.js';
+import { reasonShares, startShares } from './headline.js';
+import { instancesAt, type InstanceNow } from './lanes.js';
+import { hasLanes } from './lane-chart.js';
+import { reasonText, type ModelState, type PlanNote, type StartNote } from './model-state.js';
 
-/* Why the plan is as it is: the one in force, what bound the plans of the range for how long, and the last that differed. */
+/*
+ * Why the plan is as it is: the one in force, what bound the plans of the range for how long, and the last that differed. Of several
+ * instances that are planned one by one: what each does, and the last batches that were started, where, and why there and so large.
+ */
 
 const LAST_PLANS = 4;
 const MOST_REASONS = 3;
+const PLAN_HEADS = ['ago', 'cores', 'batch', 'asked by', 'bound by'];
+const START_HEADS = ['ago', 'cores', 'batch', 'instance', 'bound by'];
 
 export class PlanPanel {
   readonly card: Card;
   readonly #plan = make('p', { class: 'plan' });
   readonly #why = make('p', { class: 'why' });
   readonly #reasons = make('ul', { class: 'reasons' });
+  readonly #heads = PLAN_HEADS.map((text) => make('th', { scope: 'col' }, text));
   readonly #rows = Array.from({ length: LAST_PLANS }, () => make('tr'));
 
   constructor() {
@@ -23,30 +31,39 @@ export class PlanPanel {
       title: 'Plan and why',
       unit: '',
       about:
-        'The plan in force and what bound it; the share of time that each reason held; the last plans that differed.',
+        'The plan in force and what bound it; the share of time that each reason held; the last plans that differed. Of several ' +
+        'instances: the share of batches that each reason started, and the last that were started.',
       legend: [],
     });
-    const labels = ['ago', 'cores', 'batch', 'asked by', 'bound by'].map((text) => make('th', { scope: 'col' }, text));
-    const table = make('table', {}, make('thead', {}, make('tr', {}, ...labels)), make('tbody', {}, ...this.#rows));
+    const head = make('thead', {}, make('tr', {}, ...this.#heads));
+    const table = make('table', {}, head, make('tbody', {}, ...this.#rows));
     this.card.content.append(this.#plan, this.#why, this.#reasons, table);
     this.card.root.classList.add('plans');
   }
 
   /** @param instantMs of which the plan is shown */
   tell(model: ModelState, range: TimeRange, instantMs: number): void {
-    const { plans } = model;
+    const { plans, starts } = model;
     const index = lastAt(plans, instantMs);
     const current = plans[index];
-    setText(this.#plan, current === undefined ? absentText(model, instantMs) : planText(current));
+    const areApart = hasLanes(model);
+    if (areApart) setText(this.#plan, instancesText(instancesAt(model, instantMs)));
+    else setText(this.#plan, current === undefined ? absentText(model, instantMs) : planText(current));
     setText(this.#why, current === undefined ? '' : `${reasonOf(current)} (asked by ${askedBy(current)})`);
     this.#tellReasons(model, range);
-    this.#rows.forEach((row, back) => fillRow(row, plans[index - back], instantMs));
-    const lost = model.lossCount;
-    this.card.note(lost === 0 ? '' : `worker lost ${lost === 1 ? 'once' : `${lost} times`}; last: ${model.lastLoss}`);
+    this.#heads.forEach((head, column) => setText(head, (areApart ? START_HEADS : PLAN_HEADS)[column]!));
+    const last = areApart ? lastAt(starts, instantMs) : index;
+    this.#rows.forEach((row, back) =>
+      fillRow(row, areApart ? startCells(starts[last - back], instantMs) : planCells(plans[last - back], instantMs)),
+    );
+    const { count, takenOver, last: reason } = model.losses;
+    const taken = takenOver === 0 ? '' : `, ${takenOver} of them taken over by a spare`;
+    const times = count === 1 ? 'once' : `${count} times`;
+    this.card.note(count === 0 ? '' : `worker lost ${times}${taken}; last: ${reason}`);
   }
 
   #tellReasons(model: ModelState, range: TimeRange): void {
-    const shares = reasonShares(model, range).slice(0, MOST_REASONS);
+    const shares = (hasLanes(model) ? startShares : reasonShares)(model, range).slice(0, MOST_REASONS);
     while (this.#reasons.children.length > shares.length) this.#reasons.lastElementChild!.remove();
     shares.forEach(({ reason, fraction }, index) => {
       const item =
@@ -58,12 +75,12 @@ export class PlanPanel {
   }
 }
 
-/** Index of the last plan at or before an instant; −1 before all. */
-function lastAt(plans: readonly PlanNote[], instantMs: number): number {
-  let [low, high] = [0, plans.length];
+/** Index of the last at or before an instant; −1 before all. */
+function lastAt(notes: readonly { readonly atMs: number }[], instantMs: number): number {
+  let [low, high] = [0, notes.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (plans[middle]!.atMs <= instantMs) low = middle + 1;
+    if (notes[middle]!.atMs <= instantMs) low = middle + 1;
     else high = middle;
   }
   return low - 1;
@@ -89,18 +106,33 @@ function askedBy({ trigger }: PlanNote): string {
   return trigger.replace('-', ' ');
 }
 
-function fillRow(row: HTMLTableRowElement, note: PlanNote | undefined, instantMs: number): void {
+/** "3 of 4 instances run, on 3.50 cores" */
+function instancesText(instances: readonly InstanceNow[]): string {
+  const running = instances.filter(({ batchSize }) => batchSize > 0);
+  const millicores = running.reduce((sum, each) => sum + each.millicores, 0);
+  const on = running.length === 0 ? '' : `, on ${cores(millicores)} cores`;
+  return `${running.length} of ${instances.length} instances run${on}`;
+}
+
+type Cells = readonly [string, string, string, string, string];
+const NO_CELLS: Cells = ['', '', '', '', ''];
+
+function planCells(note: PlanNote | undefined, instantMs: number): Cells {
+  if (note === undefined) return NO_CELLS;
+  const { plan } = note;
+  const agoText = duration(Math.max(0, instantMs - note.atMs));
+  return [agoText, cores(plan.cpuMillicores), String(plan.batchSize), askedBy(note), reasonText(plan)];
+}
+
+function startCells(note: StartNote | undefined, instantMs: number): Cells {
+  if (note === undefined) return NO_CELLS;
+  const { cpuMillicores, batchSize, instance, reason } = note;
+  const agoText = duration(Math.max(0, instantMs - note.atMs));
+  return [agoText, cores(cpuMillicores), String(batchSize), String(instance), reason];
+}
+
+function fillRow(row: HTMLTableRowElement, texts: Cells): void {
   while (row.cells.length < 5) row.insertCell();
-  const texts =
-    note === undefined
-      ? ['', '', '', '', '']
-      : [
-          duration(Math.max(0, instantMs - note.atMs)),
-          cores(note.plan.cpuMillicores),
-          String(note.plan.batchSize),
-          askedBy(note),
-          note.plan.kind === 'feasible' ? note.plan.boundBy : `infeasible: ${note.plan.reason}`,
-        ];
   texts.forEach((text, column) => setText(row.cells[column]!, text));
-  row.cells[4]!.title = texts[4]!;
+  row.cells[4]!.title = texts[4];
 }

@@ -33,4 +33,8 @@ export function watchPlotArea(root: HTMLElement, content: HTMLElement, onSize: (
   return area;
 }
 
-export const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
+export const FONT = fontOf(11);
+
+export function fontOf(px: number): string {
+  return `${px}px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif`;
+}

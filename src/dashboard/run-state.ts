@@ -67,7 +67,13 @@ export function runOfLog(header: RunHeader, records: readonly ModelRecord[]): Ru
 /** A file is anybody's; what is drawn of a model has to be there. */
 function checkModel(model: Partial<RunModel> | null, index: number): void {
   const limits = model?.limits;
-  const numbers = [model?.cpuMillicores, limits?.minMillicores, limits?.maxMillicores, limits?.stepMillicores];
+  const numbers = [
+    model?.cpuMillicores,
+    ...(model?.allocations ?? []),
+    limits?.minMillicores,
+    limits?.maxMillicores,
+    limits?.stepMillicores,
+  ];
   if (typeof model?.name === 'string' && numbers.every(Number.isFinite)) return;
   throw new Error(`model ${index + 1} of the header lacks its name, its allocation or its limits`);
 }

@@ -5,6 +5,7 @@ import { makeCard, type Card, type LegendEntry } from './card.js';
 import { ago, elapsed } from './format.js';
 import type { ModelState } from './model-state.js';
 import { colour, type ColourName } from './palette.js';
+import type { RunState } from './run-state.js';
 import { FONT, watchPlotArea, type PlotArea } from './plot-area.js';
 
 /*
@@ -13,6 +14,8 @@ import { FONT, watchPlotArea, type PlotArea } from './plot-area.js';
  */
 
 export interface Frame {
+  readonly run: RunState;
+  /** The one of its models that is looked at. */
   readonly model: ModelState;
   readonly range: TimeRange;
   /** Nothing is known from here on, though the range may go on: a step line ends. */
@@ -43,6 +46,8 @@ export interface ChartData {
   readonly y: readonly Values[];
   /** What the legend says of an index, where that is not what is drawn. */
   readonly told?: readonly Values[];
+  /** What the legend calls each series, where that depends on the data; null: it is left out there. */
+  readonly labels?: readonly (string | null)[];
   /** Of the vertical axis, at least; it is rounded up. */
   readonly top: number;
 }
@@ -54,6 +59,10 @@ export interface TimeChartSpec {
   readonly about: string;
   readonly series: readonly SeriesSpec[];
   readonly isWide?: boolean;
+  /** Over the whole width of the page. */
+  readonly isFull?: boolean;
+  /** Rows instead of a vertical axis, the first uppermost and named by its index; `top` is how many. */
+  readonly isRows?: boolean;
   /** Between two series, by index: `[upper, lower]`. */
   readonly band?: readonly [upper: number, lower: number, name: ColourName];
   /** Decades instead of a linear axis from 0. */
@@ -81,6 +90,7 @@ const SYNC_KEY = 'time';
 const LOGARITHMIC: uPlot.Scale.Distr = 3;
 const Y_AXIS_PX = 38;
 const X_AXIS_PX = 22;
+const ROW_NAME_PX = 14;
 /** Long enough to read what a tap points at. */
 const TOUCH_CURSOR_MS = 5_000;
 
@@ -102,6 +112,8 @@ export class TimeChart {
     this.#spec = spec;
     this.card = makeCard({ ...spec, legend: spec.series.filter(({ isUntold }) => isUntold !== true) });
     if (spec.isWide === true) this.card.root.classList.add('wide');
+    if (spec.isFull === true) this.card.root.classList.add('full');
+    if (spec.isRows === true) this.card.root.classList.add('rows');
     this.card.content.setAttribute('role', 'img');
     this.card.content.setAttribute('aria-label', `${spec.title}: ${spec.about}`);
     this.#plot = new uPlot(this.#options(events), this.#empty(), this.card.content);
@@ -135,7 +147,8 @@ export class TimeChart {
     const data = this.#spec.compute(frame, this.#widthPx);
     this.#frame = frame;
     this.#data = data;
-    this.#top = this.#spec.isInteger === true ? Math.max(4, niceTop(data.top)) : niceTop(data.top);
+    this.#top = topOf(this.#spec, data);
+    if (this.#spec.isRows === true) this.card.root.style.setProperty('--rows', String(this.#top));
     this.#isDue = false;
     // In a batch uPlot draws now rather than in a microtask: the page can measure what a drawing took.
     this.#plot.batch(() => this.#plot.setData([data.x, ...data.y] as uPlot.AlignedData));
@@ -148,6 +161,7 @@ export class TimeChart {
       if (this.#spec.summary === undefined) this.#readOut(null);
       else this.card.readOut(this.#spec.summary(frame));
     }
+    if (this.#data?.labels !== undefined) this.card.rename(this.#data.labels);
     if (this.#spec.note !== undefined) this.card.note(this.#spec.note(frame));
   }
 
@@ -212,10 +226,11 @@ export class TimeChart {
           size: Y_AXIS_PX,
           gap: 3,
           space: 26,
-          grid: { stroke: () => colour('rule'), width: 1 },
+          grid: { show: spec.isRows !== true, stroke: () => colour('rule'), width: 1 },
+          ...(spec.isRows === true ? { splits: () => this.#rowMiddles() } : {}),
           ...(spec.isLogarithmic === true ? { splits: (_, __, ___, most) => decades(most) } : {}),
           ...(spec.isInteger === true ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] } : {}),
-          values: (_, ticks) => ticks.map(shortNumber),
+          values: (_, ticks) => ticks.map((tick) => (spec.isRows === true ? this.#rowName(tick) : shortNumber(tick))),
         },
       ],
       cursor: {
@@ -272,6 +287,18 @@ export class TimeChart {
     return [(range.fromMs - originMs) / 1000, (range.toMs - originMs) / 1000];
   }
 
+  /** Of as many rows as there is room to name. */
+  #rowMiddles(): number[] {
+    const step = Math.max(1, Math.ceil((this.#top * ROW_NAME_PX) / Math.max(1, this.#area.heightPx - X_AXIS_PX)));
+    const middles: number[] = [];
+    for (let row = 0; row < this.#top; row += step) middles.push(this.#top - row - 0.5);
+    return middles;
+  }
+
+  #rowName(middle: number): string {
+    return String(Math.round(this.#top - middle - 0.5));
+  }
+
   #timeTicks(from: number, to: number): number[] {
     const step = timeStep((to - from) / Math.max(2, this.#widthPx / 90));
     const ticks: number[] = [];
@@ -288,6 +315,11 @@ export class TimeChart {
     const isFine = ticks.length > 1 && ticks[1]! - ticks[0]! < 1;
     return ticks.map((tick) => (this.#frame?.isFromStart === true ? elapsed(tick, isFine ? 2 : 0) : ago(last - tick)));
   }
+}
+
+function topOf({ isRows, isInteger }: TimeChartSpec, { top }: ChartData): number {
+  if (isRows === true) return top;
+  return isInteger === true ? Math.max(4, niceTop(top)) : niceTop(top);
 }
 
 function seriesOptions({ draw, colour: name, dash, width = 1.5, fill }: SeriesSpec): uPlot.Series {

@@ -52,6 +52,11 @@ describe('admission', () => {
     expect(admit(102, spent, view())).toMatchObject({
       outcome: { reason: 'budget_spent_in_network', remainingBudgetMs: -2 },
     });
+    // The router stood still for 30 ms before it read it; of the network's 20 ms it would have had 10 left.
+    const readLate = dueAt(1, 80, { receivedAtMs: 100, routerDelayMs: 30 });
+    expect(admit(102, readLate, view())).toMatchObject({ outcome: { kind: 'expired', lateByMs: 22 } });
+    const spentAnyway = dueAt(1, 80, { receivedAtMs: 100, routerDelayMs: 15 });
+    expect(admit(102, spentAnyway, view())).toMatchObject({ outcome: { reason: 'budget_spent_in_network' } });
     // 3.8 ms on arrival, all of it spent by the router since: 103.8 − 110 = −6.2.
     const late = admit(110, dueAt(1, 103.8, { receivedAtMs: 100 }), view());
     expect(late).toMatchObject({ outcome: { kind: 'rejected-infeasible', reason: 'infeasible_at_max_cores' } });

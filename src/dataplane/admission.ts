@@ -59,6 +59,9 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
   const bestCaseMs = view.model.leastLatencyMs(1, view.maxMillicores);
   const remainingBudgetMs = request.dueAtMs - nowMs;
 
+  if (!mayBeLate(request) && remainingBudgetMs <= 0 && wasReadTooLate(request)) {
+    return refuse({ kind: 'expired', reason: 'expired', lateByMs: -remainingBudgetMs });
+  }
   if (!mayBeLate(request) && bestCaseMs > remainingBudgetMs) {
     // Time that passed since the arrival was ours, not the network's.
     const reason = request.dueAtMs <= request.receivedAtMs ? 'budget_spent_in_network' : 'infeasible_at_max_cores';
@@ -91,6 +94,11 @@ export function admit(nowMs: number, request: InferRequest, view: AdmissionView)
     });
   }
   return letIn(request, { isSetAside: bestCaseMs > remainingBudgetMs, isExploring: false });
+}
+
+/** It would have had some budget left, had the router not stood still before it read it: that is not the network's doing. */
+function wasReadTooLate({ dueAtMs, receivedAtMs, routerDelayMs = 0 }: InferRequest): boolean {
+  return dueAtMs <= receivedAtMs && dueAtMs + routerDelayMs > receivedAtMs;
 }
 
 export function restartMessage(workerLoss: string): string {

@@ -1,9 +1,24 @@
 import type { LatencyModels } from '../perf-model/model-source.js';
 import type { Exploration } from './exploration.js';
 import type { RunningBatch } from './running-batch.js';
+import type { BatchResult } from './worker-pool.js';
 
 /**
- * What a batch that has ended teaches: the latency model, how long it really took; exploration, that its class was run, and
+ * When the batch really ended, as near as can be told: where the router stood still its result lay unread, and that time is not the
+ * model's. Not before what the worker itself measured was over.
+ */
+export function endedAtMs(
+  nowMs: number,
+  { startedAtMs }: Pick<RunningBatch, 'startedAtMs'>,
+  result: BatchResult,
+): number {
+  if (result.kind !== 'completed') return nowMs;
+  const { unreadMs = 0, computeMs } = result;
+  return Math.min(nowMs, Math.max(nowMs - unreadMs, startedAtMs + computeMs));
+}
+
+/**
+ * What a batch that has ended, at `nowMs`, teaches: the latency model, how long it really took; exploration, that its class was run, and
  * whether the request that it tried could have been in time.
  * @returns actual over predicted; null where that says nothing
  */
@@ -24,6 +39,7 @@ export function learnFrom(
       batchSize: size,
       cpuMillicores: usableStartMillicores,
       actualToPredicted: ratio,
+      busyFraction: batch.busyFraction(nowMs),
       missedFraction: isCompleted ? batch.missedFraction(nowMs) : null,
     });
   }

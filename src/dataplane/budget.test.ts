@@ -22,6 +22,27 @@ describe('the budget of a request', () => {
     expect(budget.dueAtMs).toBe(180 + 250 - 80);
   });
 
+  it('charges what the router was late in reading it, and blames the network for the rest only', () => {
+    // 300 ms from the first byte to the last, 200 of which the router stood still for.
+    const late = { receivedAtMs: 400, statedBudgetsMs: [1000], routerDelayMs: 200 };
+    expect(resolveBudget(inputs(late))).toMatchObject({
+      networkDelayMs: 100,
+      networkDelaySource: 'transfer',
+      routerDelayMs: 200,
+      dueAtMs: 100 + 1000,
+    });
+    // 350 ms by its own stamp.
+    expect(resolveBudget(inputs({ ...late, sendStampDelayMs: 350 }))).toMatchObject({
+      networkDelayMs: 150,
+      networkDelaySource: 'send_stamp',
+      dueAtMs: 400 + 1000 - 350,
+    });
+    expect(resolveBudget(inputs({ ...late, statedBudgetsMs: [150] }))).toMatchObject({
+      networkDelayMs: 0,
+      dueAtMs: 400,
+    });
+  });
+
   it('counts the tightest of several stated budgets', () => {
     expect(resolveBudget(inputs({ statedBudgetsMs: [300, 120, 500] })).sloMs).toBe(120);
   });

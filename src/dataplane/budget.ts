@@ -12,6 +12,8 @@ export interface BudgetInputs {
   /** Send → fully received by the client's own stamp, clock offset already taken out; absent until that is learned. */
   readonly sendStampDelayMs?: number;
   readonly expectedReplyMs: number;
+  /** Of the time until receipt, what the router stood still for: it is spent like any other, and not the network's doing. */
+  readonly routerDelayMs?: number;
 }
 
 export interface Budget {
@@ -20,6 +22,7 @@ export interface Budget {
   readonly networkDelayMs: number;
   readonly networkDelaySource: NetworkDelaySource;
   readonly replyReserveMs: number;
+  readonly routerDelayMs: number;
   /** May lie in the past: the network used everything up. */
   readonly dueAtMs: number;
 }
@@ -40,18 +43,21 @@ export function resolveBudget(inputs: BudgetInputs): Budget {
       networkDelaySource = source;
     }
   };
-  consider(inputs.receivedAtMs - inputs.firstByteAtMs, 'transfer');
+  const routerDelayMs = Math.min(inputs.routerDelayMs ?? 0, sloMs);
+  consider(inputs.receivedAtMs - inputs.firstByteAtMs - routerDelayMs, 'transfer');
   consider(inputs.declaredUploadMs, 'declared_upload');
-  consider(inputs.sendStampDelayMs, 'send_stamp');
-  networkDelayMs = Math.min(networkDelayMs, sloMs);
-  const replyReserveMs = Math.min(Math.max(0, inputs.expectedReplyMs), sloMs - networkDelayMs);
+  if (inputs.sendStampDelayMs !== undefined) consider(inputs.sendStampDelayMs - routerDelayMs, 'send_stamp');
+  const budgetMs = sloMs - routerDelayMs;
+  networkDelayMs = Math.min(networkDelayMs, budgetMs);
+  const replyReserveMs = Math.min(Math.max(0, inputs.expectedReplyMs), budgetMs - networkDelayMs);
   return {
     sloMs,
     isDeadlineDefaulted,
     networkDelayMs,
     networkDelaySource,
     replyReserveMs,
+    routerDelayMs,
     // What is left first: a budget that is used up must give the instant of receipt itself, whatever rounding does.
-    dueAtMs: inputs.receivedAtMs + (sloMs - networkDelayMs - replyReserveMs),
+    dueAtMs: inputs.receivedAtMs + (budgetMs - networkDelayMs - replyReserveMs),
   };
 }

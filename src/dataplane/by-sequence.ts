@@ -17,6 +17,7 @@ export class BySequence<T extends Member> {
   readonly #ring: (T | null)[] = Array.from({ length: RING_SIZE }, () => null);
   readonly #others = new Map<number, T>();
   #size = 0;
+  #newest = -1;
 
   get size(): number {
     return this.#size;
@@ -35,6 +36,7 @@ export class BySequence<T extends Member> {
     if (this.#ring[place] === null) this.#ring[place] = member;
     else this.#others.set(member.sequence, member);
     this.#size += 1;
+    this.#newest = Math.max(this.#newest, member.sequence);
   }
 
   /** The member must be in it. */
@@ -43,6 +45,14 @@ export class BySequence<T extends Member> {
     if (this.#ring[place] === member) this.#ring[place] = null;
     else this.#others.delete(member.sequence);
     this.#size -= 1;
+  }
+
+  /** The newest of them first, as far as they are among the last so many sequences. */
+  *newestFirst(most: number): Generator<T> {
+    for (let sequence = this.#newest; sequence > this.#newest - most && sequence >= 0; sequence--) {
+      const member = this.get(sequence);
+      if (member !== undefined) yield member;
+    }
   }
 
   /** All members by ascending sequence. */

@@ -2,10 +2,15 @@ import type { LatencyModel } from '../domain/latency.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { QueueEntry } from './queue-entry.js';
 
+/** Up to so many a linear search beats a map, and mostly there is one. */
+const FEW = 8;
+
 /** Numbers the shape classes of one decision 0, 1, … in the order met; its lists are to be read when all are met. */
 export class ClassTable {
   #classes: ShapeClass[] = [];
   #models: LatencyModel[] = [];
+  /** Of all, where there are more than a few. */
+  #indexes: Map<ShapeClass, number> | null = null;
 
   get classes(): readonly ShapeClass[] {
     return this.#classes;
@@ -21,11 +26,13 @@ export class ClassTable {
     return this.#models;
   }
 
-  /** Few classes are in a queue at a time, mostly one: a linear search beats a map. */
-  indexOf({ request: { shapeClass }, model }: QueueEntry): number {
-    for (let index = 0; index < this.#classes.length; index++) {
-      if (this.#classes[index]!.key === shapeClass.key) return index;
-    }
+  /** Classes of entries are interned: the same object is the same class. */
+  indexOf({ shapeClass, model }: QueueEntry): number {
+    const known = this.#indexes === null ? this.#classes.indexOf(shapeClass) : (this.#indexes.get(shapeClass) ?? -1);
+    return known === -1 ? this.#add(shapeClass, model) : known;
+  }
+
+  #add(shapeClass: ShapeClass, model: LatencyModel): number {
     if (this.#classes.length === 0) {
       // Mostly the only ones, so in arrays of just that size: one that is pushed to begins with room for 17.
       this.#classes = [shapeClass];
@@ -33,6 +40,11 @@ export class ClassTable {
       return 0;
     }
     this.#models.push(model);
-    return this.#classes.push(shapeClass) - 1;
+    const index = this.#classes.push(shapeClass) - 1;
+    if (this.#classes.length > FEW) {
+      this.#indexes ??= new Map(this.#classes.map((each, place) => [each, place]));
+      this.#indexes.set(shapeClass, index);
+    }
+    return index;
   }
 }

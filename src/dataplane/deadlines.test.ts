@@ -15,6 +15,7 @@ function entryOf(request: InferRequest, key = request.dueAtMs, isSetAside = fals
     priority: request.priority,
     byteCount: 1,
     admittedAtMs: 0,
+    shapeClass: request.shapeClass,
     model: TEN_MS_EACH,
     onOutcome: () => undefined,
     candidate: {
@@ -29,6 +30,8 @@ function entryOf(request: InferRequest, key = request.dueAtMs, isSetAside = fals
     isSetAside,
     isExploring: false,
     isRetry: false,
+    wasKilled: false,
+    isSuspect: false,
     state: 'queued',
   };
 }
@@ -101,6 +104,20 @@ describe('deadlines', () => {
     waiting.leave(1);
     waiting.clock.advanceTo(100);
     expect(waiting.due).toEqual([[2, 20]]);
+  });
+
+  it('of thousands at one instant are told some at a time, so that others are heard between', () => {
+    const waiting = new Waiting();
+    for (let sequence = 1; sequence <= 1000; sequence++) waiting.enter(dueAt(sequence, 10));
+    const heardAfter: number[] = [];
+    const hear = (): void => {
+      heardAfter.push(waiting.due.length);
+      if (waiting.due.length < 1000) waiting.clock.schedule(10, hear);
+    };
+    waiting.clock.schedule(10, hear);
+    waiting.clock.advanceTo(10);
+    expect(waiting.due.map(([sequence]) => sequence)).toEqual(Array.from({ length: 1000 }, (_, index) => index + 1));
+    expect(heardAfter).toEqual([128, 256, 384, 512, 640, 768, 896, 1000]);
   });
 
   it('can be watched anew from inside', () => {

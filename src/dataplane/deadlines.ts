@@ -1,6 +1,7 @@
 import type { Clock } from '../clock/clock.js';
 import { EarliestTimer } from '../clock/earliest-timer.js';
 import { compareByDeadline, EdfQueue, type Queueable } from './edf-queue.js';
+import { MOST_AT_ONCE } from './pieces.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
 
 /**
@@ -54,11 +55,14 @@ export class Deadlines {
 
   #tellDue(): void {
     const nowMs = this.#clock.nowMs();
+    // Thousands may be due at the same instant.
     let next = this.#next();
-    for (; next !== undefined && next.dueAtMs <= nowMs; next = this.#next()) {
+    for (let told = 0; told < MOST_AT_ONCE && next !== undefined && next.dueAtMs <= nowMs; told++) {
       this.#watched.remove(next);
       this.#onDue(next.sequence, nowMs);
+      next = this.#next();
     }
+    // Of those that are due as well it fires again at once, but not inside this turn.
     if (next !== undefined) this.#timer.armBy(next.dueAtMs);
   }
 

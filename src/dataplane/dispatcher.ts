@@ -5,22 +5,30 @@
  * Invariants:
  * - at most `workers.instanceCount` batches run, each on an instance of its own;
  * - nothing is dispatched that is not staged, and nothing is staged while all workers are lost;
- * - of a batch that broke, each member is tried once more, alone, so that a poisonous one fails only itself.
+ * - beside a request that a worker may die of nothing runs in its process; what becomes of a batch that broke is for
+ *   `broken-batches.ts`.
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import { hopefulLatencyMs, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
+import type { InferRequest } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
-import { learnFrom } from './batch-lessons.js';
+import { BrokenBatches } from './broken-batches.js';
+import { endedAtMs, learnFrom } from './batch-lessons.js';
 import { ClassTable } from './class-table.js';
+import type { CrashingClients } from './crashing-clients.js';
 import type { Exploration } from './exploration.js';
 import type { HeldRequests } from './held-requests.js';
 import { InstanceSlots, threadsFor, type SlotsView } from './instance-slots.js';
+import type { Outage } from './outage.js';
 import type { DispatchPolicy } from './policy.js';
 import { mayBeLate, type QueueEntry } from './queue-entry.js';
+import { Recovery } from './recovery.js';
 import type { RunningBatch } from './running-batch.js';
+import { SetAsideTurns } from './set-aside-turns.js';
 import { stagedByMs, stagedHead } from './staged-head.js';
+import { Suspects } from './suspects.js';
 import type { BatchResult, WorkerPool, WorkerPoolEvent } from './worker-pool.js';
 
 export interface DispatcherConfig {
@@ -45,6 +53,11 @@ export interface DispatcherOptions {
   readonly initialPlan: Plan;
   readonly held: HeldRequests;
   readonly exploration: Exploration;
+  readonly clients: CrashingClients;
+  /** A worker died of it, and of it alone. */
+  readonly onPoison: (request: InferRequest) => void;
+  /** What other models run on now, that share the cores; 0 where absent. */
+  readonly busyBesideMillicores?: () => number;
   /** Gives a queued request up for overload. */
   readonly refuse: (nowMs: number, entry: QueueEntry) => void;
   readonly emit: (event: Event) => void;
@@ -61,15 +74,14 @@ export class Dispatcher {
   readonly #refuse: DispatcherOptions['refuse'];
   readonly #emit: (event: Event) => void;
   readonly #slots: InstanceSlots;
-  /** Members of a batch that broke with its worker, until it is known when the worker is back. */
-  #broken: QueueEntry[] = [];
+  readonly #broken: BrokenBatches;
+  readonly #recovery: Recovery;
+  readonly #turns = new SetAsideTurns();
+  readonly #suspects: Suspects;
 
   #nextBatchId = 1;
   #plan: Plan;
   #requestedInstances: number;
-  #isWorkerReady = true;
-  #workerReadyAtMs = 0;
-  #workerLoss = '';
   #isLeased = false;
   #wakeTimer: Timer | null = null;
 
@@ -85,22 +97,33 @@ export class Dispatcher {
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
     this.#requestedInstances = options.initialPlan.instances;
-    this.#slots = new InstanceSlots(options.config);
+    const { clock, workers, models, busyBesideMillicores, held, clients, onPoison } = options;
+    const stage = (entry: QueueEntry): void => this.stage(entry);
+    this.#suspects = new Suspects({ clock, workers, maxMillicores: options.config.maxMillicores, stage });
+    this.#broken = new BrokenBatches({ held, clients, onPoison, stage });
+    this.#slots = new InstanceSlots({
+      ...options.config,
+      interference: () => models.interference ?? 0,
+      ...(busyBesideMillicores === undefined ? {} : { busyBesideMillicores }),
+    });
+    this.#recovery = new Recovery({
+      clock,
+      held,
+      isDeadlineAware: options.policy.isDeadlineAware,
+      maxMillicores: options.config.maxMillicores,
+      stage,
+      settleBroken: (nowMs, message) => this.#broken.settle(nowMs, message),
+      emit: options.emit,
+    });
     this.#workers.listen((event) => this.#onWorkerEvent(event));
   }
 
   get isWorkerReady(): boolean {
-    return this.#isWorkerReady;
+    return !this.#recovery.outage.isOn;
   }
 
-  /** '' while it is up. */
-  get workerLoss(): string {
-    return this.#isWorkerReady ? '' : this.#workerLoss;
-  }
-
-  /** When the worker can take work: now when it is up, the expected end of its restart otherwise. */
-  readyAtMs(nowMs: number): number {
-    return this.#isWorkerReady ? nowMs : this.#workerReadyAtMs;
+  get outage(): Pick<Outage, 'message' | 'readyAtMs' | 'refusal' | 'endOfPatienceAtMs'> {
+    return this.#recovery.outage;
   }
 
   /** What runs where; only the dispatcher changes it. */
@@ -115,7 +138,7 @@ export class Dispatcher {
 
   /** Sends a queued request's inputs; while the worker is away they are sent once it is back. */
   stage(entry: QueueEntry): void {
-    if (!this.#isWorkerReady) return;
+    if (this.#recovery.outage.isOn || this.#suspects.mustWait(entry)) return;
     this.#workers.stage(entry.request, () => {
       if (entry.state !== 'queued') return;
       entry.isStaged = true;
@@ -152,6 +175,8 @@ export class Dispatcher {
   /** Cancels all timers, as the server shuts down. A running batch's result is still taken. */
   stop(): void {
     this.#wakeTimer?.cancel();
+    this.#recovery.stop();
+    this.#suspects.stop();
   }
 
   #scaleTo(instances: number): void {
@@ -172,6 +197,7 @@ export class Dispatcher {
       if (instance === null) return;
       const nowMs = this.#clock.nowMs();
       if (this.#held.isTimeToExplore(nowMs, this.#config.maxMillicores)) {
+        if (this.#mustWait(this.#held.exploring)) return;
         this.#start(nowMs, instance, [this.#held.takeExploring()]);
         continue;
       }
@@ -181,7 +207,7 @@ export class Dispatcher {
         return;
       }
       const table = new ClassTable();
-      const candidates = stagedHead(this.#held.queue, table, () => true);
+      const candidates = this.#isTurnOfSetAside(nowMs) ? [] : stagedHead(this.#held.queue, table, () => true);
       const decision = this.#policy.batch(nowMs, {
         candidates,
         queueDepth: this.#held.queueDepth,
@@ -206,12 +232,22 @@ export class Dispatcher {
         this.#wakeTimer = this.#clock.schedule(decision.untilMs, () => this.#dispatch());
         return;
       }
+      // It runs alone, so that the first one is all of them.
+      if (this.#mustWait(this.#held.get(decision.sequences[0]!))) return;
       this.#start(
         nowMs,
         instance,
         decision.sequences.map((sequence) => this.#held.take(sequence)),
       );
     }
+  }
+
+  /** Only one that can run: its turn would keep others waiting for nothing. */
+  #isTurnOfSetAside(nowMs: number): boolean {
+    const first = this.#held.setAside.peek();
+    if (first === undefined) this.#turns.nothingWaits();
+    const mayRun = first?.isStaged === true && this.#isWorthTrying(nowMs, first) && !this.#slots.runsSetAside;
+    return mayRun && this.#turns.isNext(nowMs, first.dueAtMs);
   }
 
   /** Whoever is told may cancel others of them. */
@@ -222,12 +258,18 @@ export class Dispatcher {
     }
   }
 
+  /** Until what runs has ended: it would die with the suspect, and not be told apart from it. */
+  #mustWait(entry: QueueEntry | null | undefined): boolean {
+    return this.#workers.isOneProcess === true && entry?.isSuspect === true && this.#slots.runningCount > 0;
+  }
+
   #nextInstance(): number | null {
+    if (this.#workers.isOneProcess === true && this.#slots.runsSuspect) return null;
     return this.#slots.next(this.#plan, this.#workers);
   }
 
   #canStart(): boolean {
-    const isAllowed = this.#isWorkerReady && !this.#isLeased;
+    const isAllowed = !this.#recovery.outage.isOn && !this.#isLeased;
     return isAllowed && (this.#held.queueDepth > 0 || this.#held.exploring !== null);
   }
 
@@ -268,17 +310,19 @@ export class Dispatcher {
 
   #onDone(batch: RunningBatch, result: BatchResult): void {
     const nowMs = this.#clock.nowMs();
-    this.#slots.end(batch);
-    const actualToPredicted = learnFrom(batch, nowMs, result.kind === 'completed', this.#models, this.#exploration);
+    const ended = endedAtMs(nowMs, batch, result);
+    const actualToPredicted = learnFrom(batch, ended, result.kind === 'completed', this.#models, this.#exploration);
+    this.#slots.end(nowMs, batch);
+    if (batch.isSetAside) this.#turns.setAsideRan(nowMs, nowMs - batch.startedAtMs);
+    else if (this.#held.setAside.size > 0) this.#turns.othersRan(nowMs - batch.startedAtMs);
 
     if (result.kind === 'completed') this.#complete(nowMs, batch, result);
     else if (result.kind === 'backend-error' || result.kind === 'aborted')
-      this.#retryRefused(nowMs, batch, result.message);
-    else if (result.areOthersReady === true) this.#retryBroken(nowMs, batch.members, result.message);
+      this.#broken.refused(nowMs, batch.members, result.message);
+    else if (result.areOthersReady === true) this.#broken.lost(nowMs, batch.members, result);
     else {
-      this.#workerLoss = result.message;
-      this.#isWorkerReady = false; // The pool's `lost` event, which says for how long, follows.
-      this.#broken.push(...batch.members);
+      this.#recovery.outage.begin(nowMs, result.message, 0); // The pool's `lost` event, which says for how long, follows.
+      this.#broken.keep(batch.members, result);
     }
 
     this.#emit({
@@ -307,83 +351,23 @@ export class Dispatcher {
     });
   }
 
-  /** The model refused a batch, or was stopped in it; the worker lives on. */
-  #retryRefused(nowMs: number, batch: RunningBatch, message: string): void {
-    for (const entry of batch.members) {
-      if (entry.state === 'finished') continue;
-      const isAtFault = batch.size === 1 || entry.isRetry;
-      if (isAtFault) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
-      else this.#requeueAlone(entry);
-    }
-  }
-
-  /** Their worker was lost. */
-  #retryBroken(nowMs: number, members: readonly QueueEntry[], message: string): void {
-    for (const entry of members) {
-      if (entry.state === 'finished') continue;
-      if (entry.isRetry) this.#held.finish(nowMs, entry, { kind: 'failed', reason: 'backend', message });
-      else this.#requeueAlone(entry);
-    }
-  }
-
-  #requeueAlone(entry: QueueEntry): void {
-    entry.isRetry = true;
-    entry.isExploring = false;
-    entry.isStaged = false;
-    this.#held.enqueue(entry);
-    this.stage(entry);
-  }
-
   // ---- worker lost and found ---------------------------------------------------------------------------------------
 
   #onWorkerEvent(event: WorkerPoolEvent): void {
     switch (event.kind) {
       case 'ready':
-        this.#onReady();
+        this.#recovery.onReady(event.isTakeover === true);
         return;
       case 'lost':
-        this.#onLost(event.message, event.restartEstimateMs);
+        this.#recovery.onLost(event.message, event.restartEstimateMs);
+        return;
+      case 'spare-settled':
+        this.#suspects.release();
         return;
       case 'instances-changed':
         this.#emit({ kind: 'instances-changed', atMs: this.#clock.nowMs(), instances: this.#workers.instanceCount });
         this.#dispatch();
         return;
     }
-  }
-
-  #onReady(): void {
-    this.#isWorkerReady = true;
-    const waiting = this.#held.waiting(); // What arrives because of this news is staged on arrival.
-    this.#emit({ kind: 'worker-ready', atMs: this.#clock.nowMs() });
-    for (const entry of waiting) if (entry.state === 'queued') this.stage(entry);
-  }
-
-  #onLost(message: string, restartEstimateMs: number): void {
-    const nowMs = this.#clock.nowMs();
-    this.#isWorkerReady = false;
-    this.#workerReadyAtMs = nowMs + restartEstimateMs;
-    this.#workerLoss = message;
-    this.#emit({ kind: 'worker-lost', atMs: nowMs, message, restartEstimateMs });
-    const broken = this.#broken;
-    this.#broken = [];
-    this.#held.dropFinishedExploring();
-    this.#retryBroken(nowMs, broken, message);
-    for (const entry of this.#held.waiting()) {
-      entry.isStaged = false;
-      if (this.#outlastsRestart(entry)) continue;
-      const outcome = {
-        kind: 'failed',
-        reason: 'model_unavailable',
-        message,
-        retryAfterMs: restartEstimateMs,
-      } as const;
-      this.#held.finish(nowMs, entry, outcome);
-    }
-  }
-
-  #outlastsRestart(entry: QueueEntry): boolean {
-    if (!this.#policy.isDeadlineAware) return true;
-    const finishAtMs = this.#workerReadyAtMs + entry.model.leastLatencyMs(1, this.#config.maxMillicores);
-    return mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs;
   }
 }

@@ -97,6 +97,31 @@ describe('EdfQueue, for any content', () => {
       }),
     );
   });
+
+  it('marks places from one on, each at most an eighth behind the one before, and the last', () => {
+    fc.assert(
+      fc.property(anyItems, fc.nat(420), (items, first) => {
+        const marks = queueOf(items).marksFrom(first, 1 / 8);
+        const places = marks.map(({ place }) => place);
+        expect(marks.map(({ item }) => item)).toEqual(places.map((place) => sorted(items)[place]));
+        if (first >= items.length) expect(places).toEqual([]);
+        else expect([places[0], places.at(-1)]).toEqual([first, items.length - 1]);
+        places.slice(1).forEach((place, index) => {
+          const before = places[index]!;
+          expect(place).toBeGreaterThan(before);
+          expect(place).toBeLessThanOrEqual(Math.max(before + 1, before * (1 + 1 / 8)));
+        });
+      }),
+    );
+  });
+
+  it('walks what is between two places', () => {
+    fc.assert(
+      fc.property(anyItems, fc.nat(410), fc.nat(410), (items, first, end) => {
+        expect(queueOf(items).between(first, end)).toEqual(sorted(items).slice(first, end));
+      }),
+    );
+  });
 });
 
 /** The model: an array sorted anew at every look. */

@@ -5,8 +5,8 @@
  * compared as given, so what an absent priority means is decided before a request gets here.
  *
  * A sorted list, cut into blocks: a member is found by bisection, among blocks and then inside one, and to insert or
- * remove it moves at most a block. So the first k in order, which each batch asks for, and all of them, which each plan
- * does, are copies of what stands there already; mostly the queue is one block. Rejected: a binary heap with a map from
+ * remove it moves at most a block. So the first k in order, which each batch and each plan asks for, are copies of what stands
+ * there already; mostly the queue is one block. Rejected: a binary heap with a map from
  * member to place, which has to find the order anew at every look (a quarter of a simulated run; with 100 000 queued a push
  * and a pop take about the same), and one sorted array, where inserting among 100 000 moves half of them
  * (`bench/queue.bench.ts`).
@@ -87,6 +87,39 @@ export class EdfQueue<T extends Queueable> {
       first.push(...this.blocks[index]!.slice(0, count - first.length));
     }
     return first;
+  }
+
+  /**
+   * Members from a place on, with their places: each at most a fraction of its place behind the one before, and the last of all.
+   * Looks at each block's length: 2 µs with 100 000 queued.
+   */
+  marksFrom(first: number, fraction: number): { readonly place: number; readonly item: T }[] {
+    const marks: { readonly place: number; readonly item: T }[] = [];
+    const last = this.count - 1;
+    if (last < first) return marks;
+    let place = first;
+    let before = 0;
+    for (const block of this.blocks) {
+      while (place < before + block.length) {
+        marks.push({ place, item: block[place - before]! });
+        if (place >= last) return marks;
+        place = Math.min(last, place + Math.max(1, Math.floor(place * fraction)));
+      }
+      before += block.length;
+    }
+    return marks;
+  }
+
+  /** Those at the places from `first` up to, and without, `end`. */
+  between(first: number, end: number): T[] {
+    const found: T[] = [];
+    let before = 0;
+    for (const block of this.blocks) {
+      if (before >= end) break;
+      if (before + block.length > first) found.push(...block.slice(Math.max(0, first - before), end - before));
+      before += block.length;
+    }
+    return found;
   }
 
   /** Everything, in order, as an array of its own; O(n). */

@@ -6,17 +6,20 @@
  * - a held request is in exactly one place: the queue, the set-aside queue, the place of the one that is to be tried, or
  *   (state `running`) with the dispatcher;
  * - one that is to be tried keeps its place when it gets its outcome before it ran: its run still tells what it tells;
- * - a deadline is watched exactly while its request is queued and not yet overdue, where the policy knows deadlines at all.
+ * - a deadline is watched exactly while its request is queued and not yet overdue, or runs, where the policy knows deadlines at all.
  */
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
-import type { InferRequest } from '../domain/request.js';
+import { MARK_SPACING, WINDOW_SIZE } from '../domain/queue-snapshot.js';
+import type { InferRequest, ShapeClass } from '../domain/request.js';
 import { BySequence } from './by-sequence.js';
 import { CANDIDATE_LIMIT } from './batcher.js';
 import { Deadlines } from './deadlines.js';
 import { EdfQueue } from './edf-queue.js';
 import type { Exploration } from './exploration.js';
+import { HeldClasses } from './held-classes.js';
+import { OverdueRuns } from './overdue-runs.js';
 import { mayBeLate, type OnOutcome, type QueueEntry } from './queue-entry.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -24,7 +27,7 @@ import type { WorkerPool } from './worker-pool.js';
 const MOST_PATIENCE_MS = 250;
 
 /** A queue to look at; only `HeldRequests` changes it. */
-export type QueueView = Pick<EdfQueue<QueueEntry>, 'size' | 'peek' | 'firstInOrder'>;
+export type QueueView = Pick<EdfQueue<QueueEntry>, 'size' | 'peek' | 'firstInOrder' | 'between'>;
 
 export class HeldRequests {
   readonly #clock: Clock;
@@ -34,9 +37,11 @@ export class HeldRequests {
   readonly #exploration: Exploration;
   readonly #onTriedInstead: () => void;
   readonly #entries = new BySequence<QueueEntry>();
+  readonly #classes = new HeldClasses();
   readonly #queue = new EdfQueue<QueueEntry>();
   readonly #setAside = new EdfQueue<QueueEntry>();
   readonly #deadlines: Deadlines;
+  readonly #overdueRuns: OverdueRuns;
   #exploring: QueueEntry | null = null;
   #exploringSinceMs = 0;
   #byteCount = 0;
@@ -61,6 +66,7 @@ export class HeldRequests {
     this.#emit = options.emit;
     this.#onTriedInstead = options.onTriedInstead;
     this.#deadlines = new Deadlines(options.clock, this.#queue, (sequence, nowMs) => this.#expire(sequence, nowMs));
+    this.#overdueRuns = new OverdueRuns(options.clock, (sequence, nowMs) => this.#giveUpRun(sequence, nowMs));
   }
 
   get count(): number {
@@ -95,15 +101,31 @@ export class HeldRequests {
     return this.#entries.get(sequence);
   }
 
-  /** The queue in its order. A list of its own. */
-  queueInOrder(): QueueEntry[] {
-    return this.#queue.toSortedArray();
+  /** The queue's window: the first due, in order. */
+  window(): QueueEntry[] {
+    return this.#queue.firstInOrder(WINDOW_SIZE);
+  }
+
+  /** Of those behind it, by place; none where the queue's order is not that of deadlines: nothing follows from a place then. */
+  marksBehind(): readonly { readonly place: number; readonly item: QueueEntry }[] {
+    const marks = this.#queue.marksFrom(WINDOW_SIZE, MARK_SPACING);
+    return marks.every(({ item }) => item.dueAtMs === item.request.dueAtMs) ? marks : [];
+  }
+
+  /** Of the last so many that were sent, those that are held: the newest first. */
+  newestFirst(most: number): Iterable<QueueEntry> {
+    return this.#entries.newestFirst(most);
   }
 
   /** Everything that waits: the queue in its order, then what is set aside. A list of its own. */
   waiting(): QueueEntry[] {
     const exploring = this.#exploring?.state === 'queued' ? [this.#exploring] : [];
     return [...exploring, ...this.#queue.toSortedArray(), ...this.#setAside.toSortedArray()];
+  }
+
+  /** The object that stands for the class of a request that is about to be held. */
+  classOf({ shapeClass }: InferRequest): ShapeClass {
+    return this.#classes.hold(shapeClass);
   }
 
   hold(entry: QueueEntry): void {
@@ -114,6 +136,7 @@ export class HeldRequests {
 
   /** Into the queue where its flags say. Also for one that is tried again. */
   enqueue(entry: QueueEntry): void {
+    this.#leaveRun(entry);
     entry.state = 'queued';
     if (entry.isExploring) {
       this.#exploring = entry;
@@ -126,8 +149,7 @@ export class HeldRequests {
   /** Out of the queue and into a batch. */
   take(sequence: number): QueueEntry {
     const entry = this.#entries.get(sequence)!;
-    this.#dequeue(entry);
-    entry.state = 'running';
+    this.#enterRun(entry);
     return entry;
   }
 
@@ -152,10 +174,7 @@ export class HeldRequests {
   takeExploring(): QueueEntry {
     const entry = this.#exploring!;
     if (entry.state === 'finished') this.#exploring = null;
-    else {
-      this.#dequeue(entry);
-      entry.state = 'running';
-    }
+    else this.#enterRun(entry);
     return entry;
   }
 
@@ -214,8 +233,10 @@ export class HeldRequests {
       if (isTriedAllTheSame(entry)) this.#exploring = entry;
       else if (entry.isExploring) this.#exploration.calledOff();
     }
+    this.#leaveRun(entry);
     entry.state = 'finished';
     this.#entries.delete(entry);
+    this.#classes.release(entry.shapeClass);
     this.#byteCount -= entry.byteCount;
     this.report(nowMs, entry.request, outcome, entry.onOutcome);
     this.#checkEmpty();
@@ -230,6 +251,7 @@ export class HeldRequests {
   /** Ends all of them, running ones included, as the server shuts down; no timer is left. */
   abandon(nowMs: number): void {
     this.#deadlines.stop();
+    this.#overdueRuns.stop();
     if (this.#exploring !== null) this.#exploring.isStaged = false;
     for (const entry of this.#entries.toArray()) {
       this.finish(nowMs, entry, {
@@ -244,6 +266,16 @@ export class HeldRequests {
   whenEmpty(onEmpty: () => void): void {
     this.#onEmpty = onEmpty;
     this.#checkEmpty();
+  }
+
+  #enterRun(entry: QueueEntry): void {
+    this.#dequeue(entry);
+    entry.state = 'running';
+    if (this.#isDeadlineAware) this.#overdueRuns.begin(entry);
+  }
+
+  #leaveRun(entry: QueueEntry): void {
+    if (entry.state === 'running' && this.#isDeadlineAware) this.#overdueRuns.end(entry);
   }
 
   #dequeue(entry: QueueEntry): void {
@@ -263,6 +295,13 @@ export class HeldRequests {
     // Of a class that never gets its turn; its client is told now.
     if (!entry.isExploring) this.tryInstead(nowMs, entry);
     this.withdraw(nowMs, entry, { kind: 'expired', reason: 'expired', lateByMs: nowMs - entry.request.dueAtMs });
+  }
+
+  /** Its client is told; its batch goes on, as it is of use to others and teaches how long such work takes. */
+  #giveUpRun(sequence: number, nowMs: number): void {
+    const entry = this.#entries.get(sequence)!;
+    const lateByMs = nowMs - entry.request.dueAtMs;
+    this.finish(nowMs, entry, { kind: 'expired', reason: 'expired', lateByMs, wasRunning: true });
   }
 
   #checkEmpty(): void {

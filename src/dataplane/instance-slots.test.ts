@@ -15,6 +15,7 @@ function member(sequence: number): QueueEntry {
     priority: 0,
     byteCount: 1,
     admittedAtMs: 0,
+    shapeClass: request.shapeClass,
     model: TEN_MS_EACH,
     onOutcome: () => undefined,
     isStaged: true,
@@ -29,6 +30,8 @@ function member(sequence: number): QueueEntry {
       mustRunAlone: false,
     },
     isRetry: false,
+    wasKilled: false,
+    isSuspect: false,
     state: 'queued',
   };
 }
@@ -68,7 +71,7 @@ describe('instances with an allocation each', () => {
     expect(slots.next(planOf(1000, 1000), { instanceCount: 1 })).toBeNull();
     const second = slots.start(2, 1, [member(2)], 1, 0);
     expect(slots.next(planOf(1000, 1000), { instanceCount: 2 })).toBeNull();
-    slots.end(second);
+    slots.end(0, second);
     expect(slots.next(planOf(1000, 1000), { instanceCount: 2 })).toBe(1);
     expect(slots.runningCount).toBe(1);
   });

@@ -6,7 +6,8 @@ import type { LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { RunningInstance } from '../domain/queue-snapshot.js';
 import type { QueueEntry } from './queue-entry.js';
-import { RunningBatch } from './running-batch.js';
+import { busyFraction, slowdownBeside } from '../perf-model/interference.js';
+import { RunningBatch, type Neighbours } from './running-batch.js';
 import { removeFrom } from './short-list.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -26,6 +27,10 @@ export interface InstanceSlotsOptions {
   readonly areInstancesApart: boolean;
   /** On so little nothing is started. */
   readonly restingMillicores: number;
+  /** φ, as it is known now; 0 where absent. */
+  readonly interference?: () => number;
+  /** What other models run on; 0 where absent. */
+  readonly busyBesideMillicores?: () => number;
 }
 
 export class InstanceSlots {
@@ -33,17 +38,30 @@ export class InstanceSlots {
   readonly areApart: boolean;
   readonly #allocations: readonly Allocation[];
   readonly #restingMillicores: number;
+  readonly #interference: () => number;
+  readonly #busyBesideMillicores: () => number;
   /** In the order of their starts. */
   readonly #running: RunningBatch[] = [];
 
-  constructor({ allocations, areInstancesApart, restingMillicores }: InstanceSlotsOptions) {
+  constructor(options: InstanceSlotsOptions) {
+    const { allocations, areInstancesApart, restingMillicores } = options;
     this.#allocations = allocations.map((cpuMillicores) => ({ cpuMillicores, isAwaited: false }));
     this.areApart = areInstancesApart;
     this.#restingMillicores = restingMillicores;
+    this.#interference = options.interference ?? (() => 0);
+    this.#busyBesideMillicores = options.busyBesideMillicores ?? (() => 0);
   }
 
   get runningCount(): number {
     return this.#running.length;
+  }
+
+  get runsSuspect(): boolean {
+    return this.#running.some(({ members }) => members[0]!.isSuspect);
+  }
+
+  get runsSetAside(): boolean {
+    return this.#running.some(({ isSetAside }) => isSetAside);
   }
 
   /** Of the batch that it runs; the most of all where instances share one allocation. 0 without one. */
@@ -64,7 +82,7 @@ export class InstanceSlots {
     if (this.#running.length < instanceCount && this.areApart) return 0;
     let [least, most] = [Infinity, 0];
     for (const batch of this.#running) {
-      const totalMs = batch.members[0]!.model[quantile](batch.size, cpuMillicores);
+      const totalMs = batch.slowdown * batch.members[0]!.model[quantile](batch.size, cpuMillicores);
       const remainingMs = Math.max(0, 1 - batch.expectedProgress(nowMs)) * totalMs;
       [least, most] = [Math.min(least, remainingMs), Math.max(most, remainingMs)];
     }
@@ -80,6 +98,7 @@ export class InstanceSlots {
     for (const batch of this.#running) {
       if (!this.areApart || batch.instance === index) batch.resize(nowMs, cpuMillicores);
     }
+    this.#tellNeighbours(nowMs);
   }
 
   /** What an instance runs on. */
@@ -111,13 +130,31 @@ export class InstanceSlots {
     threads: number,
     nowMs: number,
   ): RunningBatch {
-    const batch = new RunningBatch(batchId, instance, members, threads, this.millicoresOf(instance), nowMs);
+    const neighbours = this.#neighboursOf(null);
+    const batch = new RunningBatch(batchId, instance, members, threads, this.millicoresOf(instance), nowMs, neighbours);
     this.#running.push(batch);
+    this.#tellNeighbours(nowMs);
     return batch;
   }
 
-  end(batch: RunningBatch): void {
+  end(nowMs: number, batch: RunningBatch): void {
     removeFrom(this.#running, batch);
+    this.#tellNeighbours(nowMs);
+  }
+
+  #tellNeighbours(nowMs: number): void {
+    for (const batch of this.#running) batch.besideNow(nowMs, this.#neighboursOf(batch));
+  }
+
+  /** Of one that runs, or of the next. Replicas are planned as the baselines do it, who know nothing of neighbours. */
+  #neighboursOf(batch: RunningBatch | null): Neighbours | undefined {
+    if (!this.areApart) return undefined;
+    let busyMillicores = this.#busyBesideMillicores();
+    for (const other of this.#running) if (other !== batch) busyMillicores += other.usableMillicores;
+    return {
+      busyFraction: busyFraction(busyMillicores),
+      slowdown: slowdownBeside(this.#interference(), busyMillicores),
+    };
   }
 
   #isFree(instance: number): boolean {

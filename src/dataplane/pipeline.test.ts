@@ -137,6 +137,34 @@ describe('the data plane', () => {
     expect(bench.told).toEqual(['10 1 on time', '20 3 on time', '30 2 on time']);
   });
 
+  it('tells the members of a batch that does not end, half a second after each one’s deadline, and lets it go on', () => {
+    const bench = new Bench([1, 300]);
+    bench.send(0, 1, 500);
+    bench.send(1, 2, 400);
+    bench.send(2, 3, 600);
+    bench.send(3, 4, 100, { isDeadlineDefaulted: true });
+    bench.send(4, 5, 20_000);
+    bench.at(5, () => bench.pipeline.setPlan({ ...PLAN, batchSize: 3 }, [false]));
+    bench.send(6, 6, 9000);
+    bench.clock.runUntilIdle(20_000);
+    // 4, 2 and 3 take 9000 ms instead of 30; 4 stated no deadline and is served late, 6 is too late to be begun.
+    expect(bench.batches).toEqual([[0, [1]], [10, [4, 2, 3]], [9010, [5]]]); // prettier-ignore
+    expect(bench.told).toEqual(['10 1 on time', '900 2 expired', '1100 3 expired', '9000 6 expired', '9010 4 late', '9020 5 on time']); // prettier-ignore
+    const overdue = bench.answers.find(({ sequence }) => sequence === 2)!.outcome;
+    expect(overdue).toEqual({ kind: 'expired', reason: 'expired', lateByMs: 500, wasRunning: true });
+    expect(bench.events.filter(({ kind }) => kind === 'batch-ended')).toHaveLength(3);
+  });
+
+  it('calls a request expired, not shed, whose deadline has passed when room is to be made', () => {
+    const bench = new Bench([3]);
+    bench.send(0, 1, 500);
+    bench.send(1, 2, 20);
+    // Before its timer, which was scheduled later.
+    bench.clock.scheduleExact(20, () => bench.pipeline.shed([2]));
+    bench.run();
+    expect(bench.told).toEqual(['20 2 expired', '30 1 on time']);
+  });
+
   it('puts a request that must run alone into no batch, and its followers into one', () => {
     const bench = new Bench();
     bench.send(0, 1, 500);

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
+import type { FailedOutcome } from '../domain/outcome.js';
 import type { Plan } from '../domain/plan.js';
 import type { QueuedWork, QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { InferRequest } from '../domain/request.js';
@@ -11,12 +12,13 @@ import type { LatencyModels } from '../perf-model/model-source.js';
 import type { QueueLimits } from './admission.js';
 import { ClassTable } from './class-table.js';
 import { ClientShares } from './client-shares.js';
+import { CrashingClients, poisonRefusal } from './crashing-clients.js';
 import { Dispatcher, type DispatcherConfig } from './dispatcher.js';
 import { Exploration } from './exploration.js';
 import { HeldRequests } from './held-requests.js';
 import { LoadShedder } from './load-shedder.js';
 import type { DispatchPolicy } from './policy.js';
-import type { OnOutcome, QueueEntry } from './queue-entry.js';
+import { mayBeLate, type OnOutcome, type QueueEntry } from './queue-entry.js';
 import type { WorkerPool } from './worker-pool.js';
 
 export interface PipelineConfig extends DispatcherConfig {
@@ -30,6 +32,10 @@ export interface PipelineOptions {
   readonly policy: DispatchPolicy;
   readonly config: PipelineConfig;
   readonly initialPlan: Plan;
+  /** What other models run on now, that share the cores; 0 where absent. */
+  readonly busyBesideMillicores?: () => number;
+  /** A worker died of this request, and of it alone; its client may have left. It must not call into the pipeline. */
+  readonly onPoison?: ((request: InferRequest) => void) | undefined;
   readonly emit: (event: Event) => void;
 }
 
@@ -45,14 +51,17 @@ export class Pipeline {
   readonly #shedder: LoadShedder;
   readonly #exploration = new Exploration();
   readonly #shares = new ClientShares();
+  readonly #clients = new CrashingClients();
   readonly #backlogMs = (): number => this.#shedder.backlogMs(this.#clock.nowMs());
   #isDraining = false;
 
   constructor(options: PipelineOptions) {
     const { clock, workers, config } = options;
     const shares = this.#shares;
+    const clients = this.#clients;
     const emit = (event: Event): void => {
       shares.observe(event);
+      clients.observe(event);
       options.emit(event);
     };
     this.#clock = clock;
@@ -75,6 +84,8 @@ export class Pipeline {
       emit,
       held: this.#held,
       exploration,
+      clients,
+      onPoison: options.onPoison ?? (() => undefined),
       refuse: (nowMs, entry) => this.#shedder.refuse(nowMs, entry),
     });
     this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores, shares);
@@ -94,7 +105,7 @@ export class Pipeline {
 
   /** Why the worker is not ready; '' while it is. */
   get workerLoss(): string {
-    return this.#dispatcher.workerLoss;
+    return this.#dispatcher.outage.message;
   }
 
   get isIdle(): boolean {
@@ -115,8 +126,14 @@ export class Pipeline {
     return this.#dispatcher.slots.threadsOf(instance);
   }
 
+  /** It is being started on the CPU that it has. Where all are started together, the first one's is used. */
   isAway(instance: number): boolean {
-    return this.#workers.isReady?.(instance) === false;
+    return !(this.#workers.isReady?.(instance) ?? (instance > 0 || this.isWorkerReady));
+  }
+
+  /** A process makes the sessions of all its instances on the first one's CPU. */
+  isLoading(instance: number): boolean {
+    return this.isAway(instance) && (instance === 0 || this.#workers.isOneProcess !== true);
   }
 
   /** `onOutcome` is called exactly once; before this returns when the request is refused at once. */
@@ -124,10 +141,16 @@ export class Pipeline {
     const nowMs = this.#clock.nowMs();
     this.#emit({ kind: 'request-received', atMs: nowMs, request });
     const model = this.#models.forClass(request.shapeClass);
+    const standing = this.#clients.standing(nowMs, request.client);
+    const barred = poisonRefusal(request, standing) ?? this.#outageRefusal(nowMs, request);
+    if (barred !== null) {
+      this.#held.report(nowMs, request, barred, onOutcome);
+      return;
+    }
     const decision = this.#policy.admit(nowMs, request, {
       isDraining: this.#isDraining,
-      workerReadyAtMs: this.#dispatcher.readyAtMs(nowMs),
-      workerLoss: this.#dispatcher.workerLoss,
+      workerReadyAtMs: this.#dispatcher.outage.readyAtMs(nowMs),
+      workerLoss: this.#dispatcher.outage.message,
       model,
       maxMillicores: this.#config.maxMillicores,
       heldRequests: this.#held.count,
@@ -148,6 +171,7 @@ export class Pipeline {
       priority: request.priority,
       byteCount: request.byteCount,
       admittedAtMs: nowMs,
+      shapeClass: this.#held.classOf(request),
       model,
       onOutcome,
       candidate: {
@@ -162,6 +186,8 @@ export class Pipeline {
       isSetAside: decision.isSetAside,
       isExploring: decision.isExploring,
       isRetry: false,
+      wasKilled: false,
+      isSuspect: standing.kind === 'alone',
       state: 'queued',
     };
     if (!entry.isExploring) this.#exploration.othersAsked(nowMs);
@@ -169,6 +195,13 @@ export class Pipeline {
     this.#emit({ kind: 'request-admitted', atMs: nowMs, request, queueDepth: this.queueDepth });
     // The plan that this arrival caused may have shed it.
     if (entry.state === 'queued') this.#dispatcher.stage(entry);
+  }
+
+  /** The worker has been away for so long that nobody is let in who would wait without an end. */
+  #outageRefusal(nowMs: number, request: InferRequest): FailedOutcome | null {
+    const { outage } = this.#dispatcher;
+    const waitsForEver = !this.#policy.isDeadlineAware || mayBeLate(request);
+    return waitsForEver && nowMs >= outage.endOfPatienceAtMs ? outage.refusal(nowMs) : null;
   }
 
   /** The client left. Unknown or finished sequences are ignored. */
@@ -195,13 +228,15 @@ export class Pipeline {
   }
 
   /**
-   * Publishes a plan. One that plans each instance by itself says whom to give up (`shed`).
+   * Publishes a plan. One that plans each instance by itself says whom of the window to give up (`shed`).
    * @param awaited by allocation: dispatching waits for `setAllocation`, which will follow within about a millisecond
    */
   setPlan(plan: Plan, awaited: readonly boolean[]): void {
     this.#dispatcher.setPlan(plan, awaited);
-    const mustShed = plan.kind === 'infeasible' && plan.reason === 'deadlines' && plan.allocations === undefined;
-    if (mustShed) this.#shedder.shed(this.#clock.nowMs());
+    if (plan.kind !== 'infeasible' || plan.reason !== 'deadlines') return;
+    const nowMs = this.#clock.nowMs();
+    if (plan.allocations === undefined) this.#shedder.shed(nowMs);
+    this.#shedder.shedBehind(nowMs);
   }
 
   /** Now in force; `isAwaited`: another one is about to be. @param allocation of which instance; 0 where all share one */
@@ -209,12 +244,12 @@ export class Pipeline {
     this.#dispatcher.setAllocation(allocation, cpuMillicores, isAwaited);
   }
 
-  /** What a plan depends on; O(n) in the queue, so it is taken only to plan. */
+  /** What a plan depends on: of the queue a window, and marks behind it, so that it costs the same however long that is. */
   snapshot(): QueueSnapshot {
     const table = new ClassTable();
     const work: QueuedWork[] = [];
     const sequences: number[] = [];
-    for (const entry of this.#held.queueInOrder()) {
+    for (const entry of this.#held.window()) {
       const classIndex = table.indexOf(entry);
       work.push(classIndex === 0 ? entry.candidate : { ...entry.candidate, classIndex });
       sequences.push(entry.sequence);
@@ -223,6 +258,7 @@ export class Pipeline {
     return {
       work,
       sequences,
+      behind: this.#held.marksBehind().map(({ place, item: { dueAtMs } }) => ({ place, dueAtMs })),
       classes: table.classes,
       inFlight: running[0] ?? null,
       running,
@@ -230,6 +266,7 @@ export class Pipeline {
       maxBatchSize: this.#workers.maxBatchSize,
       belowFloor: () => this.#belowFloor(sequences),
       setAsideCount: this.#held.setAside.size,
+      setAsideDueAtMs: this.#held.setAside.peek()?.dueAtMs ?? Infinity,
     };
   }
 

@@ -1,7 +1,7 @@
 import type { LatencyModel } from '../domain/latency.js';
 import type { Outcome } from '../domain/outcome.js';
 import type { Candidate } from './batcher.js';
-import type { AdmittedRequest, InferRequest } from '../domain/request.js';
+import type { AdmittedRequest, InferRequest, ShapeClass } from '../domain/request.js';
 
 export type OnOutcome = (outcome: Outcome) => void;
 
@@ -14,6 +14,8 @@ export interface QueueEntry {
   readonly priority: number;
   readonly byteCount: number;
   readonly admittedAtMs: number;
+  /** The request's, as the one object that stands for it among all that are held (`held-classes.ts`). */
+  readonly shapeClass: ShapeClass;
   /** Of its shape class. */
   readonly model: LatencyModel;
   readonly onOutcome: OnOutcome;
@@ -25,8 +27,12 @@ export interface QueueEntry {
   isExploring: boolean;
   /** As decisions see it that know one class, or meet this one first: nearly all. Made once, as decisions are many. */
   readonly candidate: Candidate;
-  /** Was in a batch that broke: runs alone, and is not tried a third time. */
+  /** Was in a batch that broke: runs alone. */
   isRetry: boolean;
+  /** Its worker was lost once, to nobody's known fault: it is not tried a third time. */
+  wasKilled: boolean;
+  /** A worker may die of it: it runs alone, and in its process nothing beside it. */
+  isSuspect: boolean;
   /** Where it is; `finished` once its outcome is out. */
   state: 'queued' | 'running' | 'finished';
 }

@@ -12,6 +12,7 @@ function member(sequence: number, model = TEN_MS_EACH): QueueEntry {
     priority: 0,
     byteCount: 1,
     admittedAtMs: 60,
+    shapeClass: dueAt(sequence, 500).shapeClass,
     model,
     onOutcome: () => undefined,
     candidate: { sequence, dueAtMs: 500, admittedAtMs: 60, classIndex: 0, byteCount: 1, mustRunAlone: false },
@@ -19,6 +20,8 @@ function member(sequence: number, model = TEN_MS_EACH): QueueEntry {
     isSetAside: false,
     isExploring: false,
     isRetry: false,
+    wasKilled: false,
+    isSuspect: false,
     state: 'running',
   };
 }

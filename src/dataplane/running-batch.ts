@@ -4,9 +4,20 @@ import type { RunningInstance } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { QueueEntry } from './queue-entry.js';
 
+/** What is busy beside a batch. */
+export interface Neighbours {
+  /** Share of the interfering cores (`perf-model/interference.ts`). */
+  readonly busyFraction: number;
+  /** Latency beside them over latency alone. */
+  readonly slowdown: number;
+}
+
+const ALONE: Neighbours = { busyFraction: 0, slowdown: 1 };
+
 /**
  * A batch that a worker is running, and how far it should be. Progress is predicted work done: the sum of
- * (time at an allocation) / (predicted latency at it), so a batch that was resized on its way is still comparable.
+ * (time at an allocation, beside what is busy) / (predicted latency at it), so a batch that was resized on its way, or whose neighbours came
+ * and went, is still comparable.
  * CPU beyond the threads that it started with speeds nothing up.
  */
 export class RunningBatch {
@@ -17,13 +28,17 @@ export class RunningBatch {
   readonly threadCount: number;
   readonly startedAtMs: number;
   readonly startMillicores: number;
-  /** Dispatch to reply, at the allocation of the dispatch. */
+  /** Dispatch to reply, at the allocation of the dispatch and beside what was busy then. */
   readonly predictedLatencyMs: number;
   readonly plannedLatencyMs: number;
   readonly #model: LatencyModel;
   #cpuMillicores: number;
   #progress = 0;
   #progressAtMs: number;
+  #neighbours: Neighbours;
+  /** ∫ of the busy fraction until `#neighboursAtMs`. */
+  #busyMs = 0;
+  #neighboursAtMs: number;
 
   constructor(
     batchId: number,
@@ -32,6 +47,7 @@ export class RunningBatch {
     threadCount: number,
     cpuMillicores: number,
     nowMs: number,
+    neighbours: Neighbours = ALONE,
   ) {
     this.batchId = batchId;
     this.instance = instance;
@@ -40,8 +56,10 @@ export class RunningBatch {
     this.startedAtMs = nowMs;
     this.startMillicores = cpuMillicores;
     this.#model = members[0]!.model;
-    this.predictedLatencyMs = this.#model.predictedLatencyMs(members.length, cpuMillicores);
-    this.plannedLatencyMs = this.#model.plannedLatencyMs(members.length, cpuMillicores);
+    this.predictedLatencyMs = neighbours.slowdown * this.#model.predictedLatencyMs(members.length, cpuMillicores);
+    this.plannedLatencyMs = neighbours.slowdown * this.#model.plannedLatencyMs(members.length, cpuMillicores);
+    this.#neighbours = neighbours;
+    this.#neighboursAtMs = nowMs;
     this.#cpuMillicores = cpuMillicores;
     this.#progressAtMs = nowMs;
   }
@@ -68,16 +86,44 @@ export class RunningBatch {
     return this.members[0]!.isExploring;
   }
 
+  /** Its members wait behind all others. */
+  get isSetAside(): boolean {
+    return this.members[0]!.isSetAside;
+  }
+
   resize(nowMs: number, cpuMillicores: number): void {
-    this.#progress = this.progress(nowMs);
-    this.#progressAtMs = nowMs;
+    this.#settle(nowMs);
     this.#cpuMillicores = cpuMillicores;
+  }
+
+  /** Others were started beside it, have ended, or were resized. */
+  besideNow(nowMs: number, neighbours: Neighbours = ALONE): void {
+    this.#busyMs = this.#busyUntil(nowMs);
+    this.#neighboursAtMs = nowMs;
+    if (neighbours.slowdown !== this.slowdown) this.#settle(nowMs);
+    this.#neighbours = neighbours;
+  }
+
+  /** What is busy beside it slows it down by. */
+  get slowdown(): number {
+    return this.#neighbours.slowdown;
+  }
+
+  /** Of the interfering cores, the share that was busy beside it, mean over its run. */
+  busyFraction(nowMs: number): number {
+    const elapsedMs = nowMs - this.startedAtMs;
+    return elapsedMs > 0 ? this.#busyUntil(nowMs) / elapsedMs : this.#neighbours.busyFraction;
+  }
+
+  #busyUntil(nowMs: number): number {
+    return this.#busyMs + this.#neighbours.busyFraction * (nowMs - this.#neighboursAtMs);
   }
 
   /** 1 when it takes exactly as long as predicted, more when longer. */
   progress(nowMs: number): number {
-    const elapsedMs = nowMs - this.#progressAtMs;
-    const predictedMs = this.#model.predictedLatencyMs(this.size, this.#effectiveMillicores());
+    // What ended before it was last settled was read late.
+    const elapsedMs = Math.max(0, nowMs - this.#progressAtMs);
+    const predictedMs = this.#predictedMs();
     return predictedMs > 0 ? this.#progress + elapsedMs / predictedMs : this.#progress;
   }
 
@@ -111,7 +157,7 @@ export class RunningBatch {
   expectedProgress(nowMs: number): number {
     const progress = this.progress(nowMs);
     if (!this.isExploring) return progress;
-    const predictedMs = this.#model.predictedLatencyMs(this.size, this.#effectiveMillicores());
+    const predictedMs = this.#predictedMs();
     return predictedMs > 0 ? Math.max(progress, 1 - (nowMs - this.startedAtMs) / predictedMs) : progress;
   }
 
@@ -129,7 +175,19 @@ export class RunningBatch {
     };
   }
 
-  #effectiveMillicores(): number {
+  /** What was done until now, at what was in force until now. */
+  #settle(nowMs: number): void {
+    this.#progress = this.progress(nowMs);
+    this.#progressAtMs = nowMs;
+  }
+
+  /** Of all of it, as things are now. */
+  #predictedMs(): number {
+    return this.slowdown * this.#model.predictedLatencyMs(this.size, this.usableMillicores);
+  }
+
+  /** Of its allocation, what its threads can use. */
+  get usableMillicores(): number {
     return Math.min(this.#cpuMillicores, this.threadCount * 1000);
   }
 }

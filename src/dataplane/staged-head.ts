@@ -14,8 +14,9 @@ export function stagedHead(
   for (const entry of queue.firstInOrder(2 * CANDIDATE_LIMIT)) {
     if (!entry.isStaged || !isEligible(entry)) continue;
     const classIndex = table.indexOf(entry);
-    const isPlain = classIndex === 0 && !entry.isRetry;
-    const mustRunAlone = entry.isRetry || entry.candidate.mustRunAlone;
+    const isApart = entry.isRetry || entry.isSuspect;
+    const isPlain = classIndex === 0 && !isApart;
+    const mustRunAlone = isApart || entry.candidate.mustRunAlone;
     candidates.push(isPlain ? entry.candidate : { ...entry.candidate, classIndex, mustRunAlone });
     if (candidates.length === CANDIDATE_LIMIT) break;
   }

@@ -19,6 +19,8 @@ export type BatchResult =
       readonly outputs: readonly (readonly Tensor[] | null)[];
       /** Time inside the model, measured by the worker. */
       readonly computeMs: number;
+      /** At most so long ago it ended: the router stood still and had not read it. Absent: just now. */
+      readonly unreadMs?: number;
     }
   /** The model refused the batch; the worker lives on. */
   | { readonly kind: 'backend-error'; readonly message: string }
@@ -26,9 +28,14 @@ export type BatchResult =
   | { readonly kind: 'aborted'; readonly message: string }
   /**
    * The process died, hung or lost its connection while the batch ran. `areOthersReady`: other instances go on, and with them
-   * whatever is staged; `lost` does not follow.
+   * whatever is staged; `lost` does not follow. `isCrash`: it died of a signal that an input can cause, rather than being killed.
    */
-  | { readonly kind: 'worker-lost'; readonly message: string; readonly areOthersReady?: boolean };
+  | {
+      readonly kind: 'worker-lost';
+      readonly message: string;
+      readonly areOthersReady?: boolean;
+      readonly isCrash?: boolean;
+    };
 
 export type WorkerPoolEvent =
   /**
@@ -36,10 +43,12 @@ export type WorkerPoolEvent =
    * after the running batch's result.
    */
   | { readonly kind: 'lost'; readonly message: string; readonly restartEstimateMs: number }
-  /** Ready, with nothing staged. */
-  | { readonly kind: 'ready' }
+  /** Ready, with nothing staged. `isTakeover`: by a process that stood by. */
+  | { readonly kind: 'ready'; readonly isTakeover?: boolean }
   /** `instanceCount` has changed. */
-  | { readonly kind: 'instances-changed' };
+  | { readonly kind: 'instances-changed' }
+  /** `spare.isComing` has changed to false. */
+  | { readonly kind: 'spare-settled' };
 
 /**
  * Runs batches of staged requests. Every callback comes once, never inside the call that caused it. Implementations:
@@ -49,6 +58,10 @@ export type WorkerPoolEvent =
 export interface WorkerPool {
   /** Batches that can run side by side now. */
   readonly instanceCount: number;
+  /** Its instances share a process: what ends one ends all. Absent: each has its own. */
+  readonly isOneProcess?: boolean;
+  /** The process that is to take over when this one is lost: whether it is being loaded, or about to be. Absent: there never is one. */
+  readonly spare?: { readonly isComing: boolean };
   /** Whether an instance can run batches now; absent where any of `instanceCount` can. */
   isReady?(instance: number): boolean;
   /** Thread counts that the worker keeps sessions for, ascending. */

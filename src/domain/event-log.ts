@@ -101,6 +101,7 @@ const KINDS: Readonly<Record<EventRecord['kind'], true>> = {
   'instances-changed': true,
   'worker-lost': true,
   'worker-ready': true,
+  'router-standstill': true,
 };
 
 /** What every record has; the rest is as its writer made it. */

@@ -65,6 +65,7 @@ export type EventRecord =
       | 'instances-changed'
       | 'worker-lost'
       | 'worker-ready'
+      | 'router-standstill'
     >;
 
 /** One of several models' records: `model` is an index into `RunHeader.models`. */
@@ -80,6 +81,8 @@ export interface RunHeader {
   /** Instant of the run's clock at which it began, and the wall time then (ISO 8601); null where there is none. */
   readonly startedAtMs: number;
   readonly startedAt: string | null;
+  /** What all models may have together, where they share it; absent where each has up to its own limit. */
+  readonly budgetMillicores?: number;
   readonly models: readonly RunModel[];
 }
 
@@ -140,6 +143,8 @@ export function recordOf(event: Event): EventRecord {
         computeMs: toMicrosecond(event.computeMs),
         actualToPredicted: event.actualToPredicted === null ? null : toMicrosecond(event.actualToPredicted),
       };
+    case 'router-standstill':
+      return { ...event, atMs, standstillMs: toMicrosecond(event.standstillMs) };
     case 'resized':
       return { ...event, atMs, tookMs: toMicrosecond(event.tookMs) };
     case 'planned':

@@ -98,4 +98,7 @@ export type Event =
       readonly message: string;
       readonly restartEstimateMs: number;
     }
-  | { readonly kind: 'worker-ready'; readonly atMs: number };
+  /** `isTakeover`: a spare process stood by. */
+  | { readonly kind: 'worker-ready'; readonly atMs: number; readonly isTakeover?: boolean }
+  /** The router itself stood still until now: whatever waited for it, of this model or another, waited so much longer. Live only. */
+  | { readonly kind: 'router-standstill'; readonly atMs: number; readonly standstillMs: number };

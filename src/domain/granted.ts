@@ -1,4 +1,5 @@
 import type { Event } from './event.js';
+import type { RunHeader } from './event-record.js';
 
 /*
  * What is granted to a model's instances, as its events tell: as much to each where they are alike, or each its own.
@@ -28,4 +29,14 @@ export function grantedAfter<G extends Granted>(granted: G, change: Change): G {
 /** Of all instances together. */
 export function grantedMillicores({ cpuMillicores, instances, allocations }: Granted): number {
   return allocations?.reduce((sum, each) => sum + each, 0) ?? cpuMillicores * instances;
+}
+
+/** What a model's instances may have together: each its limit where they are alike, else they share it. */
+export function limitMillicores({ limits, allocations, instances }: RunHeader['models'][number]): number {
+  return allocations === undefined ? limits.maxMillicores * instances : limits.maxMillicores;
+}
+
+/** What all models of a run may have together. */
+export function budgetMillicores({ budgetMillicores: shared, models }: RunHeader): number {
+  return shared ?? models.reduce((sum, model) => sum + limitMillicores(model), 0);
 }

@@ -6,11 +6,16 @@ export const REASONS = [
   'infeasible_at_max_cores',
   'queue_overload',
   'queue_full',
+  // Before it was a request: by the server's own condition, or by what one client may hold.
+  'server_overload',
+  'client_limit',
   'expired',
   'cancelled',
   'draining',
   'model_unavailable',
   'backend',
+  // It ended a worker, or would: not to be sent again.
+  'poison',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];
@@ -55,15 +60,23 @@ export type Outcome =
       readonly earliestFinishMs: number;
       readonly retryAfterMs: number;
     }
-  | { readonly kind: 'expired'; readonly reason: 'expired'; readonly lateByMs: number }
-  | { readonly kind: 'cancelled'; readonly reason: 'cancelled' }
   | {
-      readonly kind: 'failed';
-      readonly reason: 'draining' | 'model_unavailable' | 'backend';
-      readonly message: string;
-      /** When trying again may help; absent where it will not. */
-      readonly retryAfterMs?: number;
-    };
+      readonly kind: 'expired';
+      readonly reason: 'expired';
+      readonly lateByMs: number;
+      /** Its batch was begun and has not ended. */
+      readonly wasRunning?: true;
+    }
+  | { readonly kind: 'cancelled'; readonly reason: 'cancelled' }
+  | FailedOutcome;
+
+export interface FailedOutcome {
+  readonly kind: 'failed';
+  readonly reason: 'draining' | 'model_unavailable' | 'backend' | 'poison';
+  readonly message: string;
+  /** When trying again may help; absent where it will not. */
+  readonly retryAfterMs?: number;
+}
 
 /** The outcome words of metrics, logs and reports. */
 export type OutcomeName =

@@ -18,6 +18,8 @@ export interface FeasiblePlan extends PlannedCpu {
   readonly kind: 'feasible';
   /** What bound it, for people: "deadline of request 17", "arrival rate 41.2/s", "idle". */
   readonly boundBy: string;
+  /** Of the instances, so many are used at once, where more would slow each other down by more than they save; absent: all. */
+  readonly usedAtOnce?: number;
 }
 
 /**

@@ -54,7 +54,9 @@ export interface InferRequest {
   readonly networkDelaySource: NetworkDelaySource;
   /** Kept back for sending the reply. */
   readonly replyReserveMs: number;
-  /** The deadline: `receivedAtMs + sloMs − networkDelayMs − replyReserveMs`. */
+  /** What the router itself was late in reading it; absent: nothing. */
+  readonly routerDelayMs?: number;
+  /** The deadline: `receivedAtMs + sloMs − networkDelayMs − replyReserveMs`, less what the router itself was late in reading it. */
   readonly dueAtMs: number;
   /** Whom it is from: what the client calls itself, else the address it calls from. Shares under overload are by it. */
   readonly client: string;
@@ -67,6 +69,8 @@ export interface InferRequest {
   readonly shapeClass: ShapeClass;
   /** Shares no batch although its model is batchable: it has no rows, or a value for an input that is not cut into rows. */
   readonly mustRunAlone?: boolean;
+  /** The same inputs ended a worker a while ago: it is refused. */
+  readonly isPoison?: boolean;
   /** Input bytes it holds in the router and in the worker. */
   readonly byteCount: number;
   readonly inputs: readonly Tensor[];

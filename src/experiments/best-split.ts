@@ -23,8 +23,8 @@ export function bestSplit(setup: NodeSetup, worlds: readonly SeedWorld[], policy
 /** On the grid: a batch can start on it beside the other instances, which rest. */
 function leastShare({ models }: NodeSetup, index: number, policy: string): number {
   const { cpu } = models[index]!.setup.environment;
-  const instances = parseNodePolicy(policy).instances!;
-  const needed = cpu.limits.minMillicores + (instances - 1) * restingMillicores(cpu);
+  const { instances, leastMillicores } = parseNodePolicy(policy);
+  const needed = Math.max(leastMillicores, cpu.limits.minMillicores + (instances! - 1) * restingMillicores(cpu));
   return SHARE_MILLICORES * Math.ceil(needed / SHARE_MILLICORES);
 }
 

@@ -1,4 +1,4 @@
-import { jointPlanner } from '../controlplane/joint-planner.js';
+import { jointPlanner, type JointPart } from '../controlplane/joint-planner.js';
 import { pricedPlanner } from '../controlplane/priced-planner.js';
 import type { CpuRule } from './policies.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
@@ -7,8 +7,10 @@ import type { ScenarioSetup } from './scenarios/setup.js';
  * Our own CPU rules: the priced planner of one worker, the joint one of several warm instances.
  */
 
-/** What can be left out of the planner of one worker, to see what it is worth. */
-export const PARTS = ['none', 'slowing', 'learning', 'forecast', 'losses', 'events'] as const;
+/** What can be left out of the planner of one worker, and of that of several instances, to see what it is worth. */
+const SINGLE_PARTS = ['none', 'slowing', 'learning', 'forecast', 'losses', 'events'] as const;
+const JOINT_PARTS = ['none', 'price', 'waiting', 'behind', 'vertical', 'learning', 'forecast', 'losses'] as const;
+export const PARTS = [...new Set([...SINGLE_PARTS, ...JOINT_PARTS])] as const;
 export type Part = (typeof PARTS)[number];
 
 /** As many as any machine is simulated with. */
@@ -20,9 +22,17 @@ const MOST_INSTANCES = 64;
  */
 export function sponge(setup: ScenarioSetup, safety: number, instances: number, without: Part): CpuRule {
   const count = instancesOf(setup, instances);
-  if (count === 1) return single(safety, without);
-  if (safety !== 0 || without !== 'none') throw new Error('policy sponge: safety and without are of one instance only');
-  return { planner: jointPlanner(), instances: count };
+  if (count === 1) return single(safety, partOf(SINGLE_PARTS, without, 'one instance'));
+  if (safety !== 0) throw new Error('policy sponge: safety is of one instance only');
+  const part = partOf(JOINT_PARTS, without, 'several instances');
+  const learns = part !== 'learning';
+  return { planner: jointPlanner('cpu', learns ? (part satisfies JointPart) : 'none'), instances: count, learns };
+}
+
+function partOf<T extends Part>(parts: readonly T[], without: Part, whose: string): T {
+  const part = parts.find((each) => each === without);
+  if (part === undefined) throw new Error(`policy sponge: of ${whose} one of ${parts.join(', ')} can be left out`);
+  return part;
 }
 
 /** @param instances 0: the scenario's */
@@ -33,14 +43,14 @@ export function spongeLatency(setup: ScenarioSetup, instances: number): CpuRule 
     : { planner: jointPlanner('latency'), instances: count };
 }
 
-function instancesOf({ scenario }: ScenarioSetup, asked: number): number {
+export function instancesOf({ scenario }: ScenarioSetup, asked: number): number {
   const count = asked === 0 ? scenario.cpu.instances : asked;
   if (Number.isInteger(count) && count <= MOST_INSTANCES) return count;
   throw new Error(`policy parameter instances=${asked}: give an integer from 1 to ${MOST_INSTANCES}`);
 }
 
 /** The planner without one of its parts. */
-function single(safety: number, without: Part): CpuRule {
+function single(safety: number, without: (typeof SINGLE_PARTS)[number]): CpuRule {
   const planner = pricedPlanner({
     prefer: 'cpu',
     ...(safety === 0 ? {} : { safety }),

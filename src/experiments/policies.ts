@@ -1,6 +1,7 @@
 import { grantable } from '../controlplane/baselines/allocations.js';
 import { fa2PublishedPlanner } from '../controlplane/baselines/fa2-published.js';
 import { fa2Planner } from '../controlplane/baselines/fa2.js';
+import { oneCorePool } from '../controlplane/baselines/one-core-pool.js';
 import { releasedPlanner, type AuthorsConfig } from '../controlplane/baselines/released-planner.js';
 import { jointPlanner } from '../controlplane/joint-planner.js';
 import { staticPlanner } from '../controlplane/baselines/static.js';
@@ -22,7 +23,7 @@ import type { LatencyModels } from '../perf-model/model-source.js';
 import { stream } from '../random/streams.js';
 import type { SimulatedPolicy } from '../sim/environment.js';
 import { draw } from '../sim/workload/workload.js';
-import { PARTS, sponge, spongeLatency, type Part } from './own-policies.js';
+import { instancesOf, PARTS, sponge, spongeLatency, type Part } from './own-policies.js';
 import { parsePolicySpec, type PolicySpec } from './policy-spec.js';
 import type { ScenarioSetup } from './scenarios/setup.js';
 
@@ -212,6 +213,16 @@ const KINDS: Readonly<Record<string, PolicyKind>> = {
     cpu: (setup, _, seed) => ({
       ...themisPlanner({ sloMs: setup.commonSloMs, maxInstances: mostInstances(setup) }),
       horizontal: replicas(setup, seed, true, setup.environment.cpu.limits),
+    }),
+  },
+  'one-core-pool': {
+    title: 'warm instances of one core, earliest deadline first, one at a time; tight=1: more cores for who needs them',
+    dispatch: OURS,
+    // 0: the scenario's; and no.
+    parameters: { instances: 0, tight: 0 },
+    cpu: (setup, { instances, tight }) => ({
+      planner: oneCorePool(tight! > 0),
+      instances: instancesOf(setup, instances!),
     }),
   },
   triton: {

@@ -1,13 +1,20 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { recordOf, type RunHeader } from '../domain/event-record.js';
+import type { Event } from '../domain/event.js';
+import { recordOf, type RunHeader, type RunModel } from '../domain/event-record.js';
+import type { AllocationLimits } from '../domain/plan.js';
+import { simulatedStartMillicores, startNodeRun } from '../sim/node-simulation.js';
+import { startMillicores } from '../system.js';
 import { policyFor } from './policies.js';
-import { runPolicy, worldOf } from './run-seed.js';
+import { nodeWorldOf, simulatedNode } from './run-node-seed.js';
+import { EVENTS_A_TURN, runPolicy, worldOf } from './run-seed.js';
+import { setUpNode } from './scenarios/node-setup.js';
 import { setUp } from './scenarios/setup.js';
 import type { ScenarioFile } from './simulate.js';
 
 /*
- * The event log of a simulated run, as `sponge serve --event-log` writes it of a live one. The run is made again for it: it
- * repeats bit for bit, and the threads that judge policies need not carry millions of events across.
+ * The event log of a simulated run, of one model or of a node of several, as `sponge serve --event-log` writes it of a live one.
+ * The run is made again for it: it repeats bit for bit, and the threads that judge policies need not carry millions of events
+ * across.
  */
 
 /** Enough that a write costs nothing beside what it writes. */
@@ -19,54 +26,83 @@ export interface RunToRecord {
   readonly seed: number;
 }
 
-/** @returns the fingerprint of the events, which is that of the run that was judged */
-export function writeEventLog(path: string, run: RunToRecord): string {
+/** A run that has not begun, and what its log says before all events. */
+interface ReadyRun {
+  readonly head: Pick<RunHeader, 'models' | 'budgetMillicores'>;
+  readonly run: (onEvent: (model: number, event: Event) => void) => void;
+}
+
+export function writeEventLog(path: string, { file, policy, seed }: RunToRecord): void {
   const descriptor = openSync(path, 'w');
   try {
     let waiting = '';
-    const eventHash = recordRun(run, (line) => {
-      waiting += `${line}\n`;
+    const write = (line: object): void => {
+      waiting += `${JSON.stringify(line)}\n`;
       if (waiting.length < WRITE_CHARS) return;
       writeSync(descriptor, waiting);
       waiting = '';
+    };
+    const { head, run } = (file.scenario.models === undefined ? readyModel : readyNode)(file, policy, seed);
+    const title = `${file.name}, ${policy}, seed ${seed}`;
+    let hasBegun = false;
+    run((model, event) => {
+      const record = recordOf(event);
+      if (!hasBegun) write(headerOf(title, record.atMs, head));
+      hasBegun = true;
+      write({ model, ...record });
     });
     writeSync(descriptor, waiting);
-    return eventHash;
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** @param write each line, the header first   @returns as above */
-function recordRun({ file, policy, seed }: RunToRecord, write: (line: string) => void): string {
-  const setup = setUp(file.scenario, file.name, file.folder);
-  const { environment, machine } = setup;
+function headerOf(title: string, startedAtMs: number, head: ReadyRun['head']): RunHeader {
+  return { kind: 'run', schemaVersion: 1, source: 'simulated', title, startedAt: null, startedAtMs, ...head };
+}
+
+function readyModel({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUp(scenario, name, folder);
+  const { machine, environment } = setup;
+  const { cpu } = environment;
   const simulated = policyFor(policy, setup, seed);
-  const limits = simulated.horizontal?.limits ?? environment.cpu.limits;
-  const header: Omit<RunHeader, 'startedAtMs'> = {
-    kind: 'run',
-    schemaVersion: 1,
-    source: 'simulated',
-    title: `${file.name}, ${policy}, seed ${seed}`,
-    startedAt: null,
-    models: [
-      {
-        name: machine.name,
-        version: '1',
-        policy,
-        limits,
-        cpuMillicores: limits.maxMillicores,
-        instances: 1,
-        maxBatchSize: environment.cpu.maxBatchSize,
-      },
-    ],
+  const limits = simulated.horizontal?.limits ?? cpu.limits;
+  const start = startMillicores(simulated.instances ?? 1, { ...cpu, limits });
+  return {
+    head: { models: [runModel(machine.name, policy, start, { limits, maxBatchSize: cpu.maxBatchSize })] },
+    run: (onEvent) => runPolicy(setup, worldOf(setup, seed), simulated, undefined, (event) => onEvent(0, event)),
   };
-  let hasBegun = false;
-  const report = runPolicy(setup, worldOf(setup, seed), simulated, undefined, (event) => {
-    const record = recordOf(event);
-    if (!hasBegun) write(JSON.stringify({ ...header, startedAtMs: record.atMs } satisfies RunHeader));
-    hasBegun = true;
-    write(JSON.stringify({ model: 0, ...record }));
-  });
-  return report.eventHash;
+}
+
+function readyNode({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUpNode(scenario, name, folder);
+  const { node } = simulatedNode(setup, nodeWorldOf(setup, seed), policy);
+  const start = simulatedStartMillicores(node);
+  const models = node.models.map((model, index) => runModel(model.name, policy, start[index]!, model.environment.cpu));
+  return {
+    head: { budgetMillicores: node.budgetMillicores, models },
+    run: (onEvent) => {
+      const run = startNodeRun(node, onEvent);
+      while (run.advance(EVENTS_A_TURN));
+    },
+  };
+}
+
+function runModel(
+  name: string,
+  policy: string,
+  start: readonly number[],
+  { limits, maxBatchSize }: { readonly limits: AllocationLimits; readonly maxBatchSize: number },
+): RunModel {
+  const areApart = start.length > 1;
+  return {
+    name,
+    version: '1',
+    policy,
+    limits,
+    cpuMillicores: start[0]!,
+    instances: start.length,
+    ...(areApart ? { allocations: start } : {}),
+    maxBatchSize,
+  };
 }

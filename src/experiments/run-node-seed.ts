@@ -1,10 +1,12 @@
-import type { SimulatedPolicy } from '../sim/environment.js';
+import { slopeFrom } from '../perf-model/power-curve.js';
+import { nodeOnTime } from '../sim/clairvoyant/node-bound.js';
 import { EventDigest } from '../sim/event-digest.js';
-import { startNodeRun, type NodeReport } from '../sim/node-simulation.js';
+import { startNodeRun, type NodeReport, type SimulatedNode, type SimulatedNodeModel } from '../sim/node-simulation.js';
 import { feasibleViolationRate, violationRate } from '../sim/outcome-ledger.js';
 import { bestSplit } from './best-split.js';
 import { parseNodePolicy, sharingPolicies, splitPolicy, withCores } from './node-policies.js';
 import {
+  demandOf,
   EVENTS_A_TURN,
   reference,
   resultOf,
@@ -37,45 +39,95 @@ export function runNodeSeed(
   onProgress: (fraction: number) => void = () => undefined,
 ): SeedResult {
   const startedAtMs = performance.now();
-  const shares = sharesOf(setup, world, policy);
-  const simulated =
-    shares === null
-      ? sharingPolicies(policy, setup)
-      : setup.models.map((model, index) =>
-          splitPolicy(policy, withCores(model.setup, shares[index]!), world.worlds[index]!.seed),
-        );
-  const run = startNodeRun({
-    budgetMillicores: setup.budgetMillicores,
-    isShared: shares === null,
-    seed: world.seed,
-    models: setup.models.map((model, index) => ({
-      ...world.worlds[index]!,
-      ...model,
-      environment: (shares === null ? model.setup : withCores(model.setup, shares[index]!)).environment,
-      simulated: simulated[index]!,
-    })),
-  });
+  const { node, shares } = simulatedNode(setup, world, policy);
+  const run = startNodeRun(node);
   while (run.advance(EVENTS_A_TURN)) onProgress(run.endedFraction);
   const report = run.report();
   const models = setup.models.map((model, index): SeedResult => ({
-    ...resultOf(model.setup, world.worlds[index]!, policy, simulated[index]!, report.models[index]!, startedAtMs),
+    ...resultOf(
+      model.setup,
+      world.worlds[index]!,
+      policy,
+      node.models[index]!.simulated,
+      report.models[index]!,
+      startedAtMs,
+    ),
     seed: world.seed,
     model: model.name,
   }));
-  const chosen = parseNodePolicy(policy).name === 'best-split' ? { chosen: sharesText(setup, shares!) } : {};
-  return { ...together(models, report, simulated), ...chosen, wallMs: performance.now() - startedAtMs };
+  const whole = {
+    ...together(models, report, node.models),
+    instanceReference: instanceReference(setup, world, models),
+  };
+  const chosen = parseNodePolicy(policy).cores === 'best' ? { chosen: sharesText(setup, shares!) } : {};
+  return { ...whole, ...chosen, wallMs: performance.now() - startedAtMs };
+}
+
+/** What is run, with policies made anew; `shares` as `sharesOf`. */
+export function simulatedNode(
+  setup: NodeSetup,
+  world: NodeWorld,
+  policy: string,
+): { readonly node: SimulatedNode; readonly shares: readonly number[] | null } {
+  const shares = sharesOf(setup, world, policy);
+  const models = setup.models.map((model, index) => ({
+    ...model,
+    setup: shares === null ? model.setup : withCores(model.setup, shares[index]!),
+  }));
+  const simulated =
+    shares === null
+      ? sharingPolicies(policy, setup, world.seed)
+      : models.map((model, index) => splitPolicy(policy, model.setup, world.worlds[index]!.seed));
+  const node: SimulatedNode = {
+    budgetMillicores: setup.budgetMillicores,
+    isShared: shares === null,
+    seed: world.seed,
+    models: models.map((model, index) => ({
+      ...world.worlds[index]!,
+      ...model,
+      environment: model.setup.environment,
+      simulated: simulated[index]!,
+    })),
+  };
+  return { node, shares };
 }
 
 /** The least that each model needs by itself with a single instance, added up. */
-export function nodeReference({ models }: NodeSetup, { seed, worlds }: NodeWorld): ReferenceResult {
-  const each = models.map(({ setup }, index) => reference(setup, worlds[index]!));
+export function nodeReference(setup: NodeSetup, world: NodeWorld): ReferenceResult {
+  const each = setup.models.map((model, index) => reference(model.setup, world.worlds[index]!));
+  return referenceOf(setup, world, each);
+}
+
+/** Of so many instances of each model: what they need is added up, and no more are answered in time than all cores together can. */
+function referenceOf(
+  setup: NodeSetup,
+  world: NodeWorld,
+  each: readonly ReferenceResult[],
+  instances?: readonly number[],
+): ReferenceResult {
+  const { models } = setup;
+  const alone = each.reduce((sum, { unavoidable }) => sum + unavoidable, 0);
   return {
-    seed,
+    seed: world.seed,
     coreSeconds: sumOrNull(each.map(({ coreSeconds }) => coreSeconds)),
     reason: models.map(({ name }, index) => reasonText(name, each[index]!)).find((reason) => reason !== null) ?? null,
     servableCoreSeconds: each.reduce((sum, { servableCoreSeconds }) => sum + servableCoreSeconds, 0),
-    unavoidable: each.reduce((sum, { unavoidable }) => sum + unavoidable, 0),
+    unavoidable: Math.max(alone, unavoidableTogether(setup, world, instances ?? models.map(() => 1))),
   };
+}
+
+/** Feasible requests of all models that so many instances of each cannot answer in time on the node's cores. */
+function unavoidableTogether(
+  { models, budgetMillicores }: NodeSetup,
+  { worlds }: NodeWorld,
+  instances: readonly number[],
+): number {
+  const demands = models.map(({ setup }, index) => {
+    const { work, curve } = demandOf(setup, worlds[index]!, instances[index]!);
+    return { work, leastCoreMs: slopeFrom(curve, 0), idleCores: curve.idleCores };
+  });
+  const count = demands.reduce((sum, { work }) => sum + work.work.length, 0);
+  return count - nodeOnTime(demands, budgetMillicores / 1000);
 }
 
 function reasonText(model: string, { reason }: ReferenceResult): string | null {
@@ -84,25 +136,45 @@ function reasonText(model: string, { reason }: ReferenceResult): string | null {
 
 /** By model, millicores; null where they share. */
 function sharesOf(setup: NodeSetup, { worlds }: NodeWorld, policy: string): readonly number[] | null {
-  switch (parseNodePolicy(policy).name) {
-    case 'even-split':
-      return setup.models.map(() => Math.floor(setup.budgetMillicores / setup.models.length));
-    case 'best-split':
+  switch (parseNodePolicy(policy).cores) {
+    case 'even':
+      return evenSplit(setup, policy);
+    case 'best':
       return bestSplit(setup, worlds, policy);
-    default:
+    case 'shared':
       return null;
   }
+}
+
+function evenSplit({ budgetMillicores, models }: NodeSetup, policy: string): readonly number[] {
+  const share = Math.floor(budgetMillicores / models.length);
+  const { leastMillicores } = parseNodePolicy(policy);
+  if (share < leastMillicores)
+    throw new Error(
+      `policy ${policy}: a share of ${share / 1000} cores is less than the ${leastMillicores / 1000} of one instance`,
+    );
+  return models.map(() => share);
 }
 
 function sharesText({ models }: NodeSetup, shares: readonly number[]): string {
   return models.map(({ name }, index) => `${name} ${shares[index]! / 1000}`).join(', ');
 }
 
+/** For as many warm instances as each model has; null where all have a single one, as the scenario's own reference is of that. */
+function instanceReference(setup: NodeSetup, world: NodeWorld, models: readonly SeedResult[]): ReferenceResult | null {
+  const instances = models.map((each) => each.instances);
+  if (instances.every((count) => count === 1)) return null;
+  const each = models.map(
+    (result, index) => result.instanceReference ?? reference(setup.models[index]!.setup, world.worlds[index]!),
+  );
+  return referenceOf(setup, world, each, instances);
+}
+
 /** Counts and core-seconds are sums; what is held at once is the node's. */
 function together(
   models: readonly SeedResult[],
   { allocation, durationMs }: NodeReport,
-  simulated: readonly SimulatedPolicy[],
+  simulated: readonly Pick<SimulatedNodeModel, 'simulated'>[],
 ): SeedResult {
   const sum = (of: (result: SeedResult) => number): number => models.reduce((total, each) => total + of(each), 0);
   const counts = {
@@ -132,8 +204,8 @@ function together(
     grantedCoreSeconds: allocation.grantedCoreSeconds,
     cpuSecondsUsed: sum(({ cpuSecondsUsed }) => cpuSecondsUsed),
     boundCoreSeconds: sumOrNull(models.map(({ boundCoreSeconds }) => boundCoreSeconds)),
-    instances: simulated.reduce((total, { instances = 1 }) => total + instances, 0),
-    instanceReference: referenceOf(models, seed),
+    instances: simulated.reduce((total, { simulated: { instances = 1 } }) => total + instances, 0),
+    instanceReference: null,
     restingFloorCoreSeconds: sum(({ restingFloorCoreSeconds }) => restingFloorCoreSeconds),
     resizes: allocation.resizes,
     batches: sum(({ batches }) => batches),
@@ -145,19 +217,6 @@ function together(
     sentBySecond: bySecond(models.map(({ sentBySecond }) => sentBySecond)),
     violatedBySecond: bySecond(models.map(({ violatedBySecond }) => violatedBySecond)),
     latenciesMs: Float64Array.from(models.flatMap(({ latenciesMs }) => [...latenciesMs])),
-  };
-}
-
-/** Of all models where each has several instances; one that has a single one needs what the scenario's reference says. */
-function referenceOf(models: readonly SeedResult[], seed: number): ReferenceResult | null {
-  const each = models.map(({ instanceReference }) => instanceReference);
-  if (each.some((reference) => reference === null)) return null;
-  return {
-    seed,
-    coreSeconds: sumOrNull(each.map((reference) => reference!.coreSeconds)),
-    reason: each.find((reference) => reference!.reason !== null)?.reason ?? null,
-    servableCoreSeconds: each.reduce((sum, reference) => sum + reference!.servableCoreSeconds, 0),
-    unavoidable: each.reduce((sum, reference) => sum + reference!.unavoidable, 0),
   };
 }
 

@@ -178,11 +178,24 @@ function infeasibleOnArrival({ machine, environment }: ScenarioSetup, workload: 
  * The least core-seconds at which all feasible requests can be answered on time, at the mean service time of the moment in
  * which each is received; any single instance, or so many of them, the idle floor of each included.
  */
-export function reference(
+export function reference(setup: ScenarioSetup, world: SeedWorld, instances = 1): ReferenceResult {
+  const { work, curve } = demandOf(setup, world, instances);
+  const bound = fluidBound(curve, work, world.workload.durationMs);
+  const { coreSeconds: servableCoreSeconds } = bound;
+  const { seed } = world;
+  if (bound.kind === 'feasible') {
+    return { seed, coreSeconds: servableCoreSeconds, reason: null, servableCoreSeconds, unavoidable: 0 };
+  }
+  const unavoidable = work.work.length - unitJobsOnTime(curve.ratesPerMs.at(-1)!, work);
+  return { seed, coreSeconds: null, reason: bound.reason, servableCoreSeconds, unavoidable };
+}
+
+/** All feasible requests as work at the mean service time, and what so many instances need for a rate of it. */
+export function demandOf(
   setup: ScenarioSetup,
-  { workload, infeasible, seed }: SeedWorld,
-  instances = 1,
-): ReferenceResult {
+  { workload, infeasible }: SeedWorld,
+  instances: number,
+): { readonly work: WindowedWork; readonly curve: PowerCurve } {
   const { machine, environment } = setup;
   const mean = meanMultiplier(machine.logDeviation);
   const work = windows(
@@ -190,14 +203,7 @@ export function reference(
     (i) => infeasible[i] === 0 && workload.leavesAtMs[i] === Infinity,
     (i) => mean * slownessAt(environment.worker.state, workload.receivedAtMs[i]!),
   );
-  const curve = instancesCurve(setup, environment.cpu.limits.minMillicores, instances);
-  const bound = fluidBound(curve, work, workload.durationMs);
-  const { coreSeconds: servableCoreSeconds } = bound;
-  if (bound.kind === 'feasible') {
-    return { seed, coreSeconds: servableCoreSeconds, reason: null, servableCoreSeconds, unavoidable: 0 };
-  }
-  const unavoidable = work.work.length - unitJobsOnTime(curve.ratesPerMs.at(-1)!, work);
-  return { seed, coreSeconds: null, reason: bound.reason, servableCoreSeconds, unavoidable };
+  return { work, curve: instancesCurve(setup, environment.cpu.limits.minMillicores, instances) };
 }
 
 /** For the requests that a run answered on time, at the least service time that it met: true for whatever might have served them. */

@@ -4,8 +4,10 @@ import { benchParts, type BenchModel } from '../../test/simulation/node-bench.js
 import { VirtualClock } from '../clock/virtual-clock.js';
 import type { Event } from '../domain/event.js';
 import { outcomeName } from '../domain/outcome.js';
+import type { InferRequest } from '../domain/request.js';
+import type { SimulatedWorker } from '../sim/simulated-worker.js';
 import { createSystem, type System } from '../system.js';
-import { createNode, floorsMillicores, nodeStartMillicores, type Node } from './node.js';
+import { createNode, nodeStartMillicores, type Node } from './node.js';
 
 const SLOW: BenchModel = { name: 'slow', instances: 2, msEach: 100 };
 const QUICK: BenchModel = { name: 'quick', instances: 2, msEach: 10, maxBatchSize: 1 };
@@ -16,20 +18,21 @@ class Bench {
   readonly events: { readonly model: number; readonly event: Event }[] = [];
   readonly told: string[] = [];
   readonly node: Node;
+  readonly workers: readonly SimulatedWorker[];
 
   constructor(models: readonly BenchModel[], budgetMillicores = 2000) {
+    this.node = createNode({ clock: this.clock, budgetMillicores });
     const parts = benchParts(this.clock, budgetMillicores, models);
-    this.node = createNode({
-      clock: this.clock,
-      budgetMillicores,
-      models: parts.map(({ model }) => model),
-      onEvent: (model, event) => this.events.push({ model, event }),
-    });
+    parts.forEach(({ model }, index) =>
+      this.node.add({ ...model, onEvent: (event) => this.events.push({ model: index, event }) }),
+    );
+    this.workers = parts.map(({ workers }) => workers);
     this.clock.advanceTo(1000);
   }
 
-  send(model: number, sequence: number, dueAtMs: number): void {
-    this.node.systems[model]!.submit(dueAt(sequence, dueAtMs, { receivedAtMs: this.clock.nowMs() }), (outcome) =>
+  send(model: number, sequence: number, dueAtMs: number, fields: Partial<InferRequest> = {}): void {
+    const request = dueAt(sequence, dueAtMs, { receivedAtMs: this.clock.nowMs(), ...fields });
+    this.node.systems[model]!.submit(request, (outcome) =>
       this.told.push(`${this.clock.nowMs()} ${model} ${outcomeName(outcome)}`),
     );
   }
@@ -70,6 +73,20 @@ describe('a node', () => {
     expect(bench.starts()).toEqual(['1000 0 1700', `${1001 + 100 / 1.7} 1 1000`]);
   });
 
+  it('has cores for what one model has set aside, however much the others have to do', () => {
+    const models = ['a', 'b', 'c'].map((name) => ({ ...SLOW, name, instances: 1, maxBatchSize: 1 }));
+    const bench = new Bench([...models, QUICK]);
+    for (let sequence = 1; sequence < 700; sequence++) {
+      bench.clock.advanceBy(20);
+      for (const model of models.keys()) bench.send(model, sequence, bench.clock.nowMs() + 400);
+      if (sequence === 50) bench.send(3, 1, bench.clock.nowMs() + 1, { isBestEffort: true });
+    }
+    const served = bench.told.filter((text) => text.includes(' 3 '));
+    expect(served).toHaveLength(1);
+    // Due at 2001; ten seconds later, below its floor, it is next, when some of the batches that run, of 200 ms at most, are over.
+    expect(Number(served[0]!.split(' ')[0])).toBeLessThan(13_000);
+  });
+
   it('asks the tightest head first', () => {
     const bench = new Bench([
       { ...SLOW, floorFraction: 0 },
@@ -91,6 +108,52 @@ describe('a node', () => {
     bench.send(2, 1, 1300);
     bench.clock.advanceTo(1200);
     expect(bench.starts().map((text) => text.split(' ')[1])).toEqual(['0', '1', '2']);
+  });
+
+  it('starts a process anew on one core, though several instances of it are away', () => {
+    const bench = new Bench([{ ...SLOW, instances: 3 }, QUICK]);
+    bench.workers[0]!.kill('killed');
+    bench.clock.advanceBy(50);
+    expect(bench.node.systems[0]!.status().allocations).toEqual([1000, 100, 100]);
+    bench.clock.advanceBy(200);
+    expect(bench.node.systems[0]!.status().allocations).toEqual([100, 100, 100]);
+  });
+
+  it('lends an instance of a model that rests, until another one lacks its cores', () => {
+    const bench = new Bench([SLOW, QUICK, { ...QUICK, name: 'quicker', instances: 1 }]);
+    const [, quick, quicker] = bench.node.systems;
+    const wanted: number[] = [];
+    const lease = quick!.lease('idle', () => wanted.push(bench.clock.nowMs()))!;
+    lease.resize(5000, () => undefined);
+    // All but the floors of the four others.
+    expect(quick!.status().allocations).toEqual([100, 100]);
+    bench.clock.advanceTo(1010);
+    expect(quick!.status().allocations).toEqual([1600, 100]);
+    bench.send(0, 1, 1500);
+    bench.clock.advanceTo(1020);
+    expect(wanted).toEqual([1010]);
+    expect(bench.starts()).toEqual([]);
+    // Nobody else is lent cores meanwhile.
+    expect(quicker!.lease('free', () => undefined)).toBeNull();
+    lease.release();
+    bench.clock.advanceTo(1200);
+    expect(bench.starts()).toEqual(['1020 0 1000']);
+  });
+
+  it('is not changed by what a model holds that has left', () => {
+    const bench = new Bench([SLOW, QUICK]);
+    bench.node.systems[1]!.stop();
+    bench.send(0, 1, 1075);
+    bench.clock.advanceTo(1100);
+    // 1.9: its own other instance has a floor, those of the model that left have none.
+    expect(bench.starts()).toEqual(['1000 0 1900']);
+  });
+
+  it('refuses a model beside whose resting instances no batch fits', () => {
+    const many = { ...QUICK, instances: 16 }; // 1500 of their own beside one that runs, and 100 of slow's: 400 are left
+    expect(() => new Bench([{ ...SLOW, instances: 1 }, many])).toThrow(
+      'quick: instances that rest hold all but 400 of 2000 millicores, and a batch needs 500',
+    );
   });
 
   it('drains all models, and fails what is left when it stops', () => {
@@ -124,23 +187,11 @@ describe('a node', () => {
       return createSystem({ clock, workers, scalers, policy, models, config, onEvent });
     });
     const node = run((clock, onEvent) => {
-      const models = benchParts(clock, 3000, [model]).map((part) => part.model);
-      return createNode({ clock, budgetMillicores: 3000, models, onEvent: (_, event) => onEvent(event) }).systems[0]!;
+      const [part] = benchParts(clock, 3000, [model]);
+      return createNode({ clock, budgetMillicores: 3000 }).add({ ...part!.model, onEvent });
     });
     expect(alone).toContain('"batch-started"');
     expect(node).toBe(alone);
-  });
-});
-
-describe('floors of models', () => {
-  it('are equal shares of half of the cores unless they are given', () => {
-    expect(floorsMillicores([{}, {}, {}, {}], 8000)).toEqual([1000, 1000, 1000, 1000]);
-    expect(floorsMillicores([{ floorFraction: 0.25 }, {}], 8000)).toEqual([2000, 2000]);
-  });
-
-  it('are refused where they do not fit together', () => {
-    expect(() => floorsMillicores([{ floorFraction: 0.7 }, { floorFraction: 0.4 }], 8000)).toThrow('0.7, 0.4');
-    expect(() => floorsMillicores([{ floorFraction: -0.1 }], 8000)).toThrow('do not fit together');
   });
 });
 
@@ -149,14 +200,9 @@ describe('the start of a node', () => {
 
   it('has one instance with what all others leave', () => {
     const models = [
-      { name: 'a', count: 2, restingMillicores: 50, limits },
-      { name: 'b', count: 1, restingMillicores: 100, limits },
+      { count: 2, restingMillicores: 50, limits },
+      { count: 1, restingMillicores: 100, limits },
     ];
     expect(nodeStartMillicores(models, 4000)).toEqual([[4000 - 50 - 100, 50], [100]]);
-  });
-
-  it('is refused where those that rest leave too little for a batch', () => {
-    const models = [{ name: 'a', count: 16, restingMillicores: 100, limits }];
-    expect(() => nodeStartMillicores(models, 2000)).toThrow('hold all but 500 of 2000');
   });
 });

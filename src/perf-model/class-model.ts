@@ -31,6 +31,11 @@ export class ClassModel implements LatencyModel {
     return this.#curve.latencyMs(batchSize, cpuMillicores) * this.#correction.leastFactor;
   }
 
+  /** What it is asked for takes longer by this factor's logarithm, and what was seen does not. */
+  rebase(logFactor: number): void {
+    this.#correction.rebase(logFactor);
+  }
+
   /**
    * @param actualToPredicted > 0, relative to `predictedLatencyMs` as it is now
    * @param missedFraction of the members that the plan expected to be in time, those that were late; null without such

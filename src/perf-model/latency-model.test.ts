@@ -472,3 +472,19 @@ describe('another profile', () => {
     expect(Math.abs(scaleOf(model) - 1)).toBeLessThan(0.03);
   });
 });
+
+describe('the revision of latency models', () => {
+  it('changes with every batch that teaches, and with the profile, and with nothing else', () => {
+    const models = new OnlineLatencyModels(measuredProfile());
+    const seen = [models.revision];
+    const note = (act: () => void): void => {
+      act();
+      seen.push(models.revision);
+    };
+    note(() => void models.forClass(OTHER).plannedLatencyMs(1, 1000));
+    note(() => run(models, OTHER, 1, 1000, 100));
+    note(() => run(models, PROFILED, 1, 1000, Number.NaN));
+    note(() => models.replaceProfile(measuredProfile()));
+    expect(seen).toEqual([0, 0, 1, 1, 2]);
+  });
+});

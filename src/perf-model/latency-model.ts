@@ -4,6 +4,7 @@ import { baseModel, type BaseModel } from './base-model.js';
 import { ClassModel } from './class-model.js';
 import { Correction, TAIL_WINDOW, type Prior } from './correction.js';
 import { cellPoints } from './curve.js';
+import { InterferenceEstimate } from './interference.js';
 import type { LatencyModels, LatencyObservation } from './model-source.js';
 import type { Profile } from './profile.js';
 import { quantile } from './quantile.js';
@@ -45,7 +46,7 @@ const MOST_EXACT_CLASSES = 64;
  * how much batches scatter, and otherwise what the shape costs.
  */
 const SURE_LOG_DEVIATION = Math.log(1.5);
-/** Of the typical allocation, the share that the latest batch has; of the logarithm. */
+/** Of the typical allocation (of its logarithm), and of what is busy beside a batch, the share that the latest batch has. */
 const LATEST_SHARE = 0.1;
 
 /** Planning is with the p99: one in a hundred may be slower. */
@@ -68,6 +69,10 @@ export class OnlineLatencyModels implements LatencyModels {
   readonly #classes = new RecentlyUsed<string, KnownClass>(MOST_CLASSES);
   readonly #exact = new RecentlyUsed<SurfaceModel, SurfaceModel>(MOST_EXACT_CLASSES, (model) => model.forgetOwn());
   readonly #targetMissRate: number;
+  #interference: InterferenceEstimate;
+  /** Of the latest batches, what was busy beside them. */
+  #busyFraction = 0;
+  #revision = 0;
 
   /**
    * @param profile null where nothing has been measured yet: every latency is then predicted to be 0 ms, so that admission
@@ -77,6 +82,7 @@ export class OnlineLatencyModels implements LatencyModels {
   constructor(profile: Profile | null, targetMissRate = DEFAULT_TARGET_MISS_RATE) {
     this.#targetMissRate = targetMissRate;
     this.#base = profile === null ? null : baseOf(profile, targetMissRate);
+    this.#interference = new InterferenceEstimate(profile?.interference?.coefficient ?? null);
   }
 
   get isProvisional(): boolean {
@@ -88,15 +94,26 @@ export class OnlineLatencyModels implements LatencyModels {
     return this.#base?.model ?? null;
   }
 
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get interference(): number {
+    return this.#interference.coefficient;
+  }
+
   /** The same object for as long as the class is remembered; it is corrected, and changes profiles, in place. */
   forClass(shapeClass: ShapeClass): LatencyModel {
     return this.#known(shapeClass);
   }
 
-  observe({ shapeClass, batchSize, cpuMillicores, actualToPredicted, missedFraction }: LatencyObservation): void {
+  observe(observation: LatencyObservation): void {
+    const { shapeClass, batchSize, cpuMillicores, actualToPredicted, missedFraction, busyFraction = 0 } = observation;
     if (this.#base === null || !(actualToPredicted > 0 && actualToPredicted < Infinity)) return;
+    this.#revision += 1;
     const { model, rowCount } = this.#known(shapeClass);
     const { shared } = this.#base;
+    const scale = Math.exp(model instanceof ClassModel ? model.logScale : shared.correction.logScale);
     if (model instanceof ClassModel) {
       shared.correction.follow(model.logScale + Math.log(actualToPredicted));
       model.observe(actualToPredicted, missedFraction);
@@ -105,6 +122,7 @@ export class OnlineLatencyModels implements LatencyModels {
       const latencyMs = actualToPredicted * model.predictedLatencyMs(rows, cpuMillicores);
       this.#learn(shared, model, { rows, cpuMillicores, latencyMs, missedFraction });
     }
+    this.#learnInterference(shared, scale * actualToPredicted, busyFraction);
   }
 
   /**
@@ -112,6 +130,7 @@ export class OnlineLatencyModels implements LatencyModels {
    * profiled one is kept where the same class was profiled; what was learnt about the machine is in the new profile.
    */
   replaceProfile(profile: Profile): void {
+    this.#revision += 1;
     const previous = this.#base;
     const base = baseOf(profile, this.#targetMissRate);
     if (previous !== null && isOfSameClass(previous.profile, profile)) {
@@ -119,7 +138,21 @@ export class OnlineLatencyModels implements LatencyModels {
       base.shared.typicalMillicores = previous.shared.typicalMillicores;
     }
     this.#base = base;
+    if (profile.interference !== undefined)
+      this.#interference = new InterferenceEstimate(profile.interference.coefficient);
     for (const known of this.#classes.values()) known.model = this.#modelOf(known.shapeClass);
+  }
+
+  /** @param ratio of its latency to the profile's, beside its neighbours as far as they were predicted to slow it down */
+  #learnInterference({ correction }: SharedBelief, ratio: number, busyFraction: number): void {
+    const previous = this.interference;
+    this.#interference.observe(busyFraction, ratio * (1 + previous * busyFraction));
+    this.#busyFraction += LATEST_SHARE * (busyFraction - this.#busyFraction);
+    if (previous > 0 || this.interference === 0) return;
+    // It has just become known: what it slowed the latest batches down by is no longer the machine's.
+    const logSlowdown = Math.log(1 + this.interference * this.#busyFraction);
+    correction.rebase(logSlowdown);
+    this.#base!.profiled.rebase(logSlowdown);
   }
 
   #known(shapeClass: ShapeClass): KnownClass {

@@ -36,6 +36,15 @@ describe('a stored profile', () => {
     expect(parseProfile(JSON.parse(JSON.stringify(PROFILE)), 'p.json')).toEqual({ kind: 'ok', profile: PROFILE });
   });
 
+  it('may say how much instances slow each other down', () => {
+    const cell = { batchSize: 1, cpuMillicores: 1000, instances: 2, runs: 20, aloneMs: 23, besideMs: 25.3 };
+    const profile: Profile = { ...PROFILE, interference: { coefficient: 0.3, cells: [cell] } };
+    expect(parseProfile(JSON.parse(JSON.stringify(profile)), 'p.json')).toEqual({ kind: 'ok', profile });
+    expect(messageFor((stored) => ({ ...stored, interference: { coefficient: -0.1, cells: [] } }))).toMatch(
+      /: interference\.coefficient: /,
+    );
+  });
+
   it('that is not a profile is refused in one line that names file, place and cause', () => {
     expect(
       messageFor((stored) => ({ ...stored, cells: [PROFILE.cells[0], { ...PROFILE.cells[1], p99Ms: 'slow' }] })),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { GREATEST_INTERFERENCE } from './interference.js';
 import type { Profile } from './profile.js';
 
 /*
@@ -29,6 +30,20 @@ const fingerprintSchema = z.strictObject({
   shapeClassKey: z.string(),
 });
 
+const interferenceSchema = z.strictObject({
+  coefficient: z.number().min(0).max(GREATEST_INTERFERENCE),
+  cells: z.array(
+    z.strictObject({
+      batchSize: z.int().positive(),
+      cpuMillicores: z.int().positive(),
+      instances: z.int().min(2),
+      runs: z.int().positive(),
+      aloneMs: durationMs,
+      besideMs: durationMs,
+    }),
+  ),
+});
+
 const profileSchema = z.strictObject({
   schemaVersion: z.literal(1),
   name: z.string(),
@@ -43,6 +58,7 @@ const profileSchema = z.strictObject({
     .refine((cells) => new Set(cells.map((cell) => `${cell.batchSize} ${cell.cpuMillicores}`)).size === cells.length, {
       error: 'two cells have the same batch size and allocation',
     }),
+  interference: interferenceSchema.optional(),
 }) satisfies z.ZodType<Profile>;
 
 export type ParsedProfile =

@@ -23,6 +23,26 @@ export interface ProfileFingerprint {
   readonly shapeClassKey: string;
 }
 
+/** How much the model's own instances slow each other down. */
+export interface MeasuredInterference {
+  /** φ: latency beside a share f of the interfering cores, over latency alone, is 1 + φ·f (`interference.ts`). */
+  readonly coefficient: number;
+  readonly cells: readonly InterferenceCell[];
+}
+
+/** One batch size and allocation, on one instance alone and on several at once, in turns. */
+export interface InterferenceCell {
+  readonly batchSize: number;
+  /** Of each instance. */
+  readonly cpuMillicores: number;
+  readonly instances: number;
+  /** Runs of the first instance. */
+  readonly runs: number;
+  /** Medians. */
+  readonly aloneMs: number;
+  readonly besideMs: number;
+}
+
 export interface Profile {
   readonly schemaVersion: 1;
   /** Where it comes from: a measured model's name, or a publication. */
@@ -36,4 +56,6 @@ export interface Profile {
   /** ISO 8601; empty for published tables. */
   readonly measuredAt: string;
   readonly cells: readonly ProfileCell[];
+  /** Absent where it was not measured: one instance, or no core for another. */
+  readonly interference?: MeasuredInterference | undefined;
 }

@@ -1,5 +1,6 @@
 import { CoreSeconds, type Instances } from '../domain/core-seconds.js';
 import type { Event } from '../domain/event.js';
+import { HeldCores } from './held-cores.js';
 
 /** What was granted in a run, all instances together. */
 export interface AllocationReport {
@@ -24,10 +25,7 @@ export interface AllocationReport {
  */
 export class AllocationLedger {
   readonly #coreSeconds: CoreSeconds;
-  readonly #heldMs = new Map<number, number>();
-  readonly #coreMsBySecond: number[] = [];
-  readonly #startAtMs: number;
-  #lastAtMs: number;
+  readonly #held: HeldCores;
   /** By instance; one of each where they are alike. */
   readonly #inForceMillicores: number[];
   #readyInstances: number;
@@ -37,10 +35,21 @@ export class AllocationLedger {
   /** @param cpuMillicores of each ready instance, or by instance where each has its own */
   constructor(startAtMs: number, cpuMillicores: number | readonly number[], instances: Instances) {
     this.#coreSeconds = new CoreSeconds(startAtMs, cpuMillicores, instances);
-    this.#startAtMs = startAtMs;
-    this.#lastAtMs = startAtMs;
+    this.#held = new HeldCores(startAtMs);
     this.#inForceMillicores = [cpuMillicores].flat();
     this.#readyInstances = instances.ready;
+  }
+
+  /** Now, all instances together. */
+  get chargedMillicores(): number {
+    return this.#coreSeconds.chargedMillicores;
+  }
+
+  /** In force now, of those that are ready. */
+  get grantedMillicores(): number {
+    const [first] = this.#inForceMillicores;
+    if (this.#inForceMillicores.length === 1) return first! * this.#readyInstances;
+    return this.#inForceMillicores.reduce((sum, each) => sum + each, 0);
   }
 
   observe(event: Event): void {
@@ -76,37 +85,14 @@ export class AllocationLedger {
     return {
       coreSeconds,
       grantedCoreSeconds: this.#grantedCoreMs / 1000,
-      heldMs: [...this.#heldMs].sort(([a], [b]) => a - b),
-      coresBySecond: this.#coreMsBySecond.map((coreMs, second) => coreMs / this.#secondLengthMs(second)),
+      heldMs: this.#held.heldMs(),
+      coresBySecond: this.#held.coresBySecond(),
       resizes: this.#resizes,
     };
   }
 
-  #grantedMillicores(): number {
-    const [first] = this.#inForceMillicores;
-    if (this.#inForceMillicores.length === 1) return first! * this.#readyInstances;
-    return this.#inForceMillicores.reduce((sum, each) => sum + each, 0);
-  }
-
-  /** The last second of a run may be cut short. */
-  #secondLengthMs(second: number): number {
-    return Math.min(1000, Math.max(1e-9, this.#lastAtMs - this.#startAtMs - second * 1000));
-  }
-
   #accrue(atMs: number): void {
-    const elapsedMs = atMs - this.#lastAtMs;
-    if (elapsedMs <= 0) return;
-    const charged = this.#coreSeconds.chargedMillicores;
-    this.#heldMs.set(charged, (this.#heldMs.get(charged) ?? 0) + elapsedMs);
-    this.#grantedCoreMs += (this.#grantedMillicores() / 1000) * elapsedMs;
-    let fromMs = this.#lastAtMs - this.#startAtMs;
-    const toMs = atMs - this.#startAtMs;
-    while (fromMs < toMs) {
-      const second = Math.floor(fromMs / 1000);
-      const untilMs = Math.min(toMs, (second + 1) * 1000);
-      this.#coreMsBySecond[second] = (this.#coreMsBySecond[second] ?? 0) + (charged / 1000) * (untilMs - fromMs);
-      fromMs = untilMs;
-    }
-    this.#lastAtMs = atMs;
+    const elapsedMs = this.#held.accrue(atMs, this.chargedMillicores);
+    this.#grantedCoreMs += (this.grantedMillicores / 1000) * elapsedMs;
   }
 }

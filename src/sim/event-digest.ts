@@ -70,6 +70,9 @@ export class EventDigest {
       case 'worker-lost':
       case 'worker-ready':
         return;
+      case 'router-standstill':
+        this.add(event.standstillMs);
+        return;
     }
   }
 
@@ -101,6 +104,7 @@ const KIND_CODES: Readonly<Record<Event['kind'], number>> = {
   'worker-ready': 11,
   'instances-requested': 12,
   'instances-changed': 13,
+  'router-standstill': 14,
 };
 
 const OUTCOME_CODES: Readonly<Record<OutcomeName, number>> = {

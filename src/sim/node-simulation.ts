@@ -1,10 +1,11 @@
 import type { VirtualClock } from '../clock/virtual-clock.js';
 import { restingMillicores } from '../controlplane/allocations.js';
 import type { Event } from '../domain/event.js';
-import { createNode, nodeStartMillicores, type Node } from '../node/node.js';
+import { createNode, nodeStartMillicores, type Node, type StartingInstances } from '../node/node.js';
 import { startMillicores } from '../system.js';
-import { AllocationLedger, type AllocationReport } from './allocation-ledger.js';
+import type { AllocationReport } from './allocation-ledger.js';
 import type { Environment, RunReport, SimulatedPolicy } from './environment.js';
+import { HeldCores } from './held-cores.js';
 import { SimulatedModel } from './simulated-model.js';
 import { clockOf, runOf, type Run } from './simulation.js';
 import type { Workload } from './workload/workload.js';
@@ -22,7 +23,7 @@ export interface SimulatedNodeModel {
   readonly workload: Workload;
   readonly infeasible: Uint8Array;
   readonly simulated: SimulatedPolicy;
-  readonly floorFraction?: number;
+  readonly floorFraction?: number | undefined;
   /** Of its own. */
   readonly seed: number;
 }
@@ -46,15 +47,12 @@ export interface NodeReport {
 export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, event: Event) => void): Run<NodeReport> {
   const { budgetMillicores, isShared, seed } = node;
   const clock = clockOf(node.models[0]!.environment, seed);
-  const start = node.isShared
-    ? nodeStartMillicores(node.models.map(startingInstances), budgetMillicores)
-    : node.models.map(({ environment, simulated }) => startMillicores(simulated.instances ?? 1, environment.cpu));
-  const total = new TotalLedger(start, budgetMillicores);
+  const start = simulatedStartMillicores(node);
   const observe = (model: number, event: Event): void => {
-    total.observe(model, event);
+    total.observe(event);
     onEvent?.(model, event);
   };
-  const models = node.models.map(
+  const models: readonly SimulatedModel[] = node.models.map(
     (each, index) =>
       new SimulatedModel({
         ...each,
@@ -63,93 +61,83 @@ export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, even
         onEvent: (event) => observe(index, event),
       }),
   );
-  const nodes = isShared
-    ? [oneNode(node, clock, models)]
-    : models.map((model, index) => ownNode(node, clock, model, index));
-  const systems = nodes.flatMap((each) => each.systems);
-  models.forEach((model, index) => model.begin(systems[index]!));
+  const total = new TotalLedger(models, isShared ? budgetMillicores : Infinity);
+  const nodes = isShared ? [createNode({ clock, budgetMillicores })] : models.map((model) => ownNode(clock, model));
+  models.forEach((model, index) => {
+    const { name, floorFraction } = node.models[index]!;
+    model.begin(nodes[isShared ? 0 : index]!.add({ name, floorFraction, ...model.parts }));
+  });
   const parts = node.models.map(({ name, workload }, index) => ({ name, workload, model: models[index]! }));
   return runOf(clock, parts, (durationMs) => {
     const usedSeconds = models.map((model) => model.usedSeconds);
     nodes.forEach((each) => each.stop());
-    return {
-      models: models.map((model, index) => model.report(durationMs, usedSeconds[index]!)),
-      allocation: total.report(
-        durationMs,
-        usedSeconds.reduce((sum, each) => sum + each, 0),
-      ),
-      durationMs,
-    };
+    const reports = models.map((model, index) => model.report(durationMs, usedSeconds[index]!));
+    return { models: reports, allocation: total.report(durationMs, reports), durationMs };
   });
 }
 
-function oneNode(
-  { budgetMillicores, models }: SimulatedNode,
-  clock: VirtualClock,
-  simulated: readonly SimulatedModel[],
-): Node {
-  return createNode({
-    clock,
-    budgetMillicores,
-    models: models.map(({ name, floorFraction }, index) => ({
-      name,
-      ...simulated[index]!.parts,
-      ...(floorFraction === undefined ? {} : { floorFraction }),
-    })),
-    onEvent: (index, event) => simulated[index]!.parts.onEvent(event),
-  });
+/** In force at the start, by model and instance. */
+export function simulatedStartMillicores({
+  budgetMillicores,
+  isShared,
+  models,
+}: SimulatedNode): readonly (readonly number[])[] {
+  return isShared
+    ? nodeStartMillicores(models.map(startingInstances), budgetMillicores)
+    : models.map(({ environment, simulated: { instances = 1, horizontal } }) =>
+        startMillicores(instances, { ...environment.cpu, limits: horizontal?.limits ?? environment.cpu.limits }),
+      );
 }
 
 /** A model in its share is a node of its own. */
-function ownNode({ models }: SimulatedNode, clock: VirtualClock, { parts }: SimulatedModel, index: number): Node {
-  return createNode({
-    clock,
-    budgetMillicores: parts.config.limits.maxMillicores,
-    models: [{ name: models[index]!.name, ...parts }],
-    onEvent: (_, event) => parts.onEvent(event),
-  });
+function ownNode(clock: VirtualClock, { parts }: SimulatedModel): Node {
+  return createNode({ clock, budgetMillicores: parts.config.limits.maxMillicores });
 }
 
-function startingInstances({
-  name,
-  environment,
-  simulated,
-}: SimulatedNodeModel): Parameters<typeof nodeStartMillicores>[0][number] {
+function startingInstances({ environment, simulated }: SimulatedNodeModel): StartingInstances {
   const { cpu } = environment;
-  return { name, count: simulated.instances ?? 1, restingMillicores: restingMillicores(cpu), limits: cpu.limits };
+  return { count: simulated.instances ?? 1, restingMillicores: restingMillicores(cpu), limits: cpu.limits };
 }
 
-/** The allocations of all models as if they were of one; asserts that they stay within the budget. */
+/** What all models hold together; asserts that what is in force stays within a budget that they share. */
 class TotalLedger {
-  readonly #ledger: AllocationLedger;
+  readonly #models: readonly SimulatedModel[];
+  /** Infinity where each has a share: replicas may have more for the moment in which one becomes ready and all are made smaller. */
   readonly #budgetMillicores: number;
-  /** By model: its first allocation among all. */
-  readonly #firstOf: readonly number[];
-  readonly #inForceMillicores: number[];
+  readonly #held = new HeldCores(0);
+  #chargedMillicores: number;
 
-  constructor(start: readonly (readonly number[])[], budgetMillicores: number) {
-    const all = start.flat();
-    let first = 0;
-    this.#firstOf = start.map((each) => (first += each.length) - each.length);
-    this.#ledger = new AllocationLedger(0, all, { existing: all.length, ready: all.length, startingMillicores: 0 });
-    this.#inForceMillicores = all;
+  constructor(models: readonly SimulatedModel[], budgetMillicores: number) {
+    this.#models = models;
     this.#budgetMillicores = budgetMillicores;
+    this.#chargedMillicores = this.#sum(({ chargedMillicores }) => chargedMillicores);
   }
 
-  observe(model: number, event: Event): void {
-    if (event.kind !== 'resize-requested' && event.kind !== 'resized' && event.kind !== 'resize-refused') return;
-    const instance = this.#firstOf[model]! + (event.instance ?? 0);
-    // Each model counts its own resizes.
-    const resizeId = event.resizeId * this.#firstOf.length + model;
-    this.#ledger.observe({ ...event, instance, resizeId });
-    if (event.kind !== 'resized') return;
-    this.#inForceMillicores[instance] = event.cpuMillicores;
-    const granted = this.#inForceMillicores.reduce((sum, each) => sum + each, 0);
+  /** After the model's own ledger has seen it. */
+  observe({ kind, atMs }: Event): void {
+    const isOfCores = kind.startsWith('resize') || kind.startsWith('instances-');
+    if (!isOfCores) return;
+    this.#held.accrue(atMs, this.#chargedMillicores);
+    this.#chargedMillicores = this.#sum(({ chargedMillicores }) => chargedMillicores);
+    const granted = this.#sum(({ grantedMillicores }) => grantedMillicores);
     if (granted > this.#budgetMillicores)
-      throw new Error(`models have ${granted} of ${this.#budgetMillicores} millicores at ${event.atMs} ms`);
+      throw new Error(`models have ${granted} of ${this.#budgetMillicores} millicores at ${atMs} ms`);
   }
 
-  report(durationMs: number, usedCoreSeconds: number): AllocationReport {
-    return this.#ledger.report(durationMs, usedCoreSeconds);
+  report(endAtMs: number, models: readonly RunReport[]): AllocationReport {
+    this.#held.accrue(endAtMs, this.#chargedMillicores);
+    const total = (of: (report: AllocationReport) => number): number =>
+      models.reduce((sum, { allocation }) => sum + of(allocation), 0);
+    return {
+      coreSeconds: total(({ coreSeconds }) => coreSeconds),
+      grantedCoreSeconds: total(({ grantedCoreSeconds }) => grantedCoreSeconds),
+      resizes: total(({ resizes }) => resizes),
+      heldMs: this.#held.heldMs(),
+      coresBySecond: this.#held.coresBySecond(),
+    };
+  }
+
+  #sum(of: (allocation: SimulatedModel['allocation']) => number): number {
+    return this.#models.reduce((sum, { allocation }) => sum + of(allocation), 0);
   }
 }

@@ -34,7 +34,7 @@ export interface SimulatedModelOptions {
 
 export class SimulatedModel {
   /** What the system is made of that serves it. */
-  readonly parts: Omit<SystemOptions, 'clock' | 'budget' | 'floorMillicores'>;
+  readonly parts: Omit<SystemOptions, 'clock' | 'budget' | 'floorFraction'>;
   /** In force at the start, by allocation. */
   readonly initialMillicores: readonly number[];
   readonly #options: SimulatedModelOptions;
@@ -55,6 +55,7 @@ export class SimulatedModel {
     const world: Clock = {
       nowMs: () => clock.nowMs(),
       schedule: (atMs, fire) => clock.scheduleExact(atMs, fire),
+      whenSettled: (act) => clock.whenSettled(act),
     };
     this.#noise = new ServiceNoise(machine.logDeviation, environment.worker.state, stream(seed, 'service'));
     const { instances = 1 } = simulated;
@@ -117,6 +118,11 @@ export class SimulatedModel {
 
   get ended(): number {
     return this.#outcomes.ended;
+  }
+
+  /** What it is charged for now, and what is in force. */
+  get allocation(): Pick<AllocationLedger, 'chargedMillicores' | 'grantedMillicores'> {
+    return this.#allocation;
   }
 
   /** Cumulative CPU of all instances, core-seconds. */

@@ -3,6 +3,7 @@ import { BySequence } from '../dataplane/by-sequence.js';
 import { removeFrom } from '../dataplane/short-list.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../dataplane/worker-pool.js';
 import type { AdmittedRequest, ShapeClass } from '../domain/request.js';
+import { slowdownBeside } from '../perf-model/interference.js';
 
 export interface SimulatedWorkerOptions {
   readonly clock: Clock;
@@ -22,12 +23,11 @@ export interface SimulatedWorkerOptions {
   readonly replicas?: Replicas;
   /** Or instances that are there for good, each with an allocation of its own: what they begin with. */
   readonly ownMillicores?: readonly number[];
+  /** A worker that runs such a request dies of it, at the end of its batch; none by default. */
+  readonly isPoison?: (sequence: number) => boolean;
   /** φ: a batch takes 1 + φ times as long while three cores or more are busy beside it, less so below. 0 by default. */
   readonly interference?: number;
 }
-
-/** From this many busy cores on, neighbours slow a batch down no further: two to three fill a memory bus. */
-const INTERFERING_MILLICORES = 3000;
 
 export interface Replicas {
   /** Instances that exist at the start. */
@@ -61,6 +61,7 @@ interface Running {
  * with the next batch that ends.
  */
 export class SimulatedWorker implements WorkerPool {
+  readonly isOneProcess = true;
   readonly threadCounts: readonly number[];
   readonly maxBatchSize: number;
   /** Absent unless there are replicas. */
@@ -103,6 +104,10 @@ export class SimulatedWorker implements WorkerPool {
   get usedSeconds(): number {
     for (const running of this.#running) if (this.#isUp) this.#advance(running);
     return this.#usedCoreMs / 1000;
+  }
+
+  isReady(): boolean {
+    return !this.#isDownReported;
   }
 
   listen(onEvent: (event: WorkerPoolEvent) => void): void {
@@ -186,8 +191,9 @@ export class SimulatedWorker implements WorkerPool {
   /**
    * The process dies now, all instances of it, and is back after the restart time. As with a real one the news takes a
    * moment: what is started or staged in between is lost too.
+   * @param isCrash of an input rather than from outside
    */
-  kill(message: string): void {
+  kill(message: string, isCrash = false): void {
     if (!this.#isUp) return;
     for (const running of this.#running) {
       this.#advance(running);
@@ -201,7 +207,7 @@ export class SimulatedWorker implements WorkerPool {
       const broken = [...this.#running];
       this.#running.length = 0;
       this.#isDownReported = true;
-      for (const { onDone } of broken) onDone({ kind: 'worker-lost', message });
+      for (const { onDone } of broken) onDone({ kind: 'worker-lost', message, isCrash });
       this.#onEvent({ kind: 'lost', message, restartEstimateMs: this.#options.restartMs });
     });
     // Not before its death is known.
@@ -225,7 +231,7 @@ export class SimulatedWorker implements WorkerPool {
     if (interference === 0) return 1;
     let busy = 0;
     for (const other of this.#running) if (other !== running) busy += this.#usableMillicores(other);
-    return 1 + interference * Math.min(1, busy / INTERFERING_MILLICORES);
+    return slowdownBeside(interference, busy);
   }
 
   #latencyMs(running: Running): number {
@@ -256,6 +262,11 @@ export class SimulatedWorker implements WorkerPool {
 
   #finish(running: Running): void {
     this.#advance(running);
+    const { isPoison } = this.#options;
+    if (isPoison !== undefined && running.run.sequences.some(isPoison)) {
+      this.kill('killed by SIGFPE', true);
+      return;
+    }
     if (this.#hasInterference) this.#changeAll(() => removeFrom(this.#running, running));
     else removeFrom(this.#running, running);
     const outputs = running.run.sequences.map((sequence) => (this.#takeStaged(sequence) ? [] : null));

@@ -33,13 +33,8 @@ export function startRun(
 ): Run {
   const clock = clockOf(environment, seed);
   const model = new SimulatedModel({ clock, environment, workload, infeasible, simulated, seed, onEvent });
-  const node = createNode({
-    clock,
-    budgetMillicores: model.parts.config.limits.maxMillicores,
-    models: [{ name: environment.machine.name, ...model.parts }],
-    onEvent: (_, event) => model.parts.onEvent(event),
-  });
-  model.begin(node.systems[0]!);
+  const node = createNode({ clock, budgetMillicores: model.parts.config.limits.maxMillicores });
+  model.begin(node.add({ name: environment.machine.name, ...model.parts }));
   return runOf(clock, [{ name: `policy ${simulated.policy.name}`, workload, model }], (durationMs) => {
     const { usedSeconds } = model;
     node.stop();

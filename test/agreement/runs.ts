@@ -54,6 +54,10 @@ class ShiftedClock implements Clock {
   schedule(atMs: number, fire: () => void): Timer {
     return this.#clock.schedule(atMs + this.#originMs, fire);
   }
+
+  whenSettled(act: () => void): void {
+    this.#clock.whenSettled(act);
+  }
 }
 
 export async function runLive(

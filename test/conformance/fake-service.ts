@@ -33,6 +33,7 @@ const EXPLANATION: Explanation = {
   budgetMs: 500,
   networkDelayMs: 20.5,
   networkDelaySource: 'transfer',
+  routerDelayMs: 0,
   isDeadlineDefaulted: false,
 };
 

@@ -8,8 +8,10 @@ import {
   ModelInferRequest as ModelInferRequestMessage,
 } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import type { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import type { Door } from '../../src/adapters/doors/door.js';
 import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import type { GrpcServer } from '../../src/adapters/oip/grpc/server.js';
+import { Arrivals } from '../../src/adapters/oip/arrivals.js';
 import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import type { EdgeLimits } from '../../src/adapters/oip/service.js';
 import type { Compat } from '../../src/adapters/oip/status.js';
@@ -35,7 +37,11 @@ export interface Harness {
   close(): Promise<void>;
 }
 
-export async function startHarness(limits: Partial<EdgeLimits> = {}, compat: Compat = 'none'): Promise<Harness> {
+export async function startHarness(
+  limits: Partial<EdgeLimits> = {},
+  compat: Compat = 'none',
+  door?: Door,
+): Promise<Harness> {
   const service = createFakeService();
   const logged: object[] = [];
   const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt ?? LIMITS.maxBytesInReceipt);
@@ -45,8 +51,9 @@ export async function startHarness(limits: Partial<EdgeLimits> = {}, compat: Com
     port: 0,
     limits: { ...LIMITS, ...limits },
     receiveBudget,
-    nowMs: () => performance.now(),
+    arrivals: new Arrivals(() => performance.now()),
     compat,
+    ...(door === undefined ? {} : { door }),
     logger: { error: (details) => logged.push(details) },
   });
   const target = `127.0.0.1:${server.address.port}`;

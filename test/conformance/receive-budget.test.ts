@@ -1,3 +1,4 @@
+import { Arrivals } from '../../src/adapters/oip/arrivals.js';
 import { connect, constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
 import { gzipSync } from 'node:zlib';
@@ -132,6 +133,16 @@ describe('REST bodies in receipt', () => {
     expect(rest.receiveBudget.takenBytes).toBe(0);
   });
 
+  it('are refused where they come in pieces of a few bytes, whatever room there is', async () => {
+    const rest = await startRestWith({ maxBytesInReceipt: 100_000_000 });
+    const client = beginBody(rest, 'Transfer-Encoding: chunked', '1\r\nx\r\n'.repeat(4097));
+    await client.until('chunks of fewer than 16 bytes');
+    expect(rest.receiveBudget.takenBytes).toBe(0);
+    // Larger ones may be as many.
+    beginBody(rest, 'Transfer-Encoding: chunked', `20\r\n${'x'.repeat(32)}\r\n`.repeat(5000));
+    await expect.poll(() => rest.receiveBudget.takenBytes).toBeGreaterThanOrEqual(5000 * (32 + 512));
+  });
+
   it('are charged for what they expand to', async () => {
     const rest = await startRestWith({ maxBytesInReceipt: 1_000_000 });
     // 10 MB of spaces within the limit on one body.
@@ -212,7 +223,7 @@ describe('gRPC messages in receipt', () => {
     const { receiveBudget, fake } = rest;
     const server = await startGrpcServer({
       ...{ service: fake, host: '127.0.0.1', port: 0, limits: LIMITS, receiveBudget, compat: 'none' },
-      nowMs: () => performance.now(),
+      arrivals: new Arrivals(() => performance.now()),
     });
     closers.push(() => server.close(0));
     beginCall(

@@ -1,8 +1,12 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startRestServer } from '../../src/adapters/oip/rest/server.js';
 import type { RestOptions } from '../../src/adapters/oip/rest/server.js';
 import type { InferReply } from '../../src/adapters/oip/service.js';
+import { Arrivals } from '../../src/adapters/oip/arrivals.js';
+import { Intake } from '../../src/adapters/oip/intake.js';
 import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import { createFakeService, okReply } from './fake-service.js';
 import { LIMITS, call, rawConnection, startRest } from './rest-harness.js';
@@ -58,9 +62,14 @@ describe('a slow client', () => {
     expect(await client.closed).toMatch(/^HTTP\/1.1 408 .*{"error":"request headers were not complete in time"}$/s);
   });
 
+  it('is told nothing when its connection is closed on which it never sent anything', async () => {
+    const rest = await start({ limits: { ...LIMITS, bodyTimeoutMs: 100 } });
+    expect(await rawConnection(rest.server).closed).toBe('');
+  });
+
   it('is charged for the time from the first to the last byte', async () => {
     let nowMs = 1000;
-    const rest = await start({ nowMs: () => nowMs });
+    const rest = await start({ arrivals: new Arrivals(() => nowMs) });
     const client = rawConnection(rest.server);
     client.write(`${HEAD}Expect: 100-continue\r\n\r\n`);
     await client.until('100 Continue');
@@ -178,6 +187,85 @@ describe('connections', () => {
   });
 });
 
+describe('a connection of which one side has ended', () => {
+  it('gets its answer where the client has sent all it will', async () => {
+    const rest = await start();
+    const held = holdCalls(rest);
+    const socket = connect({ port: rest.server.address.port, host: '127.0.0.1', allowHalfOpen: true });
+    const answer = textOf(socket);
+    socket.end(`${HEAD}\r\n${BODY}`);
+    await held.begun;
+    // Longer than it takes to find out that nobody is there.
+    await sleep(200);
+    held.release();
+    // After interim responses, which ask whether it is still there.
+    expect(await answer).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n)+HTTP\/1\.1 200 OK[^]*"outputs"/);
+  });
+
+  it('aborts the call where the client has left, which looks the same at first', async () => {
+    const rest = await start();
+    const held = holdCalls(rest);
+    const socket = connect({ port: rest.server.address.port, host: '127.0.0.1' });
+    socket.write(`${HEAD}\r\n${BODY}`);
+    await held.begun;
+    socket.destroy();
+    await held.aborted;
+    held.release();
+  });
+
+  it('keeps no descriptor of a peer that was told off and never closes', { timeout: 30_000 }, async () => {
+    const rest = await start();
+    const sockets = Array.from({ length: 20 }, () => {
+      const socket = connect({ port: rest.server.address.port, host: '127.0.0.1', allowHalfOpen: true });
+      socket.write('NONSENSE\r\n\r\n');
+      return socket.on('error', () => undefined).resume();
+    });
+    // Of this process: both ends of each.
+    const openCount = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+    await Promise.all(sockets.map((socket) => once(socket, 'end')));
+    const openAtFirst = openCount();
+    expect(openAtFirst).toBeGreaterThanOrEqual(40);
+    await expect.poll(openCount, { timeout: 20_000 }).toBeLessThanOrEqual(openAtFirst - 20);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+describe('too many connections', () => {
+  it('are told so and closed, and counted; one client leaves room for others', async () => {
+    const refused: string[] = [];
+    const intake = new Intake({
+      maxCalls: 10,
+      clientFraction: 0.75,
+      compat: 'none',
+      onRefused: (protocol, cause) => refused.push(`${protocol} ${cause}`),
+    });
+    const rest = await start({ limits: { ...LIMITS, maxConcurrentCalls: 1, clientFraction: 0.75 }, intake });
+    const { port } = rest.server.address;
+    // 256 at least, of which one client may have three quarters.
+    const sockets = Array.from({ length: 192 }, () => connect(port, '127.0.0.1'));
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const oneMore = connect(port, '127.0.0.1');
+    expect(await textOf(oneMore)).toMatch(/^HTTP\/1\.1 429 [^]*Connection: close[^]*too many connections are open/);
+    expect(refused).toEqual(['rest connection_limit']);
+    sockets.pop()!.destroy();
+    await expect
+      .poll(async () => {
+        const socket = connect(port, '127.0.0.1');
+        socket.write('GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+        return textOf(socket);
+      })
+      .toMatch(/^HTTP\/1\.1 200 /);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+async function textOf(socket: Socket): Promise<string> {
+  let text = '';
+  socket.setEncoding('utf8').on('data', (part: string) => (text += part));
+  await once(socket, 'close');
+  return text;
+}
+
 describe('the port', () => {
   it('that is taken is told in one line with a remedy', async () => {
     const rest = await start();
@@ -188,7 +276,7 @@ describe('the port', () => {
       port,
       limits: LIMITS,
       receiveBudget: new ReceiveBudget(1),
-      nowMs: () => 0,
+      arrivals: new Arrivals(() => 0),
       compat: 'none',
     });
     await expect(again).rejects.toThrow(

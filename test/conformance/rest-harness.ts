@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { request } from 'undici';
 import { startRestServer } from '../../src/adapters/oip/rest/server.js';
 import type { RestOptions, RestServer } from '../../src/adapters/oip/rest/server.js';
+import { Arrivals } from '../../src/adapters/oip/arrivals.js';
 import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import type { EdgeLimits } from '../../src/adapters/oip/service.js';
 import { createFakeService } from './fake-service.js';
@@ -31,7 +32,7 @@ export async function startRest(options: Partial<RestOptions> = {}): Promise<Res
     port: 0,
     limits,
     receiveBudget,
-    nowMs: () => performance.now(),
+    arrivals: new Arrivals(() => performance.now()),
     compat: 'none',
     logger: { error: (details, message) => console.error(message, details) },
     ...options,

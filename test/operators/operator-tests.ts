@@ -99,6 +99,6 @@ export class Reference {
   }
 
   #load({ modelPath }: OperatorTest): Promise<ModelSessions> {
-    return ModelSessions.load(this.#runtime, modelPath, [1], () => undefined);
+    return ModelSessions.load(this.#runtime, modelPath, { threadCounts: [1], onTrouble: () => undefined });
   }
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BudgetSample } from '../../src/controlplane/budget-sample.js';
-import { divideOverload } from '../../src/controlplane/instance-choice.js';
+import { divideOverload } from '../../src/controlplane/overload-division.js';
 import { exactLatency } from '../../src/domain/latency.js';
 import { outcomeName } from '../../src/domain/outcome.js';
 import { powerCurve, replicatedPowerCurve, upToCores } from '../../src/perf-model/power-curve.js';
@@ -106,6 +106,7 @@ describe('an overload that is divided', () => {
           instanceCount: node.instanceCount,
           leastMillicores: node.allocations[0]!,
           mayWait: true,
+          mayFill: true,
           coresFreeAtMs: Infinity,
           isContended: false,
         };

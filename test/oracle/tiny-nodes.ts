@@ -1,5 +1,5 @@
 /*
- * What several instances on one node can do at best, by exhaustive search over tiny nodes: every batch, every allocation that the
+ * What several instances of one model, or of several, on one node can do at best, by exhaustive search over tiny nodes: every batch, every allocation that the
  * budget leaves, every start that matters. Shares no code and no types with `src/`.
  *
  * A batch keeps its allocation until it ends, and waiting costs nothing, so one that starts as soon as its members, an instance
@@ -27,11 +27,25 @@ export interface NodeOptimum {
 interface Batch {
   readonly endAtMs: number;
   readonly cpuMillicores: number;
+  readonly model: number;
 }
 
-/** Those that are not met in time are never started. */
+/** Of one model; what is left out of it is the node's. */
+export type TinyModel = Pick<TinyNode, 'requests' | 'instanceCount' | 'maxBatchSize' | 'latencyMs'>;
+
+export interface TinyModels extends Pick<TinyNode, 'budgetMillicores' | 'idleMillicores' | 'allocations'> {
+  readonly models: readonly TinyModel[];
+}
+
 export function nodeOptimum(node: TinyNode): NodeOptimum {
-  const { requests, instanceCount, budgetMillicores, idleMillicores, allocations, maxBatchSize, latencyMs } = node;
+  return modelsOptimum({ ...node, models: [node] });
+}
+
+/** Of models that share the cores. Those that are not met in time are never started. */
+export function modelsOptimum(node: TinyModels): NodeOptimum {
+  const { models, budgetMillicores, idleMillicores, allocations } = node;
+  const requests = models.flatMap(({ requests: own }, model) => own.map((each) => ({ ...each, model })));
+  const instanceCount = models.reduce((sum, each) => sum + each.instanceCount, 0);
   let mostOnTime = 0;
   let leastAddedCoreMs: number | null = null;
 
@@ -47,20 +61,23 @@ export function nodeOptimum(node: TinyNode): NodeOptimum {
       leastAddedCoreMs = Math.min(leastAddedCoreMs ?? Infinity, addedCoreMs);
       return;
     }
-    if (running.length < instanceCount) {
-      const resting = instanceCount - running.length - 1;
-      const held = running.reduce((sum, { cpuMillicores }) => sum + cpuMillicores, resting * idleMillicores);
-      for (let batch = left; batch > 0; batch = (batch - 1) & left) {
-        const members = requests.filter((_, index) => (batch >> index) & 1);
-        if (members.length > maxBatchSize || members.some(({ releaseAtMs }) => releaseAtMs > nowMs)) continue;
-        for (const cpuMillicores of allocations) {
-          const tookMs = latencyMs(members.length, cpuMillicores);
-          const endAtMs = nowMs + tookMs;
-          if (held + cpuMillicores > budgetMillicores || members.some(({ dueAtMs }) => endAtMs > dueAtMs)) continue;
-          const added = ((cpuMillicores - idleMillicores) / 1000) * tookMs;
-          const next = [...running, { endAtMs, cpuMillicores }];
-          search(nowMs, left & ~batch, next, onTime + members.length, addedCoreMs + added);
-        }
+    const resting = instanceCount - running.length - 1;
+    const held = running.reduce((sum, { cpuMillicores }) => sum + cpuMillicores, resting * idleMillicores);
+    for (let batch = left; batch > 0; batch = (batch - 1) & left) {
+      const members = requests.filter((_, index) => (batch >> index) & 1);
+      const { model } = members[0]!;
+      const { maxBatchSize, latencyMs, instanceCount: ofModel } = models[model]!;
+      if (running.filter((each) => each.model === model).length >= ofModel) continue;
+      if (members.length > maxBatchSize || members.some((each) => each.releaseAtMs > nowMs || each.model !== model)) {
+        continue;
+      }
+      for (const cpuMillicores of allocations) {
+        const tookMs = latencyMs(members.length, cpuMillicores);
+        const endAtMs = nowMs + tookMs;
+        if (held + cpuMillicores > budgetMillicores || members.some(({ dueAtMs }) => endAtMs > dueAtMs)) continue;
+        const added = ((cpuMillicores - idleMillicores) / 1000) * tookMs;
+        const next = [...running, { endAtMs, cpuMillicores, model }];
+        search(nowMs, left & ~batch, next, onTime + members.length, addedCoreMs + added);
       }
     }
     const arrivals = requests.flatMap(({ releaseAtMs }, index) => ((left >> index) & 1 ? [releaseAtMs] : []));

@@ -30,6 +30,7 @@ function describe(event: Event): string {
     case 'resize-refused':
     case 'worker-lost':
     case 'worker-ready':
+    case 'router-standstill':
       return event.kind;
   }
 }

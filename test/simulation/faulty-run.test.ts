@@ -9,7 +9,7 @@ function expectSound(report: RunReport, seed: number): void {
 
 describe('the real planes on a virtual clock', () => {
   it.each(SEEDS)(
-    'give every request exactly one outcome under crashes, stalls, refusals and cancellations (seed %i)',
+    'give every request exactly one outcome under crashes, poison, stalls, refusals and cancellations (seed %i)',
     (seed) => {
       for (const planner of ['sponge', 'paper'] as const) {
         expectSound(faultyRun({ seed, planner, durationMs: 30_000, ratePerSec: 60, faults: true }), seed);

@@ -39,6 +39,8 @@ export interface RunReport {
 }
 
 const LIMITS = { minMillicores: 200, maxMillicores: 4000, stepMillicores: 100 };
+/** Of requests under faults, those that end a worker: one in so many, of a client each. */
+const POISON_EVERY = 150;
 const CLASSES = [shapeClass('small', 1000), shapeClass('large', 3000)];
 
 /** l(b, c) = (12·b + 3) / c + 0.5·b + 2 ms, c in cores; the large class takes three times as long. */
@@ -62,6 +64,8 @@ export function faultyRun(options: RunOptions): RunReport {
   const forClass = (shapeClass: { key: string }): LatencyModel =>
     models[CLASSES.findIndex((each) => each.key === shapeClass.key)]!;
 
+  const isPoison = (sequence: number): boolean => options.faults && sequence % POISON_EVERY === 0;
+
   // The worker is told batches by size only; the class of the running batch comes from the event stream.
   let runningScale = 1;
   const workers = new SimulatedWorker({
@@ -73,6 +77,7 @@ export function faultyRun(options: RunOptions): RunReport {
     noise: () => (options.faults && prng.uniform() < 0.02 ? 3 : 0.9 + 0.2 * prng.uniform()),
     stagingMs: 0.3,
     restartMs: 400,
+    isPoison,
   });
   const scaler = new SimulatedScaler({
     clock,
@@ -139,10 +144,12 @@ export function faultyRun(options: RunOptions): RunReport {
   const answers = new Map<number, Outcome>();
   let sent = 0;
   const send = (): void => {
-    const request = makeRequest(prng, clock.nowMs(), ++sent);
+    const made = makeRequest(prng, clock.nowMs(), ++sent);
+    const request = isPoison(sent) ? { ...made, client: `bad ${sent}` } : made;
     system.submit(request, (outcome) => {
       if (answers.has(request.sequence)) violations.push(`request ${request.sequence} had two outcomes`);
       answers.set(request.sequence, outcome);
+      checkPoison(request.sequence, isPoison(request.sequence), outcome, violations);
       outcomes[outcomeName(outcome)] += 1;
       checkOutcome(request, outcome, clock.nowMs(), started.has(request.sequence), violations);
       const mayBeLate = request.isBestEffort || request.isDeadlineDefaulted;
@@ -196,6 +203,12 @@ function makeRequest(prng: Prng, nowMs: number, sequence: number): InferRequest 
     inputs: [],
     outputNames: [],
   };
+}
+
+function checkPoison(sequence: number, isPoison: boolean, outcome: Outcome, violations: string[]): void {
+  if (isPoison && outcome.kind === 'completed') violations.push(`request ${sequence} is poison, and was completed`);
+  const isBlamed = outcome.kind === 'failed' && outcome.reason === 'poison';
+  if (isBlamed && !isPoison) violations.push(`request ${sequence} was blamed for what another did`);
 }
 
 function checkOutcome(

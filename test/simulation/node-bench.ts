@@ -30,7 +30,7 @@ export interface BenchFaults {
 const NO_FAULTS: BenchFaults = { delayMs: () => 0, isRefused: () => false, noise: () => 1 };
 
 export interface BenchPart {
-  readonly model: NodeModel;
+  readonly model: Omit<NodeModel, 'onEvent'>;
   readonly workers: SimulatedWorker;
   /** In force at the start, by instance. */
   readonly startMillicores: readonly number[];
@@ -44,7 +44,7 @@ export function benchParts(
 ): readonly BenchPart[] {
   const limits = { minMillicores: 500, maxMillicores: budgetMillicores, stepMillicores: 100 };
   const start = nodeStartMillicores(
-    models.map(({ name, instances }) => ({ name, count: instances, restingMillicores: RESTING_MILLICORES, limits })),
+    models.map(({ instances }) => ({ count: instances, restingMillicores: RESTING_MILLICORES, limits })),
     budgetMillicores,
   );
   return models.map(({ name, msEach, maxBatchSize = 4, floorFraction }, index) => {
@@ -73,7 +73,7 @@ export function benchParts(
           apply: (millicores) => workers.setAllocation(millicores, instance),
         }),
     );
-    const model: NodeModel = {
+    const model: BenchPart['model'] = {
       name,
       workers,
       scalers,
@@ -86,7 +86,8 @@ export function benchParts(
         idleMillicores: RESTING_MILLICORES,
         idleReleaseMs: 100,
       },
-      ...(floorFraction === undefined ? {} : { floorFraction }),
+      startMillicores: start[index]!,
+      floorFraction,
     };
     return { model, workers, startMillicores: start[index]! };
   });

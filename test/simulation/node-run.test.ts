@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../src/clock/virtual-clock.js';
+import type { Event } from '../../src/domain/event.js';
 import { createNode } from '../../src/node/node.js';
 import { Prng } from '../../src/random/prng.js';
 import { dueAt } from './fixed-latency.js';
@@ -42,11 +43,9 @@ function nodeRun(loads: readonly Load[], seed: number, hasFaults: boolean, durat
   const ranCoreSeconds = loads.map(() => 0);
   const lines: string[] = [];
   let mostMillicores = 0;
-  const node = createNode({
-    clock,
-    budgetMillicores: BUDGET_MILLICORES,
-    models: parts.map(({ model }) => model),
-    onEvent: (model, event) => {
+  const node = createNode({ clock, budgetMillicores: BUDGET_MILLICORES });
+  parts.forEach((part, model) => {
+    const onEvent = (event: Event): void => {
       lines.push(`${event.atMs} ${model} ${event.kind}`);
       if (event.kind === 'resized') {
         inForce[model]![event.instance!] = event.cpuMillicores;
@@ -60,7 +59,8 @@ function nodeRun(loads: readonly Load[], seed: number, hasFaults: boolean, durat
         const { atMs, cpuMillicores } = running[model]!.get(event.batchId)!;
         ranCoreSeconds[model]! += (cpuMillicores * (event.atMs - atMs)) / 1e6;
       }
-    },
+    };
+    node.add({ ...part.model, onEvent });
   });
   const sent = loads.map(() => 0);
   const onTime = loads.map(() => 0);

@@ -18,6 +18,16 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   solver: ['steady', 'burst', 'mixed'].map((load) => `planning decision, queue of 64, ${load}`),
   planner: ["default planner's decision, queue of 64, p50", "default planner's decision, queue of 64, p99"],
   queue: ['queue push', 'queue pop'],
+  arrival: [
+    ...['static', 'sponge', 'sponge, 4 instances'].map((policy) => `an arrival, ${policy}, met`),
+    ...['a cancellation', 'a plan'].map((what) => `${what}, sponge, 4 instances, met`),
+    ...['one decision of a node, p99', 'one decision of a node, p99, CPU time'],
+  ],
+  standstill: ['event loop delay p99.9', 'health answer p99.9'],
+  faults: [
+    ...['10 poison requests a minute', 'a kill −9 every 5 s'].map((fault) => `good requests lost, ${fault}`),
+    'from a kill −9 to the first answer',
+  ],
   'added-time': ['added time p50, 602 KB in, 4 KB back, REST binary', 'added time p50, 602 KB in, 4 KB back, gRPC raw'],
   throughput: ['tiny model, REST JSON'],
   resize: ['resize, decision → read back, p50', 'resize, decision → read back, p99'],
@@ -25,6 +35,11 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   runtime: ['a run beside the model, 4 floats', 'ResNet-18, sessions of', 'ResNet-18, a batch of 64'],
   refusal: ['infeasible', 'expired'].map((kind) => `answer to an ${kind} request, p99`),
   memory: ['gRPC', 'REST'].map((protocol) => `router memory, 300 queued requests, ${protocol}`),
+  instances: [
+    'one more instance, tiny, memory of its own',
+    'one more instance, tiny, added to the start',
+    'a tiny run through the worker, on a further instance',
+  ],
   start: ['start with a stored profile', 'start without a profile'],
   simulation: ['simulated, static', 'simulated, sponge'],
   load: ['REST', 'gRPC'].flatMap((protocol) => [
@@ -34,6 +49,10 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   ]),
   feed: ['nobody looks', 'one subscriber', 'event log'].map((who) => `feeding 200 requests/s, ${who}`),
   neighbour: ['in time beside'],
+  several: ['2 instances, OCR', 'two models that share'],
+  soak: ["the router's heap, collected", 'memory, router', 'open descriptors, router', 'threads', 'CPU groups'].map(
+    (what) => `soak, growth of ${what}`,
+  ),
 };
 
 describe('npm run bench -- --tiny', () => {

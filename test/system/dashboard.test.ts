@@ -101,6 +101,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
     const { page } = await openLive();
     const titles = await page.locator('.card:visible h2').allTextContents();
     expect(titles).toEqual([
+      'Cores by model cores',
       'Allocation and demand cores',
       'Plan and why',
       'Queue by deadline ms to deadline',
@@ -114,7 +115,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       'Network delay by source',
     ]);
     const drawings = page.locator('.card:visible [role=img]');
-    expect(await drawings.count()).toBe(9);
+    expect(await drawings.count()).toBe(10);
     for (const drawing of await drawings.all()) expect(await drawing.getAttribute('aria-label')).toMatch(/\w+ \w+/);
     expect(await textOf(page, '#plan .plan')).toMatch(/^[\d.]+ cores, batches up to \d+$/);
     await page.close();
@@ -232,6 +233,50 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       await eventually('the instant', async () => /^at 0:1\d\.\d\d/.test(await textOf(page, '#queue .note')));
       expect(await fitsInWidth(page)).toBe(true);
       expect(complaints).toEqual([]);
+      await page.close();
+    });
+
+    it('shows several models on one budget, and what each instance of the one that is chosen does', async () => {
+      const nodeLog = bench.path('node.jsonl');
+      const { code, stderr } = await bench.run([
+        ...['simulate', 'four-models', '--policies', 'sponge', '--set', 'durationSec=20'],
+        ...['--threads', '1', '--event-log', nodeLog],
+      ]);
+      expect(code, stderr).toBe(0);
+      const { page, complaints } = await openPage(browser, root(), { viewport: { width: 1280, height: 1300 } });
+      await page.setInputFiles('#log-file', nodeLog);
+      await page.locator('#state[data-state=log]').waitFor();
+      await eventually('the budget', async () => (await legend(page, 'model-cores', 'budget')) === 8);
+      expect(await page.locator('#model-cores .legend li:visible').allTextContents()).toEqual([
+        ...['mlp', 'resnet18', 'yolov5n', 'yolov5s'].map(
+          (name) => expect.stringMatching(`^${name} [\\d.]+$`) as string,
+        ),
+        'budget 8.00',
+      ]);
+      await eventually('the note', async () =>
+        /^\d\.\d\d of 8\.00 cores on average/.test(await textOf(page, '#model-cores .note')),
+      );
+
+      await page.getByRole('button', { name: 'yolov5s' }).click();
+      await page.locator('#lanes').waitFor();
+      await page.locator('#allocation .u-over').hover();
+      // Of four instances each runs or rests at any time.
+      await eventually('the lanes', async () => {
+        const [running, resting] = [await legend(page, 'lanes', 'running'), await legend(page, 'lanes', 'resting')];
+        return Math.abs(running + resting - 4) < 0.11;
+      });
+      await eventually('the instances', async () =>
+        /^(0 of 4 instances run|[1-4] of 4 instances run, on [\d.]+ cores)$/.test(await textOf(page, '#plan .plan')),
+      );
+      expect(await textOf(page, '#plan thead')).toContain('instance');
+      expect(await textOf(page, '#plan .reasons')).toMatch(/%.*arrival rate/);
+      expect(await fitsInWidth(page)).toBe(true);
+      expect(complaints).toEqual([]);
+
+      // A model by itself, and an instance by itself, have neither.
+      await page.setInputFiles('#log-file', log);
+      await page.locator('#lanes').waitFor({ state: 'hidden' });
+      expect(await page.locator('#model-cores').isVisible()).toBe(false);
       await page.close();
     });
 

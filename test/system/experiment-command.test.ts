@@ -128,3 +128,44 @@ describe('sponge experiment planner', () => {
     for (const { released } of results.suite) expect(released.toReference).toBeGreaterThan(0.9);
   });
 });
+
+describe('sponge experiment instances', () => {
+  it('writes its tables between marks of their own', async () => {
+    const out = join(folder, 'instances');
+    const page = join(folder, 'instances-page.md');
+    const others = '<!-- generated: begin -->\nold\n<!-- generated: end -->\n';
+    writeFileSync(page, `${others}<!-- generated instances: begin -->\n<!-- generated instances: end -->\nafter\n`);
+    const short = ['--scale', '0.00001', '--duration-sec', '5'] as const;
+    const { code, stdout } = await experiment('instances', ...short, '--out', out, '--into', page);
+    expect(code).toBe(0);
+    expect(stdout).not.toMatch(/NaN|undefined|Infinity/);
+    const rows = stdout.split('\n').filter((line) => line.startsWith('| '));
+    expect(rows.filter((line) => / (?:met|aim met|\*\*missed\*\*) \|$/.test(line))).toHaveLength(6);
+    // One worker to eight instances; and ours beside seven others.
+    expect(rows.filter((line) => /^\| [1-8] \|/.test(line))).toHaveLength(8);
+    expect(rows.filter((line) => /^\| `/.test(line))).toHaveLength(8);
+    const written = readFileSync(page, 'utf8');
+    expect(written.startsWith(others)).toBe(true);
+    expect(written).toContain(stdout.trim());
+    expect(written).toMatch(/\nafter\n$/);
+  });
+});
+
+describe('sponge experiment node', () => {
+  it('has a row a policy for each mix of four models, and says what load each carries', async () => {
+    const out = join(folder, 'node');
+    const { code, stdout } = await experiment('node', '--scale', '0.2', '--duration-sec', '2', '--out', out);
+    expect(code).toBe(0);
+    expect(stdout).not.toMatch(/NaN|undefined|Infinity/);
+    const rows = stdout.split('\n').filter((line) => line.startsWith('| '));
+    // Nine policies, a bound and four models for each of two mixes.
+    expect(rows.filter((line) => /^\| `/.test(line))).toHaveLength(18);
+    expect(rows.filter((line) => /^\| bound \|/.test(line))).toHaveLength(2);
+    expect(rows.filter((line) => /^\| (?:mlp|resnet18|yolov5n|yolov5s) \|/.test(line))).toHaveLength(8);
+    const { results } = JSON.parse(readFileSync(join(out, 'node.json'), 'utf8')) as {
+      results: { loads: number[]; scenarios: { policies: { carried: number | null }[] }[] };
+    };
+    expect(results.loads).toEqual([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
+    for (const { policies } of results.scenarios) expect(policies).toHaveLength(9);
+  });
+});

@@ -1,5 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { inferCommand } from '../../src/cli/infer.js';
@@ -9,7 +12,9 @@ const COMPUTE_MS = 60;
 /** Answers after `COMPUTE_MS`, and always claims to be on time. */
 const encodings: (string | string[] | undefined)[] = [];
 const clientPorts: (number | undefined)[] = [];
+const authorizations: (string | undefined)[] = [];
 const server = createServer((request, response) => {
+  authorizations.push(request.headers.authorization);
   clientPorts.push(request.socket.remotePort);
   encodings.push(request.headers['accept-encoding']);
   request.resume().on('end', () => {
@@ -54,5 +59,20 @@ describe('sponge infer', () => {
     expect(await infer('--slo', String(COMPUTE_MS))).toMatch(/^answered in [\d.]+ ms, LATE · /);
     expect(await infer('--slo', '30000')).toMatch(/^answered in [\d.]+ ms · /);
     expect(await infer()).toMatch(/^answered in [\d.]+ ms · /);
+  });
+
+  it('shows its token with both of its calls, and none where it was given none', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sponge-infer-'));
+    try {
+      const path = join(folder, 'token');
+      writeFileSync(path, 'ocr-app-0123456789abcdef\n', { mode: 0o600 });
+      authorizations.length = 0;
+      await infer();
+      await infer('--token-file', path);
+      const shown = 'Bearer ocr-app-0123456789abcdef';
+      expect(authorizations).toEqual([undefined, undefined, shown, shown]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -99,6 +100,33 @@ describe('the metrics port', () => {
     expect(answer.status).toBe(431);
   });
 
+  it('is there for a scrape whatever idles on it: the connection that was idle for longest makes room', async () => {
+    const idlers = Array.from({ length: 64 }, () => net.connect(server.port, '127.0.0.1').on('error', () => undefined));
+    await Promise.all(idlers.map((socket) => once(socket, 'connect')));
+    const firstGone = once(idlers[0]!, 'close');
+    expect((await ask('/metrics')).status).toBe(200);
+    await firstGone;
+    expect(idlers.filter(({ destroyed }) => destroyed)).toHaveLength(1);
+    for (const socket of idlers) socket.destroy();
+  });
+
+  it('closes a new connection where all others are being answered', async () => {
+    let release = (): void => undefined;
+    const held = new Promise<string>((resolve) => (release = () => resolve('x 1\n')));
+    let count = 0;
+    const isFull = new Promise<void>((resolve) => {
+      renderMetrics = () => {
+        if (++count === 64) resolve();
+        return held;
+      };
+    });
+    const answers = Array.from({ length: 64 }, () => ask('/metrics'));
+    await isFull;
+    await expect(ask('/metrics')).rejects.toThrow(/hang up|ECONNRESET/);
+    release();
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(64).fill(200));
+  });
+
   it('closes although clients keep their connections open', async () => {
     const socket = net.connect(server.port, '127.0.0.1');
     const hasEnded = new Promise<void>((resolve) => {
@@ -138,7 +166,8 @@ describe('the dashboard', () => {
       headers: {
         'content-type': 'text/javascript; charset=utf-8',
         'cache-control': 'no-cache',
-        'content-security-policy': "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
+        'content-security-policy':
+          "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         'x-content-type-options': 'nosniff',
         etag: '"b"',
       },

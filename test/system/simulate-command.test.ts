@@ -135,6 +135,29 @@ describe('sponge simulate', () => {
     expect(batchSizes.reduce((sum, size) => sum + size, 0) / batchSizes.length).toBeCloseTo(judged.meanBatch, 10);
   });
 
+  it('writes the event log of several instances, and of several models that share a budget', () => {
+    const log = join(folder, 'node.jsonl');
+    const short = ['--set', 'durationSec=10', '--threads', '1', '--event-log', log];
+    expect(sponge('bursts', ...short, '--policies', 'sponge(instances=4)').status).toBe(0);
+    // The first holds what the others, which rest on 0.1, leave of 16 cores.
+    expect(parseEventLog(readFileSync(log, 'utf8')).header).toMatchObject({
+      models: [{ instances: 4, cpuMillicores: 15_700, allocations: [15_700, 100, 100, 100] }],
+    });
+
+    const { status, stdout, stderr } = sponge('four-models', ...short, '--policies', 'sponge', '--json');
+    expect(status, stderr).toBe(0);
+    const { header, records } = parseEventLog(readFileSync(log, 'utf8'));
+    const names = ['mlp', 'resnet18', 'yolov5n', 'yolov5s'];
+    expect(header).toMatchObject({ budgetMillicores: 8000, models: names.map((name) => ({ name, instances: 4 })) });
+    // 8 cores less 0.05 for each of the 15 that rest.
+    expect(header.models[0]!.allocations).toEqual([7250, 50, 50, 50]);
+    const sent = records.filter(({ kind }) => kind === 'request-received').map(({ model }) => names[model]);
+    const [policy] = (JSON.parse(stdout) as SimulationSummary).policies;
+    for (const { model, sent: count } of policy!.models!) {
+      expect(sent.filter((each) => each === model)).toHaveLength(count);
+    }
+  });
+
   it('lists scenarios and policies', () => {
     const { status, stdout } = sponge('--list');
     expect(status).toBe(0);

@@ -39,7 +39,7 @@ export class WorkerBench {
     const pool = await startProcessPool({
       modelPath,
       threadCounts: [1],
-      join: { kind: 'none' },
+      joins: [{ kind: 'none' }],
       maxBatchSize: 8,
       nowMs: () => performance.now(),
       onLog: () => undefined,

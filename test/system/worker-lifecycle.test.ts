@@ -12,7 +12,8 @@ import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graph
 import { Runtime } from '../../src/adapters/onnx-runtime/runtime.js';
 import { shapesFromSignature } from '../../src/adapters/serving/shape-class.js';
 import { tryBatching } from '../../src/adapters/workers/batch-trial.js';
-import { WorkerLostError, type ProcessPool } from '../../src/adapters/workers/process-pool.js';
+import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
+import { WorkerLostError } from '../../src/adapters/workers/synthetic-load.js';
 import { NoiseSamples } from '../../src/adapters/workers/samples.js';
 import type { SyntheticRun } from '../../src/adapters/workers/synthetic-load.js';
 import { untilComputing } from './server/mid-run.js';
@@ -301,7 +302,7 @@ function routerScript(modulePath: string): string {
   return `
     import { startProcessPool } from '${modulePath}';
     const pool = await startProcessPool({
-      modelPath: process.env.MODEL_PATH, threadCounts: [1], join: { kind: 'none' }, maxBatchSize: 1,
+      modelPath: process.env.MODEL_PATH, threadCounts: [1], joins: [{ kind: 'none' }], maxBatchSize: 1,
       nowMs: () => performance.now(), onLog: () => undefined,
     });
     const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, ${SLOW_WIDTH}], data: new Uint8Array(${SLOW_WIDTH * 4}) }];
@@ -329,8 +330,8 @@ describe('a model that does not load', () => {
   });
 
   it('because its CPU group is gone fails in one line', async () => {
-    const join = { kind: 'cgroup-v1', taskFiles: ['/nowhere/tasks'] } as const;
-    const starting = bench.pool(bench.modelFile(identity('FP32')), { join });
+    const gone = { kind: 'cgroup-v1', taskFiles: ['/nowhere/tasks'] } as const;
+    const starting = bench.pool(bench.modelFile(identity('FP32')), { joins: [{ kind: 'none' }, gone] });
     await expect(starting).rejects.toThrow(/^cannot join the CPU group through \/nowhere\/tasks: ENOENT/);
   });
 

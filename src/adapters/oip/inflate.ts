@@ -23,7 +23,7 @@ export function inflate(body: Uint8Array, coding: Coding, maxBytes: number, rece
     inflater.on('data', (chunk: Buffer) => {
       byteCount += chunk.length;
       if (byteCount > maxBytes) giveUp(tooLarge(maxBytes));
-      else if (!receipt.take(chunk.length)) giveUp(new ReceiveBudgetSpent());
+      else if (!receipt.take(chunk.length)) giveUp(new ReceiveBudgetSpent(receipt));
       else chunks.push(chunk);
     });
     inflater.on('end', () => resolve(Buffer.concat(chunks, byteCount)));

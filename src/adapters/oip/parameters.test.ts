@@ -15,7 +15,7 @@ function callWith(parameters: Record<string, ParameterValue>, statedBudgetsMs: r
     outputNames: [],
     parameters,
     statedBudgetsMs,
-    arrival: { firstByteAtMs: 0, receivedAtMs: 0, bodyBytes: 0, peer: '' },
+    arrival: { firstByteAtMs: 0, receivedAtMs: 0, routerDelayMs: 0, bodyBytes: 0, peer: '' },
   };
 }
 
@@ -139,6 +139,7 @@ describe('response parameters', () => {
     budgetMs: 500,
     networkDelayMs: 20,
     networkDelaySource: 'send_stamp',
+    routerDelayMs: 0,
     isDeadlineDefaulted: false,
   } as const;
 

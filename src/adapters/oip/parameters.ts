@@ -132,6 +132,7 @@ export function responseParameters(
     sponge_budget_us: toUs(explanation.budgetMs),
     sponge_network_delay_us: toUs(explanation.networkDelayMs),
     sponge_network_delay_source: explanation.networkDelaySource,
+    ...(explanation.routerDelayMs === 0 ? {} : { sponge_router_delay_us: toUs(explanation.routerDelayMs) }),
     sponge_queue_us: toUs(service.queuedMs),
     sponge_slack_us: toUs(service.slackAtDispatchMs),
     sponge_batch: service.batchSize,

@@ -7,6 +7,8 @@
  * declared and not sent costs nothing. First come, first served: who finds nothing left is refused and may try again.
  * What the budget does not see is garbage that is not collected yet, and what Node and the kernel have read ahead.
  */
+import { SharedLimit } from './shared-limit.js';
+import type { Claim } from './shared-limit.js';
 
 /**
  * What a chunk costs beside its bytes: 520 B of resident memory each, measured on Node 20 with 300 000 one-byte chunks of
@@ -15,40 +17,59 @@
 export const CHUNK_OVERHEAD_BYTES = 512;
 
 export class ReceiveBudget {
-  readonly maxBytes: number;
-  #takenBytes = 0;
+  readonly #limit: SharedLimit;
 
-  constructor(maxBytes: number) {
-    this.maxBytes = maxBytes;
+  /** @param clientFraction of it, what one client may hold, in (0, 1] */
+  constructor(maxBytes: number, clientFraction = 1) {
+    this.#limit = new SharedLimit(maxBytes, clientFraction);
+  }
+
+  get maxBytes(): number {
+    return this.#limit.most;
+  }
+
+  /** What is held already stays so. */
+  set maxBytes(maxBytes: number) {
+    this.#limit.most = maxBytes;
+  }
+
+  /** The largest body that can be received at all. */
+  get mostForOne(): number {
+    return this.#limit.mostForOne;
   }
 
   get takenBytes(): number {
-    return this.#takenBytes;
+    return this.#limit.held;
   }
 
   /** One call's share, empty at first. Its holder releases it, whatever becomes of the call. */
-  open(): Receipt {
-    return new Receipt((byteCount) => {
-      if (this.#takenBytes + byteCount > this.maxBytes) return false;
-      this.#takenBytes += byteCount;
-      return true;
-    });
+  open(client = ''): Receipt {
+    return new Receipt(this.#limit, client);
   }
 }
 
 export class Receipt {
-  readonly #change: (byteCount: number) => boolean;
+  readonly #limit: SharedLimit;
+  readonly #client: string;
   #heldBytes = 0;
   #isReleased = false;
+  #claim: Claim = 'granted';
 
-  /** @param change adds to what the budget has given away, or answers false and does nothing */
-  constructor(change: (byteCount: number) => boolean) {
-    this.#change = change;
+  constructor(limit: SharedLimit, client: string) {
+    this.#limit = limit;
+    this.#client = client;
+  }
+
+  /** Of the last `take`. */
+  get claim(): Claim {
+    return this.#claim;
   }
 
   /** False when that much is not left, or after `release`: what came must be dropped. */
   take(byteCount: number): boolean {
-    if (this.#isReleased || !this.#change(byteCount)) return false;
+    if (this.#isReleased) return false;
+    this.#claim = this.#limit.take(this.#client, byteCount);
+    if (this.#claim !== 'granted') return false;
     this.#heldBytes += byteCount;
     return true;
   }
@@ -57,7 +78,7 @@ export class Receipt {
   give(byteCount: number): void {
     const given = Math.min(byteCount, this.#heldBytes);
     this.#heldBytes -= given;
-    this.#change(-given);
+    this.#limit.give(this.#client, given);
   }
 
   /** Gives back all of it, for good; calling it again does nothing. */
@@ -67,10 +88,14 @@ export class Receipt {
   }
 }
 
-/** Too much is being received at once: `queue_full`, to be tried again. */
+/** Too much is being received at once, in all or of one client: to be tried again. */
 export class ReceiveBudgetSpent extends Error {
-  constructor() {
-    super('too many bytes are being received at once');
+  readonly reason: 'queue_full' | 'client_limit';
+
+  constructor({ claim }: Receipt) {
+    const isClients = claim === 'client-full';
+    super(`too many bytes${isClients ? ' of this client' : ''} are being received at once`);
     this.name = 'ReceiveBudgetSpent';
+    this.reason = isClients ? 'client_limit' : 'queue_full';
   }
 }

@@ -14,9 +14,13 @@ export interface Arrival {
   readonly firstByteAtMs: number;
   /** Last byte of its body. */
   readonly receivedAtMs: number;
+  /** Of the time between, what the router itself stood still for: neither the network's doing nor the client's. */
+  readonly routerDelayMs: number;
   readonly bodyBytes: number;
   /** Who sent it, for clock offset and bandwidth learning: address without port. */
   readonly peer: string;
+  /** Whose token it came with; absent where it came without. */
+  readonly tokenName?: string;
 }
 
 /** A decoded, shape-checked call: tensors are in the binary layout and match the model's declared inputs. */
@@ -41,11 +45,13 @@ export interface InferCall {
 
 /** Everything a client can be told about a served request; becomes response `parameters` named `sponge_*`. */
 export interface Explanation {
-  /** `sloMs − networkDelayMs − budgetMs` is kept back for the reply. */
+  /** `sloMs − networkDelayMs − routerDelayMs − budgetMs` is kept back for the reply. */
   readonly sloMs: number;
   readonly budgetMs: number;
   readonly networkDelayMs: number;
   readonly networkDelaySource: NetworkDelaySource;
+  /** What the router stood still for before it had read the request. */
+  readonly routerDelayMs: number;
   readonly isDeadlineDefaulted: boolean;
 }
 
@@ -69,7 +75,15 @@ export type InferReply =
 
 /** Errors before admission; `status.ts` maps each to one HTTP status and one gRPC code. */
 export type OipErrorKind =
-  'invalid' | 'not_found' | 'too_large' | 'unsupported' | 'not_allowed' | 'unavailable' | 'internal';
+  | 'invalid'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not_found'
+  | 'too_large'
+  | 'unsupported'
+  | 'not_allowed'
+  | 'unavailable'
+  | 'internal';
 
 export interface OipError {
   readonly kind: OipErrorKind;
@@ -161,4 +175,6 @@ export interface EdgeLimits {
   readonly bodyTimeoutMs: number;
   /** Calls in progress per server; more are refused with `queue_full`. */
   readonly maxConcurrentCalls: number;
+  /** Of calls, connections and bytes in receipt, what one client may hold, in (0, 1]; absent: all. */
+  readonly clientFraction?: number;
 }

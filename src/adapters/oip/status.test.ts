@@ -16,6 +16,7 @@ const EXPLANATION = {
   budgetMs: 500,
   networkDelayMs: 450,
   networkDelaySource: 'send_stamp',
+  routerDelayMs: 0,
   isDeadlineDefaulted: false,
 } as const;
 
@@ -35,9 +36,12 @@ describe('the status table', () => {
       infeasible_at_max_cores: '504/4',
       queue_overload: '429/8',
       queue_full: '429/8',
+      server_overload: '429/8',
+      client_limit: '429/8',
       expired: '504/4',
       cancelled: '499/1',
       draining: '503/14',
+      poison: '500/13',
       model_unavailable: '503/14',
       backend: '500/13',
     });
@@ -137,7 +141,7 @@ describe('what a refused client is told', () => {
       'none',
     );
     expect(errorHeaders(reply)['retry-after']).toBe('1');
-    expect(errorHeaders(describeBusy('3 calls', 'none'))).toEqual({
+    expect(errorHeaders(describeBusy('queue_full', '3 calls', 'none'))).toEqual({
       'x-sponge-reason': 'queue_full',
       'retry-after': '1',
     });
@@ -149,6 +153,13 @@ describe('what a refused client is told', () => {
       error: 'deadline passed in the queue, 0.3 ms ago, of a budget of 500.0 ms',
       reason: 'expired',
     });
+  });
+
+  it('expired while it ran: that its batch goes on', () => {
+    const outcome = { kind: 'expired', reason: 'expired', lateByMs: 500, wasRunning: true } as const;
+    const { message, status } = describeRefusal(outcome, EXPLANATION, 'none');
+    expect(message).toBe('deadline passed 500.0 ms ago, of a budget of 500.0 ms, and its batch has still not ended');
+    expect(status.http).toBe(504);
   });
 
   it('errors before admission carry no reason', () => {

@@ -4,6 +4,7 @@
  * Shedding never uses UNAVAILABLE: clients take it as "try again" and retry by default, which multiplies an overload.
  */
 import type { Outcome, Reason } from '../../domain/outcome.js';
+import type { EdgeCause } from './intake.js';
 import type { Explanation, OipError, OipErrorKind } from './service.js';
 
 /** gRPC status codes (grpc/doc/statuscodes.md), as numbers so that REST needs no gRPC library. */
@@ -12,11 +13,13 @@ export const GRPC_CODE = {
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
 } as const;
 
 export type GrpcCode = (typeof GRPC_CODE)[keyof typeof GRPC_CODE];
@@ -48,16 +51,21 @@ const REASON_STATUS: Readonly<Record<Reason, Status>> = {
   infeasible_at_max_cores: DEADLINE,
   queue_overload: SHED,
   queue_full: SHED,
+  server_overload: SHED,
+  client_limit: SHED,
   expired: DEADLINE,
   // Nobody is there to read it; 499 is what nginx logs.
   cancelled: { http: 499, grpc: GRPC_CODE.CANCELLED },
   draining: UNAVAILABLE,
   model_unavailable: UNAVAILABLE,
   backend: INTERNAL,
+  poison: INTERNAL,
 };
 
 const ERROR_STATUS: Readonly<Record<OipErrorKind, Status>> = {
   invalid: { http: 400, grpc: GRPC_CODE.INVALID_ARGUMENT },
+  unauthenticated: { http: 401, grpc: GRPC_CODE.UNAUTHENTICATED },
+  forbidden: { http: 403, grpc: GRPC_CODE.PERMISSION_DENIED },
   not_found: { http: 404, grpc: GRPC_CODE.NOT_FOUND },
   too_large: { http: 413, grpc: GRPC_CODE.RESOURCE_EXHAUSTED },
   unsupported: { http: 404, grpc: GRPC_CODE.UNIMPLEMENTED },
@@ -72,6 +80,8 @@ const TRITON_NOT_READY: Status = { http: 400, grpc: GRPC_CODE.UNAVAILABLE };
 const TRITON_REASON_STATUS: Readonly<Partial<Record<Reason, Status>>> = {
   queue_overload: UNAVAILABLE,
   queue_full: UNAVAILABLE,
+  server_overload: UNAVAILABLE,
+  client_limit: UNAVAILABLE,
   expired: UNAVAILABLE,
   model_unavailable: TRITON_NOT_READY,
 };
@@ -99,13 +109,16 @@ export interface ErrorReply {
   readonly message: string;
   /** Null for errors before admission. */
   readonly reason: Reason | null;
+  /** What it is counted by where it never was a request; null for what became of one, which is counted as its outcome. */
+  readonly edgeCause: EdgeCause | null;
   /** Fields beside `error` and `reason` in the JSON body: names and values, ms rounded to µs. */
   readonly details: Readonly<Record<string, number>>;
   readonly retryAfterMs: number | null;
 }
 
 export function describeError(error: OipError, compat: Compat): ErrorReply {
-  return withRetryAfter(statusOfError(error.kind, compat), error.message, null, {}, error.retryAfterMs);
+  const status = statusOfError(error.kind, compat);
+  return { ...withRetryAfter(status, error.message, null, {}, error.retryAfterMs), edgeCause: error.kind };
 }
 
 /** What the client of a refused, expired or failed request is told. */
@@ -141,12 +154,7 @@ export function describeRefusal(
         outcome.retryAfterMs,
       );
     case 'expired':
-      return withRetryAfter(
-        status,
-        `deadline passed in the queue, ${ms(outcome.lateByMs)} ago, of a budget of ${ms(explanation.budgetMs)}`,
-        outcome.reason,
-        {},
-      );
+      return withRetryAfter(status, explainExpiry(outcome, explanation), outcome.reason, {});
     case 'cancelled':
       return withRetryAfter(status, 'the client left', outcome.reason, {});
     case 'failed':
@@ -155,14 +163,13 @@ export function describeRefusal(
 }
 
 /** The edge takes no more work, for a moment; `cause` is one clause. */
-export function describeBusy(cause: string, compat: Compat): ErrorReply {
-  return withRetryAfter(
-    statusOfReason('queue_full', compat),
-    `${cause}; try again later`,
-    'queue_full',
-    {},
-    BUSY_RETRY_AFTER_MS,
-  );
+export function describeBusy(
+  reason: 'queue_full' | 'server_overload' | 'client_limit',
+  cause: string,
+  compat: Compat,
+): ErrorReply {
+  const status = statusOfReason(reason, compat);
+  return { ...withRetryAfter(status, `${cause}; try again later`, reason, {}, BUSY_RETRY_AFTER_MS), edgeCause: reason };
 }
 
 /**
@@ -200,7 +207,14 @@ function withRetryAfter(
   const rounded: Record<string, number> = {};
   for (const [name, value] of Object.entries(details)) rounded[name] = roundToUs(value);
   if (retryAfterMs !== undefined) rounded['retry_after_ms'] = Math.ceil(retryAfterMs);
-  return { status, message: oneLine(message), reason, details: rounded, retryAfterMs: retryAfterMs ?? null };
+  return {
+    status,
+    message: oneLine(message),
+    reason,
+    edgeCause: null,
+    details: rounded,
+    retryAfterMs: retryAfterMs ?? null,
+  };
 }
 
 function oneLine(text: string): string {
@@ -217,11 +231,23 @@ function left(remainingMs: number): string {
   return remainingMs === 0 ? 'nothing is left' : `the deadline passed ${ms(-remainingMs)} ago`;
 }
 
+function explainExpiry(
+  { lateByMs, wasRunning }: Extract<Outcome, { kind: 'expired' }>,
+  explanation: Explanation,
+): string {
+  const passed = `${ms(lateByMs)} ago, of a budget of ${ms(explanation.budgetMs)}`;
+  if (wasRunning === true) return `deadline passed ${passed}, and its batch has still not ended`;
+  if (explanation.budgetMs > 0) return `deadline passed in the queue, ${passed}`;
+  return `deadline passed before the server read the request: nothing was left of the ${origin(explanation)}`;
+}
+
 /** What the budget was made of: `SLO of 500.0 ms: 450.0 ms went to the network (send_stamp)`. */
-function origin({ sloMs, budgetMs, networkDelayMs, networkDelaySource }: Explanation): string {
-  const replyReserveMs = sloMs - networkDelayMs - budgetMs;
+function origin(explanation: Explanation): string {
+  const { sloMs, budgetMs, networkDelayMs, networkDelaySource, routerDelayMs } = explanation;
+  const replyReserveMs = sloMs - networkDelayMs - routerDelayMs - budgetMs;
   const shares = [
     ...(networkDelayMs >= LEAST_TOLD_MS ? [`${ms(networkDelayMs)} went to the network (${networkDelaySource})`] : []),
+    ...(routerDelayMs >= LEAST_TOLD_MS ? [`${ms(routerDelayMs)} passed before the server read it`] : []),
     ...(replyReserveMs >= LEAST_TOLD_MS ? [`${ms(replyReserveMs)} are kept for the reply`] : []),
   ];
   return `SLO of ${ms(sloMs)}${shares.length === 0 ? '' : `: ${shares.join(', ')}`}`;

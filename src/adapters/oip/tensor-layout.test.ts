@@ -5,7 +5,8 @@ import { checkDatatype, checkLayout, checkShape, packBytes, unpackBytes } from '
 
 describe('checkShape', () => {
   it('takes scalars, empty axes and large sizes', () => {
-    for (const shape of [[], [0], [2, 3], [0, Number.MAX_SAFE_INTEGER]]) expect(checkShape('x', shape)).toEqual(shape);
+    for (const shape of [[], [0], [2, 3], [Number.MAX_SAFE_INTEGER], [0, 3, 1024, 1024], [2 ** 26, 0]])
+      expect(checkShape('x', shape)).toEqual(shape);
   });
 
   it.each([
@@ -19,6 +20,8 @@ describe('checkShape', () => {
     ['NaN', [Number.NaN]],
     ['overflowing', [2 ** 30, 2 ** 30]],
     ['overflowing behind an empty axis', [2 ** 30, 2 ** 30, 0]],
+    ['empty, with other sizes that nobody could send', [2 ** 26 + 1, 0]],
+    ['empty, with other sizes that nobody could send together', [2 ** 13, 0, 2 ** 14]],
     ['33 axes', Array.from({ length: 33 }, () => 1)],
   ])('refuses a shape that is %s', (_, shape) => {
     expect(() => checkShape('x', shape)).toThrow(/^tensor 'x': /);
@@ -45,6 +48,22 @@ describe('checkLayout', () => {
         expect(() => checkLayout({ name: 'x', datatype, shape, data: new Uint8Array(wrong) })).toThrow(
           `tensor 'x': ${datatype} [2, 3] takes ${byteCount} bytes, got ${wrong}`,
         );
+      }
+    }
+  });
+
+  it('finds a BOOL byte other than 0 and 1 wherever it is, aligned or not', () => {
+    const buffer = new ArrayBuffer(64);
+    for (let start = 0; start < 6; start++) {
+      for (let length = 1; length < 14; length++) {
+        const data = new Uint8Array(buffer, start, length).fill(1);
+        const check = (): void => checkLayout({ name: 'x', datatype: 'BOOL', shape: [length], data });
+        expect(check).not.toThrow();
+        for (const place of [0, length - 1]) {
+          data[place] = 128;
+          expect(check).toThrow(/0 or 1/);
+          data[place] = 0;
+        }
       }
     }
   });

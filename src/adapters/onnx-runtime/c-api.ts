@@ -12,7 +12,7 @@ import koffi, { type LibraryHandle } from 'koffi';
  *
  * A pointer is a `bigint`; a struct of the library is never looked into. Every function may be called from any thread, and
  * runs on it. What takes long, making a session or running it, is called aside: on a thread of libuv's pool, whose stack
- * koffi makes.
+ * koffi makes, or on a thread that the caller has for it.
  */
 
 /** An address in this process. */
@@ -101,6 +101,11 @@ export type FunctionName = keyof typeof SIGNATURES;
 
 /** A pointer, a number, a C string, or memory of ours that the library may read or write during the call. */
 type Argument = Pointer | number | string | ArrayBufferView | null;
+/** An argument as another thread takes it. */
+export type PlainArgument = Exclude<Argument, ArrayBufferView>;
+/** Calls `run` on a thread of its own, one after the other, and gives what it gave: its status. */
+export type RunCaller = (values: readonly PlainArgument[]) => Promise<Pointer | null>;
+
 interface NativeFunction {
   (...values: Argument[]): unknown;
   /** On a thread of libuv's pool; the last one is told the result. */
@@ -114,6 +119,8 @@ class OrtError extends Error {
 
 export class OrtApi {
   readonly version: string;
+  /** Where `run` is, for a thread that is to call it: see `runAt`. */
+  readonly runAddress: Pointer;
   readonly #functions: Readonly<Record<FunctionName, NativeFunction>>;
   /** What a function writes a pointer or count to. One call at a time: the thread that owns this object makes them all. */
   readonly #out = new BigUint64Array(1);
@@ -137,6 +144,7 @@ export class OrtApi {
       );
     }
     const table = getApi(API_VERSION) as Pointer;
+    this.runAddress = pointerAt(table, SIGNATURES.run[0]);
     this.#functions = Object.fromEntries(
       Object.entries(SIGNATURES).map(([name, [place, result, parameters]]) => [
         name,
@@ -152,15 +160,31 @@ export class OrtApi {
 
   /** The same on a thread of libuv's pool; what addresses point to must stay until it is done. */
   async checkAside(name: FunctionName, ...values: Argument[]): Promise<void> {
-    this.#lent.add(values);
-    const status = await new Promise<Pointer | null>((resolve, reject) => {
-      this.#functions[name].async(...values, (error, result) => {
-        this.#lent.delete(values);
-        if (error === null) resolve(result as Pointer | null);
-        else reject(error);
-      });
-    });
+    const status = await this.#lending(
+      values,
+      () =>
+        new Promise<Pointer | null>((resolve, reject) => {
+          this.#functions[name].async(...values, (error, result) => {
+            if (error === null) resolve(result as Pointer | null);
+            else reject(error);
+          });
+        }),
+    );
     this.#judge(status);
+  }
+
+  /** `run` on a thread of the caller's. @throws OrtError */
+  async checkRunOn(call: RunCaller, ...values: Argument[]): Promise<void> {
+    this.#judge(await this.#lending(values, () => call(values.map(plain))));
+  }
+
+  async #lending<Result>(values: readonly Argument[], act: () => Promise<Result>): Promise<Result> {
+    this.#lent.add(values);
+    try {
+      return await act();
+    } finally {
+      this.#lent.delete(values);
+    }
   }
 
   #judge(status: Pointer | null): void {
@@ -202,6 +226,19 @@ export function viewOf(address: Pointer, byteCount: number): Uint8Array<ArrayBuf
 /** Where a buffer's bytes lie; valid while the buffer is referenced. Its memory is never moved: it is not on V8's heap. */
 export function addressOf(memory: ArrayBufferView): Pointer {
   return koffi.address(memory);
+}
+
+/** `run` of `OrtApi.runAddress`, in whichever JavaScript engine of this process this is. */
+export function runAt(address: Pointer): (values: readonly PlainArgument[]) => Pointer | null {
+  // koffi has no memory for an engine's calls before it has loaded something there: this program will do.
+  koffi.load(null);
+  const [, result, parameters] = SIGNATURES.run;
+  const run = functionAt(address, result, parameters);
+  return (values) => run(...values) as Pointer | null;
+}
+
+function plain(value: Argument): PlainArgument {
+  return ArrayBuffer.isView(value) ? addressOf(value) : value;
 }
 
 /** Text that ends at its first NUL. */

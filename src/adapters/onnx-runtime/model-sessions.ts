@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tensor } from '../../domain/tensor.js';
-import { addressOf, type Pointer } from './c-api.js';
+import { addressOf, type Pointer, type RunCaller } from './c-api.js';
 import { readModelGraph } from '../onnx/model-graph.js';
 import { mapFile } from './mapped-file.js';
 import { withTemporaryFolder } from './temporary-folder.js';
@@ -16,7 +16,8 @@ import { isHeld, type Feed, type OutputTensor } from './values.js';
  * first session, which writes both to a file that all others map (3 sessions of ResNet-18: 131 MB instead of 229; the
  * second and third take 4 ms each instead of 57). Where that cannot be done, each loads the model by itself.
  *
- * Several runs may go on at a time, as far as libuv's pool has threads; sessions are released when the process ends.
+ * Several instances run side by side, each on a thread of its own. The threads that ONNX Runtime makes are a session's, so each
+ * instance has its own sessions; one that makes no threads serves them all. Sessions are released when the process ends.
  */
 
 /** Below this, copies cost less than the file. */
@@ -28,6 +29,26 @@ const WEIGHTS_FILE = 'weights';
  * (`session.save_external_prepacked_constant_initializers`).
  */
 const LEAST_MAPPED_BYTES = 1024 ** 2 + 1;
+
+/** Runs on the thread that calls it. */
+const NO_THREADS_OF_ITS_OWN = 1;
+
+/** What sessions to make, and how. */
+export interface SessionPlan {
+  /** At least one, ascending. */
+  readonly threadCounts: readonly number[];
+  /** Integer ≥ 1; 1 by default. */
+  readonly instanceCount?: number;
+  /** An instance's sessions stand, and with them the threads that are theirs alone. What it throws ends the loading. */
+  readonly onInstance?: (instance: number) => Promise<void>;
+  /** One line, for the operator, when the weights cannot be shared. */
+  readonly onTrouble: (line: string) => void;
+  /** Of the model's file: smaller ones are loaded once a session. */
+  readonly leastSharedBytes?: number | undefined;
+}
+
+/** By thread count. */
+type Sessions = ReadonlyMap<number, Pointer>;
 
 export interface RunRequest {
   readonly inputs: readonly Tensor[];
@@ -54,11 +75,12 @@ interface NativeName {
 export class ModelSessions {
   readonly description: DescribedModel;
   readonly #runtime: Runtime;
-  readonly #sessions: ReadonlyMap<number, Pointer>;
+  /** By instance. */
+  readonly #sessions: readonly Sessions[];
   readonly #names: ReadonlyMap<string, NativeName>;
   readonly #outputNames: readonly string[];
 
-  constructor(runtime: Runtime, sessions: ReadonlyMap<number, Pointer>, description: DescribedModel) {
+  constructor(runtime: Runtime, sessions: readonly Sessions[], description: DescribedModel) {
     this.#runtime = runtime;
     this.#sessions = sessions;
     this.description = description;
@@ -67,27 +89,17 @@ export class ModelSessions {
     this.#outputNames = outputs.map(({ name }) => name);
   }
 
-  /**
-   * @param threadCounts at least one
-   * @param onTrouble one line, for the operator, when the weights cannot be shared
-   * @param leastSharedBytes of the model's file: smaller ones are loaded once a session
-   * @throws OrtError, UnsupportedModelError
-   */
-  static async load(
-    runtime: Runtime,
-    modelPath: string,
-    threadCounts: readonly number[],
-    onTrouble: (line: string) => void,
-    leastSharedBytes = LEAST_SHARED_BYTES,
-  ): Promise<ModelSessions> {
-    const isShared = threadCounts.length > 1 && statSync(modelPath).size >= leastSharedBytes;
-    if (!isShared) return loadEach(runtime, modelPath, threadCounts);
+  /** @throws OrtError, UnsupportedModelError */
+  static async load(runtime: Runtime, modelPath: string, plan: SessionPlan): Promise<ModelSessions> {
+    const { leastSharedBytes = LEAST_SHARED_BYTES, onTrouble } = plan;
+    const isShared = sessionCount(plan) > 1 && statSync(modelPath).size >= leastSharedBytes;
+    if (!isShared) return loadEach(runtime, modelPath, plan);
     try {
-      return await withTemporaryFolder((folder) => loadShared(runtime, modelPath, threadCounts, folder));
+      return await withTemporaryFolder((folder) => loadShared(runtime, modelPath, plan, folder));
     } catch (error) {
       if (error instanceof UnsupportedModelError) throw error;
       // What is wrong with the model itself is said by this second attempt.
-      const sessions = await loadEach(runtime, modelPath, threadCounts);
+      const sessions = await loadEach(runtime, modelPath, plan);
       onTrouble(
         `${modelPath}: each session has its own copy of the weights: ${error instanceof Error ? error.message : String(error)}`,
       );
@@ -96,13 +108,17 @@ export class ModelSessions {
   }
 
   /**
-   * Computes on a thread of libuv's pool.
+   * @param call on the instance's thread; absent for that of libuv's pool
    * @throws OrtError, also where the run was ended; Error for a thread count without a session
    */
-  async run({ inputs, outputNames, threadCount, runOptions }: RunRequest): Promise<RunResult> {
+  async run(
+    { inputs, outputNames, threadCount, runOptions }: RunRequest,
+    instance = 0,
+    call?: RunCaller,
+  ): Promise<RunResult> {
     const { api, values } = this.#runtime;
-    const session = this.#sessions.get(threadCount);
-    if (session === undefined) throw new Error(`there is no session for ${threadCount} threads`);
+    const session = this.#sessions[instance]?.get(threadCount);
+    if (session === undefined) throw new Error(`instance ${instance} has no session for ${threadCount} threads`);
     const asked = outputNames.length === 0 ? this.#outputNames : outputNames;
     const feeds: Feed[] = [];
     const results = new BigUint64Array(asked.length);
@@ -111,9 +127,7 @@ export class ModelSessions {
       const inputAddresses = BigUint64Array.from(inputs, ({ name }) => this.#addressOfName(name));
       const outputAddresses = BigUint64Array.from(asked, (name) => this.#addressOfName(name));
       const feedAddresses = BigUint64Array.from(feeds, ({ value }) => value);
-      const startedAtMs = performance.now();
-      await api.checkAside(
-        'run',
+      const given = [
         session,
         runOptions,
         inputAddresses,
@@ -122,7 +136,9 @@ export class ModelSessions {
         outputAddresses,
         asked.length,
         results,
-      );
+      ];
+      const startedAtMs = performance.now();
+      await (call === undefined ? api.checkAside('run', ...given) : api.checkRunOn(call, ...given));
       const computeMs = performance.now() - startedAtMs;
       return { outputs: this.#takeOutputs(asked, results), computeMs };
     } finally {
@@ -156,38 +172,64 @@ function nativeName(name: string): NativeName {
   return { text, address: addressOf(text) };
 }
 
-async function loadEach(runtime: Runtime, modelPath: string, threadCounts: readonly number[]): Promise<ModelSessions> {
-  const sessions = new Map<number, Pointer>();
-  for (const threadCount of threadCounts) {
-    sessions.set(threadCount, await runtime.createSession(modelPath, threadCount));
+function sessionCount({ threadCounts, instanceCount = 1 }: SessionPlan): number {
+  const ofAll = threadCounts.filter((count) => count === NO_THREADS_OF_ITS_OWN).length;
+  return ofAll + (threadCounts.length - ofAll) * instanceCount;
+}
+
+/** In turn, so that it can be told which threads are whose. */
+async function makeSessions(
+  { threadCounts, instanceCount = 1, onInstance }: SessionPlan,
+  make: (threadCount: number) => Promise<Pointer>,
+): Promise<readonly Sessions[]> {
+  const sessions: Sessions[] = [];
+  for (let instance = 0; instance < instanceCount; instance++) {
+    const own = new Map<number, Pointer>();
+    sessions.push(own);
+    for (const threadCount of threadCounts) {
+      const ofAll = threadCount === NO_THREADS_OF_ITS_OWN ? sessions[0]!.get(threadCount) : undefined;
+      own.set(threadCount, ofAll ?? (await make(threadCount)));
+    }
+    await onInstance?.(instance);
   }
-  return new ModelSessions(runtime, sessions, describeSession(runtime.api, sessions.get(threadCounts[0]!)!));
+  return sessions;
+}
+
+async function loadEach(runtime: Runtime, modelPath: string, plan: SessionPlan): Promise<ModelSessions> {
+  const sessions = await makeSessions(plan, (threadCount) => runtime.createSession(modelPath, threadCount));
+  return new ModelSessions(runtime, sessions, describeSession(runtime.api, firstOf(sessions)));
+}
+
+function firstOf(sessions: readonly Sessions[]): Pointer {
+  const [first] = sessions[0]!.values();
+  return first!;
 }
 
 async function loadShared(
   runtime: Runtime,
   modelPath: string,
-  threadCounts: readonly number[],
+  plan: SessionPlan,
   folder: string,
 ): Promise<ModelSessions> {
   const path = join(folder, 'model.onnx');
   const optimizer = await runtime.createOptimizingSession(modelPath, path, WEIGHTS_FILE, LEAST_MAPPED_BYTES);
-  const sessions = new Map<number, Pointer>();
+  const made: Pointer[] = [];
   try {
     const description = describeSession(runtime.api, optimizer);
     const { weights, forgetUnused } = mapWeights(runtime, path, join(folder, WEIGHTS_FILE));
-    for (const threadCount of threadCounts) {
+    const sessions = await makeSessions(plan, async (threadCount) => {
       const session = await runtime.createOptimizedSession(path, threadCount, weights);
-      sessions.set(threadCount, session);
+      made.push(session);
       // It must be the same model to its clients, whatever the optimiser did.
       if (JSON.stringify(describeSession(runtime.api, session)) !== JSON.stringify(description)) {
         throw new Error('its optimised copy has other inputs or outputs');
       }
-    }
+      return session;
+    });
     forgetUnused();
     return new ModelSessions(runtime, sessions, description);
   } catch (error) {
-    for (const session of sessions.values()) runtime.releaseSession(session);
+    for (const session of made) runtime.releaseSession(session);
     throw error;
   } finally {
     runtime.releaseSession(optimizer);

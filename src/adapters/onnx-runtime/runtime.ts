@@ -85,10 +85,12 @@ export class Runtime {
   /**
    * Gives unused memory back: that of the arena, then that of the C library, which keeps what loading a model took. The next
    * run has to ask for it again (5 ms for a run of 20).
+   *
+   * On this thread, which is in no CPU group: one that was throttled in the middle of it would keep others waiting for its locks.
    */
   async releaseMemory(): Promise<void> {
     await this.#shrinkArena();
-    await trimHeap?.();
+    trimHeap?.();
   }
 
   #registerArena(memoryInfo: Pointer): void {
@@ -132,7 +134,7 @@ export class Runtime {
       api.check('addRunConfigEntry', runOptions, 'memory.enable_memory_arena_shrinkage', 'cpu:0');
       const [x, y] = [X, Y].map((name) => BigUint64Array.of(addressOf(name)));
       const inputs = BigUint64Array.of(input);
-      await api.checkAside('run', this.#shrinkingSession, runOptions, x!, inputs, 1, y!, 1, outputs);
+      api.check('run', this.#shrinkingSession, runOptions, x!, inputs, 1, y!, 1, outputs);
       values.release(outputs[0]!);
     } finally {
       api.call('releaseRunOptions', runOptions);
@@ -166,11 +168,11 @@ function doNothing(): Uint8Array {
 /** glibc's; other C libraries give memory back by themselves. */
 const trimHeap = findTrimHeap();
 
-function findTrimHeap(): (() => Promise<unknown>) | null {
+function findTrimHeap(): (() => unknown) | null {
   if (process.platform !== 'linux') return null;
   try {
     const trim = koffi.load('libc.so.6').func('int malloc_trim(size_t pad)');
-    return () => new Promise<void>((resolve) => void trim.async(0, () => resolve()));
+    return () => trim(0) as unknown;
   } catch {
     return null;
   }

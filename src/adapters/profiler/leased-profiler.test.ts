@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Lease, System } from '../../system.js';
-import { WorkerLostError } from '../workers/process-pool.js';
+import { WorkerLostError } from '../workers/synthetic-load.js';
 import { LeasedTarget, type LeasedProfilerOptions } from './leased-profiler.js';
 
 const MAX_MILLICORES = 2000;
@@ -8,6 +8,8 @@ const MAX_MILLICORES = 2000;
 /** A system that lends its worker whenever it is asked; a request comes when the test says so. */
 class FakeSystem {
   queueDepth = 0;
+  /** That other models leave. */
+  mostMillicores = Infinity;
   readonly leases: string[] = [];
   readonly resizes: number[] = [];
   #onWanted: (() => void) | null = null;
@@ -16,7 +18,8 @@ class FakeSystem {
     this.leases.push(when);
     this.#onWanted = onWanted;
     return {
-      resize: (cpuMillicores, onApplied) => {
+      resize: (wantedMillicores, onApplied) => {
+        const cpuMillicores = Math.min(wantedMillicores, this.mostMillicores);
         this.resizes.push(cpuMillicores);
         onApplied({ kind: 'applied', cpuMillicores, isWritten: true, tookMs: 0 });
       },
@@ -28,6 +31,11 @@ class FakeSystem {
   }
 
   requestComes(): void {
+    this.queueDepth = 1;
+    this.othersLackCores();
+  }
+
+  othersLackCores(): void {
     const wanted = this.#onWanted;
     this.#onWanted = null;
     wanted?.();
@@ -99,6 +107,32 @@ describe('a profile of a model that is served', () => {
     await fixture.finish();
     expect([fixture.abortCount, fixture.system.resizes, fixture.heldMs]).toEqual([1, [MAX_MILLICORES], [30]]);
     expect(fixture.system.leases).toEqual(['idle', 'released', 'idle', 'released']);
+  });
+
+  it('ends the run for another model that lacks cores, and takes no more of them', async () => {
+    const fixture = new Fixture();
+    fixture.duringRun = () => {
+      fixture.duringRun = () => undefined;
+      fixture.system.othersLackCores();
+    };
+    await fixture.finish();
+    expect([fixture.abortCount, fixture.system.resizes, fixture.heldMs]).toEqual([1, [], []]);
+    expect(fixture.system.leases).toEqual(['idle', 'released', 'idle', 'released']);
+  });
+
+  it('repeats a step that others left too little for, after a while', async () => {
+    const fixture = new Fixture();
+    fixture.system.mostMillicores = 900;
+    let tries = 0;
+    await fixture.target.repeat(
+      () => fixture.stepCount === 1,
+      async () => {
+        if (++tries === 2) fixture.system.mostMillicores = 2000;
+        await fixture.target.resize(1000);
+        fixture.stepCount += 1;
+      },
+    );
+    expect(tries).toBe(2);
   });
 
   it('is made between batches where it finds no quiet, and tells how long each step held those who waited', async () => {

@@ -1,6 +1,6 @@
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { Lease, System } from '../../system.js';
-import { WorkerLostError } from '../workers/process-pool.js';
+import { WorkerLostError } from '../workers/synthetic-load.js';
 import type { ProfileRun, ProfilingTarget } from './profile-runner.js';
 
 /*
@@ -13,13 +13,19 @@ import type { ProfileRun, ProfilingTarget } from './profile-runner.js';
 const RETRY_MS = 20;
 /** Between steps, so that refinement leaves an idle machine mostly idle. */
 const PAUSE_MS = 50;
-/** After a step that failed: the worker may be restarting. */
+/** After a step that failed, or that others left no cores for: the worker may be restarting, the others be busy for a while. */
 const RECOVERY_MS = 1000;
 /** Failures in a row after which it is not the worker's bad luck. */
 const MOST_FAILURES = 5;
 
 /** The allocation was taken back in the middle of a step. */
 class Preempted extends Error {}
+
+/** Others hold some of what a step needs. */
+class TooFewCores extends Error {}
+
+/** An allocation is as good as what was asked for: no more than this is lost to rounding. */
+const AS_GOOD_FRACTION = 0.98;
 
 export interface LeasedProfilerOptions {
   readonly system: System;
@@ -72,36 +78,44 @@ export class LeasedTarget implements ProfilingTarget {
         await pause(RETRY_MS, signal);
         continue;
       }
+      let isShort = false;
       try {
         await step();
         failureCount = 0;
         waitingSinceMs = nowMs();
       } catch (error) {
+        isShort = error instanceof TooFewCores;
         if (error instanceof WorkerLostError && ++lossCount === mostLosses) throw error;
-        // What was ended for a request is no failure.
-        if (!this.#isWanted && ++failureCount === MOST_FAILURES) throw error;
+        // What was ended for a request is no failure, nor what there were no cores for.
+        if (!(this.#isWanted || isShort) && ++failureCount === MOST_FAILURES) throw error;
       } finally {
         if (this.#wantedAtMs !== null) this.#options.onHeld(nowMs() - this.#wantedAtMs);
         this.#lease?.release();
         this.#lease = null;
       }
-      await pause(failureCount > 0 ? RECOVERY_MS : PAUSE_MS, signal);
+      await pause(failureCount > 0 || isShort ? RECOVERY_MS : PAUSE_MS, signal);
     }
   }
 
   resize(cpuMillicores: number): Promise<void> {
     return new Promise((fulfil, reject) => {
       this.#lease!.resize(cpuMillicores, (result: ResizeResult) => {
-        if (result.kind === 'applied') fulfil();
-        else reject(new Error(result.message));
+        if (result.kind !== 'applied') reject(new Error(result.message));
+        else if (result.cpuMillicores < AS_GOOD_FRACTION * cpuMillicores) reject(new TooFewCores());
+        else fulfil();
       });
     });
   }
 
   async run(batchSize: number, threadCount: number): Promise<{ readonly latencyMs: number }> {
+    this.#assertUnwanted(); // It may have been while the allocation was on its way.
     const timing = await this.#options.run(batchSize, threadCount);
-    if (this.#isWanted) throw new Preempted();
+    this.#assertUnwanted();
     return timing;
+  }
+
+  #assertUnwanted(): void {
+    if (this.#isWanted) throw new Preempted();
   }
 
   #borrow(waitingSinceMs: number): boolean {
@@ -117,8 +131,10 @@ export class LeasedTarget implements ProfilingTarget {
     if (nowMs() - lastRequestAtMs() < quietMs) return false;
     this.#lease = system.lease('idle', () => {
       this.#isWanted = true;
-      this.#wantedAtMs = nowMs();
       abort();
+      // Another model may lack the cores.
+      if (system.status().queueDepth === 0) return;
+      this.#wantedAtMs = nowMs();
       this.#lease?.resize(maxMillicores, () => undefined);
     });
     return this.#lease !== null;

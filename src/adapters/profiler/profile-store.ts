@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseProfile } from '../../perf-model/profile-schema.js';
 import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
@@ -55,8 +55,14 @@ export async function readStoredProfile(path: string, fingerprint: ProfileFinger
 /** Complete or not at all: readers never see half a profile. @throws the file system's error: no space, no rights */
 export async function writeProfile(path: string, profile: Profile): Promise<void> {
   const draft = `${path}.${process.pid}.tmp`;
+  // Whoever owns one that is there has decided who may read it.
+  const mode = await stat(path).then(
+    ({ mode }) => mode & 0o777,
+    () => 0o600,
+  );
   try {
-    await writeFile(draft, `${JSON.stringify(profile)}\n`);
+    await writeFile(draft, `${JSON.stringify(profile)}\n`, { mode: 0o600 });
+    if (mode !== 0o600) await chmod(draft, mode);
     await rename(draft, path);
   } catch (error) {
     await rm(draft, { force: true });

@@ -1,7 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import type { ResizeResult } from '../../controlplane/scaler.js';
 import type { AllocationLimits } from '../../domain/plan.js';
-import { claimCoreOrder } from './core-order.js';
+import { CoreUse } from './core-use.js';
 import { parseCpuList } from './cpu-list.js';
 import { allowedCpuList, createThreadUsage, inferenceThreads } from './inference-threads.js';
 import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
@@ -23,7 +23,8 @@ interface Waiting {
  * threads it made, each by itself (sched_setaffinity(2), through util-linux' taskset since Node has no such call); the
  * rest of the worker and the router stay free. It is no reservation: others may use these cores too. The inference
  * threads run at a lower priority (see `joinGroup`) so that the router goes first where they meet. Several models of one
- * process use different cores first (`core-order.ts`).
+ * process use different cores (`core-use.ts`). Nothing is kept while idle: threads that do nothing stay where they were last,
+ * and whoever needs a core has it.
  *
  * Calls that come while one is being carried out are answered together, with the result of the newest.
  */
@@ -31,10 +32,10 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
   const { cpus } = options.ceiling;
   requireTaskset(cpus);
   const limits = wholeCoreLimits(options);
-  const cores = claimCoreOrder(cpus, limits.maxMillicores / 1000);
+  const cores = new CoreUse(cpus);
   const usage = createThreadUsage();
   let workerPid: number | null = null;
-  let wantedMillicores = limits.maxMillicores;
+  let wantedCpus = cores.use(limits.maxMillicores / 1000);
   let waiting: Waiting[] = [];
   let isRequested = false;
   let isRunning = false;
@@ -50,13 +51,14 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
     const answering = waiting;
     waiting = [];
     isRequested = false;
-    const wantedCpus = cores.cpus.slice(0, Math.ceil(wantedMillicores / 1000)).sort((a, b) => a - b);
+    // Another resize may come while this one is carried out.
+    const cpusToUse = wantedCpus;
     const finish = (isWritten: boolean, stderr: string): void => {
-      const unpinned = threadsNotOn(wantedCpus, workerPid);
+      const unpinned = threadsNotOn(cpusToUse, workerPid);
       const message = `cannot pin threads ${unpinned.join(', ')}: ${stderr.trim() || 'another process changed them'}`;
       for (const { startedAtMs, onApplied } of answering) {
         const tookMs = performance.now() - startedAtMs;
-        const cpuMillicores = wantedCpus.length * 1000;
+        const cpuMillicores = cpusToUse.length * 1000;
         const result: ResizeResult =
           unpinned.length === 0 ? { kind: 'applied', cpuMillicores, isWritten, tookMs } : { kind: 'refused', message };
         onApplied(result);
@@ -65,12 +67,12 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
       isRunning = false;
       if (isRequested) request();
     };
-    const toPin = threadsNotOn(wantedCpus, workerPid);
+    const toPin = threadsNotOn(cpusToUse, workerPid);
     if (toPin.length === 0) {
       finish(false, '');
       return;
     }
-    execFile('sh', ['-c', PIN_SCRIPT, 'sh', wantedCpus.join(','), ...toPin.map(String)], (_error, _stdout, stderr) =>
+    execFile('sh', ['-c', PIN_SCRIPT, 'sh', cpusToUse.join(','), ...toPin.map(String)], (_error, _stdout, stderr) =>
       finish(true, stderr),
     );
   }
@@ -80,17 +82,18 @@ export function openAffinity(options: AdapterOptions): ScalerHandle {
       kind: 'affinity',
       isActuating: true,
       limits,
-      idleMillicores: limits.minMillicores,
+      idleMillicores: 0,
       expectedDelayMs: EXPECTED_DELAY_MS,
       resize(cpuMillicores, onApplied) {
-        assertWithinLimits(cpuMillicores, limits);
-        wantedMillicores = cpuMillicores;
+        if (cpuMillicores !== 0) assertWithinLimits(cpuMillicores, limits);
+        wantedCpus = cores.use(Math.ceil(cpuMillicores / 1000));
         waiting.push({ startedAtMs: performance.now(), onApplied });
         request();
       },
       readCounters: () => ({ usedSeconds: usage.usedSeconds(), periods: 0, throttledPeriods: 0, throttledSeconds: 0 }),
     },
     join: { kind: 'affinity' },
+    rejoin: () => ({ kind: 'affinity' }),
     description: `CPU affinity, whole cores, ${limits.minMillicores} to ${limits.maxMillicores} millicores, no reservation`,
     attachProcess(pid) {
       usage.attach(pid);
@@ -115,8 +118,9 @@ function wholeCoreLimits({ ceiling, limits, onWarning }: AdapterOptions): Alloca
   return { minMillicores: 1000, maxMillicores, stepMillicores: 1000 };
 }
 
+/** None where no cores are to be used: what rests may rest anywhere. */
 function threadsNotOn(cpus: readonly number[], pid: number | null): number[] {
-  if (pid === null) return []; // applied when a worker attaches
+  if (pid === null || cpus.length === 0) return []; // applied when a worker attaches
   const wanted = cpus.join(',');
   return inferenceThreads(pid).filter((tid) => {
     const list = allowedCpuList(pid, tid);

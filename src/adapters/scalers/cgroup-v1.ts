@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findCgroupPlaces } from './cgroup-paths.js';
-import type { ClaimedGroup } from './cgroup-group.js';
-import { claimGroup, isThreadAlive } from './cgroup-group.js';
+import { claimGroup } from './cgroup-group.js';
 import { readFlatKeyed } from './flat-keyed.js';
+import type { GroupHandle } from './fallback.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
-import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
+import type { AdapterOptions } from './scaler-handle.js';
 import { groupWeight, quotaLimits, ScalerUnavailable } from './scaler-handle.js';
 
 /** Of nice 0 (`NICE_0_LOAD`, kernel/sched/sched.h). */
@@ -18,23 +18,31 @@ const SHARES_OF_ONE_THREAD = 1024;
  * whose quota/period is above its parent's; the limits come from the enclosing quotas at start, so that happens only
  * when somebody shrinks a parent afterwards, and is then a refused resize.
  */
-export async function openCgroupV1(options: AdapterOptions): Promise<ScalerHandle> {
+export async function openCgroupV1(options: AdapterOptions): Promise<GroupHandle> {
   const { cpu, cpuacct } = findTrees();
   const name = `sponge-${options.groupName}`;
   const parents = [...new Set([cpu, cpuacct])];
-  const group = await claimGroup(parents, name, 'tasks');
   const files = quotaFilesV1(join(cpu, name), join(cpuacct, name));
   const limits = quotaLimits(options);
-  await startAtMost(group, files, limits.maxMillicores, options.periodUs);
-  writeFileSync(join(cpu, name, 'cpu.shares'), String(groupWeight(limits, SHARES_OF_ONE_THREAD)));
-  return {
-    scaler: createQuotaScaler('cgroup-v1', limits, options.periodUs, files),
-    join: { kind: 'cgroup-v1', taskFiles: parents.map((parent) => join(parent, name, 'tasks')) },
-    description: `cgroup v1 group ${join(cpu, name)}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${options.periodUs / 1000} ms`,
-    attachProcess(pid, inferenceTid) {
-      if (group.hasThread(inferenceTid) || !isThreadAlive(pid, inferenceTid)) return;
-      options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
+  const { periodUs, onWarning } = options;
+  const group = await claimGroup({
+    parentDirs: parents,
+    directoryName: name,
+    membersFile: 'tasks',
+    writtenFiles: [join(cpu, name, 'cpu.cfs_quota_us')],
+    setUp() {
+      // Start-up and model loading run at the largest allocation.
+      files.write({ quotaUs: Math.round((limits.maxMillicores * periodUs) / 1000), periodUs });
+      writeFileSync(join(cpu, name, 'cpu.shares'), String(groupWeight(limits, SHARES_OF_ONE_THREAD)));
     },
+    onWarning,
+  });
+  return {
+    scaler: createQuotaScaler('cgroup-v1', limits, periodUs, files, group),
+    join: { kind: 'cgroup-v1', taskFiles: parents.map((parent) => join(parent, name, 'tasks')) },
+    group,
+    description: `cgroup v1 group ${join(cpu, name)}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${periodUs / 1000} ms`,
+    attachProcess: (pid, inferenceTid) => group.attach(pid, inferenceTid),
     close: () => group.remove(),
   };
 }
@@ -47,21 +55,6 @@ function findTrees(): { cpu: string; cpuacct: string } {
     throw new ScalerUnavailable('the v1 trees cpu and cpuacct are not mounted: use cgroup v2 where the machine has it');
   }
   return { cpu, cpuacct };
-}
-
-/** Start-up and model loading run at the largest allocation. */
-async function startAtMost(
-  group: ClaimedGroup,
-  files: QuotaFiles,
-  maxMillicores: number,
-  periodUs: number,
-): Promise<void> {
-  try {
-    files.write({ quotaUs: Math.round((maxMillicores * periodUs) / 1000), periodUs });
-  } catch (error) {
-    await group.remove();
-    throw new ScalerUnavailable(`the kernel takes no quota here: ${(error as Error).message}`, { cause: error });
-  }
 }
 
 function quotaFilesV1(cpuDir: string, cpuacctDir: string): QuotaFiles {

@@ -1,11 +1,13 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimGroup, isThreadAlive } from './cgroup-group.js';
+import type { ClaimedGroup, GroupPlan } from './cgroup-group.js';
+import { claimGroup } from './cgroup-group.js';
 import { findCgroupPlaces } from './cgroup-paths.js';
+import type { GroupHandle } from './fallback.js';
 import { readFlatKeyed } from './flat-keyed.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
-import type { AdapterOptions, ScalerHandle } from './scaler-handle.js';
+import type { AdapterOptions } from './scaler-handle.js';
 import { groupWeight, quotaLimits, ScalerUnavailable } from './scaler-handle.js';
 
 /** Of nice 0, and the most that the kernel takes (`CGROUP_WEIGHT_DFL`, `CGROUP_WEIGHT_MAX`). */
@@ -21,42 +23,49 @@ const MOST_WEIGHT = 10_000;
  * A domain group of our own for the worker was rejected: it needs a parent without processes, so this process, and
  * whatever started it, would have to be moved first.
  */
-export async function openCgroupV2(options: AdapterOptions): Promise<ScalerHandle> {
+export async function openCgroupV2(options: AdapterOptions): Promise<GroupHandle> {
   const own = findOwnCgroup();
   const name = `sponge-${options.groupName}`;
   const dir = join(own, name);
   const limits = quotaLimits(options);
-  const group = await claimGroup([own], name, 'cgroup.threads');
   const files = quotaFilesV2(dir);
+  const { periodUs, onWarning } = options;
   let isEnabledByUs = false;
-  async function remove(): Promise<void> {
-    await group.remove();
+  const disable = (): void => {
     if (isEnabledByUs && !hasChildren(own)) writeFileSync(join(own, 'cgroup.subtree_control'), '-cpu');
     isEnabledByUs = false;
-  }
+  };
+  const plan: GroupPlan = {
+    parentDirs: [own],
+    directoryName: name,
+    membersFile: 'cgroup.threads',
+    writtenFiles: [join(dir, 'cpu.max')],
+    setUp() {
+      writeFileSync(join(dir, 'cgroup.type'), 'threaded');
+      if (enableCpu(own)) isEnabledByUs = true;
+      writeFileSync(join(dir, 'cpu.weight'), String(Math.min(MOST_WEIGHT, groupWeight(limits, WEIGHT_OF_ONE_THREAD))));
+      // Start-up and model loading run at the largest allocation.
+      files.write({ quotaUs: Math.round((limits.maxMillicores * periodUs) / 1000), periodUs });
+    },
+    onWarning,
+  };
+  let group: ClaimedGroup;
   try {
-    writeFileSync(join(dir, 'cgroup.type'), 'threaded');
-    isEnabledByUs = enableCpu(own);
-    writeFileSync(join(dir, 'cpu.weight'), String(Math.min(MOST_WEIGHT, groupWeight(limits, WEIGHT_OF_ONE_THREAD))));
-    // Start-up and model loading run at the largest allocation.
-    files.write({ quotaUs: Math.round((limits.maxMillicores * options.periodUs) / 1000), periodUs: options.periodUs });
+    group = await claimGroup(plan);
   } catch (error) {
-    await remove();
-    throw new ScalerUnavailable(
-      `${own} cannot hold a threaded group with a quota (${(error as Error).message}): ` +
-        'run as root, or as a systemd service with Delegate=cpu',
-      { cause: error },
-    );
+    disable();
+    throw error;
   }
   return {
-    scaler: createQuotaScaler('cgroup-v2', limits, options.periodUs, files),
+    scaler: createQuotaScaler('cgroup-v2', limits, periodUs, files, group),
     join: { kind: 'cgroup-v2', threadsFile: join(dir, 'cgroup.threads') },
-    description: `cgroup v2 group ${dir}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${options.periodUs / 1000} ms`,
-    attachProcess(pid, inferenceTid) {
-      if (group.hasThread(inferenceTid) || !isThreadAlive(pid, inferenceTid)) return;
-      options.onWarning(`worker ${pid} is not in ${name}: its CPU is not limited`);
+    group,
+    description: `cgroup v2 group ${dir}, ${limits.minMillicores} to ${limits.maxMillicores} millicores, period ${periodUs / 1000} ms`,
+    attachProcess: (pid, inferenceTid) => group.attach(pid, inferenceTid),
+    async close() {
+      await group.remove();
+      disable();
     },
-    close: remove,
   };
 }
 

@@ -3,6 +3,7 @@ import { openAffinity } from './affinity.js';
 import { openCgroupV1 } from './cgroup-v1.js';
 import { openCgroupV2 } from './cgroup-v2.js';
 import { measureCpuCeiling } from './cpu-ceiling.js';
+import { withFallback } from './fallback.js';
 import { openNone } from './none.js';
 import type { AdapterOptions, ScalerHandle, ScalerKind } from './scaler-handle.js';
 import { ScalerUnavailable } from './scaler-handle.js';
@@ -54,16 +55,26 @@ export async function createScaler(options: ScalerOptions): Promise<DetectedScal
   throw new Error(`--scaler ${passedOver.join('; ')}; or let --scaler auto choose`);
 }
 
-function open(kind: ScalerKind, options: AdapterOptions): ScalerHandle | Promise<ScalerHandle> {
+async function open(kind: ScalerKind, options: AdapterOptions): Promise<ScalerHandle> {
   switch (kind) {
     case 'cgroup-v2':
-      return openCgroupV2(options);
+      return withFallback(await openCgroupV2(options), () => openUngrouped(options), options.onWarning);
     case 'cgroup-v1':
-      return openCgroupV1(options);
+      return withFallback(await openCgroupV1(options), () => openUngrouped(options), options.onWarning);
     case 'affinity':
       return openAffinity(options);
     case 'none':
       return openNone(options);
+  }
+}
+
+/** The best that needs no CPU group. */
+function openUngrouped(options: AdapterOptions): ScalerHandle {
+  try {
+    return openAffinity(options);
+  } catch (error) {
+    if (!(error instanceof ScalerUnavailable)) throw error;
+    return openNone(options);
   }
 }
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /*
  * Who owns a group. The lock is a socket in Linux's abstract namespace (unix(7)): it has no file, only one process can
@@ -14,27 +15,45 @@ export interface GroupLock {
 
 /** How long to wait for the owner to say its process id. */
 const OWNER_ANSWER_MS = 200;
+/** A server that only looks whether a group is dead holds its name for less (`removeDeadGroups`). */
+const LOOKED_AT_MS = 50;
+/** The name has no permissions: any user may connect, and gets a process id, but no more of our descriptors than these. */
+const MOST_CONNECTIONS = 4;
 
 /**
  * @param parentDir the cgroup directory that the group lives in; its device and inode name it across mount namespaces
  * @throws Error, in one line, when a living process owns the group
  */
 export async function acquireGroupLock(parentDir: string, directoryName: string): Promise<GroupLock> {
-  const { dev, ino } = statSync(parentDir);
-  const address = `\0sponge-group:${dev}:${ino}:${directoryName}`;
+  const first = await tryGroupLock(parentDir, directoryName);
+  if (first !== null) return first;
+  await delay(LOOKED_AT_MS);
+  const second = await tryGroupLock(parentDir, directoryName);
+  if (second !== null) return second;
+  const owner = await askOwner(addressOf(parentDir, directoryName));
+  throw new Error(
+    `the CPU group ${directoryName} in ${parentDir} belongs to a running server (${owner}): ` +
+      'stop that server, or give this one another group name',
+  );
+}
+
+/** Null when a living process owns the group. */
+export async function tryGroupLock(parentDir: string, directoryName: string): Promise<GroupLock | null> {
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.end(String(process.pid));
+    // What was written stays readable; a peer that keeps its end open keeps nothing of ours.
+    socket.destroySoon();
   });
-  if (!(await listens(server, address))) {
-    const owner = await askOwner(address);
-    throw new Error(
-      `the CPU group ${directoryName} in ${parentDir} belongs to a running server (${owner}): ` +
-        'stop that server, or give this one another group name',
-    );
-  }
+  server.maxConnections = MOST_CONNECTIONS;
+  if (!(await listens(server, addressOf(parentDir, directoryName)))) return null;
   server.unref();
   return { release: () => server.close() };
+}
+
+function addressOf(parentDir: string, directoryName: string): string {
+  const { dev, ino } = statSync(parentDir);
+  return `\0sponge-group:${dev}:${ino}:${directoryName}`;
 }
 
 function listens(server: Server, address: string): Promise<boolean> {

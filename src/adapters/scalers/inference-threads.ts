@@ -61,6 +61,14 @@ export function createThreadUsage(threadsOf = inferenceThreads): ThreadUsage {
   };
 }
 
+/** CPU time of these threads of a process so far; null where the platform does not tell. */
+export function usedSecondsOf(pid: number, threadIds: readonly number[]): number | null {
+  if (process.platform !== 'linux') return null;
+  const usage = createThreadUsage(() => [...threadIds]);
+  usage.attach(pid);
+  return usage.usedSeconds();
+}
+
 /** utime + stime, fields 14 and 15; counted from behind the name, which may hold spaces and parentheses. */
 function usedTicks(stat: string | null): number | null {
   if (stat === null) return null;

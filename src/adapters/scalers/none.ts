@@ -24,6 +24,7 @@ export function openNone(options: AdapterOptions): ScalerHandle {
       readCounters: () => ({ usedSeconds: usage.usedSeconds(), periods: 0, throttledPeriods: 0, throttledSeconds: 0 }),
     },
     join: { kind: 'none' },
+    rejoin: () => ({ kind: 'none' }),
     description: 'none: allocations are recommended, nothing is limited',
     attachProcess: (pid) => usage.attach(pid),
     close: () => Promise.resolve(),

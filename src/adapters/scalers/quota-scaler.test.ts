@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ResizeResult } from '../../controlplane/scaler.js';
-import type { Quota, QuotaFiles } from './quota-scaler.js';
+import type { HealedGroup, Quota, QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
 
 const LIMITS = { minMillicores: 100, maxMillicores: 1750, stepMillicores: 100 };
@@ -20,8 +20,14 @@ function memoryFiles(inForce: Quota, onWrite: (quota: Quota) => Quota = (quota) 
   return { writes, files, interfere: (quota: Quota) => (inForce = quota) };
 }
 
-function scalerOn(files: QuotaFiles) {
-  const scaler = createQuotaScaler('cgroup-v2', LIMITS, PERIOD_US, files);
+/** A group that nobody touches, or that cannot be made again. */
+const untouched: HealedGroup = {
+  keepMembers: () => undefined,
+  makeAgain: failWith('ENOENT'),
+};
+
+function scalerOn(files: QuotaFiles, group = untouched) {
+  const scaler = createQuotaScaler('cgroup-v2', LIMITS, PERIOD_US, files, group);
   return (cpuMillicores: number): Promise<ResizeResult> =>
     new Promise((resolve) => scaler.resize(cpuMillicores, resolve));
 }
@@ -65,7 +71,13 @@ describe('a quota scaler', () => {
 
   it('answers after the call, before any other event', async () => {
     const order: string[] = [];
-    const scaler = createQuotaScaler('cgroup-v1', LIMITS, PERIOD_US, memoryFiles({ quotaUs: null, periodUs: 1 }).files);
+    const scaler = createQuotaScaler(
+      'cgroup-v1',
+      LIMITS,
+      PERIOD_US,
+      memoryFiles({ quotaUs: null, periodUs: 1 }).files,
+      untouched,
+    );
     const nextEvent = new Promise<void>((resolve) => {
       setImmediate(() => {
         order.push('event');
@@ -88,9 +100,74 @@ describe('a quota scaler', () => {
     expect(result.kind === 'refused' && result.message).toMatch(message);
   });
 
-  it('has no counters once the group is gone', () => {
+  it('has no counters once the group is gone for good', () => {
     const { files } = memoryFiles({ quotaUs: 3000, periodUs: PERIOD_US });
-    const scaler = createQuotaScaler('cgroup-v1', LIMITS, PERIOD_US, { ...files, readCounters: failWith('ENOENT') });
+    const gone = { ...files, readCounters: failWith('ENOENT') };
+    const scaler = createQuotaScaler('cgroup-v1', LIMITS, PERIOD_US, gone, untouched);
     expect(scaler.readCounters()).toBeNull();
   });
+
+  describe('whose group others remove', () => {
+    it('makes it again and takes the quota there, in the same resize', async () => {
+      const { files, group, writes } = removableGroup();
+      const resize = scalerOn(files, group);
+      await resize(300);
+      group.remove();
+      expect(await resize(500)).toMatchObject({ kind: 'applied', cpuMillicores: 500, isWritten: true });
+      expect(writes.at(-1)).toEqual({ quotaUs: 5000, periodUs: PERIOD_US });
+      expect(group.timesMade).toBe(2);
+    });
+
+    it('finds it gone when its counters are read: they go on from where they were, and its quota is as it was', async () => {
+      const { files, group, writes } = removableGroup();
+      const scaler = createQuotaScaler('cgroup-v2', LIMITS, PERIOD_US, files, group);
+      await new Promise((resolve) => scaler.resize(300, resolve));
+      group.use(7);
+      expect(scaler.readCounters()).toMatchObject({ usedSeconds: 7, periods: 700 });
+      group.remove();
+      expect(scaler.readCounters()).toMatchObject({ usedSeconds: 7, periods: 700 });
+      expect(writes.at(-1)).toEqual({ quotaUs: 3000, periodUs: PERIOD_US });
+      group.use(2);
+      expect(scaler.readCounters()).toMatchObject({ usedSeconds: 9, periods: 900 }); // 7 + 2
+      group.remove();
+      group.use(4); // of nobody: the group is gone
+      expect(scaler.readCounters()).toMatchObject({ usedSeconds: 9, periods: 900 });
+    });
+  });
 });
+
+/** In memory, made once; its counters begin anew with it. */
+function removableGroup() {
+  let isThere = true;
+  let timesMade = 1;
+  let usedSeconds = 0;
+  const memory = memoryFiles({ quotaUs: 17_500, periodUs: PERIOD_US });
+  const present = <Args extends unknown[], Result>(act: (...args: Args) => Result) => {
+    return (...args: Args): Result => (isThere ? act(...args) : failWith('ENOENT')());
+  };
+  const group = {
+    keepMembers: () => undefined,
+    makeAgain() {
+      isThere = true;
+      timesMade++;
+      usedSeconds = 0;
+      memory.interfere({ quotaUs: 17_500, periodUs: PERIOD_US });
+    },
+    remove: () => void (isThere = false),
+    use: (seconds: number) => void (usedSeconds += isThere ? seconds : 0),
+    get timesMade() {
+      return timesMade;
+    },
+  };
+  const files: QuotaFiles = {
+    read: present(() => memory.files.read()),
+    write: present((quota: Quota & { readonly quotaUs: number }) => memory.files.write(quota)),
+    readCounters: present(() => ({
+      usedSeconds,
+      periods: usedSeconds * 100,
+      throttledPeriods: 0,
+      throttledSeconds: 0,
+    })),
+  };
+  return { files, group, writes: memory.writes };
+}

@@ -21,8 +21,10 @@ export interface AdapterOptions {
 /** A scaler with its life around it. The group outlives worker processes: a restarted worker joins it again. */
 export interface ScalerHandle {
   readonly scaler: Scaler;
-  /** For every worker process, before it makes sessions. */
+  /** For the first worker process, before it makes sessions. */
   readonly join: JoinInstruction;
+  /** For a process that replaces a lost one: as `join`, after making the group again where others removed it, or another way. */
+  rejoin(): JoinInstruction;
   /** One line for the banner. */
   readonly description: string;
   /** Tells which process and thread joined; after the join and before the first batch. */

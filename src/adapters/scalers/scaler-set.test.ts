@@ -10,6 +10,7 @@ class FakeGroup implements ScalerHandle {
   refusal: string | null = null;
   isClosed = false;
   readonly join = { kind: 'none' } as const;
+  readonly rejoin = () => this.join;
   readonly description = '';
   readonly scaler: Scaler = {
     kind: 'cgroup-v2',

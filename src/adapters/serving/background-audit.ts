@@ -2,7 +2,7 @@ import { oneLine } from '../workers/load-failure.js';
 import type { Lease, System } from '../../system.js';
 import type { Tensor } from '../../domain/tensor.js';
 import type { RunBatch } from '../workers/batch-trial.js';
-import { WorkerLostError } from '../workers/process-pool.js';
+import { WorkerLostError } from '../workers/synthetic-load.js';
 import type { Sample } from '../workers/samples.js';
 import { BatchAudit, type AnsweredMember, type AuditResult } from './batch-audit.js';
 
@@ -14,6 +14,8 @@ import { BatchAudit, type AnsweredMember, type AuditResult } from './batch-audit
 export interface BackgroundAuditOptions {
   readonly system: System;
   readonly nowMs: () => number;
+  /** On which it is run: what rests has next to nothing. */
+  readonly cpuMillicores: number;
   readonly run: RunBatch;
   /** Ends what is run for the audit. */
   readonly abort: () => void;
@@ -59,13 +61,18 @@ export class BackgroundAudit {
   async #try(): Promise<void> {
     const { member } = this.#audit;
     if (this.#isStopped || member === null) return;
-    const lease = this.#options.system.lease('idle', () => this.#options.abort());
+    // Asked for at any moment: what runs then is ended, and what would run next is not begun.
+    let isWanted = false;
+    const lease = this.#options.system.lease('idle', () => {
+      isWanted = true;
+      this.#options.abort();
+    });
     if (lease === null) {
       this.#arm();
       return;
     }
     try {
-      await this.#run(lease, member);
+      await this.#run(lease, member, () => isWanted);
     } catch (error) {
       // Ended for a request, it is tried again; a worker that it was the end of is enough.
       if (error instanceof WorkerLostError) this.#audit.discard(this.#options.nowMs());
@@ -76,9 +83,17 @@ export class BackgroundAudit {
     }
   }
 
-  async #run(lease: Lease, { inputs }: AnsweredMember): Promise<void> {
-    const { run, nowMs, onDifference, onResult } = this.#options;
+  async #run(lease: Lease, { inputs }: AnsweredMember, isWanted: () => boolean): Promise<void> {
+    const { run, nowMs, onDifference, onResult, cpuMillicores } = this.#options;
+    if (!(await resized(lease, cpuMillicores)) || isWanted()) {
+      this.#arm();
+      return;
+    }
     const alone = firstOf(await run([inputs]));
+    if (isWanted()) {
+      this.#arm();
+      return;
+    }
     const copies = firstOf(await run([inputs, inputs] satisfies Sample[]));
     const { result, difference } = this.#audit.judge(nowMs(), alone, copies);
     lease.release();
@@ -87,6 +102,13 @@ export class BackgroundAudit {
     this.stop();
     onDifference(difference);
   }
+}
+
+/** False where it is refused, or others leave less. */
+function resized(lease: Lease, cpuMillicores: number): Promise<boolean> {
+  return new Promise((fulfil) =>
+    lease.resize(cpuMillicores, (result) => fulfil(result.kind === 'applied' && result.cpuMillicores >= cpuMillicores)),
+  );
 }
 
 function firstOf(outputs: readonly (readonly Tensor[])[] | string): readonly Tensor[] | string {

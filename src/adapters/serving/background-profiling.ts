@@ -3,7 +3,7 @@ import type { System } from '../../system.js';
 import { LeasedTarget } from '../profiler/leased-profiler.js';
 import type { ProfileRun } from '../profiler/profile-runner.js';
 import { oneLine } from '../workers/load-failure.js';
-import { WorkerLostError } from '../workers/process-pool.js';
+import { WorkerLostError } from '../workers/synthetic-load.js';
 import type { Sample } from '../workers/samples.js';
 import type { OpenWorker } from './open-worker.js';
 import { shapeClassOf } from './shape-class.js';
@@ -24,6 +24,18 @@ export class Turns {
       () => undefined,
     );
     return turn;
+  }
+
+  /** The same; one that is given up before its turn has come is over at once, whoever's turn it is. */
+  takeUnlessAborted(task: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    return new Promise((fulfil, reject) => {
+      const giveUp = (): void => fulfil();
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.take(async () => {
+        signal.removeEventListener('abort', giveUp);
+        if (!signal.aborted) await task();
+      }).then(fulfil, reject);
+    });
   }
 }
 
@@ -52,7 +64,9 @@ export interface BackgroundProfilingOptions {
  * A live request waits no longer than this for the end of a run that only refines. Ending one early is no promise: it ends with
  * the operator that runs, which may be most of the model.
  */
-export const LONGEST_HOLD_MS = 50;
+const LONGEST_HOLD_MS = 50;
+/** A run for the first profile, without which nothing can be planned, may keep a request waiting for this share of the default budget. */
+const BLOCKING_FRACTION = 0.5;
 /** Refining waits for this much quiet before each step. */
 const REFINING_QUIET_MS = 1000;
 /** The first profile waits this long for a moment without requests, and is then made between batches. */
@@ -61,6 +75,17 @@ const FIRST_PROFILE_PATIENCE_MS = 2000;
 const MOST_LESSONS = 3;
 /** Lost workers that end a profile: a lesson by the first one; what is only refined, by a second sign. */
 const MOST_LOSSES = { quick: 1, full: 2 } as const;
+
+/** How long runs of a profile may keep the worker from requests. */
+export function holdingOf(
+  quality: 'quick' | 'full',
+  defaultSloMs: number,
+): { readonly maxRunMs: number; readonly maxStepRunMs: number } {
+  const firstRunMs = BLOCKING_FRACTION * defaultSloMs;
+  return quality === 'quick'
+    ? { maxRunMs: firstRunMs, maxStepRunMs: firstRunMs }
+    : { maxRunMs: LONGEST_HOLD_MS, maxStepRunMs: Infinity };
+}
 
 export class BackgroundProfiling {
   readonly #options: BackgroundProfilingOptions;
@@ -89,10 +114,10 @@ export class BackgroundProfiling {
       return;
     }
     this.#work = turns
-      .take(() => {
+      .takeUnlessAborted(() => {
         onNotice('the quick profile is refined while nothing is to do');
         return this.#profile('full');
-      })
+      }, this.#abort.signal)
       .catch((error: unknown) => onLog(`refining the profile stopped, the quick one stays: ${oneLine(error)}`));
   }
 

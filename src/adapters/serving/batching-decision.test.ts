@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import type { BatchVerdict } from '../onnx/batch-analysis.js';
 import type { RunBatch } from '../workers/batch-trial.js';
-import { WorkerLostError } from '../workers/process-pool.js';
+import { WorkerLostError } from '../workers/synthetic-load.js';
 import { NoiseSamples, type Sample } from '../workers/samples.js';
 import { decideBatching, type BatchingDecision, type BatchingQuestion } from './batching-decision.js';
 

@@ -2,7 +2,7 @@ import { requiredInputs, shapeText, type ModelSignature } from '../../domain/ten
 import type { BatchVerdict } from '../onnx/batch-analysis.js';
 import type { InputHints } from '../onnx/input-hints.js';
 import { tryBatching, type RunBatch, type TrialResult } from '../workers/batch-trial.js';
-import { WorkerLostError } from '../workers/process-pool.js';
+import { WorkerLostError } from '../workers/synthetic-load.js';
 import type { SampleSource } from '../workers/samples.js';
 
 /*

@@ -1,3 +1,4 @@
+import { dirname, join, sep } from 'node:path';
 import { PeerNetwork } from '../../dataplane/peer-network.js';
 import { resolveBudget } from '../../dataplane/budget.js';
 import type { Clock } from '../../clock/clock.js';
@@ -7,6 +8,7 @@ import type { Tensor } from '../../domain/tensor.js';
 import { readDeadlineInputs } from '../oip/parameters.js';
 import {
   OipFailure,
+  type Arrival,
   type Explanation,
   type InferCall,
   type InferenceService,
@@ -70,7 +72,7 @@ export class Inference implements InferenceService {
   /** It could not be loaded, and will not be: it is listed, and answers why. */
   fail(source: ModelSource, reason: string): void {
     this.#expected.delete(source.name);
-    this.#failed.set(source.name, { source, reason });
+    this.#failed.set(source.name, { source, reason: withoutFolder(reason, source) });
   }
 
   add(served: ServedModel): void {
@@ -95,7 +97,8 @@ export class Inference implements InferenceService {
 
   isReady(): boolean {
     const isUp = !this.#isDraining && this.#expected.size === 0;
-    return isUp && [...this.#models.values()].every(({ served }) => served.state === 'READY');
+    // Of the others each one's own readiness tells: this one takes all of them from behind a load balancer.
+    return isUp && [...this.#models.values()].some(({ served }) => served.state === 'READY');
   }
 
   models(): readonly ModelEntry[] {
@@ -143,8 +146,7 @@ export class Inference implements InferenceService {
       throw new OipFailure('unavailable', `model '${name}' could not be loaded: ${failed.reason}`);
     }
     if (registered === undefined) {
-      const known = [...this.#models.keys()].join(', ');
-      throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here; models: ${known}`);
+      throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here`);
     }
     const served = registered.served.source.version;
     if (version !== undefined && version !== '' && version !== served) {
@@ -175,11 +177,11 @@ export class Inference implements InferenceService {
   #toRequest(call: InferCall, { served, replyBytes }: Registered): { request: InferRequest; explanation: Explanation } {
     const { arrival } = call;
     const inputs = readDeadlineInputs(call);
-    // Nobody can take another's address by naming itself so, nor spoil what was learnt of another's network.
-    const client = inputs.client === undefined ? `address ${arrival.peer}` : `name ${inputs.client}`;
+    const client = clientOf(arrival, inputs.client);
+    // Nobody can spoil what was learnt of another's network by naming itself so.
     const link = inputs.client === undefined ? arrival.peer : `${arrival.peer} ${inputs.client}`;
     const transferMs = arrival.receivedAtMs - arrival.firstByteAtMs;
-    this.#network.observeTransfer(link, arrival.bodyBytes, transferMs);
+    this.#network.observeTransfer(link, arrival.bodyBytes, transferMs - arrival.routerDelayMs);
     const sendStampDelayMs =
       inputs.sentAtUnixMs === undefined
         ? undefined
@@ -192,6 +194,7 @@ export class Inference implements InferenceService {
       ...(inputs.declaredUploadMs === undefined ? {} : { declaredUploadMs: inputs.declaredUploadMs }),
       ...(sendStampDelayMs === undefined ? {} : { sendStampDelayMs }),
       expectedReplyMs: this.#network.expectedReplyMs(link, replyBytes),
+      routerDelayMs: arrival.routerDelayMs,
     });
     const request: InferRequest = {
       ...budget,
@@ -202,6 +205,7 @@ export class Inference implements InferenceService {
       priority: inputs.priority ?? 0,
       shapeClass: shapeClassOf(call.inputs, served.isBatchable),
       mustRunAlone: served.isBatchable && mustRunAlone(served.signature, call.inputs),
+      ...(served.poison.knows(arrival.receivedAtMs, call.inputs) ? { isPoison: true } : {}),
       byteCount: byteCountOf(call.inputs),
       inputs: call.inputs,
       outputNames: call.outputNames,
@@ -211,6 +215,7 @@ export class Inference implements InferenceService {
       budgetMs: budget.dueAtMs - arrival.receivedAtMs,
       networkDelayMs: budget.networkDelayMs,
       networkDelaySource: budget.networkDelaySource,
+      routerDelayMs: budget.routerDelayMs,
       isDeadlineDefaulted: budget.isDeadlineDefaulted,
     };
     return { request, explanation };
@@ -227,6 +232,19 @@ export class Inference implements InferenceService {
   #unixMsAt(atMs: number): number {
     return this.#options.readUnixMs() - (this.#options.clock.nowMs() - atMs);
   }
+}
+
+/** Whoever has a token is who it says, whatever it calls itself. Nobody can take another's address by naming itself so. */
+function clientOf({ tokenName, peer }: Arrival, name: string | undefined): string {
+  if (tokenName !== undefined) return `token ${tokenName}`;
+  return name === undefined ? `address ${peer}` : `name ${name}`;
+}
+
+/** Clients have no business with where on the machine a model is. */
+function withoutFolder(reason: string, { modelPath }: ModelSource): string {
+  // Its own, and the one above, where a repository has its settings.
+  const folders = [dirname(modelPath), dirname(dirname(modelPath))].filter((folder) => folder.length > 1);
+  return folders.reduce((text, folder) => text.replaceAll(join(folder, sep), ''), reason);
 }
 
 function failedEntry(source: ModelSource, reason: string): ModelEntry {

@@ -1,12 +1,13 @@
 import type { AllocationLimits } from '../../domain/plan.js';
 import { cellsToCheck, checkProfile, type RerunCell } from '../../perf-model/profile-check.js';
-import type { Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
+import type { MeasuredInterference, Profile, ProfileCell, ProfileFingerprint } from '../../perf-model/profile.js';
+import { interferenceText, measureInterference, type SideBySideTarget } from '../profiler/interference-runner.js';
 import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
 import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
 import { oneLine } from '../workers/load-failure.js';
 import type { ModelSource } from './model-repository.js';
 import type { OpenWorker } from './open-worker.js';
-import type { ServedModelOptions } from './served-model.js';
+import type { ServedModelOptions } from './served-model-options.js';
 
 /*
  * What a model is planned with when it begins to be served: a stored profile that still holds, else a quick one made now, else
@@ -37,7 +38,6 @@ export async function initialProfileOrNone(
       `served without a profile, on all CPU, until a real request shows what it takes (or ${remedy}): ${cause}`,
     );
     worker.forgetSamples();
-    await worker.resize(worker.scaling.scaler.limits.maxMillicores);
     return null;
   }
 }
@@ -50,23 +50,68 @@ async function initialProfile(
   if (worker.shapes === null) return null;
   const fingerprint = fingerprintFor(worker);
   const stored = await readStoredProfile(source.profilePath, fingerprint);
-  const limits = runnableLimits(worker, options.minMillicores);
   if (stored.kind === 'fresh') {
-    const checked = await checkedProfile(withAxes(stored.profile, worker), directTarget(worker), options.onLog);
-    if (checked !== null) return checked;
+    const checked = await worker.preemptible(() =>
+      checkedProfile(withAxes(stored.profile, worker), directTarget(worker), options.onLog),
+    );
+    if (checked !== null) {
+      const whole = await withInterference(checked, worker, options);
+      return whole === checked ? checked : storeProfile(source, whole, options.onLog);
+    }
   }
   if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
+  const limits = measurableLimits(worker, options.minMillicores);
   const run = new ProfileRun(directTarget(worker), profilingPlan(worker, limits, 'quick', options.quickBudgetMs));
   while (!run.isDone) {
-    await run.step();
+    await worker.preemptible(() => run.step());
     const { done, total } = run.progress;
     options.onProgress(`quick profile: ${done} of ${total}`);
   }
+  const profile = profileOf(source, worker, fingerprint, run.cells(), 'quick');
+  const whole = await withInterference(profile, worker, options);
   worker.pool.releaseSynthetic();
-  const profile = await storeProfile(source, worker, run, 'quick', options.onLog);
-  // Serving starts at the largest allocation, whatever was profiled last.
-  await worker.resize(limits.maxMillicores);
-  return profile;
+  return storeProfile(source, whole, options.onLog);
+}
+
+/** What the first start with several instances spends on it. */
+const INTERFERENCE_BUDGET_MS = 1000;
+
+/** The same profile where it says already how much instances slow each other down, or there are not several in the process. */
+async function withInterference(profile: Profile, worker: OpenWorker, options: ServedModelOptions): Promise<Profile> {
+  if (profile.interference !== undefined || worker.scalings.length === 1) return profile;
+  const plan = { ...options, budgetMs: INTERFERENCE_BUDGET_MS };
+  try {
+    return { ...profile, interference: await worker.preemptible(() => interferenceOf(worker, plan)) };
+  } catch (error) {
+    options.interruption?.throwIfAborted();
+    options.onLog(`how much instances slow each other down is not known yet: ${oneLine(error)}`);
+    return profile;
+  }
+}
+
+/**
+ * Between the instances of the worker's process, of one request on a core each, or on an equal share of what there is. Undefined where there
+ * is one instance, or it could not be measured: serving learns it then.
+ */
+export async function interferenceOf(
+  worker: OpenWorker,
+  { minMillicores, budgetMs, nowMs, onNotice }: InterferenceOptions,
+): Promise<MeasuredInterference | undefined> {
+  const [threadCount] = worker.pool.threadCounts;
+  const target: SideBySideTarget = {
+    instanceCount: worker.scalings.length,
+    millicoresOfEach: (instances) => worker.millicoresOfEach(instances),
+    sideBySide: (instances, cpuMillicores, step) => worker.sideBySide(instances, cpuMillicores, step),
+    run: (instance, batchSize) => worker.runSynthetic(batchSize, threadCount!, instance),
+  };
+  const measured = await measureInterference(target, { batchSize: 1, minMillicores, budgetMs, nowMs });
+  if (measured === null) return undefined;
+  onNotice(`instances slow each other down: ${interferenceText(measured)}`);
+  return measured;
+}
+
+interface InterferenceOptions extends Pick<ServedModelOptions, 'minMillicores' | 'nowMs' | 'onNotice'> {
+  readonly budgetMs: number;
 }
 
 /** Runs again in all; where they take long, one of each cell. */
@@ -141,11 +186,20 @@ export function profilingPlan(
 }
 
 /** Allocations on which batches may run: the scaler's, from the configured floor on its grid. */
-export function runnableLimits(worker: OpenWorker, minMillicores: number): AllocationLimits {
+export function runnableLimits(worker: Pick<OpenWorker, 'scaling'>, minMillicores: number): AllocationLimits {
   const limits = worker.scaling.scaler.limits;
   const steps = Math.ceil(Math.max(0, minMillicores - limits.minMillicores) / limits.stepMillicores);
   const floor = limits.minMillicores + steps * limits.stepMillicores;
   return { ...limits, minMillicores: Math.min(floor, limits.maxMillicores) };
+}
+
+/** The same, as far as others leave room for it now. */
+function measurableLimits(worker: OpenWorker, minMillicores: number): AllocationLimits {
+  const limits = runnableLimits(worker, minMillicores);
+  return {
+    ...limits,
+    maxMillicores: Math.max(limits.minMillicores, Math.min(limits.maxMillicores, worker.mostMillicores)),
+  };
 }
 
 /** Of what the worker loaded, whatever lies at the model's path by now. */
@@ -165,6 +219,7 @@ export function profileOf(
   fingerprint: ProfileFingerprint,
   cells: readonly ProfileCell[],
   quality: 'quick' | 'full',
+  interference?: MeasuredInterference,
 ): Profile {
   return {
     schemaVersion: 1,
@@ -175,6 +230,7 @@ export function profileOf(
     quality,
     measuredAt: new Date().toISOString(),
     cells,
+    interference,
   };
 }
 
@@ -183,15 +239,12 @@ export function withAxes(profile: Profile, worker: OpenWorker): Profile {
   return { ...profile, axisSizes: profile.axisSizes ?? worker.shapeClass.axisSizes };
 }
 
-/** Makes the profile and stores it beside the model; a place that cannot be written to costs a warning, not the server. */
+/** Stores a profile beside its model; a place that cannot be written to costs a warning, not the server. */
 export async function storeProfile(
   source: ModelSource,
-  worker: OpenWorker,
-  run: ProfileRun,
-  quality: 'quick' | 'full',
+  profile: Profile,
   onWarning: (message: string) => void,
 ): Promise<Profile> {
-  const profile = profileOf(source, worker, fingerprintFor(worker), run.cells(), quality);
   try {
     await writeProfile(source.profilePath, profile);
   } catch (error) {

@@ -13,9 +13,14 @@ const MOST_BY_DEFAULT = 4;
 /** Of what is free when the model is loaded. */
 const MEMORY_SHARE = 0.5;
 /** Anonymous memory of a worker process before its model (docs/decisions/0014). */
-const PROCESS_BYTES = 60 * 1024 ** 2;
+export const PROCESS_BYTES = 60 * 1024 ** 2;
 /** A loaded model, its prepacked weights and its activations, over its file. */
 const LOADED_TO_FILE = 3;
+
+export const loadedBytes = (fileBytes: number): number => LOADED_TO_FILE * fileBytes;
+
+/** One more instance in a process: 12 to 16 MB with sessions of its own for two threads, and its activations. */
+const THREAD_BYTES = 40 * 1024 ** 2;
 
 export type InstanceCount = number | 'auto';
 
@@ -23,6 +28,8 @@ export interface CountedModel {
   readonly modelPath: string;
   /** Served side by side, each with an equal share of memory. */
   readonly modelCount: number;
+  /** Of one process, rather than a process each. */
+  readonly areThreads: boolean;
 }
 
 /** Integer ≥ 1. One where instances could not be limited one by one. */
@@ -30,7 +37,8 @@ export function instanceCount(asked: InstanceCount, { kind, limits }: Scaler, mo
   if (asked !== 'auto') return asked;
   if (kind !== 'cgroup-v1' && kind !== 'cgroup-v2') return 1;
   const byCores = Math.min(Math.round(limits.maxMillicores / 1000), availableParallelism(), MOST_BY_DEFAULT);
-  const eachBytes = PROCESS_BYTES + LOADED_TO_FILE * statSync(model.modelPath).size;
+  const processBytes = PROCESS_BYTES + loadedBytes(statSync(model.modelPath).size);
+  const eachBytes = model.areThreads ? THREAD_BYTES : processBytes;
   const byMemory = 1 + Math.floor((MEMORY_SHARE * availableBytes()) / model.modelCount / eachBytes);
   return Math.max(1, Math.min(byCores, byMemory));
 }

@@ -43,7 +43,7 @@ describe('finding models', () => {
 
   it('reads the model’s own YAML', async () => {
     await write('a/1/model.onnx');
-    await write('a/model.yaml', 'shape: { x: [1, 3, 48, 320] }\nslo_ms: 250\nmax_batch_size: 4\n');
+    await write('a/model.yaml', 'shape: { x: [1, 3, 48, 320] }\nslo_ms: 250\nmax_batch_size: 4\nfloor: 0.25\n');
     const [model] = await findModels(folder);
     expect(model!.settings).toEqual({
       shapes: { x: [1, 3, 48, 320] },
@@ -51,6 +51,7 @@ describe('finding models', () => {
       maxBatchSize: 4,
       samplePaths: [],
       batching: null,
+      floorFraction: 0.25,
     });
   });
 

@@ -30,6 +30,8 @@ export interface ModelSettings {
   readonly samplePaths: readonly string[];
   /** Null: by what the graph says. */
   readonly batching: BatchingMode | null;
+  /** Of the server's cores, in [0, 1]: what it may have in a backlog before other models get more. Null: an equal share of half of them. */
+  readonly floorFraction: number | null;
 }
 
 export interface ModelSource {
@@ -58,6 +60,7 @@ export const NO_SETTINGS: ModelSettings = {
   maxBatchSize: null,
   samplePaths: [],
   batching: null,
+  floorFraction: null,
 };
 
 const settingsSchema = z.strictObject({
@@ -67,6 +70,7 @@ const settingsSchema = z.strictObject({
   max_batch_size: z.int().min(1).optional(),
   sample: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
   batching: z.enum(BATCHING_MODES).optional(),
+  floor: z.number().min(0).max(1).optional(),
 });
 
 /**
@@ -173,7 +177,7 @@ async function readSettings(path: string): Promise<{ modelFile: string | null; s
     const issue = parsed.error.issues[0]!;
     throw new RepositoryError(`${path}: ${[...issue.path.map(String), issue.message].join(': ')}`);
   }
-  const { model, shape, slo_ms, max_batch_size, sample, batching } = parsed.data;
+  const { model, shape, slo_ms, max_batch_size, sample, batching, floor } = parsed.data;
   return {
     modelFile: model ?? null,
     settings: {
@@ -182,6 +186,7 @@ async function readSettings(path: string): Promise<{ modelFile: string | null; s
       maxBatchSize: max_batch_size ?? null,
       samplePaths: (sample === undefined ? [] : [sample].flat()).map((file) => resolve(dirname(path), file)),
       batching: batching ?? null,
+      floorFraction: floor ?? null,
     },
   };
 }

@@ -7,7 +7,7 @@ import { dispatchPolicy } from '../../dataplane/baselines/dispatch.js';
 import { greedy } from '../../dataplane/baselines/greedy.js';
 import { edfPolicy } from '../../dataplane/policy.js';
 import type { Policy } from '../../system.js';
-import type { PolicyContext } from './served-model.js';
+import type { PolicyContext } from './served-model-options.js';
 
 /*
  * The policies that can be served: ours, and the baselines that a live comparison needs. Each is the same code that is
@@ -35,7 +35,7 @@ const plain = dispatchPolicy({ order: 'fifo', batching: greedy, admission: 'none
 /** A new one for each model: some remember. */
 export function policyOf(
   choice: PolicyChoice,
-  { limits, maxInstances, instances, defaultSloMs }: PolicyContext,
+  { limits, maxInstances, instances, sharesCores, defaultSloMs }: PolicyContext,
 ): Policy {
   switch (choice.name) {
     case 'static': {
@@ -58,7 +58,7 @@ export function policyOf(
       return {
         name: 'sponge',
         dispatch: edfPolicy,
-        planner: instances > 1 ? jointPlanner(choice.prefer) : pricedPlanner({ prefer: choice.prefer }),
+        planner: instances > 1 || sharesCores ? jointPlanner(choice.prefer) : pricedPlanner({ prefer: choice.prefer }),
         isAllocationFixed: false,
       };
   }

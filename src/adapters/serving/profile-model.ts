@@ -1,11 +1,19 @@
 import { rm } from 'node:fs/promises';
 import type { GridCell } from '../../perf-model/profile-cell.js';
-import type { Profile, ProfileFingerprint } from '../../perf-model/profile.js';
+import type { MeasuredInterference, Profile, ProfileFingerprint } from '../../perf-model/profile.js';
 import { ProfileRun } from '../profiler/profile-runner.js';
 import { assertStorable, describeWriteFailure, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
 import type { ModelSource } from './model-repository.js';
 import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
-import { directTarget, fingerprintFor, profileOf, profilingPlan, runnableLimits } from './initial-profile.js';
+import { instanceCount } from './instance-count.js';
+import {
+  directTarget,
+  fingerprintFor,
+  interferenceOf,
+  profileOf,
+  profilingPlan,
+  runnableLimits,
+} from './initial-profile.js';
 
 /*
  * Profiles one model from the command line, with nothing else to serve: the same worker, group, threads and fingerprint
@@ -50,6 +58,9 @@ export type ProfilingResult =
     }
   | { readonly kind: 'interrupted'; readonly runCount: number; readonly partialPath: string };
 
+/** How long instances are run beside each other. */
+const INTERFERENCE_BUDGET_MS = { quick: 1000, full: 8000 } as const;
+
 /** How much work a crash may cost. */
 const KEEP_EVERY_MS = 5000;
 /** With fewer runs a single bad one moves a cell's median. */
@@ -69,7 +80,14 @@ export async function profileModel(source: ModelSource, options: ProfileModelOpt
   await assertStorable(profilePath).catch((error: unknown) => {
     throw new Error(describeWriteFailure(profilePath, error, '--output'));
   });
-  const worker = await openWorker(source, options);
+  let instances = 1;
+  const worker = await openWorker(source, {
+    ...options,
+    // As many as would be served, so that it is known how they slow each other down.
+    onScaling: ({ scaler }) =>
+      (instances = instanceCount('auto', scaler, { ...source, modelCount: 1, areThreads: true })),
+    instancesInProcess: () => instances,
+  });
   try {
     assertShapesKnown(source, worker);
     return await new Profiling(source, worker, fingerprintFor(worker), options).measure();
@@ -115,18 +133,33 @@ class Profiling {
       await this.#keep(run);
       keptAtMs = nowMs();
     }
+    const interference = signal.aborted ? undefined : await this.#interference();
     if (signal.aborted) return this.#interrupted(run);
     const after = worker.scaling.scaler.readCounters();
     const periods = (after?.periods ?? 0) - (before?.periods ?? 0);
     const throttled = (after?.throttledPeriods ?? 0) - (before?.throttledPeriods ?? 0);
     return {
       kind: 'measured',
-      profile: profileOf(this.#source, worker, this.#fingerprint, run.cells(), quality),
+      profile: profileOf(this.#source, worker, this.#fingerprint, run.cells(), quality, interference),
       throttledFraction: periods > 0 ? throttled / periods : null,
       elapsedMs: nowMs() - startedAtMs,
       scalerDescription: worker.scaling.description,
       notBatchableReason: worker.batching.isBatchable ? '' : worker.batching.reason,
     };
+  }
+
+  /** Ended with the worker where the run is. */
+  async #interference(): Promise<MeasuredInterference | undefined> {
+    const { quality, signal, minMillicores, nowMs } = this.#options;
+    let measured: MeasuredInterference | undefined;
+    const plan = { minMillicores, nowMs, budgetMs: INTERFERENCE_BUDGET_MS[quality], onNotice: () => undefined };
+    await unlessAborted(
+      interferenceOf(this.#worker, plan).then((found) => {
+        measured = found;
+      }),
+      signal,
+    );
+    return measured;
   }
 
   async #earlierCells(): Promise<Profile['cells']> {

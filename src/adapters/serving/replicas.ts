@@ -5,8 +5,9 @@ import { ScalerSet } from '../scalers/scaler-set.js';
 import { ReplicatedPool, type Replica } from '../workers/replicated-pool.js';
 import type { ModelSource } from './model-repository.js';
 import type { OpenWorker } from './open-worker.js';
-import type { ServedModelOptions } from './served-model.js';
-import { MOST_INSTANCES, openGroup, startReplicaProcess, type ReplicaContext } from './replica-process.js';
+import { MOST_INSTANCES, openGroup } from './instance-groups.js';
+import { startReplicaProcess, type ReplicaContext } from './replica-process.js';
+import type { ServedModelOptions } from './served-model-options.js';
 
 /*
  * Horizontal scaling of one model: replicas of one fixed allocation, each a worker process in a CPU group of its own. The
@@ -69,7 +70,8 @@ export class Replicas {
   }
 
   async #start(slot: number, signal: AbortSignal): Promise<Replica> {
-    const group = await openGroup(this.#options, slot, this.unitMillicores, '--policy fa2');
+    const { worker, workerOptions } = this.#options;
+    const group = await openGroup(worker.scaling, workerOptions, slot, this.unitMillicores, '--policy fa2');
     const member = this.#scalers.add(group);
     try {
       const process = await startReplicaProcess(this.#options, group, this.#threadCounts, signal);

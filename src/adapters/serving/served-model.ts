@@ -1,12 +1,13 @@
-import type { Clock } from '../../clock/clock.js';
-import type { Event } from '../../domain/event.js';
+import { restingMillicores } from '../../controlplane/allocations.js';
+import { FewerInstancesNotice } from './fewer-instances-notice.js';
 import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
 import type { LatencyModel } from '../../domain/latency.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
 import type { Profile } from '../../perf-model/profile.js';
-import { createSystem, type Policy, type System } from '../../system.js';
+import type { Node } from '../../node/node.js';
+import { startMillicores, type System } from '../../system.js';
 import { ProfileRun, type ProfilingTarget } from '../profiler/profile-runner.js';
 import { readStoredProfile } from '../profiler/profile-store.js';
 import type { DetectedScaler } from '../scalers/detect.js';
@@ -14,25 +15,31 @@ import type { ModelState } from '../oip/service.js';
 import type { ProcessPool } from '../workers/process-pool.js';
 import type { ReplicatedPool } from '../workers/replicated-pool.js';
 import { BackgroundAudit } from './background-audit.js';
-import { BackgroundProfiling, LONGEST_HOLD_MS, type Turns } from './background-profiling.js';
-import type { AuditResult } from './batch-audit.js';
+import { BackgroundProfiling, holdingOf } from './background-profiling.js';
 import type { BatchingDecision } from './batching-decision.js';
 import {
   fingerprintFor,
   initialProfileOrNone,
   profilingPlan,
   runnableLimits,
+  profileOf,
   storeProfile,
   withAxes,
 } from './initial-profile.js';
 import type { ModelSource } from './model-repository.js';
-import { assertShapesKnown, openWorker, type OpenWorker, type WorkerOptions } from './open-worker.js';
-import { instanceCount, type InstanceCount } from './instance-count.js';
-import { groupKindOf } from './replica-process.js';
+import { assertShapesKnown, openWorker, type OpenWorker } from './open-worker.js';
+import { instanceCount } from './instance-count.js';
+import { groupKindOf } from './instance-groups.js';
+import { ModelSpare } from './model-spare.js';
+import { PoisonMemory } from './poison-memory.js';
 import { openReplicas, type Replicas, type Replication } from './replicas.js';
 import { sampleOfRequest, SampleReservoir } from './request-sample.js';
 import { shapeClassOf } from './shape-class.js';
-import { idleRulesOf, openInstances, type WarmInstances } from './warm-instances.js';
+import type { ServedModelOptions } from './served-model-options.js';
+import type { SpareKeeper } from './spares.js';
+import { StartingCores } from './starting-cores.js';
+import { allResting, idleRulesOf, openInstances, type WarmInstances } from './warm-instances.js';
+import { WorkerHealth } from './worker-health.js';
 
 /*
  * One model being served: its worker process, its CPU group, its profile and its system. Start-up and model loading run at
@@ -40,55 +47,8 @@ import { idleRulesOf, openInstances, type WarmInstances } from './warm-instances
  * first request), and refined in the background while nothing else is to do.
  */
 
-export interface ServedModelOptions extends Omit<WorkerOptions, 'onScaling'> {
-  readonly clock: Clock;
-  readonly policyFor: (served: PolicyContext) => Policy;
-  /** Scales horizontally, by replicas of a unit (null: one core, if there is as much); null: one worker, resized in place. */
-  readonly replicas: { readonly unitMillicores: number | null } | null;
-  /** Warm instances, each resized by itself; 1 for one worker. Not with replicas. */
-  readonly instances: InstanceCount;
-  /** Served by this server. */
-  readonly modelCount: number;
-  readonly minMillicores: number;
-  readonly idleReleaseMs: number | null;
-  readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number };
-  readonly maxBatchBytes: number;
-  /** Whether `maxBatchSize` was stated, rather than ours; the model's own settings may state one too. */
-  readonly isMaxBatchStated: boolean;
-  /** Of batches that were started early enough by the plan, the share that may miss deadlines. */
-  readonly targetMissRate: number;
-  /** Null: from the profile, max(1 s, 10 × l(1, 1 core)). */
-  readonly defaultSloMs: number | null;
-  readonly quickBudgetMs: number;
-  readonly fullBudgetMs: number;
-  /** Whether a quick profile is refined in the background. */
-  readonly isRefining: boolean;
-  /** Shared by the models of one server. */
-  readonly turns: Turns;
-  /** The CPU group stands, and so it is known how many instances there will be; the worker process starts next. */
-  readonly onScaling: (scaling: DetectedScaler, instances: number) => void;
-  readonly onEvent: (event: Event) => void;
-  /** A member of a real batch was run again alone. */
-  readonly onAudit: (result: AuditResult) => void;
-  /** Good news, one line. */
-  readonly onNotice: (line: string) => void;
-  /** What start-up is at; each message replaces the one before. */
-  readonly onProgress: (message: string) => void;
-}
-
-/** What a policy may depend on. */
-export interface PolicyContext {
-  /** Of one instance. */
-  readonly limits: AllocationLimits;
-  /** Replicas there may be; of warm instances there are as many as `instances` says. */
-  readonly maxInstances: number;
-  readonly instances: number;
-  readonly defaultSloMs: number;
-}
-
-/** A run for the first profile, without which nothing can be planned, may keep a request waiting for this share of the default budget. */
-const BLOCKING_FRACTION = 0.5;
-
+/** An audit is as quick on a core as it need be. */
+const AUDIT_MILLICORES = 1000;
 /** Of a request whose model has no profile yet. */
 const PROVISIONAL_SLO_MS = 1000;
 
@@ -97,13 +57,17 @@ export class ServedModel {
   readonly system: System;
   readonly models: OnlineLatencyModels;
   readonly limits: AllocationLimits;
+  readonly poison = new PoisonMemory();
+  readonly spare: ModelSpare;
   readonly #options: ServedModelOptions;
   readonly #worker: OpenWorker;
   readonly #replicas: Replicas | null;
   readonly #instances: WarmInstances | null;
+  readonly #spareKeeper: SpareKeeper | null;
   readonly #background: BackgroundProfiling;
   readonly #audit: BackgroundAudit;
   readonly #reservoir = new SampleReservoir();
+  readonly #health = new WorkerHealth();
   #profile: Profile | null;
   #defaultSloMs: number;
   #lastRequestAtMs = -Infinity;
@@ -112,6 +76,7 @@ export class ServedModel {
     source: ModelSource,
     options: ServedModelOptions,
     worker: OpenWorker,
+    node: Node,
     profile: Profile | null,
     replicas: Replicas | null,
     instances: WarmInstances | null,
@@ -125,28 +90,44 @@ export class ServedModel {
     this.models = new OnlineLatencyModels(profile, options.targetMissRate);
     this.limits = replicas?.limits ?? runnableLimits(worker, options.minMillicores);
     this.#defaultSloMs = this.#chooseDefaultSloMs();
-    this.system = createSystem({
-      clock: options.clock,
+    const idleRules = idleRulesOf(worker, options, this.#instanceCount);
+    worker.handOver();
+    const notice = new FewerInstancesNotice(options.onLog);
+    const policy = options.policyFor({
+      limits: this.limits,
+      maxInstances: replicas?.maxInstances ?? 1,
+      instances: this.#instanceCount,
+      sharesCores: this.sharesCores,
+      defaultSloMs: this.#defaultSloMs,
+    });
+    this.system = node.add({
+      name: source.name,
       workers: this.#workers,
       scalers: instances?.scalers ?? [this.#scaler],
-      policy: options.policyFor({
-        limits: this.limits,
-        maxInstances: replicas?.maxInstances ?? 1,
-        instances: this.#instanceCount,
-        defaultSloMs: this.#defaultSloMs,
-      }),
+      policy,
       models: this.models,
       config: {
         queueLimits: options.queueLimits,
         maxBatchBytes: options.maxBatchBytes,
-        ...idleRulesOf(worker, options, this.#instanceCount),
+        ...idleRules,
         limits: this.limits,
       },
+      startMillicores: this.sharesCores
+        ? allResting(this.#instanceCount, idleRules)
+        : startMillicores(this.#instanceCount, { ...idleRules, limits: this.limits }),
+      floorFraction: options.floorFraction ?? source.settings.floorFraction ?? undefined,
+      onPoison: ({ inputs }) => this.poison.remember(options.nowMs(), inputs),
       onEvent: (event) => {
         if (event.kind === 'request-received') this.#lastRequestAtMs = event.atMs;
+        notice.observe(event);
+        this.#health.observe(event);
+        this.#spareKeeper?.observe(event);
         options.onEvent(event);
       },
     });
+    this.spare = new ModelSpare({ ...options, worker, node, canBorrow: policy.planner.plansInstances });
+    // Of several processes the others go on.
+    this.#spareKeeper = this.#workers === worker.pool ? options.spares.add(this.spare) : null;
     this.#background = new BackgroundProfiling({
       system: this.system,
       worker,
@@ -165,6 +146,7 @@ export class ServedModel {
     this.#audit = new BackgroundAudit({
       system: this.system,
       nowMs: options.nowMs,
+      cpuMillicores: Math.max(this.limits.minMillicores, Math.min(AUDIT_MILLICORES, this.limits.maxMillicores)),
       run: (batch) => worker.pool.runBatch(batch),
       abort: () => worker.pool.abortSynthetic(),
       onResult: options.onAudit,
@@ -184,26 +166,49 @@ export class ServedModel {
    */
   static async start(source: ModelSource, options: ServedModelOptions): Promise<ServedModel> {
     let instances = 1;
+    let node!: Node;
+    const areThreads = options.instancesPerProcess === 'all';
     const worker = await openWorker(source, {
       ...options,
       get isReplicated() {
-        return options.replicas !== null || instances > 1;
+        return options.replicas !== null || (instances > 1 && !areThreads);
       },
-      onScaling: (scaling) => {
+      instancesInProcess: () => (areThreads ? instances : 1),
+      startingCores: (scaling) => {
+        const { scaler } = scaling;
+        const counted = { ...source, modelCount: options.modelCount, areThreads };
         if (options.replicas !== null) groupKindOf(scaling, '--policy fa2');
-        else
-          instances = instanceCount(options.instances, scaling.scaler, { ...source, modelCount: options.modelCount });
+        else instances = instanceCount(options.instances, scaler, counted);
         if (instances > 1) groupKindOf(scaling, '--instances');
-        options.onScaling(scaling, instances);
+        node = options.nodes.of(scaler);
+        return new StartingCores({
+          node,
+          isShared: options.nodes.isShared(scaler),
+          idleMillicores: restingMillicores(idleRulesOf({ scaling }, options, instances)),
+          instances,
+          nowMs: options.nowMs,
+        });
       },
+      onScaling: (scaling, cpuMillicores) => options.onScaling(scaling, instances, cpuMillicores),
     });
     try {
       if (options.replicas !== null) assertShapesKnown(source, worker);
+      const { scaler } = worker.scaling;
+      const isShared = options.nodes.isShared(scaler);
+      const readyMillicores = isShared
+        ? restingMillicores(idleRulesOf(worker, options, instances))
+        : scaler.limits.maxMillicores;
+      // While it waits for its turn it needs no more.
+      if (isShared) await worker.resize(readyMillicores);
       // One at a time: two would measure each other.
-      const profile = await options.turns.take(() => initialProfileOrNone(source, worker, options));
+      const profile = await options.turns.take(async () => {
+        const made = await initialProfileOrNone(source, worker, options);
+        await worker.resize(readyMillicores);
+        return made;
+      });
       const replicas = await openReplicas(source, worker, options);
       const warm = await openInstances(source, worker, options, instances);
-      return new ServedModel(source, options, worker, profile, replicas, warm);
+      return new ServedModel(source, options, worker, node, profile, replicas, warm);
     } catch (error) {
       await worker.close();
       throw error;
@@ -220,7 +225,7 @@ export class ServedModel {
 
   /** The kernel's counters of all instances; null where there are none. */
   readCounters(): CpuCounters | null {
-    return this.#instances === null ? this.#scaler.readCounters() : this.#instances.readCounters();
+    return this.spare.withSpare((this.#instances ?? this.#scaler).readCounters());
   }
 
   /** Of all that are alike. */
@@ -232,9 +237,9 @@ export class ServedModel {
     return this.#instances?.pool ?? this.#replicas?.pool ?? this.#worker.pool;
   }
 
-  /** Of each instance there can be, those that are not there now included; 0 while there is none. */
+  /** Of each process there can be, those that are not there now included; 0 while there is none. */
   get pids(): readonly number[] {
-    return (this.#instances ?? this.#replicas)?.pool.pids ?? [this.#worker.pool.pid];
+    return this.#instances?.pids ?? this.#replicas?.pool.pids ?? [this.#worker.pool.pid];
   }
 
   /** Null where one worker is resized in place. */
@@ -251,6 +256,10 @@ export class ServedModel {
     return this.#workers.instanceCount;
   }
 
+  isInstanceReady(instance: number): boolean {
+    return this.#workers.isReady?.(instance) ?? this.system.status().isWorkerReady;
+  }
+
   get signature(): ModelSignature {
     return this.#worker.pool.signature;
   }
@@ -264,9 +273,13 @@ export class ServedModel {
     return this.#worker.pool.maxBatchSize > 1;
   }
 
-  /** Whether requests share batches, and why. */
   get batching(): BatchingDecision {
     return this.#worker.batching;
+  }
+
+  /** Whether any core that others do not need is for this model too. */
+  get sharesCores(): boolean {
+    return this.#options.nodes.isShared(this.#worker.scaling.scaler);
   }
 
   /** Whether a quick profile is refined in the background; not where the allocation is fixed for good. */
@@ -279,12 +292,12 @@ export class ServedModel {
   }
 
   get state(): ModelState {
-    return this.system.status().isWorkerReady ? 'READY' : 'UNAVAILABLE';
+    return this.stateReason === '' ? 'READY' : 'UNAVAILABLE';
   }
 
   /** Why it is not ready; '' while it is. */
   get stateReason(): string {
-    return this.state === 'READY' ? '' : `the worker is restarting: ${this.system.status().workerLoss}`;
+    return this.#health.reasonNotReady(this.#options.nowMs());
   }
 
   /** The budget of requests that state none, ms. */
@@ -313,9 +326,15 @@ export class ServedModel {
     if (this.#profile?.quality === 'quick') this.#background.refine();
   }
 
-  async close(): Promise<void> {
+  /** Nothing is refined, audited or held ready any more: what there is of cores and time is for requests. */
+  endBackground(): void {
     this.#background.abort();
     this.#audit.stop();
+    this.#spareKeeper?.stop();
+  }
+
+  async close(): Promise<void> {
+    this.endBackground();
     this.system.stop();
     await this.#replicas?.pool.close();
     await this.#instances?.close();
@@ -335,16 +354,8 @@ export class ServedModel {
     if (quality === 'full' && samples.length > 0) this.#worker.useSamples(samples);
     const { quickBudgetMs, fullBudgetMs } = this.#options;
     const budgetMs = quality === 'quick' ? quickBudgetMs : fullBudgetMs;
-    const firstRunMs = BLOCKING_FRACTION * this.#defaultSloMs;
-    const holding =
-      quality === 'quick'
-        ? { maxRunMs: firstRunMs, maxStepRunMs: firstRunMs }
-        : { maxRunMs: LONGEST_HOLD_MS, maxStepRunMs: Infinity };
-    return new ProfileRun(
-      target,
-      profilingPlan(this.#worker, this.limits, quality, budgetMs, holding),
-      this.#profile?.cells,
-    );
+    const plan = profilingPlan(this.#worker, this.limits, quality, budgetMs, holdingOf(quality, this.#defaultSloMs));
+    return new ProfileRun(target, plan, this.#profile?.cells);
   }
 
   async #adoptStored(): Promise<boolean> {
@@ -354,7 +365,16 @@ export class ServedModel {
   }
 
   async #adopt(run: ProfileRun, quality: 'quick' | 'full'): Promise<Profile> {
-    const profile = await storeProfile(this.source, this.#worker, run, quality, this.#options.onLog);
+    const worker = this.#worker;
+    const made = profileOf(
+      this.source,
+      worker,
+      fingerprintFor(worker),
+      run.cells(),
+      quality,
+      this.#profile?.interference,
+    );
+    const profile = await storeProfile(this.source, made, this.#options.onLog);
     this.#use(profile);
     return profile;
   }

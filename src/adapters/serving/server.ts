@@ -1,16 +1,16 @@
-import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
-import type { RunModel } from '../../domain/event-record.js';
+import { isExposed } from '../doors/exposure.js';
+import { openDoor, type DoorSettings } from '../doors/open-door.js';
 import { startGrpcServer, type GrpcServer } from '../oip/grpc/server.js';
 import { startRestServer, type RestServer } from '../oip/rest/server.js';
-import { ReceiveBudget } from '../oip/receive-budget.js';
-import type { EdgeLimits } from '../oip/service.js';
+import { Arrivals } from '../oip/arrivals.js';
+import { Intake } from '../oip/intake.js';
 import type { Compat } from '../oip/status.js';
-import { measureCpuCeiling } from '../scalers/cpu-ceiling.js';
-import { ROUTER_MILLICORES } from '../scalers/scaler-handle.js';
+import { EventLoopWatch } from '../event-loop-watch.js';
 import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
 import { LiveFeed, type FeedFollower } from '../telemetry/live-feed.js';
@@ -18,16 +18,27 @@ import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-ser
 import { Telemetry } from '../telemetry/metrics.js';
 import { readPageFiles } from '../telemetry/page-files.js';
 import { RecordWriter } from '../telemetry/record-writer.js';
+import type { TlsFiles } from '../tls/certificate-files.js';
+import { ServerTls } from '../tls/server-tls.js';
 import { oneLine } from '../workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
 import { Turns } from './background-profiling.js';
+import { warnOfClamping } from './clamping.js';
+import { groupNameOf } from './group-name.js';
+import { inParallel } from './in-parallel.js';
 import { Inference } from './inference-service.js';
+import { receiptLimits, shareMemory, type StatedLimits, type SharedMemory } from './edge-limits.js';
 import { assertReadable, findModels, type ModelSource } from './model-repository.js';
+import { assertFloors, Nodes, shareOf } from './nodes.js';
 import { Parts } from './parts.js';
 import { policyOf, type PolicyChoice } from './policy-choice.js';
+import { ServerPressure } from './pressure.js';
 import { replicationOf } from './replicas.js';
 import { RouterCpu } from './router-cpu.js';
-import { ServedModel, type ServedModelOptions } from './served-model.js';
+import { describeRun } from './run-model.js';
+import { ServedModel } from './served-model.js';
+import { Spares, type SpareMode } from './spares.js';
+import type { ServedModelOptions } from './served-model-options.js';
 
 /*
  * A whole server: its models, the three ports, telemetry, and an end that loses nothing.
@@ -36,13 +47,15 @@ import { ServedModel, type ServedModelOptions } from './served-model.js';
 type ModelOptions = Pick<
   ServedModelOptions,
   | 'defaultSloMs'
-  | 'queueLimits'
   | 'scaler'
   | 'instances'
+  | 'instancesPerProcess'
   | 'maxMillicores'
   | 'minMillicores'
   | 'idleReleaseMs'
   | 'quotaPeriodUs'
+  | 'workerUser'
+  | 'workerMemoryBytes'
   | 'threadCounts'
   | 'maxBatchSize'
   | 'maxBatchBytes'
@@ -62,11 +75,19 @@ export interface ServerOptions extends ModelOptions {
   readonly port: number;
   readonly grpcPort: number;
   readonly metricsPort: number;
+  readonly doors: DoorSettings;
   readonly serverName: string;
   readonly groupName: string;
   readonly policy: PolicyChoice;
-  readonly limits: EdgeLimits;
+  /** Of all three ports; null: in clear. */
+  readonly tls: TlsFiles | null;
+  readonly limits: StatedLimits;
+  /** Bytes null: by the memory there is. */
+  readonly queueLimits: { readonly maxRequests: number; readonly maxBytes: number | null };
   readonly drainMs: number;
+  /** By model, of the cores that models share: what it may have in a backlog before others get more. */
+  readonly floorFractions: Readonly<Record<string, number>>;
+  readonly spareMode: SpareMode;
   /** One model that cannot be loaded ends the start. */
   readonly isStrict: boolean;
   readonly compat: Compat;
@@ -89,10 +110,16 @@ export interface Server {
   readonly models: readonly ServedModel[];
   readonly failures: readonly ModelFailure[];
   readonly policy: PolicyChoice;
+  /** All three ports speak TLS. */
+  readonly isSecure: boolean;
   readonly restUrl: string;
   readonly grpcAddress: string;
   readonly metricsUrl: string;
   readonly dashboardUrl: string;
+  /** Whether other machines reach it, and need nothing to show. */
+  readonly isOpen: boolean;
+  /** What requests may hold, and of how much. */
+  readonly memory: SharedMemory;
   /** Why a better scaler than the one in use was not possible. */
   readonly passedOver: readonly string[];
   /** Tells of everything that happens from now on. */
@@ -110,6 +137,8 @@ const FULL_BUDGET_MS = 120_000;
 
 /** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
 export async function startServer(options: ServerOptions): Promise<Server> {
+  // Every model listens to it.
+  setMaxListeners(0, options.interruption);
   const sources = await findModels(options.path);
   const parts = new Parts();
   try {
@@ -122,18 +151,46 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 async function start(sources: readonly ModelSource[], options: ServerOptions, parts: Parts): Promise<Server> {
-  const { logger, host, limits, compat } = options;
+  const { logger, host, compat } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
-  const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt);
-  const routerCpu = new RouterCpu();
-  const telemetry = parts.add(new Telemetry({ clock, readRouterCpuSeconds: () => routerCpu.usedSeconds() }), (part) =>
-    part.close(),
+  const watchers: ((event: Event) => void)[] = [];
+  const loop = parts.add(
+    new EventLoopWatch(new SystemClock({ keepsProcessAlive: false }), (standstillMs) => {
+      for (const tell of watchers) tell({ kind: 'router-standstill', atMs: nowMs(), standstillMs });
+    }),
+    (part) => part.close(),
   );
+  const arrivals = new Arrivals(nowMs, loop);
+  const memory = await shareMemory(sources);
+  const { room, shares } = memory;
+  const { limits, receiveBudget } = receiptLimits(options.limits, shares);
+  const pressure = new ServerPressure({ nowMs, loopDelayMs: () => loop.meanDelayMs, memory: room });
+  assertFloors(sources, options.floorFractions);
+  const areTogether = options.policy.name === 'sponge' && sources.length > 1;
+  const nodes = new Nodes(clock, areTogether);
+  const budgetMillicores = (): number | null => nodes.budgetMillicores;
+  const routerCpu = new RouterCpu();
+  const telemetry = parts.add(
+    new Telemetry({
+      clock,
+      readRouterCpuSeconds: () => routerCpu.usedSeconds(),
+      budgetMillicores,
+      pressure: () => pressure.now().fraction,
+    }),
+    (part) => part.close(),
+  );
+  const intake = new Intake({
+    maxCalls: limits.maxConcurrentCalls,
+    clientFraction: limits.clientFraction ?? 1,
+    compat,
+    pressure: () => pressure.now(),
+    onRefused: (protocol, cause) => telemetry.countEdgeRefusal(protocol, cause),
+  });
   const eventLog = parts.add(new EventLog({ logger, clock }), (part) => part.close());
   const writer = await openRecordWriter(options, parts);
   const startedAt = new Date().toISOString();
-  const feed = new LiveFeed({ clock, title: options.serverName, startedAt });
+  const feed = new LiveFeed({ clock, title: options.serverName, startedAt, budgetMillicores });
   const service = new Inference({
     serverName: options.serverName,
     serverVersion: SERVER_VERSION,
@@ -144,7 +201,12 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
 
   for (const source of sources) service.expect(source);
   const turns = new Turns();
+  const spares = parts.add(new Spares({ mode: options.spareMode, nowMs, memory: room }), (part) => part.close());
 
+  const door = parts.add(await openDoor(host, options.doors, (line) => logger.warn(line)), (part) => part.close());
+
+  const tls = options.tls === null ? undefined : await ServerTls.open({ files: options.tls, logger });
+  if (tls !== undefined) parts.add(tls, (part) => part.close());
   // Ports first: a busy one should not cost a profile.
   const metrics = parts.add(
     await startMetricsServer({
@@ -154,18 +216,21 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       contentType: telemetry.contentType,
       page: await readPageFiles(),
       feed,
+      door,
+      onRefused: (cause) => intake.count('metrics', cause),
+      tls,
     }),
     (part: MetricsServer) => part.close(),
   );
   // Before the port it is heard at: subscribers are given the last records too.
   parts.add(feed, (part) => part.close());
+  const edge = { service, host, limits, receiveBudget, arrivals, intake, compat, door, logger, tls };
   const rest = parts.add(
-    await startRestServer({ service, host, port: options.port, limits, receiveBudget, nowMs, compat, logger }),
+    await startRestServer({ ...edge, port: options.port, jsonHeapBytes: shares.jsonHeapBytes }),
     (part: RestServer) => part.close(),
   );
-  const grpc = parts.add(
-    await startGrpcServer({ service, host, port: options.grpcPort, limits, receiveBudget, nowMs, compat, logger }),
-    (part: GrpcServer) => part.close(1000),
+  const grpc = parts.add(await startGrpcServer({ ...edge, port: options.grpcPort }), (part: GrpcServer) =>
+    part.close(1000),
   );
 
   const models: ServedModel[] = [];
@@ -176,7 +241,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     options.onProgress(`loading ${source.name}`);
     const { name: model, version } = source;
     const observers: ((event: Event) => void)[] = [];
-    let queueDepth = (): number => 0;
+    let live: ServedModel | null = null;
     let readCounters = (): CpuCounters | null => null;
     const replicas = options.policy.name === 'fa2' ? options.policy : null;
     const served = parts.add(
@@ -184,26 +249,36 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
         ...options,
         clock,
         nowMs,
+        queueLimits: { ...options.queueLimits, maxBytes: options.queueLimits.maxBytes ?? shares.queueBytes },
+        // Each counts twice in the worker, whose own memory is at most half for that.
+        maxStagedBytes: Math.min(shares.stagedBytes, (options.workerMemoryBytes ?? Infinity) / 4),
+        unreadSinceMs: () => loop.unreadSinceMs(),
         groupName: groupNameOf(options.groupName, model),
         modelCount: sources.length,
-        maxMillicores: shareOf(options.maxMillicores, sources.length),
+        maxMillicores: areTogether ? options.maxMillicores : shareOf(options.maxMillicores, sources.length),
+        nodes,
+        floorFraction: options.floorFractions[model] ?? null,
         policyFor: (served) => policyOf(options.policy, served),
         replicas,
         quickBudgetMs: QUICK_BUDGET_MS,
         fullBudgetMs: FULL_BUDGET_MS,
         turns,
+        spares,
         // Loading and profiling are on the ledger too.
-        onScaling: ({ scaler }, instances) => {
+        onScaling: ({ scaler }, instances, cpuMillicores) => {
           readCounters = () => scaler.readCounters();
           const unit = replicas === null ? null : replicationOf(replicas.unitMillicores, scaler.limits);
           observers.push(
             telemetry.attachModel({
               model,
               version,
-              millicores: initialMillicores(scaler, instances),
+              limitMillicores: scaler.limits.maxMillicores,
+              millicores: initialMillicores(scaler, instances, cpuMillicores),
+              isReady: (instance) => live?.isInstanceReady(instance) ?? false,
+              isSpareReady: () => live?.spare.isReady ?? false,
               startingMillicores: unit?.unitMillicores ?? 0,
               readCounters: () => readCounters(),
-              queueDepth: () => queueDepth(),
+              queueDepth: () => live?.system.status().queueDepth ?? 0,
             }),
             eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) }),
           );
@@ -219,10 +294,12 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       }),
       (part: ServedModel) => part.close(),
     );
-    queueDepth = () => served.system.status().queueDepth;
-    observers.push(feed.addModel(describeRun(served, options.policy)));
+    live = served;
+    const tellFeed = feed.addModel(describeRun(served, options.policy));
+    observers.push(tellFeed);
+    watchers.push(tellFeed);
     readCounters = () => served.readCounters();
-    routerCpu.add(() => served.pids);
+    routerCpu.add(() => [...served.pids, served.spare.pid]);
     service.add(served);
     models.push(served);
   };
@@ -243,27 +320,37 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   for (const served of models) served.beginRefining();
   if (writer !== null) feed.follow(followerOf(writer));
 
+  const metricsBase = `${tls === undefined ? 'http' : 'https'}://${urlHost(host)}:${metrics.port}`;
   return {
     models,
     failures,
     policy: options.policy,
+    isSecure: tls !== undefined,
     restUrl: rest.url,
     grpcAddress: `${grpc.address.host}:${grpc.address.port}`,
-    metricsUrl: `http://${urlHost(host)}:${metrics.port}/metrics`,
-    dashboardUrl: `http://${urlHost(host)}:${metrics.port}/`,
+    metricsUrl: `${metricsBase}/metrics`,
+    dashboardUrl: `${metricsBase}/`,
+    isOpen: isExposed({
+      isPrivate: door.isPrivate,
+      isEncrypted: tls !== undefined,
+      asksForTokens: door.tokens !== null,
+    }),
+    memory,
     passedOver: models[0]?.scaling.passedOver ?? [],
     follow: (follower) => feed.follow(follower),
     close: async () => {
       service.drain();
+      rest.drain();
+      for (const served of models) served.endBackground();
       await drained(models, options.drainMs);
       await parts.close();
     },
   };
 }
 
-/** While it is loaded: the first instance has all there is, the others are still to come. */
-function initialMillicores({ limits, idleMillicores }: Scaler, instances: number): readonly number[] {
-  return Array.from({ length: instances }, (_, index) => (index === 0 ? limits.maxMillicores : idleMillicores));
+/** While it is loaded: the first instance has what that is done on, the others are still to come. */
+function initialMillicores({ idleMillicores }: Scaler, instances: number, cpuMillicores: number): readonly number[] {
+  return Array.from({ length: instances }, (_, index) => (index === 0 ? cpuMillicores : idleMillicores));
 }
 
 /** @throws Error naming every model that could not be loaded, each with its reason, where the others are not to be served */
@@ -278,20 +365,6 @@ function assertServable(
   const listed = failures.map(({ source, reason }) => `${source.name}: ${reason}`).join('; ');
   const remedy = isStrict ? ' (without --strict the others would be served)' : '';
   throw new Error(`${failures.length} of ${sources.length} models cannot be served${remedy}: ${listed}`);
-}
-
-/** At most so many at a time, begun in order. Rejects with the first rejection, when none runs any more. */
-async function inParallel<Item>(
-  items: readonly Item[],
-  most: number,
-  task: (item: Item) => Promise<void>,
-): Promise<void> {
-  const waiting = [...items];
-  const lanes = Array.from({ length: most }, async () => {
-    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await task(item);
-  });
-  const ends = await Promise.allSettled(lanes);
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Null where none is asked for. Closed after what feeds it. */
@@ -309,23 +382,6 @@ function followerOf(writer: RecordWriter): FeedFollower {
   return { onRun: (header) => writer.begin(header), onChunk: ({ lines }) => writer.write(lines) };
 }
 
-function describeRun({ source, limits, pool, system, instanceCount }: ServedModel, policy: PolicyChoice): RunModel {
-  const { name, version } = source;
-  const cpuMillicores = system.status().grantedMillicores;
-  const { maxBatchSize } = pool;
-  const { allocations } = system.status();
-  return {
-    name,
-    version,
-    policy: policy.name,
-    limits,
-    cpuMillicores,
-    instances: instanceCount,
-    ...(allocations.length === 1 ? {} : { allocations }),
-    maxBatchSize,
-  };
-}
-
 /** Resolves when every model has answered all it held, or the time is up. */
 async function drained(models: readonly ServedModel[], drainMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
@@ -335,48 +391,6 @@ async function drained(models: readonly ServedModel[], drainMs: number): Promise
   const all = Promise.all(models.map(({ system }) => new Promise<void>((resolve) => system.drain(resolve))));
   await Promise.race([all, timeout]);
   clearTimeout(timer);
-}
-
-/** Models share the machine evenly, less the router's part; null leaves the machine's own limit. */
-export function shareOf(maxMillicores: number | null, modelCount: number): number | null {
-  if (modelCount === 1) return maxMillicores;
-  const available = measureCpuCeiling().millicores - ROUTER_MILLICORES;
-  const total = Math.min(maxMillicores ?? available, available);
-  return Math.max(100, Math.floor(total / modelCount / 100) * 100);
-}
-
-/**
- * CPU groups have plainer names than models may have; what was changed or cut is told apart by a hash. So is what looks like
- * another model's replica: the group of one has its model's name and `-r<number>`, for which four of the 64 characters that
- * a name may have are left.
- */
-export function groupNameOf(prefix: string, model: string): string {
-  const plain = `${prefix}-${model}`;
-  if (/^[\w.-]{1,60}$/.test(plain) && !/-r\d+$/.test(plain)) return plain;
-  const hash = createHash('sha256').update(model).digest('hex').slice(0, 8);
-  return `${prefix}-${model.replaceAll(/[^\w.-]/g, '_').slice(0, 24)}-${hash}`;
-}
-
-/** What was asked for and cannot be is said once, not silently changed. */
-function warnOfClamping(
-  models: readonly ServedModel[],
-  { logger, minMillicores, maxMillicores, policy }: ServerOptions,
-): void {
-  for (const { source, limits, pool, scaling } of models) {
-    const mostMillicores = scaling.scaler.limits.maxMillicores;
-    const warn = (line: string): void => logger.warn({ model: source.name, version: source.version }, line);
-    const most = `${mostMillicores / 1000} cores, the most there is for this model`;
-    if (maxMillicores !== null && maxMillicores > mostMillicores && models.length === 1) {
-      warn(`--max-cores ${maxMillicores / 1000}: using ${most}`);
-    }
-    if (minMillicores > mostMillicores) warn(`--min-cores ${minMillicores / 1000}: using ${most}`);
-    if (policy.name === 'fa2' && policy.unitMillicores !== null && policy.unitMillicores !== limits.maxMillicores) {
-      warn(`--unit-cores ${policy.unitMillicores / 1000}: using ${limits.maxMillicores / 1000}, which can be granted`);
-    }
-    if (policy.name !== 'static') continue;
-    if (policy.cpuMillicores > mostMillicores) warn(`--cpu ${policy.cpuMillicores / 1000}: using ${most}`);
-    if (policy.batchSize > pool.maxBatchSize) warn(`--batch ${policy.batchSize}: using ${pool.maxBatchSize}`);
-  }
 }
 
 /** IPv6 addresses need brackets in a URL. */

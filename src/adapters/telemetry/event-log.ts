@@ -123,7 +123,9 @@ class ModelLog {
         this.logger.warn({ cause: event.message, restartEstimateMs: round(event.restartEstimateMs) }, 'worker lost');
         return;
       case 'worker-ready':
-        this.logger.info('worker ready');
+        this.logger.info(event.isTakeover === true ? 'worker ready: a spare process took over' : 'worker ready');
+        return;
+      case 'router-standstill':
         return;
       case 'instances-requested':
         this.logger.debug(

@@ -39,6 +39,8 @@ export interface LiveFeedOptions {
   readonly title: string;
   /** Wall time now, ISO 8601. */
   readonly startedAt: string;
+  /** What all models may have together; null where each has a limit of its own. */
+  readonly budgetMillicores?: () => number | null;
   readonly limits?: RingLimits;
 }
 
@@ -51,7 +53,8 @@ export interface FeedFollower {
 
 export class LiveFeed {
   readonly #clock: Clock;
-  readonly #head: Omit<RunHeader, 'models'>;
+  readonly #head: Omit<RunHeader, 'models' | 'budgetMillicores'>;
+  readonly #budgetMillicores: () => number | null;
   readonly #ring: RecordRing;
   readonly #models: RunModel[] = [];
   /** Of each model, now. Replaced, never changed: chunks keep it. */
@@ -67,8 +70,9 @@ export class LiveFeed {
   #heartbeatTimer: Timer | null = null;
   #lastSentAtMs = -Infinity;
 
-  constructor({ clock, title, startedAt, limits }: LiveFeedOptions) {
+  constructor({ clock, title, startedAt, limits, budgetMillicores = () => null }: LiveFeedOptions) {
     this.#clock = clock;
+    this.#budgetMillicores = budgetMillicores;
     this.#head = {
       kind: 'run',
       schemaVersion: 1,
@@ -181,7 +185,9 @@ export class LiveFeed {
 
   /** @param standing before the first record that follows, of the models there were then */
   #header(standing: readonly Standing[]): RunHeader {
-    return { ...this.#head, models: this.#models.map((model, index) => ({ ...model, ...standing[index] })) };
+    const models = this.#models.map((model, index) => ({ ...model, ...standing[index] }));
+    const budgetMillicores = this.#budgetMillicores();
+    return budgetMillicores === null ? { ...this.#head, models } : { ...this.#head, budgetMillicores, models };
   }
 
   #armHeartbeat(): void {

@@ -1,4 +1,5 @@
 import { pino, stdTimeFunctions, type Logger } from 'pino';
+import { printable } from '../doors/printable.js';
 
 /*
  * The process's logger. JSON is one object a line with `time` (ISO 8601, UTC), `level` and `msg`; text is the same line
@@ -59,7 +60,7 @@ export function toTextLine(jsonLine: string): string {
   const { time, level, msg, model, version, ...rest } = fields as Record<string, unknown>;
   const words = [clockTime(time), asWord(level).padEnd(5)];
   if (model !== undefined) words.push(version === undefined ? asWord(model) : `${asWord(model)}/${asWord(version)}`);
-  if (typeof msg === 'string') words.push(escapeControls(msg));
+  if (typeof msg === 'string') words.push(printable(msg));
   for (const [name, value] of Object.entries(rest)) words.push(`${name}=${asWord(value)}`);
   return `${words.join(' ')}\n`;
 }
@@ -72,9 +73,5 @@ function clockTime(time: unknown): string {
 /** Quoted only where it has to be. */
 function asWord(value: unknown): string {
   const isPlain = typeof value === 'string' && /^[\w.:/+-]+$/.test(value);
-  return isPlain ? value : escapeControls(JSON.stringify(value));
-}
-
-function escapeControls(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return isPlain ? value : printable(JSON.stringify(value));
 }

@@ -99,6 +99,11 @@ export function createMetricSet(registry: Registry) {
       'Measured over predicted (median) latency of completed batches; 1 is a perfect prediction.',
       RATIO_BUCKETS,
     ),
+    spareReady: gauge('sponge_spare_ready', '1 while a spare process stands ready to take over, 0 otherwise.'),
+    workerTakeovers: counter(
+      'sponge_worker_takeovers_total',
+      'Times that a spare process took over from a worker that was lost.',
+    ),
     workerLosses: counter(
       'sponge_worker_losses_total',
       'Times the worker process died, hung or was replaced; with several, times the last of them did.',
@@ -118,6 +123,24 @@ export function createMetricSet(registry: Registry) {
       'CPU granted to one of several instances that are each resized by itself, as read back.',
       'instance',
     ),
+    instanceBatches: counter(
+      'sponge_instance_batches_total',
+      'Batches that ended on one of several instances that are each resized by itself.',
+      'instance',
+    ),
+    instanceBusySeconds: counter(
+      'sponge_instance_busy_seconds_total',
+      'Time in which one of several such instances had a batch; the one that runs counts until now.',
+      'instance',
+    ),
+    instanceReady: gauge(
+      'sponge_instance_ready',
+      '1 while one of several such instances can run batches, 0 while it is started anew.',
+      'instance',
+    ),
+    granted: gauge('sponge_granted_millicores', 'CPU that all instances of the model hold together, as read back.'),
+    limit: gauge('sponge_limit_millicores', 'CPU that all instances of the model may have together.'),
+    coreBudget: processGauge('sponge_core_budget_millicores', 'CPU that all models of this server may have together.'),
     instances: gauge('sponge_instances', 'Worker instances that can run batches now.'),
     resizes: counter(
       'sponge_resizes_total',
@@ -142,13 +165,29 @@ export function createMetricSet(registry: Registry) {
       'sponge_router_cpu_seconds_total',
       "CPU used outside the resized groups: the router and its workers' socket threads.",
     ),
+    edgeRefusals: new Counter({
+      name: 'sponge_edge_refusals_total',
+      help: 'Calls that were answered before they were a request, by protocol and cause: a reason, or a kind of error. With sponge_outcomes_total they are all the answers that clients got.',
+      registers,
+      labelNames: ['protocol', 'reason'],
+    }),
+    pressure: processGauge(
+      'sponge_pressure',
+      'Of new calls, the part that the server turns away because of its own condition, in [0, 1].',
+    ),
+    eventLoopDelay: new Gauge({
+      name: 'sponge_event_loop_delay_seconds',
+      help: "How late the router's event loop was since the last scrape: quantiles over looks 10 ms apart; 1 is the longest stop.",
+      registers,
+      labelNames: ['quantile'],
+    }),
     routerMemory: processGauge('sponge_router_resident_memory_bytes', 'Resident memory of the router process.'),
 
     // Triton's names
     nvRequestSuccess: counter('nv_inference_request_success', 'Requests answered with a result.'),
     nvRequestFailure: counter(
       'nv_inference_request_failure',
-      'Requests not answered with a result. REJECTED: infeasible, overload or expired in the queue.',
+      'Requests not answered with a result. REJECTED: infeasible, overload or expired.',
       'reason',
     ),
     nvInferenceCount: counter('nv_inference_count', 'Inferences performed: members of completed batches.'),

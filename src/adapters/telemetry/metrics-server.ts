@@ -1,17 +1,25 @@
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { CHALLENGE, Door } from '../doors/door.js';
+import type { RefusalCause, Right, Verdict } from '../doors/door.js';
+import { hostCountOf } from '../doors/host-count.js';
+import { LOGIN_PAGE, readToken, sessionCookie, sessionFrom, wantsPage } from '../doors/login.js';
+import type { ServerTls } from '../tls/server-tls.js';
 import type { LiveFeed } from './live-feed.js';
-import type { PageFiles } from './page-files.js';
+import type { PageFile, PageFiles } from './page-files.js';
+import { makeRoom } from './room-for-more.js';
 
 /*
  * The metrics port: `GET /metrics` for Prometheus, the dashboard at `/`, and its live feed at `/events` (server-sent
  * events). Plain `node:http`, so that it answers whatever the serving ports are busy with; a scrape takes a few milliseconds.
  *
  * A stranger can hold little of it: headers of 8 KiB, 64 connections, seconds to send a request, and of the feed what
- * `live-feed.ts` says. Bodies are not read, and a path is only ever looked up in a table.
+ * `live-feed.ts` says. No body is read but a login's, and a path is only ever looked up in a table.
  *
- * A server that listens on this machine alone is private, but any page in a browser here may name a host that leads to it
- * (DNS rebinding): page and feed are then only for requests that call it by a name of this machine.
+ * `Door` says who is let in. A server that listens on this machine alone is private, but any page in a browser here may name a
+ * host that leads to it (DNS rebinding): page and feed are then only for requests that call it by a name of this machine.
+ * Where tokens are asked for, a browser shows its own in a form, and has a cookie from then on.
  */
 
 const MAX_HEADER_BYTES = 8 * 1024;
@@ -45,7 +53,8 @@ const TEXT = 'text/plain; charset=utf-8';
 /** Everything from here alone, and in no other site's frame; styles that scripts set on elements need no permission. */
 const PAGE_HEADERS = {
   'Cache-Control': 'no-cache',
-  'Content-Security-Policy': "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
+  'Content-Security-Policy':
+    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
 };
 
@@ -59,6 +68,12 @@ export interface MetricsServerOptions {
   /** Null where they were not built. */
   readonly page: PageFiles | null;
   readonly feed: LiveFeed;
+  /** Absent: for everybody but pages of other sites. */
+  readonly door?: Door;
+  /** Told of whom it did not let in. */
+  readonly onRefused?: (cause: RefusalCause) => void;
+  /** Absent: in clear. */
+  readonly tls?: ServerTls | undefined;
 }
 
 export interface MetricsServer {
@@ -69,19 +84,11 @@ export interface MetricsServer {
 
 /** Resolves once it listens; rejects with one line that names cause and remedy. */
 export function startMetricsServer(options: MetricsServerOptions): Promise<MetricsServer> {
-  const server = http.createServer(
-    {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: 1_000,
-    },
-    (request, response) => {
-      void answer(options, request, response);
-    },
-  );
-  server.maxConnections = MAX_CONNECTIONS;
+  const door = options.door ?? new Door(options);
+  const server = createServer(options.tls, (request, response) => {
+    void answer(options, door, request, response);
+  });
+  makeRoom(server, MAX_CONNECTIONS);
 
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new Error(explainListenError(options, error))));
@@ -98,19 +105,42 @@ export function startMetricsServer(options: MetricsServerOptions): Promise<Metri
   });
 }
 
+function createServer(tls: ServerTls | undefined, listener: http.RequestListener): http.Server | https.Server {
+  const options: http.ServerOptions = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: 1_000,
+  };
+  if (tls === undefined) return http.createServer(options, listener);
+  const server = https.createServer({ ...options, ...tls.serverOptions }, listener);
+  tls.attach(server);
+  return server;
+}
+
 async function answer(
   options: MetricsServerOptions,
+  door: Door,
   request: http.IncomingMessage,
   response: http.ServerResponse,
 ): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0]!;
   const file = options.page?.get(path);
-  if (file === undefined && path !== '/' && path !== '/metrics' && path !== '/events') {
+  const isLogin = path === '/login' && request.method === 'POST' && door.tokens !== null;
+  const verdict = admit(door, request, isLogin ? 'none' : 'read');
+  if (verdict.kind === 'refused') {
+    options.onRefused?.(verdict.cause);
+    refuse(verdict, request, response);
+  } else if (isLogin) {
+    await logIn(options, door, request, response);
+  } else if (file === undefined && path !== '/' && path !== '/metrics' && path !== '/events') {
     send(response, 404, TEXT, 'not found: here are /, /metrics and /events\n');
   } else if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
     send(response, 405, TEXT, 'only GET and HEAD here\n');
-  } else if (path !== '/metrics' && isLoopback(options.host) && !isLoopback(hostnameOf(request))) {
+  } else if (path !== '/metrics' && door.isPrivate && !door.isOwnHost(request.headers.host)) {
+    options.onRefused?.('forbidden');
     send(response, 403, TEXT, 'this server is for its own machine: call it localhost, 127.0.0.1 or [::1]\n');
   } else if (path === '/events') {
     answerWithFeed(options.feed, request, response);
@@ -121,13 +151,24 @@ async function answer(
       send(response, 500, TEXT, 'the metrics could not be rendered\n');
     }
   } else {
+    answerWithPage(file, request, response);
+  }
+}
+
+function answerWithPage(
+  file: PageFile | undefined,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): void {
+  if (file === undefined) {
+    sendPage(response, 200, HTML, BARE_PAGE);
+    return;
+  }
+  response.setHeader('ETag', file.etag);
+  if (request.headers['if-none-match'] !== file.etag) sendPage(response, 200, file.contentType, file.body);
+  else {
     for (const [name, value] of Object.entries(PAGE_HEADERS)) response.setHeader(name, value);
-    if (file === undefined) send(response, 200, HTML, BARE_PAGE);
-    else {
-      response.setHeader('ETag', file.etag);
-      if (request.headers['if-none-match'] === file.etag) response.writeHead(304).end();
-      else send(response, 200, file.contentType, file.body);
-    }
+    response.writeHead(304).end();
   }
 }
 
@@ -155,14 +196,43 @@ function answerWithFeed(feed: LiveFeed, request: http.IncomingMessage, response:
   }
 }
 
-/** As a browser was told it; empty where none was. */
-function hostnameOf({ headers }: http.IncomingMessage): string {
-  return (headers.host ?? '').replace(/:\d*$/, '').toLowerCase();
+function admit(door: Door, request: http.IncomingMessage, right: Right): Verdict {
+  const { method = '', headers } = request;
+  const head = { method, headers, host: headers.host, hostCount: hostCountOf(request) };
+  return door.admit(head, right, sessionFrom(request));
 }
 
-/** Of a name or address, with or without the brackets of a URL. */
-function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
+const REFUSAL_STATUS: Readonly<Record<RefusalCause, number>> = { invalid: 400, unauthenticated: 401, forbidden: 403 };
+
+function refuse(
+  { cause, message }: Extract<Verdict, { kind: 'refused' }>,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): void {
+  if (cause === 'unauthenticated') response.setHeader('WWW-Authenticate', CHALLENGE);
+  if (cause === 'unauthenticated' && wantsPage(request)) sendPage(response, 401, HTML, LOGIN_PAGE);
+  else send(response, REFUSAL_STATUS[cause], TEXT, `${message}\n`);
+}
+
+async function logIn(
+  { onRefused }: MetricsServerOptions,
+  { tokens }: Door,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  const token = await readToken(request);
+  if (token === null || tokens === null || tokens.identify(token) === null) {
+    onRefused?.('unauthenticated');
+    response.setHeader('Connection', 'close');
+    sendPage(response, 401, HTML, LOGIN_PAGE);
+    return;
+  }
+  response.writeHead(303, { Location: '/', 'Set-Cookie': sessionCookie(request, tokens.sessionOf(token)) }).end();
+}
+
+function sendPage(response: http.ServerResponse, status: number, contentType: string, body: string | Buffer): void {
+  for (const [name, value] of Object.entries(PAGE_HEADERS)) response.setHeader(name, value);
+  send(response, status, contentType, body);
 }
 
 /** Node leaves the body out by itself where the request was a HEAD. */

@@ -18,7 +18,7 @@ import type { ModelSource } from './model-meter.js';
 function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'> = { millicores: [1000] }) {
   const clock = new VirtualClock();
   const telemetry = new Telemetry({ clock, readRouterCpuSeconds: () => 12.5, readUnixMs: () => 1_700_000_000_000.9 });
-  const worker = { usedSeconds: 0, queueDepth: 0, hasCounters: true };
+  const worker = { usedSeconds: 0, queueDepth: 0, hasCounters: true, restarting: -1, hasSpare: false };
   const readCounters = (): CpuCounters | null =>
     worker.hasCounters
       ? { usedSeconds: worker.usedSeconds, periods: 50, throttledPeriods: 5, throttledSeconds: 0.25 }
@@ -26,8 +26,11 @@ function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'
   const observe = telemetry.attachModel({
     model: 'ocr',
     version: '1',
+    limitMillicores: 4000,
     ...allocation,
     readCounters,
+    isReady: (instance) => instance !== worker.restarting,
+    isSpareReady: () => worker.hasSpare,
     queueDepth: () => worker.queueDepth,
   });
   return { clock, telemetry, worker, observe };
@@ -209,6 +212,44 @@ describe('Telemetry', () => {
     expect(samples.get(`sponge_instances{${MODEL}}`)).toBe(1);
   });
 
+  it('says of each of several instances what it ran, for how long, on what, and whether it can', async () => {
+    const { clock, telemetry, worker, observe } = setUp({ millicores: [3900, 100] });
+    const samples = async (name: string): Promise<(number | undefined)[]> => {
+      const all = await scrape(telemetry);
+      return ['0', '1', '2'].map((instance) => all.get(`sponge_instance_${name}{${MODEL},instance="${instance}"}`));
+    };
+    // From the first scrape on, and of no instance that there is not.
+    expect(await samples('batches_total')).toEqual([0, 0, undefined]);
+    expect(await samples('busy_seconds_total')).toEqual([0, 0, undefined]);
+    expect(await samples('ready')).toEqual([1, 1, undefined]);
+
+    observe({ kind: 'resized', atMs: 5, resizeId: 1, instance: 0, cpuMillicores: 1500, isWritten: true, tookMs: 0.1 });
+    observe(batchStarted({ atMs: 10, batchId: 1, instance: 0 }));
+    observe(batchStarted({ atMs: 20, batchId: 2, instance: 1 }));
+    observe(batchEnded({ atMs: 40, batchId: 1 }));
+    observe(batchStarted({ atMs: 50, batchId: 3, instance: 0 }));
+    observe(batchEnded({ atMs: 60, batchId: 3, result: 'worker-lost' }));
+    worker.restarting = 0;
+    clock.advanceTo(100);
+    // 30 + 10 ms; and the one that runs, since 80 ms.
+    expect(await samples('busy_seconds_total')).toEqual([0.04, 0.08, undefined]);
+    expect(await samples('batches_total')).toEqual([2, 0, undefined]);
+    expect(await samples('ready')).toEqual([0, 1, undefined]);
+    expect(await samples('allocation_millicores')).toEqual([1500, 100, undefined]);
+    const all = await scrape(telemetry);
+    expect(all.get(`sponge_granted_millicores{${MODEL}}`)).toBe(1600);
+    expect(all.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(1600);
+  });
+
+  it('says what alike instances hold together, and has no series of each', async () => {
+    const { telemetry, observe } = setUp({ millicores: [250], startingMillicores: 250 });
+    observe({ kind: 'instances-changed', atMs: 10, instances: 3 });
+    const samples = await scrape(telemetry);
+    expect(samples.get(`sponge_granted_millicores{${MODEL}}`)).toBe(750);
+    expect(samples.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(250);
+    expect([...samples.keys()].filter((name) => name.startsWith('sponge_instance_'))).toEqual([]);
+  });
+
   it('shows no instance while all are lost', async () => {
     const { telemetry, observe } = setUp();
     const instances = async (): Promise<number | undefined> =>
@@ -217,6 +258,25 @@ describe('Telemetry', () => {
     expect(await instances()).toBe(0);
     observe({ kind: 'worker-ready', atMs: 5 });
     expect(await instances()).toBe(1);
+  });
+
+  it('shows whether a spare stands ready, and counts the losses that one took over from', async () => {
+    const { telemetry, worker, observe } = setUp();
+    const shown = async (): Promise<unknown[]> => {
+      const samples = await scrape(telemetry);
+      return ['spare_ready', 'worker_losses_total', 'worker_takeovers_total'].map((name) =>
+        samples.get(`sponge_${name}{${MODEL}}`),
+      );
+    };
+    expect(await shown()).toEqual([0, 0, 0]);
+    worker.hasSpare = true;
+    expect(await shown()).toEqual([1, 0, 0]);
+    worker.hasSpare = false;
+    for (const isTakeover of [true, false]) {
+      observe({ kind: 'worker-lost', atMs: 4, message: 'killed', restartEstimateMs: 0 });
+      observe({ kind: 'worker-ready', atMs: 5, ...(isTakeover ? { isTakeover } : {}) });
+    }
+    expect(await shown()).toEqual([0, 2, 1]);
   });
 
   it('shows the plan in force, refused and needless resizes, and lost workers', async () => {
@@ -245,12 +305,18 @@ describe('Telemetry', () => {
 
   it('keeps models apart, refuses one twice, and leaves no timer behind when closed', async () => {
     const { clock, telemetry, observe } = setUp();
-    const source = { model: 'mlp', version: '2', millicores: [500], readCounters: () => null, queueDepth: () => 0 };
+    const source: ModelSource = {
+      ...{ model: 'mlp', version: '2', limitMillicores: 1500, millicores: [500] },
+      ...{ isReady: () => true, isSpareReady: () => false, readCounters: () => null, queueDepth: () => 0 },
+    };
     telemetry.attachModel(source);
     expect(() => telemetry.attachModel(source)).toThrow('mlp version 2 is measured already');
     observe(finished(50, completed()));
     const samples = await scrape(telemetry);
     expect(samples.get('nv_inference_request_success{model="mlp",version="2"}')).toBe(0);
+    // Each has a share of the cores: 4000 + 1500.
+    expect(samples.get('sponge_limit_millicores{model="mlp",version="2"}')).toBe(1500);
+    expect(samples.get('sponge_core_budget_millicores')).toBe(5500);
     expect(clock.pendingCount).toBe(1);
     telemetry.close();
     expect(clock.pendingCount).toBe(0);

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../../clock/clock.js';
 import { WINDOW_MS } from '../../domain/core-seconds.js';
 import type { Event } from '../../domain/event.js';
 import type { ModelStatistics } from '../oip/service.js';
+import { DELAY_QUANTILES, EventLoopDelay } from './event-loop-delay.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
 
@@ -19,6 +20,10 @@ export interface TelemetryOptions {
    * Cumulative CPU used outside the resized groups, seconds: this process, and its workers' other threads.
    */
   readonly readRouterCpuSeconds: () => number;
+  /** What all models may have together; null where each has a limit of its own. */
+  readonly budgetMillicores?: () => number | null;
+  /** Of new calls, the part that is turned away now, in [0, 1]. */
+  readonly pressure?: () => number;
   /** Wall time, Unix ms; only reported, never reckoned with. */
   readonly readUnixMs?: () => number;
 }
@@ -27,16 +32,21 @@ export class Telemetry {
   private readonly clock: Clock;
   private readonly readRouterCpuSeconds: () => number;
   private readonly readUnixMs: () => number;
+  private readonly budgetMillicores: () => number | null;
+  private readonly pressure: () => number;
   private readonly registry = new Registry();
   private readonly metrics: MetricSet = createMetricSet(this.registry);
   private readonly meters: ModelMeter[] = [];
   private readonly machine = new MachineCpu();
+  private readonly eventLoopDelay = new EventLoopDelay();
   private windowTimer: Timer | null = null;
 
   constructor(options: TelemetryOptions) {
     this.clock = options.clock;
     this.readRouterCpuSeconds = options.readRouterCpuSeconds;
     this.readUnixMs = options.readUnixMs ?? Date.now;
+    this.budgetMillicores = options.budgetMillicores ?? (() => null);
+    this.pressure = options.pressure ?? (() => 0);
   }
 
   /** Begins to measure a model; returns what its system calls with every event. A model and version attach once. */
@@ -53,6 +63,11 @@ export class Telemetry {
   /** A member of a real batch was run again alone. */
   countAudit(model: string, version: string, result: string): void {
     this.metrics.batchAudits.inc({ model, version, result });
+  }
+
+  /** A call was answered before it was a request. */
+  countEdgeRefusal(protocol: string, reason: string): void {
+    this.metrics.edgeRefusals.inc({ protocol, reason });
   }
 
   /** Of all models, of one, or of one version; empty where nothing matches. */
@@ -73,8 +88,14 @@ export class Telemetry {
   render(): Promise<string> {
     const nowMs = this.clock.nowMs();
     for (const meter of this.meters) meter.publish(nowMs);
+    const limits = this.meters.reduce((sum, { source }) => sum + source.limitMillicores, 0);
+    this.metrics.coreBudget.set(this.budgetMillicores() ?? limits);
     this.metrics.routerCpuSeconds.reset();
     this.metrics.routerCpuSeconds.inc(this.readRouterCpuSeconds());
+    this.eventLoopDelay.sinceLast().forEach((seconds, index) => {
+      this.metrics.eventLoopDelay.set({ quantile: String(DELAY_QUANTILES[index]) }, seconds);
+    });
+    this.metrics.pressure.set(this.pressure());
     this.metrics.routerMemory.set(process.memoryUsage.rss());
     this.metrics.nvCpuUtilization.set(this.machine.utilizationSinceLast());
     this.metrics.nvCpuMemoryTotal.set(os.totalmem());
@@ -86,6 +107,7 @@ export class Telemetry {
   close(): void {
     this.windowTimer?.cancel();
     this.windowTimer = null;
+    this.eventLoopDelay.stop();
   }
 
   /** Windows keep their rhythm when a timer is late; those missed altogether become one long one. */

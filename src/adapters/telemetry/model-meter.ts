@@ -5,6 +5,7 @@ import type { Event } from '../../domain/event.js';
 import { REASONS, type OutcomeName, type Reason } from '../../domain/outcome.js';
 import type { NetworkDelaySource } from '../../domain/request.js';
 import { InferenceStatistics } from './inference-statistics.js';
+import { copyTotal, InstanceMeter, type InstanceSource } from './instance-meter.js';
 import type { MetricSet } from './metric-set.js';
 import { grantedAfter, grantedMillicores, type Granted } from '../../domain/granted.js';
 import { plannedMillicores } from '../../domain/plan.js';
@@ -18,9 +19,9 @@ import { plannedMillicores } from '../../domain/plan.js';
  */
 
 /** What the meter is told of a model, and may ask of it while it is served. */
-export interface ModelSource {
-  readonly model: string;
-  readonly version: string;
+export interface ModelSource extends InstanceSource {
+  /** What all of its instances may have together. */
+  readonly limitMillicores: number;
   /** In force when it is attached, millicores, by instance; of one that they will all have alike, the first's. */
   readonly millicores: readonly number[];
   /** Of each further instance while it starts; by default there is none. */
@@ -28,6 +29,8 @@ export interface ModelSource {
   /** The kernel's counters of the resized groups of all instances; null where there are none. */
   readCounters(): CpuCounters | null;
   queueDepth(): number;
+  /** Whether a spare process stands by. */
+  isSpareReady(): boolean;
 }
 
 /** A reason belongs to one outcome. */
@@ -36,11 +39,14 @@ const OUTCOME_OF_REASON: Readonly<Record<Reason, OutcomeName>> = {
   infeasible_at_max_cores: 'rejected_infeasible',
   queue_overload: 'rejected_overload',
   queue_full: 'rejected_overload',
+  server_overload: 'rejected_overload',
+  client_limit: 'rejected_overload',
   expired: 'expired',
   cancelled: 'cancelled',
   draining: 'failed',
   model_unavailable: 'failed',
   backend: 'failed',
+  poison: 'failed',
 };
 
 /** Triton's four reasons; its REJECTED is whatever its scheduler gave up. */
@@ -49,11 +55,14 @@ const TRITON_REASON: Readonly<Record<Reason, 'REJECTED' | 'CANCELED' | 'BACKEND'
   infeasible_at_max_cores: 'REJECTED',
   queue_overload: 'REJECTED',
   queue_full: 'REJECTED',
+  server_overload: 'REJECTED',
+  client_limit: 'REJECTED',
   expired: 'REJECTED',
   cancelled: 'CANCELED',
   draining: 'OTHER',
   model_unavailable: 'OTHER',
   backend: 'BACKEND',
+  poison: 'BACKEND',
 };
 
 const NETWORK_DELAY_SOURCES: readonly NetworkDelaySource[] = ['none', 'transfer', 'declared_upload', 'send_stamp'];
@@ -91,12 +100,14 @@ function resolveChildren(metrics: MetricSet, model: string, version: string) {
     ),
     explorations: count(metrics.explorations, {}),
     latencyRatio: spread(metrics.latencyRatio, {}),
+    workerTakeovers: count(metrics.workerTakeovers, {}),
     workerLosses: count(metrics.workerLosses, {}),
     plans: forEach(PLAN_TRIGGERS, (trigger) => count(metrics.plans, { trigger })),
     planMillicores: metrics.planMillicores.labels({ model, version }),
     planBatchSize: metrics.planBatchSize.labels({ model, version }),
     planInfeasible: metrics.planInfeasible.labels({ model, version }),
     allocation: metrics.allocation.labels({ model, version }),
+    granted: metrics.granted.labels({ model, version }),
     instances: metrics.instances.labels({ model, version }),
     resizes: forEach(['written', 'unchanged', 'refused'], (result) => count(metrics.resizes, { result })),
     resizeSeconds: spread(metrics.resizeSeconds, {}),
@@ -110,6 +121,8 @@ export class ModelMeter {
   private readonly series: ReturnType<typeof resolveChildren>;
   private readonly coreSeconds: CoreSeconds;
   private granted: Granted;
+  /** Where each has an allocation of its own. */
+  private readonly instances: InstanceMeter | null;
 
   constructor(metrics: MetricSet, source: ModelSource, nowMs: number, readUnixMs: () => number) {
     this.source = source;
@@ -123,8 +136,10 @@ export class ModelMeter {
       instances: millicores.length,
       ...(areApart ? { allocations: millicores } : {}),
     };
+    this.instances = areApart ? new InstanceMeter(metrics, source, millicores) : null;
     this.setAllocation();
     this.series.instances.set(millicores.length);
+    metrics.limit.set({ model: source.model, version: source.version }, source.limitMillicores);
     this.coreSeconds = new CoreSeconds(nowMs, millicores, {
       existing: millicores.length,
       ready: millicores.length,
@@ -151,9 +166,11 @@ export class ModelMeter {
       case 'batch-started':
         series.batchSize.observe(event.batchSize);
         if (event.isExploring) series.explorations.inc();
+        this.instances?.start(event);
         return;
       case 'batch-ended':
         series.batches[event.result].inc();
+        this.instances?.end(event);
         if (event.result === 'completed') series.latency.compute.observe(event.computeMs / 1000);
         if (event.actualToPredicted !== null) series.latencyRatio.observe(event.actualToPredicted);
         return;
@@ -168,6 +185,7 @@ export class ModelMeter {
       case 'resized':
         this.granted = grantedAfter(this.granted, event);
         this.setAllocation();
+        this.instances?.setAllocation(event.instance ?? 0, event.cpuMillicores);
         series.resizes[event.isWritten ? 'written' : 'unchanged'].inc();
         if (event.isWritten) series.resizeSeconds.observe(event.tookMs / 1000);
         return;
@@ -178,11 +196,16 @@ export class ModelMeter {
         series.workerLosses.inc();
         series.instances.set(0);
         return;
+      case 'router-standstill':
+        return;
       case 'worker-ready':
+        if (event.isTakeover === true) series.workerTakeovers.inc();
         if (this.granted.allocations === undefined) series.instances.set(1);
         return;
       case 'instances-changed':
         series.instances.set(event.instances);
+        this.granted = grantedAfter(this.granted, event);
+        this.setAllocation();
         return;
       case 'request-admitted':
       case 'resize-requested':
@@ -191,14 +214,12 @@ export class ModelMeter {
     }
   }
 
-  /** Of each where they are alike, else of all together and of each. */
+  /** Of each where they are alike, and of all together. */
   private setAllocation(): void {
     const { cpuMillicores, allocations } = this.granted;
-    const { model, version } = this.source;
-    this.series.allocation.set(allocations === undefined ? cpuMillicores : grantedMillicores(this.granted));
-    allocations?.forEach((each, instance) => {
-      this.metrics.instanceAllocation.set({ model, version, instance: String(instance) }, each);
-    });
+    const all = grantedMillicores(this.granted);
+    this.series.granted.set(all);
+    this.series.allocation.set(allocations === undefined ? cpuMillicores : all);
   }
 
   /** Ends a window of the core-seconds ledger; due every `WINDOW_MS`. */
@@ -210,9 +231,11 @@ export class ModelMeter {
   publish(nowMs: number): void {
     const { metrics, source, statistics } = this;
     const { model, version } = source;
+    metrics.spareReady.set({ model, version }, Number(source.isSpareReady()));
     const depth = source.queueDepth();
     metrics.queueDepth.set({ model, version }, depth);
     metrics.nvPending.set({ model, version }, depth);
+    this.instances?.publish(nowMs);
 
     this.copy(metrics.allocatedCpuSeconds, this.coreSeconds.totalSeconds(nowMs));
     const counters = source.readCounters();
@@ -250,11 +273,9 @@ export class ModelMeter {
     if (isMiss) series.misses[request.isDeadlineDefaulted ? 'default' : 'stated'].inc();
   }
 
-  /** prom-client's counters can only be added to; this one follows a total (which begins anew with a new group). */
   private copy(counter: Counter<'model' | 'version'>, total: number): void {
     const { model, version } = this.source;
-    counter.remove({ model, version });
-    counter.inc({ model, version }, total);
+    copyTotal(counter, { model, version }, total);
   }
 }
 

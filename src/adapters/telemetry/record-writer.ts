@@ -8,6 +8,9 @@ import type { RunHeader } from '../../domain/event-record.js';
  * says how many. A disk that fails ends the log at what has been written, maybe in the middle of a line; serving goes on.
  */
 
+/** Of a log that we make. */
+const OWNERS_ALONE = 0o600;
+
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 export interface RecordWriterOptions {
@@ -44,11 +47,11 @@ export class RecordWriter {
     this.#isOursAndEmpty = isNew;
   }
 
-  /** What is in the file stays there until the log begins. @throws Error, in one line, when it cannot be written */
+  /** One that we make is for its owner alone: it tells whom requests are from. What is in the file stays there until the log begins. @throws Error, in one line, when it cannot be written */
   static async open(options: RecordWriterOptions): Promise<RecordWriter> {
     try {
       try {
-        return new RecordWriter(options, await open(options.path, 'ax'), true);
+        return new RecordWriter(options, await open(options.path, 'ax', OWNERS_ALONE), true);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
         return new RecordWriter(options, await open(options.path, 'a'), false);

@@ -9,7 +9,7 @@ import type { Datatype, Tensor } from '../../domain/tensor.js';
  *   payload    the tensors that `header.tensors` declares, each at the next multiple of 8
  *
  * Alignment lets the receiver hand a tensor to ONNX Runtime as it arrived: the body is one buffer of its own, so every
- * tensor in it is aligned for its element type. Tensors are sent from where they lie and copied once, on arrival.
+ * tensor in it is aligned for its element type. Large tensors are sent from where they lie and copied once, on arrival.
  * Rejected: a serialiser with a schema (protobuf, structured clone): both would copy tensor bytes on each side.
  */
 
@@ -19,6 +19,8 @@ const MAX_FRAME_BYTES = 1024 ** 3;
 export const MAX_PAYLOAD_BYTES = MAX_FRAME_BYTES - 1024 ** 2;
 const PREFIX_BYTES = 8;
 const ALIGNMENT = 8;
+/** A payload of at most so much is copied behind its header: several small pieces cost the kernel more than one. */
+const MAX_COPIED_BYTES = 16 * 1024;
 
 /** A frame that breaks the format or makes no sense. The connection it came from is not read any further. */
 export class FrameError extends Error {
@@ -51,7 +53,7 @@ export function payloadBytes(tensors: readonly Tensor[]): number {
 }
 
 /**
- * One frame as the chunks to write in order; tensor chunks are views of the tensors themselves.
+ * One frame as the chunks to write in order; where the tensors are large, chunks are views of the tensors themselves.
  * @throws FrameError when the frame would be larger than `maxFrameBytes`
  */
 export function encodeFrame(
@@ -65,14 +67,22 @@ export function encodeFrame(
     shape,
     byteCount: data.byteLength,
   }));
-  const json = Buffer.from(JSON.stringify(tensors.length === 0 ? header : { ...header, tensors: layouts }));
-  const headerBytes = alignUp(json.byteLength);
-  const bodyBytes = headerBytes + payloadBytes(tensors);
+  const json = JSON.stringify(tensors.length === 0 ? header : { ...header, tensors: layouts });
+  const jsonBytes = Buffer.byteLength(json);
+  const headerBytes = alignUp(jsonBytes);
+  const payloadSize = payloadBytes(tensors);
+  const bodyBytes = headerBytes + payloadSize;
   if (bodyBytes > maxFrameBytes) throw new FrameError(`frame of ${bodyBytes} bytes exceeds ${maxFrameBytes}`);
-  const start = Buffer.alloc(PREFIX_BYTES + headerBytes, ' ');
+  const isCopied = payloadSize <= MAX_COPIED_BYTES;
+  const start = Buffer.allocUnsafe(PREFIX_BYTES + headerBytes + (isCopied ? payloadSize : 0));
   start.writeUInt32LE(bodyBytes, 0);
   start.writeUInt32LE(headerBytes, 4);
-  json.copy(start, PREFIX_BYTES);
+  start.write(json, PREFIX_BYTES);
+  start.fill(' ', PREFIX_BYTES + jsonBytes, PREFIX_BYTES + headerBytes);
+  if (isCopied) {
+    copyTensors(tensors, start, PREFIX_BYTES + headerBytes);
+    return [start];
+  }
   const chunks: Uint8Array[] = [start];
   for (const { data } of tensors) {
     chunks.push(data);
@@ -80,6 +90,15 @@ export function encodeFrame(
     if (gap > 0) chunks.push(padding.subarray(0, gap));
   }
   return chunks;
+}
+
+function copyTensors(tensors: readonly Tensor[], into: Buffer, offset: number): void {
+  for (const { data } of tensors) {
+    into.set(data, offset);
+    const endOffset = offset + data.byteLength;
+    offset += alignUp(data.byteLength);
+    into.fill(0, endOffset, offset);
+  }
 }
 
 /**

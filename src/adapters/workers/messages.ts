@@ -7,7 +7,8 @@ import type { ModelFile } from './model-bytes.js';
 
 /*
  * What router and worker say to each other, as frame headers. Both ends come from the same build, so a header is trusted
- * to be what its `kind` says. Control carries small frames only: a `run` never waits behind tensor bytes.
+ * to be what its `kind` says. Control carries small frames only: a `run` never waits behind large tensors. Small ones are enclosed in the
+ * frames of control that are sent anyway, and cost no message of their own.
  */
 
 /** Where a worker process finds its connections: inherited socket pairs, after stdin, stdout and stderr. */
@@ -15,7 +16,7 @@ export const CONTROL_FD = 3;
 export const DATA_FD = 4;
 
 /**
- * Part of a worker's environment: libuv's pool has one thread, the inference thread (`inference-thread.ts`). Read when the pool
+ * Part of a worker's environment: libuv's pool has one thread, the inference thread of the first instance (`instance-threads.ts`). Read when the pool
  * starts.
  */
 export const ONE_POOL_THREAD = { UV_THREADPOOL_SIZE: '1' } as const;
@@ -25,7 +26,8 @@ export interface LoadInstruction {
   readonly modelPath: string;
   /** Intra-op thread counts to keep a session for, ascending. */
   readonly threadCounts: readonly number[];
-  readonly join: JoinInstruction;
+  /** By instance, at least one: how its threads enter their CPU group. */
+  readonly joins: readonly JoinInstruction[];
   /** What an earlier worker of this model was loaded from, and so must this one be; null for the first. */
   readonly expectedFiles: readonly ModelFile[] | null;
 }
@@ -54,29 +56,48 @@ export type ControlToWorker =
   | {
       readonly kind: 'run';
       readonly batchId: number;
+      /** Which has no other batch. */
+      readonly instance: number;
       readonly sequences: readonly number[];
       readonly threadCount: number;
       /** The members stay staged afterwards (synthetic load); otherwise they are forgotten. */
       readonly isKept: boolean;
+      /** Members whose inputs come here, in the order of their tensors; those of the others are staged. */
+      readonly enclosed: readonly EnclosedInputs[];
     }
   /** Ends the run at the model's next operator; it answers `aborted`, or as it would have where it was too late. */
   | { readonly kind: 'abort'; readonly batchId: number }
   /** Gives back what memory runs have left unused. */
   | { readonly kind: 'release-memory' }
-  | { readonly kind: 'unstage'; readonly sequence: number };
+  | { readonly kind: 'unstage'; readonly sequence: number }
+  /** Whether it is there: answered by `pong`. */
+  | { readonly kind: 'ping' }
+  /** The answer to `move`: one line where the kernel refused. */
+  | { readonly kind: 'moved'; readonly problem: string | null };
 
 /** Worker → router, control connection. */
 export type ControlToRouter =
-  /** The inference thread is in its CPU group; sessions are about to be made. */
-  | { readonly kind: 'joined'; readonly inferenceTid: number }
-  | { readonly kind: 'ready'; readonly facts: WorkerFacts }
+  /** Threads of the worker for an instance's CPU group: its own user may not move them. Nothing goes on before `moved`. */
+  | { readonly kind: 'move'; readonly instance: number; readonly threadIds: readonly number[] }
+  /** Every instance's inference thread is in its CPU group; sessions are about to be made. */
+  | { readonly kind: 'joined'; readonly inferenceTids: readonly number[] }
+  /** `threadIds`, by instance: its inference thread and those that ONNX Runtime made for it; empty where the platform does not tell. */
+  | { readonly kind: 'ready'; readonly facts: WorkerFacts; readonly threadIds: readonly (readonly number[])[] }
   /** One line: cause and remedy. The process exits after it. */
   | { readonly kind: 'load-failed'; readonly message: string }
   | { readonly kind: 'staged'; readonly sequence: number }
-  /** The model is finished; the outputs of these slots (places in `run.sequences`) follow on the data connection. */
-  | { readonly kind: 'done'; readonly batchId: number; readonly slots: readonly number[]; readonly computeMs: number }
+  /** The model is finished. The outputs of some slots (places in `run.sequences`) come here, those of others on the data connection. */
+  | {
+      readonly kind: 'done';
+      readonly batchId: number;
+      readonly computeMs: number;
+      /** In the order of their tensors. */
+      readonly enclosed: readonly EnclosedOutputs[];
+      readonly following: number;
+    }
   | { readonly kind: 'failed'; readonly batchId: number; readonly message: string }
   | { readonly kind: 'aborted'; readonly batchId: number }
+  | { readonly kind: 'pong' }
   /** One line for the operator. */
   | { readonly kind: 'notice'; readonly message: string };
 
@@ -92,6 +113,19 @@ export interface OutputHeader {
   readonly batchId: number;
   readonly slot: number;
 }
+
+/** The next so many tensors of the frame. */
+export interface EnclosedInputs extends StageHeader {
+  readonly tensorCount: number;
+}
+
+export interface EnclosedOutputs {
+  readonly slot: number;
+  readonly tensorCount: number;
+}
+
+/** What a request may have at most to be enclosed, in or out. */
+export const MAX_ENCLOSED_BYTES = 8 * 1024;
 
 /** As received: `encodeFrame` added the layouts, except to a frame without tensors. */
 export type WithTensors<Header> = Header & { readonly tensors?: readonly TensorLayout[] };

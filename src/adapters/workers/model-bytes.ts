@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 /*
  * What was loaded is what is served: the first worker of a model says which bytes it loaded, and every later one, after a crash or
  * as a replica, loads the same or none. A file that was replaced would otherwise be another model under the same version.
- * Read synchronously, a piece a turn: the thread for asynchronous file calls is busy loading the model (`InferenceThread`).
+ * Read synchronously, a piece a turn: the thread for asynchronous file calls is busy loading the model (`InstanceThreads`).
  */
 
 /** A file that a model was loaded from. */

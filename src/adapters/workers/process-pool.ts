@@ -1,17 +1,25 @@
 import type { AdmittedRequest } from '../../domain/request.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../dataplane/worker-pool.js';
-import { createThreadUsage } from '../scalers/inference-threads.js';
+import { usedSecondsOf } from '../scalers/inference-threads.js';
 import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
-import { RunWatch } from './run-watch.js';
+import { DEFAULT_RUN_LIMITS, RunWatch, type RunLimits } from './run-watch.js';
 import { InputStaging, type StagedInputs } from './staged-inputs.js';
 import type { Sample } from './samples.js';
-import { SyntheticLoad, type SyntheticResult, type SyntheticRun, type SyntheticTiming } from './synthetic-load.js';
+import {
+  RunAborted,
+  SyntheticLoad,
+  WorkerLostError,
+  type SyntheticResult,
+  type SyntheticRun,
+  type SyntheticTiming,
+} from './synthetic-load.js';
+import type { SpareWorker } from './spare-worker.js';
 import { WorkerSupervisor, type SupervisorOptions } from './worker-supervisor.js';
 
 /*
- * The worker pool of a live server: one process. This file keeps what runs, and turns the worker's messages into each
+ * The worker pool of a live server: one process, with one instance of its model or several. This file keeps what runs, and turns the worker's messages into each
  * caller's one callback; `staged-inputs.ts` keeps what is staged, `worker-supervisor.ts` the process alive.
  *
  * Invariants: every batch ends exactly once; nothing staged or running outlives its process.
@@ -20,6 +28,8 @@ import { WorkerSupervisor, type SupervisorOptions } from './worker-supervisor.js
 export interface ProcessPoolOptions extends SupervisorOptions {
   /** The most requests that memory lets share a batch, should the model prove batchable. */
   readonly maxBatchSize: number;
+  /** The instant since when what is read just now may have been lying unread, as the router stood still; absent: it never does. */
+  readonly unreadSinceMs?: () => number;
   /** Input bytes that may lie in the worker; requests beyond them wait in the router, first come first staged. */
   readonly maxStagedBytes?: number;
   readonly runLimits?: RunLimits;
@@ -27,19 +37,11 @@ export interface ProcessPoolOptions extends SupervisorOptions {
   readonly interruption?: AbortSignal;
 }
 
-export interface RunLimits {
-  /** A run without any CPU use for this long hangs, and its process is replaced. */
-  readonly standstillMs: number;
-  /** A run that takes longer is ended, and its request told. */
-  readonly maxRunMs: number;
-}
-
-const DEFAULT_RUN_LIMITS: RunLimits = { standstillMs: 5000, maxRunMs: 60_000 };
-
 export interface ProcessPool extends WorkerPool {
   /** Of the current process; 0 while there is none. */
   readonly pid: number;
-  readonly inferenceTid: number;
+  /** By instance: the threads that run its batches. */
+  readonly inferenceTids: readonly number[];
   readonly signature: ModelSignature;
   /** What the first process said of itself: versions, load time, memory. */
   readonly facts: WorkerFacts;
@@ -54,7 +56,7 @@ export interface ProcessPool extends WorkerPool {
    * refused them. Rejects when the worker is lost or the run is ended.
    */
   runBatch(batch: readonly Sample[]): Promise<readonly (readonly Tensor[])[] | string>;
-  /** One batch of synthetic requests, timed like a client's; for the profiler, while nothing else runs. */
+  /** One batch of synthetic requests, timed like a client's; for the profiler, while nothing else runs but such batches on other instances. */
   runSynthetic(run: SyntheticRun): Promise<SyntheticTiming>;
   /** Frees the synthetic inputs that the worker keeps between runs. */
   releaseSynthetic(): void;
@@ -64,34 +66,14 @@ export interface ProcessPool extends WorkerPool {
   recovered(): Promise<void>;
   /** Gives up on the process, whatever it runs; a new one is started. */
   replace(message: string): void;
+  readonly spare: SpareWorker;
   /** Ends the process; resolves when it is gone. A running batch ends as `worker-lost`; no event follows. */
   close(): Promise<void>;
 }
 
-/** A synthetic run was ended before its time, by `abortSynthetic`. */
-class RunAborted extends Error {
-  override readonly name = 'RunAborted';
-}
-
-/** The worker was lost in the middle of a synthetic run: perhaps it died of it, and the next one would as well. */
-export class WorkerLostError extends Error {
-  override readonly name = 'WorkerLostError';
-}
-
-/** CPU time of a process's inference threads; null where the platform does not tell. */
-function usedSecondsOf(pid: number): number | null {
-  if (process.platform !== 'linux') return null;
-  const usage = createThreadUsage();
-  usage.attach(pid);
-  return usage.usedSeconds();
-}
-
 /** Those of clients are positive. */
-function isSynthetic(batchId: number): boolean {
-  return batchId < 0;
-}
-
-const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
+const isSynthetic = (batchId: number): boolean => batchId < 0;
+export const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
 
 /** Starts a worker; resolves when its sessions stand. @throws ModelLoadError */
 export async function startProcessPool(options: ProcessPoolOptions): Promise<ProcessPool> {
@@ -103,6 +85,7 @@ export async function startProcessPool(options: ProcessPoolOptions): Promise<Pro
 }
 
 interface RunningBatch {
+  readonly instance: number;
   readonly sequences: readonly number[];
   /** Bytes that the worker forgets with this batch. */
   readonly byteCount: number;
@@ -118,11 +101,14 @@ interface RunningBatch {
 }
 
 class LiveProcessPool implements ProcessPool {
-  readonly instanceCount = 1;
+  readonly instanceCount: number;
+  readonly isOneProcess = true;
   readonly threadCounts: readonly number[];
   readonly facts: WorkerFacts;
+  readonly spare: SpareWorker;
   readonly #supervisor: WorkerSupervisor;
   readonly #nowMs: () => number;
+  readonly #unreadSinceMs: () => number;
   readonly #memoryMaxBatchSize: number;
   readonly #runWatch: RunWatch;
   readonly #synthetic: SyntheticLoad;
@@ -136,15 +122,18 @@ class LiveProcessPool implements ProcessPool {
   #awaitingRecovery: { readonly fulfil: () => void; readonly reject: (error: Error) => void }[] = [];
 
   constructor(options: ProcessPoolOptions, supervisor: WorkerSupervisor, facts: WorkerFacts) {
+    this.instanceCount = options.joins.length;
     this.threadCounts = options.threadCounts;
     this.facts = facts;
+    this.spare = supervisor.spare;
     this.#supervisor = supervisor;
     this.#nowMs = options.nowMs;
+    this.#unreadSinceMs = options.unreadSinceMs ?? options.nowMs;
     this.#memoryMaxBatchSize = options.maxBatchSize;
     this.#runWatch = new RunWatch({
       ...(options.runLimits ?? DEFAULT_RUN_LIMITS),
       nowMs: options.nowMs,
-      usedSeconds: () => usedSecondsOf(this.pid),
+      usedSeconds: (instance) => usedSecondsOf(this.pid, supervisor.threadIds[instance] ?? []),
       onOverrun: (batchId, message) => {
         const batch = this.#batches.get(batchId);
         if (batch !== undefined) this.#abort(batchId, batch, message);
@@ -166,8 +155,9 @@ class LiveProcessPool implements ProcessPool {
     supervisor.listen({
       onMessage: (message) => this.#onMessage(message),
       onOutput: (batchId, slot, tensors) => this.#onOutput(batchId, slot, tensors),
-      onLost: (message, restartEstimateMs) => this.#onLost(message, restartEstimateMs),
-      onReady: () => this.#onReady(),
+      onLost: (message, restartEstimateMs, isCrash) => this.#onLost(message, restartEstimateMs, isCrash),
+      onSpareSettled: () => this.#onEvent?.({ kind: 'spare-settled' }),
+      onReady: (isTakeover) => this.#onReady(isTakeover),
     });
   }
 
@@ -175,8 +165,8 @@ class LiveProcessPool implements ProcessPool {
     return this.#supervisor.readyLink?.pid ?? 0;
   }
 
-  get inferenceTid(): number {
-    return this.#supervisor.inferenceTid;
+  get inferenceTids(): readonly number[] {
+    return this.#supervisor.inferenceTids;
   }
 
   get startMs(): number {
@@ -192,6 +182,10 @@ class LiveProcessPool implements ProcessPool {
   }
 
   // ---- WorkerPool --------------------------------------------------------------------------------------------------
+
+  isReady(): boolean {
+    return this.#supervisor.readyLink !== null;
+  }
 
   listen(onEvent: (event: WorkerPoolEvent) => void): void {
     this.#onEvent = onEvent;
@@ -265,19 +259,19 @@ class LiveProcessPool implements ProcessPool {
   // ---- batches -----------------------------------------------------------------------------------------------------
 
   #start(run: BatchRun, isKept: boolean, onDone: (result: BatchResult) => void): void {
-    const { batchId, sequences, threadCount } = run;
+    const { batchId, instance, sequences, threadCount } = run;
     const link = this.#supervisor.readyLink;
     if (link === null) {
       setImmediate(onDone, { kind: 'worker-lost', message: this.#loss?.message ?? 'the worker is gone' });
       return;
     }
+    if (instance >= this.instanceCount) throw new Error(`there is no instance ${instance}`);
     if (!this.threadCounts.includes(threadCount)) throw new Error(`there is no session for ${threadCount} threads`);
-    let byteCount = 0;
-    for (const sequence of sequences) {
+    for (const sequence of sequences)
       if (!this.#staging.isStaged(sequence)) throw new Error(`batch ${batchId}: request ${sequence} is not staged`);
-      if (!isKept) byteCount += this.#staging.take(sequence);
-    }
+    const { byteCount, enclosed, tensors } = this.#staging.take(isKept ? [] : sequences);
     this.#batches.set(batchId, {
+      instance,
       sequences,
       byteCount,
       outputs: sequences.map(() => null),
@@ -287,8 +281,8 @@ class LiveProcessPool implements ProcessPool {
       finished: null,
       onDone,
     });
-    this.#runWatch.begin(batchId);
-    link.sendControl({ kind: 'run', batchId, sequences, threadCount, isKept });
+    this.#runWatch.begin(batchId, instance);
+    link.sendControl({ kind: 'run', batchId, instance, sequences, threadCount, isKept, enclosed }, tensors);
   }
 
   #dropRunning(sequence: number): void {
@@ -319,7 +313,8 @@ class LiveProcessPool implements ProcessPool {
       this.#finish(batchId, batch, { kind: 'aborted', message: batch.abortReason ?? 'the run was ended' });
       return;
     }
-    batch.finished = { outputCount: message.slots.length, computeMs: message.computeMs };
+    const { enclosed, following, computeMs } = message;
+    batch.finished = { outputCount: enclosed.length + following, computeMs };
     this.#finishWhenComplete(batchId, batch);
   }
 
@@ -331,12 +326,13 @@ class LiveProcessPool implements ProcessPool {
     this.#finishWhenComplete(batchId, batch);
   }
 
-  /** `done` and the outputs come on separate connections, in any order. */
+  /** `done` and the outputs that follow it come on separate connections, in any order. */
   #finishWhenComplete(batchId: number, batch: RunningBatch): void {
     const { finished, receivedCount, droppedSlots } = batch;
     if (finished === null || receivedCount < finished.outputCount) return;
     const outputs = batch.outputs.map((tensors, slot) => (droppedSlots.has(slot) ? null : tensors));
-    this.#finish(batchId, batch, { kind: 'completed', outputs, computeMs: finished.computeMs });
+    const unreadMs = this.#nowMs() - this.#unreadSinceMs();
+    this.#finish(batchId, batch, { kind: 'completed', outputs, computeMs: finished.computeMs, unreadMs });
   }
 
   /** Asks for the end of a run; it comes at the model's next operator. */
@@ -350,12 +346,13 @@ class LiveProcessPool implements ProcessPool {
     this.#batches.delete(batchId);
     this.#runWatch.end(batchId);
     this.#staging.free(batch.byteCount);
+    if (result.kind === 'completed') this.#supervisor.noteCompleted();
     batch.onDone(result);
   }
 
   // ---- the process -------------------------------------------------------------------------------------------------
 
-  #onLost(message: string, restartEstimateMs: number | null): void {
+  #onLost(message: string, restartEstimateMs: number | null, isCrash: boolean): void {
     const lost = this.#staging.clear();
     const batches = [...this.#batches.values()];
     this.#batches.clear();
@@ -363,15 +360,16 @@ class LiveProcessPool implements ProcessPool {
     this.#synthetic.forget();
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
     for (const { reject } of this.#awaitingRecovery.splice(0)) reject(new WorkerLostError(message));
-    for (const batch of batches) batch.onDone({ kind: 'worker-lost', message });
+    for (const batch of batches) batch.onDone({ kind: 'worker-lost', message, ...(isCrash ? { isCrash } : {}) });
     for (const request of lost) request.onLost(message);
     if (restartEstimateMs !== null) this.#onEvent?.({ kind: 'lost', message, restartEstimateMs });
   }
 
-  #onReady(): void {
+  #onReady(isTakeover: boolean): void {
     this.#loss = null;
     for (const { fulfil } of this.#awaitingRecovery.splice(0)) fulfil();
-    this.#onEvent?.({ kind: 'ready' });
+    if (this.instanceCount > 1) this.#onEvent?.({ kind: 'instances-changed' });
+    this.#onEvent?.({ kind: 'ready', ...(isTakeover ? { isTakeover } : {}) });
   }
 
   // ---- synthetic load ----------------------------------------------------------------------------------------------
@@ -385,8 +383,10 @@ class LiveProcessPool implements ProcessPool {
 
   #runSynthetic(run: BatchRun): Promise<{ result: SyntheticResult; latencyMs: number }> {
     return new Promise((resolve, reject) => {
-      if (this.#batches.size > 0)
+      for (const [batchId, { instance }] of this.#batches) {
+        if (isSynthetic(batchId) && instance !== run.instance) continue;
         throw new Error('a batch is running: its time would count as that of the synthetic one');
+      }
       const startedAtMs = this.#nowMs();
       this.#start(run, true, (result) => {
         const latencyMs = this.#nowMs() - startedAtMs;

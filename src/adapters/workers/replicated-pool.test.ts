@@ -23,7 +23,8 @@ class FakeReplica implements Replica {
         this.staging.set(sequence, onStaged);
       },
       unstage: (sequence) => this.log.push(`unstage ${sequence}`),
-      start: ({ batchId, sequences }: BatchRun, onDone) => {
+      start: ({ batchId, instance, sequences }: BatchRun, onDone) => {
+        if (instance !== 0) throw new Error(`this process has one instance, and no ${instance}`);
         this.log.push(`run ${batchId}: ${sequences.join(' ')}`);
         this.#onDone = onDone;
       },
@@ -130,7 +131,7 @@ class Bench {
   }
 
   start(batchId: number, ...sequences: readonly number[]): void {
-    this.pool.start({ batchId, instance: 0, sequences, threadCount: 1 }, (result) => {
+    this.pool.start({ batchId, instance: 3, sequences, threadCount: 1 }, (result) => {
       const others = result.kind === 'worker-lost' ? `, others ready: ${String(result.areOthersReady)}` : '';
       this.told.push(`batch ${batchId} ${result.kind}${others}, ${this.pool.instanceCount}`);
     });

@@ -66,6 +66,8 @@ interface Batch {
   stagingCount: number;
   /** Members that left before it started. */
   readonly left: number[];
+  /** Its process died of it, as far as the signal tells. */
+  isCrash: boolean;
 }
 
 export class ReplicatedPool implements WorkerPool {
@@ -158,7 +160,7 @@ export class ReplicatedPool implements WorkerPool {
     if (instance === undefined || !isFree(instance))
       throw new Error(`batch ${run.batchId} was started while no instance is free`);
     const members = run.sequences.map((sequence) => this.#takeStaged(run.batchId, sequence));
-    const batch: Batch = { run, onDone, stagingCount: members.length, left: [] };
+    const batch: Batch = { run, onDone, stagingCount: members.length, left: [], isCrash: false };
     instance.batch = batch;
     for (const member of members) {
       instance.replica!.pool.stage(member, () => {
@@ -196,9 +198,11 @@ export class ReplicatedPool implements WorkerPool {
 
   #run(instance: Instance, batch: Batch): void {
     const { pool } = instance.replica!;
-    pool.start(batch.run, (result) => {
+    // Of its process it is the only one.
+    pool.start({ ...batch.run, instance: 0 }, (result) => {
       // With its process a batch ends in `#onLost`, which follows at once.
-      if (result.kind !== 'worker-lost') this.#onDone(instance, result);
+      if (result.kind === 'worker-lost') batch.isCrash = result.isCrash === true;
+      else this.#onDone(instance, result);
     });
     for (const sequence of batch.left) pool.unstage(sequence);
   }
@@ -292,7 +296,8 @@ export class ReplicatedPool implements WorkerPool {
     instance.isReady = false;
     const areOthersReady = this.instanceCount > 0;
     if (!areOthersReady) this.#staged.clear();
-    endBatch(instance, { kind: 'worker-lost', message, areOthersReady });
+    const isCrash = instance.batch?.isCrash === true;
+    endBatch(instance, { kind: 'worker-lost', message, areOthersReady, isCrash });
     if (wasReady) this.#onEvent({ kind: 'instances-changed' });
     if (!areOthersReady) {
       this.#isLost = true;

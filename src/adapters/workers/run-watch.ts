@@ -1,7 +1,7 @@
 /*
  * Notices runs that hang. How long a run takes cannot be foretold: a loop count may be an input, and on the smallest
- * allocation a run may rightly take minutes. So it is asked whether the inference threads compute at all, and beyond that
- * there is a limit that the operator sets. Rejected: a multiple of the prediction, which killed runs that were right.
+ * allocation a run may rightly take minutes. So it is asked whether the threads of its instance compute at all, and beyond
+ * that there is a limit that the operator sets. Rejected: a multiple of the prediction, which killed runs that were right.
  */
 
 /** Looks at a standstill before it counts: if the router itself stood still for a while, that is one look. */
@@ -11,14 +11,19 @@ const LEAST_USE_CORES = 0.001;
 /** From asking a run to end to replacing its process: an operator may take long, and what does not end at all does not matter more. */
 const GRACE_MS = 5000;
 
-export interface RunWatchOptions {
-  /** CPU time of the inference threads so far; null where the platform does not tell. */
-  usedSeconds(): number | null;
-  readonly nowMs: () => number;
-  /** Without any CPU use for this long a run hangs. Even the smallest allocation, 100 millicores, would have given a tenth of it. */
+export interface RunLimits {
+  /** A run without any CPU use for this long hangs, and its process is replaced. The smallest allocation, 100 millicores, gives a tenth. */
   readonly standstillMs: number;
-  /** Longer than this no run may take. */
+  /** A run that takes longer is ended, and its request told. */
   readonly maxRunMs: number;
+}
+
+export const DEFAULT_RUN_LIMITS: RunLimits = { standstillMs: 5000, maxRunMs: 60_000 };
+
+export interface RunWatchOptions extends RunLimits {
+  /** CPU time of an instance's threads so far; null where the platform does not tell. */
+  usedSeconds(instance: number): number | null;
+  readonly nowMs: () => number;
   /** Asks a run that took too long to end. */
   onOverrun(batchId: number, message: string): void;
   /** The process is to be replaced. */
@@ -26,8 +31,12 @@ export interface RunWatchOptions {
 }
 
 interface WatchedRun {
+  readonly instance: number;
   readonly startedAtMs: number;
   isOverrun: boolean;
+  /** By its instance, at the last look; a standstill begins with the next one. */
+  usedSeconds: number;
+  stillCount: number;
 }
 
 /** One timer for all runs, which outlives short ones: it is armed when a run begins, and rests when it finds none. */
@@ -36,23 +45,20 @@ export class RunWatch {
   readonly #lookMs: number;
   readonly #runs = new Map<number, WatchedRun>();
   #timer: NodeJS.Timeout | undefined;
-  #usedSeconds = -Infinity;
-  #stillCount = 0;
 
   constructor(options: RunWatchOptions) {
     this.#options = options;
     this.#lookMs = Math.min(options.standstillMs, options.maxRunMs) / LOOKS;
   }
 
-  begin(batchId: number): void {
-    if (this.#runs.size === 0) this.#restart();
-    this.#runs.set(batchId, { startedAtMs: this.#options.nowMs(), isOverrun: false });
+  begin(batchId: number, instance: number): void {
+    const startedAtMs = this.#options.nowMs();
+    this.#runs.set(batchId, { instance, startedAtMs, isOverrun: false, usedSeconds: -Infinity, stillCount: 0 });
     this.#arm();
   }
 
   end(batchId: number): void {
     this.#runs.delete(batchId);
-    this.#restart();
   }
 
   /** Whatever ran is gone, with its process. */
@@ -60,12 +66,6 @@ export class RunWatch {
     this.#runs.clear();
     clearTimeout(this.#timer);
     this.#timer = undefined;
-  }
-
-  /** A standstill begins with the next look. */
-  #restart(): void {
-    this.#usedSeconds = -Infinity;
-    this.#stillCount = 0;
   }
 
   #arm(): void {
@@ -79,11 +79,13 @@ export class RunWatch {
   }
 
   #look(): void {
-    if (this.#stoodStill()) {
-      this.#options.onHang(`the run hung: it used no CPU for ${this.#options.standstillMs} ms`);
+    const { nowMs, maxRunMs, standstillMs } = this.#options;
+    // Each is looked at, whatever the others do.
+    const stillRuns = [...this.#runs.values()].filter((run) => this.#standsStill(run));
+    if (stillRuns.length > 0) {
+      this.#options.onHang(`the run hung: it used no CPU for ${standstillMs} ms`);
       return;
     }
-    const { nowMs, maxRunMs } = this.#options;
     for (const [batchId, run] of this.#runs) {
       const elapsedMs = nowMs() - run.startedAtMs;
       if (elapsedMs >= maxRunMs + GRACE_MS) {
@@ -97,12 +99,12 @@ export class RunWatch {
     this.#arm();
   }
 
-  #stoodStill(): boolean {
-    const used = this.#options.usedSeconds();
+  #standsStill(run: WatchedRun): boolean {
+    const used = this.#options.usedSeconds(run.instance);
     if (used === null) return false;
-    const isStill = used - this.#usedSeconds < (LEAST_USE_CORES * this.#lookMs) / 1000;
-    this.#usedSeconds = used;
-    this.#stillCount = isStill ? this.#stillCount + 1 : 0;
-    return this.#stillCount * this.#lookMs >= this.#options.standstillMs;
+    const isStill = used - run.usedSeconds < (LEAST_USE_CORES * this.#lookMs) / 1000;
+    run.usedSeconds = used;
+    run.stillCount = isStill ? run.stillCount + 1 : 0;
+    return run.stillCount * this.#lookMs >= this.#options.standstillMs;
   }
 }

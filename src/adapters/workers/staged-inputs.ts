@@ -1,11 +1,12 @@
 import type { Tensor } from '../../domain/tensor.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes } from './frames.js';
+import { MAX_ENCLOSED_BYTES, type EnclosedInputs } from './messages.js';
 import { StagingWatch } from './staging-watch.js';
 
 /*
  * The inputs that lie in the worker, or wait in the router for room there: first come, first staged. Synthetic inputs take
  * no room: a client's request that takes it may itself be waiting for the profiler, or the profiler for it. The profiler
- * keeps at most one batch of them.
+ * keeps at most one batch of them. Small inputs are not sent ahead: they go with the batch that they run in.
  *
  * Invariant: the bytes counted are those of the requests whose inputs were sent and not forgotten since.
  */
@@ -29,8 +30,17 @@ export interface StagingPort {
 interface Entry extends StagedInputs {
   /** Room that it takes. */
   readonly byteCount: number;
-  /** waiting (for room) → sent → staged; `dropped`: unstaged before the worker had confirmed it. */
-  state: 'waiting' | 'sent' | 'staged' | 'dropped';
+  /** waiting (for room) → sent → staged; `dropped`: unstaged before the worker had confirmed it; `small`: here, to go with a batch. */
+  state: 'waiting' | 'sent' | 'staged' | 'dropped' | 'small';
+}
+
+/** What a batch takes over. */
+export interface TakenInputs {
+  /** To `free` when the batch has ended. */
+  readonly byteCount: number;
+  /** Of members that the worker has nothing of yet, and their tensors. */
+  readonly enclosed: readonly EnclosedInputs[];
+  readonly tensors: readonly Tensor[];
 }
 
 export class InputStaging {
@@ -40,6 +50,8 @@ export class InputStaging {
   readonly #entries = new Map<number, Entry>();
   /** Those of `#entries` that wait for room, in order. */
   readonly #waiting = new Set<Entry>();
+  /** Small ones whose owners are to be told that they may run. */
+  #untold: Entry[] = [];
   #bytes = 0;
 
   constructor(port: StagingPort, maxBytes: number) {
@@ -52,8 +64,14 @@ export class InputStaging {
   add(staged: StagedInputs): void {
     const payload = payloadBytes(staged.inputs);
     if (payload > MAX_PAYLOAD_BYTES) throw new RangeError(`inputs of ${payload} bytes exceed ${MAX_PAYLOAD_BYTES}`);
-    const entry: Entry = { ...staged, byteCount: staged.isSynthetic ? 0 : payload, state: 'waiting' };
+    const isSmall = !staged.isSynthetic && payload <= MAX_ENCLOSED_BYTES;
+    const byteCount = staged.isSynthetic || isSmall ? 0 : payload;
+    const entry: Entry = { ...staged, byteCount, state: isSmall ? 'small' : 'waiting' };
     this.#entries.set(entry.sequence, entry);
+    if (isSmall) {
+      if (this.#untold.push(entry) === 1) setImmediate(() => this.#tellSmall());
+      return;
+    }
     if (entry.isSynthetic) {
       this.#send(entry);
       return;
@@ -84,6 +102,9 @@ export class InputStaging {
         this.#waiting.delete(entry);
         this.#entries.delete(sequence);
         return true;
+      case 'small':
+        this.#entries.delete(sequence);
+        return true;
       case 'sent':
         // On the control connection this could overtake the inputs; it follows once the worker has them.
         entry.state = 'dropped';
@@ -96,15 +117,27 @@ export class InputStaging {
     }
   }
 
+  /** They may be run. */
   isStaged(sequence: number): boolean {
-    return this.#entries.get(sequence)?.state === 'staged';
+    const state = this.#entries.get(sequence)?.state;
+    return state === 'staged' || state === 'small';
   }
 
-  /** Hands staged inputs over to a batch, with which the worker forgets them. @returns bytes to `free` after it */
-  take(sequence: number): number {
-    const { byteCount } = this.#entries.get(sequence)!;
-    this.#entries.delete(sequence);
-    return byteCount;
+  /** Hands inputs over to a batch, with which the worker forgets them. */
+  take(sequences: readonly number[]): TakenInputs {
+    let byteCount = 0;
+    const enclosed: EnclosedInputs[] = [];
+    const tensors: Tensor[] = [];
+    for (const sequence of sequences) {
+      const entry = this.#entries.get(sequence)!;
+      this.#entries.delete(sequence);
+      byteCount += entry.byteCount;
+      if (entry.state !== 'small') continue;
+      const { outputNames, inputs } = entry;
+      enclosed.push({ sequence, outputNames, tensorCount: inputs.length });
+      tensors.push(...inputs);
+    }
+    return { byteCount, enclosed, tensors };
   }
 
   free(byteCount: number): void {
@@ -120,6 +153,12 @@ export class InputStaging {
     this.#bytes = 0;
     this.#watch.reset();
     return lost;
+  }
+
+  #tellSmall(): void {
+    const untold = this.#untold;
+    this.#untold = [];
+    for (const entry of untold) if (this.#entries.get(entry.sequence) === entry) entry.onStaged();
   }
 
   /** Sends in order while there is room. A request larger than all the room there is goes when it is alone. */

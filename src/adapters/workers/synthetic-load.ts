@@ -11,6 +11,8 @@ export interface SyntheticRun {
   readonly samples: SampleSource;
   readonly batchSize: number;
   readonly threadCount: number;
+  /** The first by default. */
+  readonly instance?: number;
 }
 
 export interface SyntheticTiming {
@@ -30,6 +32,16 @@ export interface SyntheticPort {
   run(run: BatchRun): Promise<{ readonly result: SyntheticResult; readonly latencyMs: number }>;
 }
 
+/** The worker was lost in the middle of a run: perhaps it died of it, and the next one would as well. */
+export class WorkerLostError extends Error {
+  override readonly name = 'WorkerLostError';
+}
+
+/** A run was ended before its time, because the worker is needed. */
+export class RunAborted extends Error {
+  override readonly name = 'RunAborted';
+}
+
 export class SyntheticLoad {
   readonly #port: SyntheticPort;
   /** Staged members; a batch of b uses the first b. */
@@ -40,12 +52,12 @@ export class SyntheticLoad {
     this.#port = port;
   }
 
-  /** One batch, timed like a client's. Meaningful only while nothing else runs. */
-  async run({ samples, batchSize, threadCount }: SyntheticRun): Promise<SyntheticTiming> {
+  /** One batch, timed like a client's. Meaningful only while nothing runs that is not meant to. */
+  async run({ samples, batchSize, threadCount, instance = 0 }: SyntheticRun): Promise<SyntheticTiming> {
     const sequences = await this.#stageMembers(samples, batchSize);
     const { result, latencyMs } = await this.#port.run({
       batchId: this.#nextId--,
-      instance: 0,
+      instance,
       sequences,
       threadCount,
     });

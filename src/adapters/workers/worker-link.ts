@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import type { Tensor } from '../../domain/tensor.js';
+import { confined, type Confinement } from './confinement.js';
 import { existing, FramedConnection } from './framed-connection.js';
 import { readTensors } from './frames.js';
 import type {
@@ -15,6 +16,8 @@ import type {
   WithTensors,
 } from './messages.js';
 import { CONTROL_FD, DATA_FD, ONE_POOL_THREAD } from './messages.js';
+import { oneLine } from './load-failure.js';
+import { explained, isRefusal } from './memory-limit.js';
 
 /*
  * The router's end of one worker process, from spawn to death. The connections are socket pairs that the child
@@ -41,14 +44,17 @@ const OWN_VARIABLES = { ORT_DISABLE_TELEMETRY: '1', ...ONE_POOL_THREAD } as cons
  */
 const NODE_FLAGS = ['--expose-gc', '--max-semi-space-size=1'] as const;
 
+/** What a process sends itself by what it computes. SIGKILL is an operator's, or the kernel's for memory: it says nothing of inputs. */
+const CRASH_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set(['SIGFPE', 'SIGSEGV', 'SIGABRT', 'SIGILL', 'SIGBUS']);
+
 export interface WorkerCallbacks {
   /** `load-failed` becomes the reason of `onGone`. */
   onMessage(message: Exclude<ControlToRouter, { kind: 'load-failed' }>): void;
   onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void;
   /** One line of the process's stderr. */
   onLog(line: string): void;
-  /** Once, when the process has ended and all it sent was delivered. */
-  onGone(reason: string): void;
+  /** Once, when the process has ended and all it sent was delivered. @param isCrash of a signal that an input can cause */
+  onGone(reason: string, isCrash: boolean): void;
 }
 
 export class WorkerLink {
@@ -61,14 +67,17 @@ export class WorkerLink {
    * Starts a process and tells it what to load; callbacks come later, never from inside this call.
    * @throws Error when there are not even descriptors for the connections
    */
-  constructor(entryUrl: URL, instruction: LoadInstruction, callbacks: WorkerCallbacks) {
+  constructor(entryUrl: URL, instruction: LoadInstruction, confinement: Confinement, callbacks: WorkerCallbacks) {
     // `detached` makes it the leader of its own session: the terminal's Ctrl-C goes to the router alone, which drains.
-    this.#child = spawn(process.execPath, [...NODE_FLAGS, fileURLToPath(entryUrl)], {
+    const [program, ...args] = confined([process.execPath, ...NODE_FLAGS, fileURLToPath(entryUrl)], confinement);
+    this.#child = spawn(program, args, {
       detached: true,
       env: { ...Object.fromEntries(INHERITED_VARIABLES.map((name) => [name, process.env[name]])), ...OWN_VARIABLES },
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     });
+    const { memoryBytes } = confinement;
     let spawnError: Error | null = null;
+    let refusal = '';
     this.#child.on('error', (error) => (spawnError = error));
     const onClosed = (problem: string | null): void => {
       // Without a problem it closed because the process is ending, which 'close' below will tell.
@@ -76,10 +85,13 @@ export class WorkerLink {
     };
     this.#control = new FramedConnection(
       existing(socketAt(this.#child, CONTROL_FD)),
-      ({ header }) => {
-        const message = header as ControlToRouter;
-        if (message.kind === 'load-failed') this.#endReason = message.message;
-        else callbacks.onMessage(message);
+      ({ header, payload }) => {
+        const message = header as WithTensors<ControlToRouter>;
+        if (message.kind === 'load-failed') this.#endReason = explained(message.message, memoryBytes);
+        else {
+          if (message.kind === 'done') deliverEnclosed(message, payload, callbacks);
+          callbacks.onMessage(message);
+        }
       },
       onClosed,
     );
@@ -94,13 +106,17 @@ export class WorkerLink {
     if (this.#child.stderr !== null) {
       createInterface({ input: this.#child.stderr }).on('line', (line) => {
         // ONNX Runtime colours its warnings.
-        callbacks.onLog(stripVTControlCharacters(line));
+        const plain = stripVTControlCharacters(line);
+        if (isRefusal(plain)) refusal = `${oneLine(plain)}; `;
+        callbacks.onLog(plain);
       });
     }
     // 'close' rather than 'exit': by then everything the process wrote has been read.
     this.#child.on('close', (code, signal) => {
       const ending = signal === null ? `exited with code ${String(code)}` : `was killed by ${signal}`;
-      callbacks.onGone(this.#endReason ?? `the worker process ${spawnError?.message ?? ending}`);
+      const isCrash = this.#endReason === null && signal !== null && CRASH_SIGNALS.has(signal);
+      const reason = explained(`${refusal}the worker process ${spawnError?.message ?? ending}`, memoryBytes);
+      callbacks.onGone(this.#endReason ?? reason, isCrash);
     });
     this.sendControl({ kind: 'load', ...instruction });
   }
@@ -110,8 +126,9 @@ export class WorkerLink {
     return this.#child.pid ?? 0;
   }
 
-  sendControl(message: ControlToWorker): void {
-    this.#control.send(message);
+  /** @param enclosed of a `run` */
+  sendControl(message: ControlToWorker, enclosed?: readonly Tensor[]): void {
+    this.#control.send(message, enclosed);
   }
 
   sendInputs(header: StageHeader, inputs: readonly Tensor[]): void {
@@ -124,6 +141,16 @@ export class WorkerLink {
     this.#endReason ??= reason;
     this.#child.kill('SIGKILL');
   }
+}
+
+/** As if they had come on the data connection, before `done`. */
+function deliverEnclosed(
+  { batchId, enclosed, tensors: layouts = [] }: WithTensors<Extract<ControlToRouter, { kind: 'done' }>>,
+  payload: Uint8Array<ArrayBuffer>,
+  callbacks: WorkerCallbacks,
+): void {
+  const tensors = readTensors(layouts, payload);
+  for (const { slot, tensorCount } of enclosed) callbacks.onOutput(batchId, slot, tensors.splice(0, tensorCount));
 }
 
 function socketAt(child: ChildProcess, fd: typeof CONTROL_FD | typeof DATA_FD): Socket {

@@ -8,13 +8,14 @@ import type { Pointer } from '../onnx-runtime/c-api.js';
 import { Runtime } from '../onnx-runtime/runtime.js';
 import { bytesOfHeld, isHeld, type OutputTensor } from '../onnx-runtime/values.js';
 import type { RunRequest, RunResult } from '../onnx-runtime/model-sessions.js';
-import { InferenceThread } from './inference-thread.js';
+import { InstanceThreads, type MoveThreads } from './instance-threads.js';
 import type { DescribedModel } from '../onnx-runtime/signature.js';
 import { GraphFile } from '../onnx/model-file.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
   ControlToWorker,
+  EnclosedInputs,
   LoadInstruction,
   OutputHeader,
   StageHeader,
@@ -23,11 +24,11 @@ import type {
 } from './messages.js';
 import { ModelBytes } from './model-bytes.js';
 import { withPrivateWeights } from './private-weights.js';
-import { CONTROL_FD, DATA_FD } from './messages.js';
+import { CONTROL_FD, DATA_FD, MAX_ENCLOSED_BYTES } from './messages.js';
 
 /*
  * The worker process: owns one model. This main thread keeps the connections and the staged inputs, puts batches
- * together and takes their outputs apart; the inference thread computes. It lives exactly as long as its router: when a
+ * together and takes their outputs apart; the inference thread of each instance computes. It lives exactly as long as its router: when a
  * connection closes, it is gone at once, whatever the model is doing.
  */
 
@@ -50,7 +51,7 @@ interface RunningBatch {
 const IDLE_MS = 5000;
 
 /**
- * Ends the process without waiting for the model: `process.exit` would wait for the inference thread, and a run ends only
+ * Ends the process without waiting for the model: `process.exit` would wait for the inference threads, and a run ends only
  * between operators.
  */
 function endAtOnce(): void {
@@ -60,16 +61,18 @@ function endAtOnce(): void {
 class WorkerProcess {
   readonly #staged = new Map<number, StagedRequest>();
   readonly #batches = new Map<number, RunningBatch>();
+  /** Asked for and not answered, in order. */
+  readonly #moves: ((problem: string | null) => void)[] = [];
   readonly #control: FramedConnection;
   readonly #data: FramedConnection;
   #runtime!: Runtime;
-  #thread!: InferenceThread;
+  #threads!: InstanceThreads;
   #idleTimer: NodeJS.Timeout | undefined;
 
   constructor() {
     this.#control = new FramedConnection(
       descriptor(CONTROL_FD),
-      ({ header }) => this.#onControl(header as ControlToWorker),
+      ({ header, payload }) => this.#onControl(header as WithTensors<ControlToWorker>, payload),
       endAtOnce,
     );
     this.#data = new FramedConnection(descriptor(DATA_FD), (frame) => this.#onStage(frame), endAtOnce);
@@ -79,12 +82,13 @@ class WorkerProcess {
     this.#control.send(message);
   }
 
-  #onControl(message: ControlToWorker): void {
+  #onControl(message: WithTensors<ControlToWorker>, payload: Uint8Array<ArrayBuffer>): void {
     switch (message.kind) {
       case 'load':
         void this.#load(message);
         return;
       case 'run':
+        this.#unwrap(message.enclosed, readTensors(message.tensors ?? [], payload));
         this.#run(message);
         return;
       case 'abort':
@@ -96,11 +100,23 @@ class WorkerProcess {
       case 'unstage':
         this.#unstage(message.sequence);
         return;
+      case 'ping':
+        this.#reply({ kind: 'pong' });
+        return;
+      case 'moved':
+        this.#moves.shift()?.(message.problem);
+        return;
     }
   }
 
+  readonly #move: MoveThreads = (instance, threadIds) =>
+    new Promise((fulfil, reject) => {
+      this.#moves.push((problem) => (problem === null ? fulfil() : reject(new Error(problem))));
+      this.#reply({ kind: 'move', instance, threadIds });
+    });
+
   async #load(instruction: LoadInstruction): Promise<void> {
-    const { modelPath, join, expectedFiles } = instruction;
+    const { modelPath, joins, expectedFiles } = instruction;
     process.title = `sponge-worker ${basename(modelPath)}`;
     try {
       accessSync(modelPath, constants.R_OK);
@@ -110,8 +126,8 @@ class WorkerProcess {
       return;
     }
     try {
-      this.#thread = await InferenceThread.start(this.#runtime, join);
-      this.#reply({ kind: 'joined', inferenceTid: this.#thread.tid });
+      this.#threads = await InstanceThreads.start(this.#runtime, joins, this.#move, (message) => this.#fail(message));
+      this.#reply({ kind: 'joined', inferenceTids: this.#threads.tids });
     } catch (error) {
       this.#failLoad(oneLine(error));
       return;
@@ -121,9 +137,9 @@ class WorkerProcess {
     const file = new GraphFile(modelPath);
     const bytes = new ModelBytes([modelPath, ...file.weightsPaths]);
     const loadFrom = (path: string): Promise<DescribedModel> =>
-      this.#thread.load({ ...instruction, modelPath: path }, onTrouble);
+      this.#threads.load({ ...instruction, modelPath: path }, onTrouble);
     const loaded = withPrivateWeights(modelPath, file.weightsPaths, loadFrom, onTrouble);
-    // Meanwhile the inference thread makes its first session.
+    // Meanwhile the first instance's thread makes a session.
     const { batching, hints } = file.report();
     let facts: WorkerFacts;
     try {
@@ -139,7 +155,8 @@ class WorkerProcess {
       // Only now it is known whether the sessions are of the right model.
       const files = await bytes.verify(expectedFiles);
       await this.#releaseMemory();
-      this.#reply({ kind: 'ready', facts: { ...facts, files, residentBytes: process.memoryUsage.rss() } });
+      const residentBytes = process.memoryUsage.rss();
+      this.#reply({ kind: 'ready', facts: { ...facts, files, residentBytes }, threadIds: this.#threads.threadIds });
     } catch (error) {
       this.#failLoad(oneLine(error));
     }
@@ -166,6 +183,12 @@ class WorkerProcess {
     this.#reply({ kind: 'staged', sequence });
   }
 
+  /** As if they had been staged. */
+  #unwrap(enclosed: readonly EnclosedInputs[], tensors: Tensor[]): void {
+    for (const { sequence, outputNames, tensorCount } of enclosed)
+      this.#staged.set(sequence, { inputs: tensors.splice(0, tensorCount), outputNames });
+  }
+
   #unstage(sequence: number): void {
     if (this.#staged.delete(sequence)) return;
     for (const { sequences } of this.#batches.values()) {
@@ -174,7 +197,12 @@ class WorkerProcess {
     }
   }
 
-  #run({ batchId, sequences, threadCount, isKept }: Extract<ControlToWorker, { kind: 'run' }>): void {
+  /** With an instance that cannot run any more the others are of no use: the router starts all of them again. */
+  #fail(message: string): void {
+    process.stderr.write(`${message}\n`, endAtOnce);
+  }
+
+  #run({ batchId, instance, sequences, threadCount, isKept }: Extract<ControlToWorker, { kind: 'run' }>): void {
     try {
       const members = sequences.map((sequence) => {
         const member = this.#staged.get(sequence);
@@ -188,7 +216,7 @@ class WorkerProcess {
       const runOptions = this.#runtime.api.pointer('createRunOptions');
       this.#batches.set(batchId, { sequences: [...sequences], outputNames, rows, runOptions, isAborted: false });
       const asked = unionOf(outputNames);
-      void this.#compute(batchId, { inputs, outputNames: asked, threadCount, runOptions });
+      void this.#compute(batchId, instance, { inputs, outputNames: asked, threadCount, runOptions });
     } catch (error) {
       this.#reply({ kind: 'failed', batchId, message: oneLine(error) });
     } finally {
@@ -196,11 +224,11 @@ class WorkerProcess {
     }
   }
 
-  async #compute(batchId: number, request: RunRequest): Promise<void> {
+  async #compute(batchId: number, instance: number, request: RunRequest): Promise<void> {
     clearTimeout(this.#idleTimer);
     let result: RunResult;
     try {
-      result = await this.#thread.run(request);
+      result = await this.#threads.run(instance, request);
     } catch (error) {
       const { isAborted } = this.#end(batchId);
       this.#reply(isAborted ? { kind: 'aborted', batchId } : { kind: 'failed', batchId, message: oneLine(error) });
@@ -249,14 +277,29 @@ class WorkerProcess {
       this.#reply({ kind: 'failed', batchId, message: oneLine(error) });
       return;
     }
-    this.#reply({ kind: 'done', batchId, slots: memberOutputs.map(({ slot }) => slot), computeMs });
-    const last = memberOutputs.at(-1);
-    if (last === undefined) release();
-    for (const member of memberOutputs) {
+    const [small, large] = partition(memberOutputs, ({ tensors }) => payloadBytes(tensors) <= MAX_ENCLOSED_BYTES);
+    const enclosed = small.map(({ slot, tensors }) => ({ slot, tensorCount: tensors.length }));
+    const last = large.at(-1);
+    let unsent = last === undefined ? 1 : 2;
+    const onSent = (): void => {
+      if (--unsent === 0) release();
+    };
+    this.#control.send(
+      { kind: 'done', batchId, computeMs, enclosed, following: large.length } satisfies ControlToRouter,
+      small.flatMap(({ tensors }) => tensors),
+      onSent,
+    );
+    for (const member of large) {
       const header: OutputHeader = { batchId, slot: member.slot };
-      this.#data.send(header, member.tensors, member === last ? release : undefined);
+      this.#data.send(header, member.tensors, member === last ? onSent : undefined);
     }
   }
+}
+
+function partition<T>(items: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] {
+  const parts: [T[], T[]] = [[], []];
+  for (const item of items) parts[isFirst(item) ? 0 : 1].push(item);
+  return parts;
 }
 
 /** Where ONNX Runtime wrote it; sent from there. */

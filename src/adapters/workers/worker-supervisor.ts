@@ -1,30 +1,38 @@
-import { resolve } from 'node:path';
+import { readdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Tensor } from '../../domain/tensor.js';
 import type { JoinInstruction } from '../scalers/join.js';
+import { confinementGap, workerUser, type ConfinementOptions, type WorkerUser } from './confinement.js';
+import { LaunchedWorker, type WorkerOwner } from './launched-worker.js';
 import { oneLine } from './load-failure.js';
 import type { ModelFile } from './model-bytes.js';
 import type { ControlToRouter, LoadInstruction, WorkerFacts } from './messages.js';
-import { WorkerLink } from './worker-link.js';
+import { SpareWorker } from './spare-worker.js';
+import type { WorkerLink } from './worker-link.js';
 
 /*
- * Keeps one worker process alive: at once after the first failure in a row, then with growing delays. A model that never
- * loaded is not tried again: it will not load the next time either.
+ * Keeps one worker process alive: at once after the first failure in a row, then with growing delays. In a row are losses with
+ * nothing completed in between, and loads that fail: a worker that serves between its crashes is never waited for. A model that never
+ * loaded is not tried again: it will not load the next time either. Where a spare stands by, it takes over instead.
  */
 
-export interface SupervisorOptions {
+export interface SupervisorOptions extends ConfinementOptions {
   readonly modelPath: string;
   /** ONNX Runtime intra-op thread counts to keep sessions for, ascending. */
   readonly threadCounts: readonly number[];
-  /** How the inference thread enters its CPU group. */
-  readonly join: JoinInstruction;
+  /** By instance, at least one: how its threads enter their CPU group. */
+  readonly joins: readonly JoinInstruction[];
+  /** What `joins` is for a process that replaces a lost one, whose groups others may have removed; absent: the same. */
+  readonly rejoin?: () => readonly JoinInstruction[];
   /** What another worker of this model was loaded from; absent for the first. */
   readonly expectedFiles?: readonly ModelFile[];
   /** Milliseconds of a monotonic clock. */
   readonly nowMs: () => number;
   /** Lines for the operator: what the worker wrote to stderr, and how it ended. */
   readonly onLog: (line: string) => void;
-  /** Every process whose inference thread joined its CPU group; it makes its sessions next. */
-  readonly onSpawn?: (pid: number, inferenceTid: number) => void;
+  /** Every process whose inference threads, one an instance, joined their CPU groups; it makes its sessions next. */
+  readonly onSpawn?: (pid: number, inferenceTids: readonly number[]) => void;
   /** The worker's compiled entry point. */
   readonly entryUrl?: URL;
   /** A process that is not ready by then counts as failed. */
@@ -34,10 +42,15 @@ export interface SupervisorOptions {
 export interface SupervisorCallbacks {
   onMessage(message: Extract<ControlToRouter, { kind: 'staged' | 'done' | 'failed' | 'aborted' }>): void;
   onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void;
-  /** The process is gone, or a restart failed. @param restartEstimateMs null after `close`: there will be no other */
-  onLost(message: string, restartEstimateMs: number | null): void;
-  /** A restarted process is ready. */
-  onReady(): void;
+  /**
+   * The process is gone, or a restart failed.
+   * @param restartEstimateMs null after `close`: there will be no other   @param isCrash of a signal that an input can cause
+   */
+  onLost(message: string, restartEstimateMs: number | null, isCrash: boolean): void;
+  /** A spare stands ready, or is not coming. */
+  onSpareSettled(): void;
+  /** Another process is ready. @param isTakeover it stood by when the one before it was lost */
+  onReady(isTakeover: boolean): void;
 }
 
 /** The model did not load; the message is one line, for the operator. */
@@ -47,10 +60,13 @@ export class ModelLoadError extends Error {
 
 /** Loading tens of gigabytes from a slow disk takes minutes; more than this is a hang. */
 const DEFAULT_START_TIMEOUT_MS = 300_000;
+const DEFAULT_ENTRY_URL = new URL('./worker-process.js', import.meta.url);
 const FIRST_RESTART_DELAY_MS = 100;
+/** Of a folder with more, that many are looked at: a command has room for no more names. */
+const MOST_FILES_BESIDE = 200;
 const MAX_RESTART_DELAY_MS = 10_000;
-/** A worker that was ready this long starts over with a clean record. */
-const STABLE_AFTER_MS = 30_000;
+/** A worker that was ready this long, or has completed a batch, starts over with a clean record. */
+const STABLE_AFTER_MS = 5000;
 
 /** 0 after the first failure in a row, then 100 ms, doubling up to 10 s. */
 export function restartDelayMs(earlierFailures: number): number {
@@ -59,38 +75,72 @@ export function restartDelayMs(earlierFailures: number): number {
     : Math.min(MAX_RESTART_DELAY_MS, FIRST_RESTART_DELAY_MS * 2 ** (earlierFailures - 1));
 }
 
+/** The model's, and what may be its weights: whatever lies in its folder but for what we write there. */
+function filesBeside(modelPath: string): readonly string[] {
+  try {
+    const folder = dirname(modelPath);
+    const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+    const names = entries
+      .map(({ name }) => name)
+      .filter((name) => !name.startsWith('.') && !name.includes('.profile.'));
+    return [modelPath, ...names.slice(0, MOST_FILES_BESIDE).map((name) => join(folder, name))];
+  } catch {
+    return [modelPath]; // Loading says what is wrong.
+  }
+}
+
 export class WorkerSupervisor {
+  readonly spare: SpareWorker;
   readonly #options: SupervisorOptions;
   readonly #instruction: LoadInstruction;
+  #user: WorkerUser | null = null;
   #callbacks: SupervisorCallbacks | null = null;
   #firstStart: { fulfil(facts: WorkerFacts): void; reject(error: Error): void } | null = null;
+  /** Of the first process that was ready. */
   #facts: WorkerFacts | null = null;
 
   /** The current process, loading or ready. */
-  #link: WorkerLink | null = null;
-  #isReady = false;
+  #worker: LaunchedWorker | null = null;
   #isClosed = false;
-  #inferenceTid = 0;
-  /** Every process that has not ended yet, with what to call then; a killed one may take a moment. */
-  readonly #living = new Map<WorkerLink, () => void>();
+  /** Every process that has not ended yet; a killed one may take a moment. */
+  readonly #living = new Set<LaunchedWorker>();
 
-  #launchedAtMs = 0;
-  #readyAtMs = 0;
+  /** The latest that was not a spare. */
+  #launchedHere: LaunchedWorker | null = null;
+  /** Its time from launch to ready, on the model's own CPU. */
   #startMs = 0;
   #failureCount = 0;
   #timer: NodeJS.Timeout | undefined;
 
+  readonly #owner: WorkerOwner = {
+    onJoined: ({ link, inferenceTids }) => this.#options.onSpawn?.(link.pid, inferenceTids),
+    onReady: (worker) => this.#onLoaded(worker),
+    onMessage: (message) => this.#callbacks?.onMessage(message),
+    onOutput: (batchId, slot, tensors) => this.#callbacks?.onOutput(batchId, slot, tensors),
+    onLost: (worker, message, isCrash) => this.#onLost(worker, message, isCrash),
+  };
+
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { modelPath, threadCounts, join, expectedFiles = null } = options;
-    this.#instruction = { modelPath: resolve(modelPath), threadCounts, join, expectedFiles };
+    const { modelPath, threadCounts, joins, expectedFiles = null } = options;
+    this.#instruction = { modelPath: resolve(modelPath), threadCounts, joins, expectedFiles };
+    this.spare = new SpareWorker({
+      launch: (spareJoins, owner) => this.#launch(spareJoins, owner),
+      onSettled: () => this.#callbacks?.onSpareSettled(),
+      groups: () => this.#groups(),
+    });
   }
 
   /** Starts the first process; resolves when its sessions stand. @throws ModelLoadError */
   start(): Promise<WorkerFacts> {
+    const gap = confinementGap();
+    if (gap !== null) this.#options.onLog(gap);
+    const { workerUser: name = null, onLog, entryUrl = DEFAULT_ENTRY_URL } = this.#options;
+    const files = [process.execPath, fileURLToPath(entryUrl), ...filesBeside(this.#instruction.modelPath)];
+    this.#user = workerUser(name, files, onLog);
     return new Promise((fulfil, reject) => {
       this.#firstStart = { fulfil, reject };
-      this.#launch();
+      this.#startWorker();
     });
   }
 
@@ -100,136 +150,119 @@ export class WorkerSupervisor {
 
   /** The process to talk to; null while there is none. */
   get readyLink(): WorkerLink | null {
-    return this.#isReady ? this.#link : null;
+    return this.#worker?.isReady === true ? this.#worker.link : null;
   }
 
-  get inferenceTid(): number {
-    return this.#link === null ? 0 : this.#inferenceTid;
+  /** By instance, of the current process; empty while there is none. */
+  get inferenceTids(): readonly number[] {
+    return this.#worker?.inferenceTids ?? [];
   }
 
-  /** Launch → ready, of the latest start. */
+  /** By instance: all that compute for it. */
+  get threadIds(): readonly (readonly number[])[] {
+    return this.#worker?.threadIds ?? [];
+  }
+
   get startMs(): number {
     return this.#startMs;
   }
 
-  /** Ends the current process, hung or not; a new one follows. */
-  replace(message: string): void {
-    const link = this.#link;
-    if (link === null) return;
-    this.#end(link, message);
+  /** A batch was completed: whatever ended earlier processes, this one works. */
+  noteCompleted(): void {
+    this.#failureCount = 0;
   }
 
-  /** Ends the process for good, which is reported at once; resolves when no process is left. */
+  /** Ends the current process, hung or not; a new one follows. */
+  replace(message: string): void {
+    this.#worker?.end(message);
+  }
+
+  /** Ends the processes for good, which is reported at once; resolves when none is left. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    const ends = [...this.#living.keys()].map(
-      (link) =>
-        new Promise<void>((done) => {
-          this.#living.set(link, done);
-          this.#end(link, 'the worker was stopped');
-        }),
-    );
-    await Promise.all(ends);
+    const living = [...this.#living];
+    for (const worker of living) worker.end('the worker was stopped');
+    await Promise.all(living.map(({ ended }) => ended));
   }
 
-  #end(link: WorkerLink, message: string): void {
-    link.kill(message);
-    // Not left to the process's end, which can take long: the kernel is busy with its memory, or it is frozen.
-    setImmediate(() => this.#lose(link, message));
+  /** @throws Error, one line, where no process can be started */
+  #launch(joins: readonly JoinInstruction[], owner: WorkerOwner): LaunchedWorker {
+    if (this.#isClosed) throw new Error('the worker was stopped');
+    const { entryUrl = DEFAULT_ENTRY_URL, startTimeoutMs = DEFAULT_START_TIMEOUT_MS, nowMs, onLog } = this.#options;
+    const expectedFiles = this.#facts?.files ?? this.#instruction.expectedFiles;
+    const instruction = { ...this.#instruction, joins, expectedFiles };
+    const problemOf = (facts: WorkerFacts): string | null => this.#problemOf(facts);
+    const confinement = { user: this.#user, memoryBytes: this.#options.workerMemoryBytes ?? null };
+    const launch = { entryUrl, instruction, confinement, startTimeoutMs, problemOf, nowMs, onLog };
+    const worker = new LaunchedWorker(launch, owner);
+    this.#living.add(worker);
+    void worker.ended.then(() => this.#living.delete(worker));
+    return worker;
   }
 
-  #launch(): void {
-    const { entryUrl = new URL('./worker-process.js', import.meta.url), onLog } = this.#options;
-    this.#launchedAtMs = this.#options.nowMs();
-    let link: WorkerLink;
+  #startWorker(): void {
     try {
-      const expectedFiles = this.#facts?.files ?? this.#instruction.expectedFiles;
-      link = new WorkerLink(
-        entryUrl,
-        { ...this.#instruction, expectedFiles },
-        {
-          onMessage: (message) => {
-            if (this.#link === link) this.#onMessage(link, message);
-          },
-          onOutput: (batchId, slot, tensors) => {
-            if (this.#link === link) this.#callbacks?.onOutput(batchId, slot, tensors);
-          },
-          onLog,
-          onGone: (reason) => {
-            this.#lose(link, reason);
-            this.#living.get(link)?.();
-            this.#living.delete(link);
-          },
-        },
-      );
+      this.#launchedHere = this.#launch(this.#groups(), this.#owner);
+      this.#worker = this.#launchedHere;
     } catch (error) {
-      setImmediate(() => this.#afterLoss(oneLine(error)));
-      return;
-    }
-    this.#link = link;
-    this.#living.set(link, () => undefined);
-    const startTimeoutMs = this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS;
-    this.#timer = setTimeout(() => {
-      const { modelPath } = this.#instruction;
-      this.replace(`cannot load ${modelPath}: not ready after ${startTimeoutMs} ms; raise the start timeout`);
-    }, startTimeoutMs);
-  }
-
-  #onMessage(link: WorkerLink, message: Exclude<ControlToRouter, { kind: 'load-failed' }>): void {
-    switch (message.kind) {
-      case 'joined':
-        this.#inferenceTid = message.inferenceTid;
-        this.#options.onSpawn?.(link.pid, message.inferenceTid);
-        return;
-      case 'ready':
-        this.#onReady(link, message.facts);
-        return;
-      case 'notice':
-        this.#options.onLog(message.message);
-        return;
-      default:
-        this.#callbacks?.onMessage(message);
+      setImmediate(() => this.#afterLoss(oneLine(error), false));
     }
   }
 
-  #onReady(link: WorkerLink, facts: WorkerFacts): void {
-    clearTimeout(this.#timer);
-    if (this.#facts !== null && JSON.stringify(facts.signature) !== JSON.stringify(this.#facts.signature)) {
-      link.kill(`${this.#instruction.modelPath} changed its inputs or outputs while it was served; restart the server`);
-      return;
-    }
-    this.#isReady = true;
-    this.#readyAtMs = this.#options.nowMs();
-    this.#startMs = this.#readyAtMs - this.#launchedAtMs;
-    this.#facts = facts;
-    this.#firstStart?.fulfil(facts);
+  /** Others may have removed those of the first start. */
+  #groups(): readonly JoinInstruction[] {
+    return (this.#facts === null ? undefined : this.#options.rejoin?.()) ?? this.#instruction.joins;
+  }
+
+  /** Whether it is the model that is served. */
+  #problemOf({ signature }: WorkerFacts): string | null {
+    if (this.#facts === null || JSON.stringify(signature) === JSON.stringify(this.#facts.signature)) return null;
+    return `${this.#instruction.modelPath} changed its inputs or outputs while it was served; restart the server`;
+  }
+
+  #onLoaded(worker: LaunchedWorker): void {
+    if (worker === this.#launchedHere) this.#startMs = worker.readyAtMs - worker.launchedAtMs;
+    this.#facts = worker.facts;
+    this.#firstStart?.fulfil(worker.facts!);
     this.#firstStart = null;
-    this.#callbacks?.onReady();
+    this.#callbacks?.onReady(false);
   }
 
-  #lose(link: WorkerLink, message: string): void {
-    if (this.#link !== link) return;
-    const nowMs = this.#options.nowMs();
-    if (this.#isReady && nowMs - this.#readyAtMs >= STABLE_AFTER_MS) this.#failureCount = 0;
-    this.#link = null;
-    this.#isReady = false;
-    clearTimeout(this.#timer);
-    this.#afterLoss(message);
+  #onLost(worker: LaunchedWorker, message: string, isCrash: boolean): void {
+    if (this.#worker !== worker) return;
+    const wasStable = worker.isReady && this.#options.nowMs() - worker.readyAtMs >= STABLE_AFTER_MS;
+    if (wasStable) this.#failureCount = 0;
+    this.#worker = null;
+    this.#afterLoss(message, isCrash);
   }
 
-  #afterLoss(message: string): void {
+  #afterLoss(message: string, isCrash: boolean): void {
     if (this.#firstStart !== null) {
       this.#firstStart.reject(new ModelLoadError(message));
       return;
     }
     if (this.#isClosed) {
-      this.#callbacks?.onLost(message, null);
+      this.#callbacks?.onLost(message, null, false);
       return;
     }
     const delayMs = restartDelayMs(this.#failureCount++);
+    if (this.#takeOver(message, isCrash)) return;
     this.#options.onLog(`worker lost: ${message}; starting it again in ${delayMs} ms`);
-    this.#timer = setTimeout(() => this.#launch(), delayMs);
-    this.#callbacks?.onLost(message, delayMs + this.#startMs);
+    this.#timer = setTimeout(() => this.#startWorker(), delayMs);
+    this.#callbacks?.onLost(message, delayMs + this.#startMs, isCrash);
+  }
+
+  /** @returns whether there was a spare */
+  #takeOver(message: string, isCrash: boolean): boolean {
+    const spare = this.spare.take(this.#owner);
+    if (spare === null) return false;
+    const isLoaded = spare.isReady;
+    this.#options.onLog(`worker lost: ${message}; the spare ${isLoaded ? 'takes over' : 'is being loaded already'}`);
+    const leftMs = spare.launchedAtMs + this.#startMs - this.#options.nowMs();
+    this.#callbacks?.onLost(message, isLoaded ? 0 : Math.max(0, leftMs), isCrash);
+    this.#worker = spare;
+    if (isLoaded) this.#callbacks?.onReady(true);
+    return true;
   }
 }

@@ -20,12 +20,18 @@ export interface LiveCases {
   readonly leftOut: readonly string[];
 }
 
-/** Replicas only where each can have a CPU group of its own. */
+/** Of ours: one was the single worker. */
+const INSTANCES = [2, 4] as const;
+
+/** Several instances, and replicas, only where each can have a CPU group of its own. */
 export function liveCases(sizes: CaseSizes): LiveCases {
-  const single = singleCases(sizes);
-  if (sizes.scaler.startsWith('cgroup')) return { cases: [...single, replicasCase(sizes)], leftOut: [] };
-  const reason = `Replicas were left out: each needs a CPU group of its own, and here CPU is granted by ${sizes.scaler}.`;
-  return { cases: single, leftOut: [reason] };
+  const [ours, ...others] = singleCases(sizes);
+  if (sizes.scaler.startsWith('cgroup'))
+    return { cases: [ours!, ...INSTANCES.map(instancesCase), ...others, replicasCase(sizes)], leftOut: [] };
+  const reason =
+    'Several instances and replicas were left out: each needs a CPU group of its own, ' +
+    `and here CPU is granted by ${sizes.scaler}.`;
+  return { cases: [ours!, ...others], leftOut: [reason] };
 }
 
 /** What a person who does not know the load may well choose as the small one. */
@@ -59,6 +65,16 @@ function singleCases({ limits, batchSize }: CaseSizes): readonly LiveCase[] {
     fixed('static small', smallCores),
     fixed('static full', fullCores),
   ];
+}
+
+function instancesCase(count: number): LiveCase {
+  return {
+    name: `sponge ${count}`,
+    title: `ours, with ${count} warm instances, each resized by itself`,
+    serveFlags: ['--policy', 'sponge', '--instances', String(count)],
+    isDeadlineAware: true,
+    simulatedPolicy: `sponge(instances=${count})`,
+  };
 }
 
 function replicasCase({ unitMillicores }: CaseSizes): LiveCase {

@@ -4,7 +4,7 @@ import { LOAD_MODELS, writeModelFile } from '../../adapters/models/model-files.j
 import { measureCpuCeiling } from '../../adapters/scalers/cpu-ceiling.js';
 import { ROUTER_MILLICORES } from '../../adapters/scalers/scaler-handle.js';
 import { findModels, type ModelSource } from '../../adapters/serving/model-repository.js';
-import { MOST_INSTANCES } from '../../adapters/serving/replica-process.js';
+import { MOST_INSTANCES } from '../../adapters/serving/instance-groups.js';
 import { parseProfile } from '../../perf-model/profile-schema.js';
 import { measuredMachine, type Machine } from '../../sim/machine.js';
 import type { LoadProgress } from '../load/load.js';

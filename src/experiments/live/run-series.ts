@@ -129,6 +129,7 @@ class SeriesFold {
       case 'planned':
       case 'worker-lost':
       case 'worker-ready':
+      case 'router-standstill':
         return;
     }
   }

@@ -21,20 +21,23 @@ export interface TargetOptions {
   readonly version: string;
   readonly shapes: Readonly<Record<string, readonly number[]>>;
   readonly deadline: DeadlinePlace;
+  /** The value of the header; absent: none is sent. */
+  readonly authorization?: string;
 }
 
 /** @throws Error, one line with a remedy: nobody answers, no such model, a shape that is not known */
 export async function findTarget(options: TargetOptions): Promise<LoadTarget> {
-  const { protocol, version, shapes, deadline } = options;
+  const { protocol, version, shapes, deadline, authorization = null } = options;
   const url = parseUrl(options.url ?? `http://127.0.0.1:${protocol === 'grpc' ? 8001 : 8000}`);
   const place = {
     protocol,
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? 80 : Number(url.port),
     basePath: url.pathname.replace(/\/$/, ''),
+    authorization,
   };
   const server: ModelDirectory =
-    protocol === 'grpc' ? grpcDirectory(place) : restDirectory(url.origin + place.basePath);
+    protocol === 'grpc' ? grpcDirectory(place) : restDirectory(url.origin + place.basePath, authorization);
   const model = options.model ?? (await onlyModel(server));
   const specs = await server.inputs(model, version);
   return { ...place, model, version, deadline, inputs: noiseInputs(specs, shapes) };
@@ -58,15 +61,19 @@ async function onlyModel(server: ModelDirectory): Promise<string> {
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol === 'http:') return url;
-  throw new Error(`--url ${text}: expected http://host:port; there is no TLS here`);
+  throw new Error(`--url ${text}: expected http://host:port; sponge load does not speak TLS`);
 }
 
-function restDirectory(base: string): ModelDirectory {
+function restDirectory(base: string, authorization: string | null): ModelDirectory {
   const ask = async (path: string, method: 'GET' | 'POST'): Promise<unknown> => {
     const response = await fetch(base + path, {
       method,
       signal: AbortSignal.timeout(ASK_MS),
-      ...(method === 'POST' ? { body: '{}', headers: { 'content-type': 'application/json' } } : {}),
+      headers: {
+        ...(authorization === null ? {} : { authorization }),
+        ...(method === 'POST' ? { 'content-type': 'application/json' } : {}),
+      },
+      ...(method === 'POST' ? { body: '{}' } : {}),
     }).catch((error: unknown) => {
       throw new Error(`no server answers at ${base}; start one with "sponge serve", or give --url`, { cause: error });
     });
@@ -90,7 +97,7 @@ function namesOf(index: unknown): readonly string[] {
   ];
 }
 
-function grpcDirectory(place: Pick<LoadTarget, 'host' | 'port'>): ModelDirectory {
+function grpcDirectory(place: Pick<LoadTarget, 'host' | 'port' | 'authorization'>): ModelDirectory {
   const ask = async (method: string, message: Uint8Array): Promise<Buffer> => {
     try {
       return await callGrpc(place, method, message);

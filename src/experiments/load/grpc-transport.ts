@@ -44,9 +44,10 @@ export class GrpcTransport implements Transport {
   }
 
   send(request: PlannedRequest, events: CallEvents): () => void {
-    const { deadline } = this.#target;
+    const { deadline, authorization } = this.#target;
     const headers = {
       ...(deadline === 'header' ? { 'grpc-timeout': grpcTimeout(request.sloMs) } : {}),
+      ...(authorization === null ? {} : { authorization }),
       ...clientHeaders(request),
     };
     const stream = openCall(this.#sessionOf(request.client), 'ModelInfer', headers);
@@ -83,14 +84,15 @@ export class GrpcTransport implements Transport {
 
 /** @returns the reply's message   @throws Error, one line, for every other status than OK */
 export async function callGrpc(
-  target: Pick<LoadTarget, 'host' | 'port'>,
+  target: Pick<LoadTarget, 'host' | 'port' | 'authorization'>,
   method: string,
   message: Uint8Array,
 ): Promise<Buffer> {
+  const { authorization } = target;
   const session = openSession(target);
   try {
     const answer = await new Promise<CallAnswer>((resolve) => {
-      const stream = openCall(session, method, {});
+      const stream = openCall(session, method, authorization === null ? {} : { authorization });
       readCall(stream, resolve);
       stream.setTimeout(ASK_MS, () => stream.destroy(new Error(`no answer after ${ASK_MS / 1000} s`)));
       stream.end(framed(message));

@@ -34,7 +34,7 @@ export class RestTransport implements Transport {
   }
 
   send(request: PlannedRequest, events: CallEvents): () => void {
-    const { host, port, deadline } = this.#target;
+    const { host, port, deadline, authorization } = this.#target;
     const { body, headBytes } = this.#body(request.sloMs);
     const call = http.request({
       host,
@@ -47,6 +47,7 @@ export class RestTransport implements Transport {
         'content-length': byteLengthOf(body),
         ...(headBytes === null ? {} : { 'inference-header-content-length': headBytes }),
         ...(deadline === 'header' ? { 'request-timeout-ms': request.sloMs.toFixed(3) } : {}),
+        ...(authorization === null ? {} : { authorization }),
         ...clientHeaders(request),
       },
     });

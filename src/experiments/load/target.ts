@@ -22,6 +22,8 @@ export interface LoadTarget {
   /** Empty: the server's choice. */
   readonly version: string;
   readonly deadline: DeadlinePlace;
+  /** Sent with every call, lower-case; a secret: in no report. */
+  readonly authorization: string | null;
   /** Of every request: what a server computes does not depend on the values. */
   readonly inputs: readonly Tensor[];
 }

@@ -22,6 +22,9 @@ export interface Outcome {
   readonly toReference: number;
   /** Share of feasible requests that nobody can answer in time. */
   readonly unavoidable: number;
+  /** Both for as many instances as the policy has. */
+  readonly toOwnReference: number;
+  readonly ownUnavoidable: number;
   readonly sentBySecond: readonly number[];
   readonly violatedBySecond: readonly number[];
 }
@@ -30,6 +33,8 @@ export interface CaseOptions {
   readonly threads: number;
   /** Overrides of every scenario, the references' too. */
   readonly settings: readonly string[];
+  /** Of each case; `LEAST_SEEDS` by default. */
+  readonly leastSeeds?: number;
   readonly onProgress?: (fraction: number, now: string) => void;
 }
 
@@ -44,8 +49,8 @@ const REQUESTS_A_SEED: Readonly<Record<string, number>> = {
 };
 const USUAL_REQUESTS_A_SEED = 12_000;
 
-function seedCountOf({ scenario, requests }: Case): number {
-  return Math.max(LEAST_SEEDS, Math.ceil(requests / (REQUESTS_A_SEED[scenario] ?? USUAL_REQUESTS_A_SEED)));
+function seedCountOf({ scenario, requests }: Case, leastSeeds = LEAST_SEEDS): number {
+  return Math.max(leastSeeds, Math.ceil(requests / (REQUESTS_A_SEED[scenario] ?? USUAL_REQUESTS_A_SEED)));
 }
 
 /** Runs all of them together, each (policy, scenario, seed) once. */
@@ -69,7 +74,7 @@ export async function runCases<Name extends string>(
     const each = cases[name];
     const file = readScenario(each.scenario, [...options.settings, ...(each.settings ?? [])]);
     const plain = readScenario(each.scenario, options.settings);
-    const seeds = Array.from({ length: seedCountOf(each) }, (_, index) => each.firstSeed + index);
+    const seeds = Array.from({ length: seedCountOf(each, options.leastSeeds) }, (_, index) => each.firstSeed + index);
     return seeds.map((seed) => ({
       reference: need({ kind: 'reference', file: plain, seed }),
       result: need({ kind: 'policy', file, seed, policy: each.policy }),
@@ -97,11 +102,14 @@ function outcomeOf(results: readonly SeedResult[], references: readonly Referenc
   const summary = summarisePolicy(results);
   const referenceCoreSeconds = references.reduce((sum, each) => sum + each.servableCoreSeconds, 0);
   const unavoidable = references.reduce((sum, each) => sum + each.unavoidable, 0);
+  const own = results.map(({ instanceReference }, index) => instanceReference ?? references[index]!);
   return {
     summary,
     seeds: results.length,
     toReference: summary.coreSeconds / referenceCoreSeconds,
     unavoidable: unavoidable / feasibleCount(summary),
+    toOwnReference: summary.coreSeconds / own.reduce((sum, each) => sum + each.servableCoreSeconds, 0),
+    ownUnavoidable: own.reduce((sum, each) => sum + each.unavoidable, 0) / feasibleCount(summary),
     sentBySecond: pooledBySecond(results.map(({ sentBySecond }) => sentBySecond)),
     violatedBySecond: pooledBySecond(results.map(({ violatedBySecond }) => violatedBySecond)),
   };

@@ -1,5 +1,6 @@
 import { READY_NAMES } from '../scenarios/scenario-files.js';
 import { feasibleCount, pooledViolations, runCases, type Case, type CaseOptions, type Outcome } from './cases.js';
+import { atMost, type Target } from './target.js';
 
 /*
  * What the default planner is held to: its numbers on every scenario, on seeds that no constant was chosen on, beside those on
@@ -166,37 +167,9 @@ function recovery({ sentBySecond, violatedBySecond }: Outcome): PlannerResults['
 
 // ---- what it is held to ----------------------------------------------------------------------------------------------
 
-export interface Target {
-  readonly measure: string;
-  readonly least: string;
-  readonly aim: string;
-  readonly measured: string;
-  readonly isMet: boolean;
-  readonly isAimMet: boolean;
-}
-
 export function targets(results: PlannerResults): readonly Target[] {
   const ofScenario = (name: string): PlannerResults['suite'][number] =>
     results.suite.find(({ scenario }) => scenario === name)!;
-  const atMost = (
-    measure: string,
-    least: number,
-    aim: number,
-    values: readonly (readonly [name: string, value: number])[],
-    digits: number,
-    unit = '',
-  ): Target => {
-    const worst = Math.max(...values.map(([, value]) => value));
-    const text = (value: number): string => `${value.toFixed(digits)}${unit}`;
-    return {
-      measure,
-      least: `≤ ${least}${unit}`,
-      aim: `≤ ${aim}${unit}`,
-      measured: values.map(([name, value]) => (name === '' ? text(value) : `${text(value)} ${name}`)).join(', '),
-      isMet: worst <= least,
-      isAimMet: worst <= aim,
-    };
-  };
   const ratios = (names: readonly string[]): [string, number][] =>
     names.map((name) => [name, ofScenario(name).released.toReference]);
   const aboveUnavoidable = (names: readonly string[]): number => {

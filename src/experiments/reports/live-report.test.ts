@@ -28,7 +28,7 @@ function painted(element: Element, attribute: 'fill' | 'stroke', name: string): 
   return elementsOf(element, 'path').filter(({ attributes }) => attributes[attribute]?.startsWith(`var(--${name},`));
 }
 
-const CASES = ['sponge', 'paper', 'static small', 'static full', 'replicas'];
+const CASES = ['sponge', 'sponge 2', 'sponge 4', 'paper', 'static small', 'static full', 'replicas'];
 
 describe('the report of a live experiment', () => {
   let results: LiveResults;
@@ -83,9 +83,10 @@ describe('the report of a live experiment', () => {
       figureOf(document, 'Cost and violations', 'Violations against cost, every repetition'),
       'svg',
     );
-    expect(painted(svg!, 'fill', 'ours')).toHaveLength(2); // Repetitions with idle CPU released.
+    // Ours with one, two and four instances, each by its name. Repetitions with idle CPU released.
+    expect(painted(svg!, 'fill', 'ours')).toHaveLength(3 * 2);
     // With it released, with it kept, and the two simulations.
-    expect(painted(svg!, 'stroke', 'ours')).toHaveLength(2 + 2 + 2);
+    expect(painted(svg!, 'stroke', 'ours')).toHaveLength(3 * (2 + 2 + 2));
     const texts = textsOf(svg!, 'text');
     for (const name of CASES) expect(texts).toContain(name);
     expect(texts).toContain(`reference ${MEASURES.coreSeconds.text(results.reference.servableCoreSeconds)}`);

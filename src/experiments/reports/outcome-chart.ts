@@ -14,7 +14,7 @@ const FATES = [
   { key: 'late', name: 'answered late', colour: 'late' },
   { key: 'rejectedInfeasible', name: 'refused: cannot be in time', colour: 'refused' },
   { key: 'rejectedOverload', name: 'refused: overload', colour: 'overloaded' },
-  { key: 'expired', name: 'expired in the queue', colour: 'expired' },
+  { key: 'expired', name: 'expired', colour: 'expired' },
   { key: 'failed', name: 'failed', colour: 'failed' },
   { key: 'cancelled', name: 'client left', colour: 'left' },
   { key: 'onTime', name: 'on time', colour: 'punctual' },

@@ -26,7 +26,7 @@ export const READY_NAMES = [
 ] as const;
 
 /** Of several models on a node, which have policies of their own. */
-export const READY_NODE_NAMES = ['four-models'] as const;
+export const READY_NODE_NAMES = ['four-models', 'four-models-heavy'] as const;
 
 export function readyScenarios(
   names: readonly string[] = READY_NAMES,

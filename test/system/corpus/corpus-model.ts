@@ -24,5 +24,5 @@ export interface CorpusModel {
    */
   readonly expected?: (inputs: Inputs) => readonly Tensor[];
   /** Requests that the model cannot answer, and what is said of it. */
-  readonly failing?: readonly { readonly inputs: Inputs; readonly message: RegExp }[];
+  readonly failing?: readonly { readonly inputs: Inputs; readonly message: RegExp; readonly isDeadly?: true }[];
 }

@@ -122,9 +122,9 @@ export function describeCorpus(title: string, models: readonly CorpusModel[]): v
         if (model.failing === undefined) return;
         const { failing } = model;
         it('says what it cannot do with a request, and lives on', async () => {
-          for (const { inputs, message } of failing) {
+          for (const { inputs, message, isDeadly } of failing) {
             const reply = await inferBinary(server, model.name, inputs, { sloMs: SLO_MS });
-            expect([reply.status, reply.json.reason]).toEqual([500, 'backend']);
+            expect([reply.status, reply.json.reason]).toEqual([500, isDeadly ? 'poison' : 'backend']);
             expect(reply.json.error).toMatch(message);
           }
           const alive = await restBinary(server, grpc, model.name, prepared.requests[0]!);
@@ -234,7 +234,8 @@ async function expectTyped(
 }
 
 /**
- * Sends while no worker moves, so that all wait together when they go on: batches form whatever the machine's speed.
+ * Sends while no worker moves, so that all are there when they go on, but for those that were started and cannot end: batches form whatever
+ * the machine's speed.
  * @param count of the requests that `send` makes
  */
 async function whileWorkersStand<Result>(
@@ -246,12 +247,14 @@ async function whileWorkersStand<Result>(
   const workers = server.workers();
   for (const pid of workers) process.kill(pid, 'SIGSTOP');
   try {
+    const startedBefore = (await scrape(server)).sum('sponge_batch_size_sum', { model });
     const results = Promise.all(send());
     // Its failure is told by the caller's await.
     results.catch(() => undefined);
-    await eventually('all requests to wait', async () => {
-      const waiting = (await scrape(server)).sum('sponge_queue_depth', { model });
-      return waiting === count;
+    await eventually('all requests to arrive', async () => {
+      const metrics = await scrape(server);
+      const startedCount = metrics.sum('sponge_batch_size_sum', { model }) - startedBefore;
+      return metrics.sum('sponge_queue_depth', { model }) + startedCount === count;
     });
     for (const pid of workers) process.kill(pid, 'SIGCONT');
     return await results;

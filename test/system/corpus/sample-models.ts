@@ -158,7 +158,7 @@ export const SAMPLE_MODELS: readonly CorpusModel[] = [
     requests: DIVISIONS,
     failing: [
       { inputs: divided([1, 2], [0, 1]), message: /Integer division by zero/ },
-      { inputs: divided([-(2 ** 31), 2], [-1, 1]), message: /worker/ },
+      { inputs: divided([-(2 ** 31), 2], [-1, 1]), message: /worker/, isDeadly: true },
     ],
   },
   {

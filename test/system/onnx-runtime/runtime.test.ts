@@ -13,7 +13,7 @@ import { anyLength, identity, slow, SLOW_WIDTH } from '../../../src/adapters/mod
 import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
 import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
 import { bytesOfHeld, isHeld } from '../../../src/adapters/onnx-runtime/values.js';
-import { InferenceThread } from '../../../src/adapters/workers/inference-thread.js';
+import { InstanceThreads } from '../../../src/adapters/workers/instance-threads.js';
 import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
 
 /*
@@ -37,7 +37,7 @@ function load(
   leastSharedBytes?: number,
 ): Promise<ModelSessions> {
   const onTrouble = (line: string): void => expect.fail(line);
-  return ModelSessions.load(runtime, fileOf(graph), threadCounts, onTrouble, leastSharedBytes);
+  return ModelSessions.load(runtime, fileOf(graph), { threadCounts, onTrouble, leastSharedBytes });
 }
 
 /** Outputs copied out, and all else released. */
@@ -166,7 +166,10 @@ describe('sessions of several thread counts', () => {
     const before = readdirSync(tmpdir()).filter((name) => name.startsWith('sponge-weights-'));
     const path = join(folder, 'resnet18.onnx');
     writeFileSync(path, residualNetwork(RESNET_18).toModel());
-    const sessions = await ModelSessions.load(runtime, path, [1, 2, 3], (line) => expect.fail(line));
+    const sessions = await ModelSessions.load(runtime, path, {
+      threadCounts: [1, 2, 3],
+      onTrouble: (line) => expect.fail(line),
+    });
     expect(readdirSync(tmpdir()).filter((name) => name.startsWith('sponge-weights-'))).toEqual(before);
     const image = Float32Array.from({ length: 3 * 224 * 224 }, (_, i) => Math.sin(i));
     const input: Tensor = {
@@ -199,9 +202,14 @@ describe('sessions of several thread counts', () => {
 
 describe('the inference thread', () => {
   it('is refused where libuv’s pool has others that a run could be on', async () => {
-    await expect(InferenceThread.start(runtime, { kind: 'none' })).rejects.toThrow(
-      'start it with UV_THREADPOOL_SIZE=1',
-    );
+    await expect(
+      InstanceThreads.start(
+        runtime,
+        [{ kind: 'none' }],
+        () => Promise.resolve(),
+        () => undefined,
+      ),
+    ).rejects.toThrow('start it with UV_THREADPOOL_SIZE=1');
   });
 });
 

@@ -163,7 +163,7 @@ function draw(seed: number): Drawn {
 async function load(graph: OnnxGraph): Promise<ModelSessions | null> {
   const path = join(folder, 'model.onnx');
   writeFileSync(path, graph.toModel());
-  return ModelSessions.load(runtime, path, [1], () => undefined).catch(() => null);
+  return ModelSessions.load(runtime, path, { threadCounts: [1], onTrouble: () => undefined }).catch(() => null);
 }
 
 /** Null where ONNX Runtime refuses the input. */

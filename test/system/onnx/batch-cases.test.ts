@@ -29,7 +29,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 async function judged(model: Uint8Array): Promise<TrialResult> {
   const path = join(folder, 'model.onnx');
   writeFileSync(path, model);
-  const sessions = await ModelSessions.load(runtime, path, [1], () => undefined);
+  const sessions = await ModelSessions.load(runtime, path, { threadCounts: [1], onTrouble: () => undefined });
   const { signature } = sessions.description;
   const shapes = Object.fromEntries(
     requiredInputs(signature).map(({ name, shape }) => [

@@ -305,7 +305,7 @@ async function runWith(
   const path = join(folder, `${title.replaceAll(/\W/g, '_')}.onnx`);
   writeFileSync(path, graph.toModel(opset));
   const { hints } = new GraphFile(path).report();
-  const sessions = await ModelSessions.load(runtime, path, [1], () => undefined);
+  const sessions = await ModelSessions.load(runtime, path, { threadCounts: [1], onTrouble: () => undefined });
   const { signature } = sessions.description;
   const samples = new NoiseSamples(signature, shapesFromSignature(signature)!, hasHints ? hints : []);
   try {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CpuCounters, ResizeResult, Scaler } from '../../../src/controlplane/scaler.js';
 import type { DetectedScaler } from '../../../src/adapters/scalers/detect.js';
 import { createScaler } from '../../../src/adapters/scalers/detect.js';
+import { filesToJoin } from '../../../src/adapters/scalers/join.js';
 import type { ScalerKind } from '../../../src/adapters/scalers/scaler-handle.js';
 import type { Burner } from './burner.js';
 import { leaveStaleGroup, startBurner } from './burner.js';
@@ -104,6 +105,30 @@ export function scalerSuite(options: SuiteOptions): Suite {
       },
     },
     {
+      name: 'one thread of a worker moves to the group of another instance, and is limited there',
+      async run() {
+        const { burner, handle } = bench();
+        const { pid, tid } = burner.report;
+        await resize(handle.scaler, small());
+        const other = await createScaler({ kind: options.kind, groupName: `${groupName}-r2`, onWarning: failOn });
+        try {
+          await resize(other.scaler, small());
+          for (const file of filesToJoin(other.join)) writeFileSync(file, String(tid));
+          other.attachProcess(pid, tid);
+          const uses = [await medianUseCores(other.scaler), await medianUseCores(handle.scaler)];
+          for (const use of uses) {
+            assert.ok(use > 0, 'each group has a thread that computes');
+            assertUnder(use, small(), options);
+          }
+          for (const file of filesToJoin(handle.join)) writeFileSync(file, String(tid));
+          handle.attachProcess(pid, tid);
+          return undefined;
+        } finally {
+          await other.close();
+        }
+      },
+    },
+    {
       name: 'warns of a worker whose inference thread is not in the group',
       run() {
         const { handle, warnings } = bench();
@@ -183,6 +208,28 @@ export function scalerSuite(options: SuiteOptions): Suite {
           assert.ok(largeUse > smallUse * 1.2, `use did not grow: ${smallUse} to ${largeUse} cores`);
         }
         return `${small()} millicores: ${smallUse.toFixed(3)} cores used; ${most} millicores: ${largeUse.toFixed(3)}`;
+      },
+    },
+    {
+      name: 'what rests holds nothing, and runs the moment it is given something',
+      async run() {
+        const { scaler } = bench().handle;
+        const sharesOfWhole: number[] = [];
+        for (let rest = 0; rest < 5; rest++) {
+          const rested = await resize(scaler, scaler.idleMillicores);
+          assert.ok(rested.kind === 'applied' && rested.cpuMillicores === scaler.idleMillicores);
+          await delay(SETTLE_MS);
+          await resize(scaler, small());
+          const soon = useMeter(scaler);
+          await delay(SETTLE_MS);
+          const soonCores = soon();
+          const later = useMeter(scaler);
+          await delay(SETTLE_MS);
+          sharesOfWhole.push(soonCores / later());
+        }
+        // With the rest in a longer period nothing would run until that is over.
+        assert.ok(median(sharesOfWhole) > 0.5, `right after a rest: ${sharesOfWhole.join(', ')} of what it used later`);
+        return `right after a rest: ${median(sharesOfWhole).toFixed(2)} of what it used later`;
       },
     },
     {

@@ -34,6 +34,7 @@ describe('SIGTERM', () => {
     expect((await http(`${server.rest}/v2/health/live`)).status).toBe(200);
     const late = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
     expect([late.status, late.json.reason]).toEqual([503, 'draining']);
+    expect(late.headers['connection']).toBe('close');
     const lateGrpc = await grpc.infer(grpcRequest('slow', [slowInput(0)]), { deadlineMs: 60_000 });
     expect(lateGrpc.error?.code).toBe(14); // UNAVAILABLE
     expect(lateGrpc.error?.metadata.get('x-sponge-reason')).toEqual(['draining']);
@@ -41,6 +42,7 @@ describe('SIGTERM', () => {
     first.release();
     for (const [i, reply] of (await Promise.all([first.answer, ...replies])).entries()) {
       expect(reply.status, reply.json.error).toBe(200);
+      expect(reply.headers['connection']).toBe('close');
       expect(slowPlace(reply)).toBe((10 * (i + 1) + STEPS) % 1024);
     }
     expect((await viaGrpc).error).toBeNull();

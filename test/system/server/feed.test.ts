@@ -47,7 +47,7 @@ async function subscribe(
   const headers: RunHeader[] = [];
   const records: ModelRecord[] = [];
   const leaving = AbortSignal.timeout(60_000);
-  for await (const item of readFeed(new URL('/events', server.metrics), leaving)) {
+  for await (const item of readFeed(new URL('/events', server.metrics), { tls: {} }, leaving)) {
     if (item.kind === 'run') {
       headers.push(item.header);
       onConnected();

@@ -145,8 +145,8 @@ export class TestBench {
 
   #defaults(flags: readonly string[]): string[] {
     const ports = { '--port': '0', '--grpc-port': '0', '--metrics-port': '0' };
-    // One worker, whatever the machine has, where a test is not about several.
-    const defaults = { ...ports, '--group': this.group, '--instances': '1' };
+    // One worker, whatever the machine has and whatever happened, where a test is not about several.
+    const defaults = { ...ports, '--group': this.group, '--instances': '1', '--spare-workers': 'never' };
     return Object.entries(defaults).flatMap(([flag, value]) => (flags.includes(flag) ? [] : [flag, value]));
   }
 
@@ -304,19 +304,32 @@ export async function eventually(
   }
 }
 
-/** Field 4 of `/proc/<pid>/stat`, behind the name, is the parent. */
+/**
+ * Field 4 of `/proc/<pid>/stat`, behind the name, is the parent. Without a child that is still the parent's copy, between fork and exec: who
+ * stops that one stops its parent, which waits for it.
+ */
 function childrenOf(parent: number): number[] {
+  const own = commandOf(parent);
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
       try {
         const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent;
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent && commandOf(pid) !== own;
       } catch {
         return false;
       }
     });
+}
+
+/** '' of one that is gone. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function filesBelow(folder: string): string[] {

@@ -3,20 +3,22 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { slow } from '../../../src/adapters/models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
-import { inferBinary, queueDepth, scrape, slowInput, slowPlace, type Reply } from './clients.js';
+import { inferBinary, scrape, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, quotaMillicores, TestBench, type RunningServer } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';
-import { PATIENT } from './mid-run.js';
+import { batchesOf, PATIENT } from './mid-run.js';
 
 /*
- * Several warm instances of a model, each a process in a CPU group of its own that is resized by itself. Where a machine has no such
- * groups there is one worker, which is said.
+ * Several warm instances of a model, each in a CPU group of its own that is resized by itself: threads of one process, or a
+ * process each. Where a machine has no such groups there is one worker, which is said.
  */
 
 /** On one core. */
 const LONG_STEPS = await slowStepsFor(300);
 const SHORT_STEPS = await slowStepsFor(4);
-const IDLE_MILLICORES = 10;
+/** What one that rests holds, and the least quota that the kernel takes: a millisecond in the period of ten. */
+const IDLE_MILLICORES = 0;
+const LEAST_QUOTA_MILLICORES = 100;
 
 const bench = new TestBench();
 afterAll(() => bench.close());
@@ -57,17 +59,26 @@ function budgetMillicores(server: RunningServer): number {
 /** On a core and what is left of another; on less there is one after the other. */
 const SIDE_BY_SIDE_MILLICORES = 1300;
 
-describe('sponge serve --instances 2', () => {
+const LAYOUTS = [
+  { perProcess: 'all', processCount: 1, where: 'in one process' },
+  { perProcess: '1', processCount: 2, where: 'a process each' },
+] as const;
+
+describe.each(LAYOUTS)('sponge serve --instances 2 --instances-per-process $perProcess', (layout) => {
+  const { perProcess, processCount, where } = layout;
   let server: RunningServer | null = null;
 
   beforeAll(async () => {
-    server = await serve(LONG_STEPS, 2, ['--max-batch', '1', ...PATIENT]);
+    const flags = ['--max-batch', '1', '--instances-per-process', perProcess, ...PATIENT];
+    server = await serve(LONG_STEPS, 2, flags);
   });
   afterAll(() => server?.stop());
 
   it('says what it is, and runs two batches side by side, each right', async () => {
     if (server === null) return;
-    expect(server.banner).toMatch(/; 2 warm instances a model, [\d.]+ cores for all of them, each resized by itself/);
+    expect(server.banner).toContain(`; 2 warm instances a model, ${where}, `);
+    expect(server.banner).toMatch(/, [\d.]+ cores for all of them, each resized by itself/);
+    expect(server.workers()).toHaveLength(processCount);
     const sent = Array.from({ length: 6 }, (_, place) =>
       inferBinary(server!, 'slow', [slowInput(place)], { sloMs: 60_000 }),
     );
@@ -86,40 +97,59 @@ describe('sponge serve --instances 2', () => {
       expect(slowPlace(reply)).toBe(rolled(place, LONG_STEPS));
     }
     expect(mostAllocated).toBeLessThanOrEqual(budgetMillicores(server));
+    const metrics = await scrape(server);
+    const ofEach = (name: string): number[] => ['0', '1'].map((instance) => metrics.sum(name, { instance }));
+    expect(ofEach('sponge_instance_ready')).toEqual([1, 1]);
+    const batches = ofEach('sponge_instance_batches_total');
+    expect(batches[0]! + batches[1]!).toBe(metrics.sum('sponge_batches_total'));
+    if (runsBoth)
+      for (const seconds of ofEach('sponge_instance_busy_seconds_total')) expect(seconds).toBeGreaterThan(0);
+    expect(metrics.sum('sponge_limit_millicores')).toBe(metrics.sum('sponge_core_budget_millicores'));
     await eventually('both to rest', () =>
-      groupDirs(server!, 2).every((dir) => quotaMillicores(dir) === IDLE_MILLICORES),
+      groupDirs(server!, 2).every((dir) => quotaMillicores(dir) === LEAST_QUOTA_MILLICORES),
     );
   });
 
-  it('loses nothing when one of them is killed in the middle of a batch, and has it back', async () => {
+  it('loses nothing when a process is killed in the middle of its batches, and has it back', async () => {
     if (server === null) return;
     const before = server.workers();
-    expect(before).toHaveLength(2);
-    const sent = Array.from({ length: 4 }, (_, place) =>
+    const losses = (await scrape(server)).sum('sponge_worker_losses_total');
+    const sent = Array.from({ length: 6 }, (_, place) =>
       inferBinary(server!, 'slow', [slowInput(place)], { sloMs: 60_000 }),
     );
     const running = budgetMillicores(server) >= SIDE_BY_SIDE_MILLICORES ? 2 : 1;
-    await eventually('as many to run as there are cores for', async () => (await queueDepth(server!)) === 4 - running);
-    process.kill(before[running - 1]!, 'SIGKILL');
+    await eventually('as many to run as there are cores for', async () => {
+      const { started, ended } = await batchesOf(server!);
+      return started - ended === running;
+    });
+    const killed = before[Math.min(running, processCount) - 1]!;
+    process.kill(killed, 'SIGKILL');
     for (const [place, reply] of (await Promise.all(sent)).entries()) {
       expect(reply.status, reply.json.error).toBe(200);
       expect(slowPlace(reply)).toBe(rolled(place, LONG_STEPS));
     }
-    expect(isAlive(before[2 - running]!)).toBe(true);
-    // Never was the model without a worker.
-    expect((await scrape(server)).sum('sponge_worker_losses_total')).toBe(0);
+    // Where others go on the model was never without a worker.
+    const lost = (await scrape(server)).sum('sponge_worker_losses_total') - losses;
+    expect(lost).toBe(processCount === 1 ? 1 : 0);
     await eventually('two again', async () => (await scrape(server!)).sum('sponge_instances') === 2);
-    expect(server.workers()).toContain(before[2 - running]);
+    const kept = before.filter((pid) => pid !== killed);
+    expect(kept.every(isAlive)).toBe(true);
+    expect(server.workers()).toEqual(expect.arrayContaining(kept));
+    expect(server.workers()).toHaveLength(processCount);
     const after = await inferBinary(server, 'slow', [slowInput(7)], { sloMs: 60_000 });
     expect(slowPlace(after)).toBe(rolled(7, LONG_STEPS));
+    await eventually('both to rest', () =>
+      groupDirs(server!, 2).every((dir) => quotaMillicores(dir) === LEAST_QUOTA_MILLICORES),
+    );
   });
 });
 
-describe('sponge serve --instances 4', () => {
+describe.each(['all', '1'])('sponge serve --instances 4 --instances-per-process %s', (perProcess) => {
   it('is resized a thousand times under load: nothing is lost, and the kernel has what the server says', async () => {
-    const server = await serve(SHORT_STEPS, 4, ['--max-batch', '1']);
+    const server = await serve(SHORT_STEPS, 4, ['--max-batch', '1', '--instances-per-process', perProcess]);
     if (server === null) return;
     const workers = server.workers();
+    expect(workers).toHaveLength(perProcess === '1' ? 4 : 1);
     const replies: Reply[] = [];
     let sent = 0;
     const resizes = async (): Promise<number> =>
@@ -139,11 +169,23 @@ describe('sponge serve --instances 4', () => {
     expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
     expect(server.workers()).toEqual(workers);
     await eventually('all to rest', () =>
-      groupDirs(server, 4).every((dir) => quotaMillicores(dir) === IDLE_MILLICORES),
+      groupDirs(server, 4).every((dir) => quotaMillicores(dir) === LEAST_QUOTA_MILLICORES),
     );
     const metrics = await scrape(server);
-    expect(metrics.sum('sponge_allocation_millicores')).toBe(4 * IDLE_MILLICORES);
+    expect(metrics.sum('sponge_allocation_millicores')).toBe(IDLE_MILLICORES);
     expect(metrics.sum('sponge_resizes_total', { result: 'refused' })).toBe(0);
     expect(metrics.sum('sponge_outcomes_total', { outcome: 'completed_on_time' })).toBe(sent);
+    await server.stop();
+  });
+});
+
+describe('sponge serve --instances-per-process', () => {
+  it('has no mix of threads and processes, and says so', async () => {
+    const model = bench.model('refused', slow(1));
+    const refused = await bench.serveFailing(model, ['--instances', '4', '--instances-per-process', '2']);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain(
+      'sponge: --instances-per-process 2: use 1 (a process each) or all (threads of one process)',
+    );
   });
 });

@@ -51,7 +51,8 @@ export async function holdRun<Answer>(server: RunningServer, send: () => Promise
   }
 }
 
-async function batchesOf(server: RunningServer): Promise<{ readonly started: number; readonly ended: number }> {
+/** Of the server's model so far. */
+export async function batchesOf(server: RunningServer): Promise<{ readonly started: number; readonly ended: number }> {
   const metrics = await scrape(server);
   const ended = metrics.names.has('sponge_batches_total') ? metrics.sum('sponge_batches_total') : 0;
   return { started: metrics.sum('sponge_batch_size_count'), ended };

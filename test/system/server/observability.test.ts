@@ -33,6 +33,7 @@ const PROMISED = [
   'sponge_resizes_total',
   'sponge_resize_seconds_count',
   'sponge_queue_depth',
+  'sponge_event_loop_delay_seconds',
   'sponge_slack_seconds_bucket',
   'sponge_batch_size_bucket',
   'sponge_latency_seconds_bucket',

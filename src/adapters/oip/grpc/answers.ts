@@ -4,6 +4,7 @@
  */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { handleUnaryCall, StatusObject } from '@grpc/grpc-js';
+import type { Intake } from '../intake.js';
 import { OipFailure } from '../service.js';
 import { describeError, errorTrailers, GRPC_CODE } from '../status.js';
 import type { Compat, ErrorReply, GrpcCode } from '../status.js';
@@ -29,6 +30,7 @@ export interface GrpcLogger {
 /** What handlers of calls without tensors share. */
 export interface AnswerContext {
   readonly compat: Compat;
+  readonly intake: Intake;
   readonly logger?: GrpcLogger;
 }
 
@@ -42,7 +44,7 @@ export function unary<Request, Response>(
     try {
       callback(null, answer(decodeMessage(requestType, call.request.bytes)));
     } catch (error) {
-      callback(statusOf(replyToError(error, context)));
+      callback(statusOf(replyToError(error, context), context.intake));
     }
   };
 }
@@ -72,8 +74,9 @@ export function replyToError(error: unknown, context: AnswerContext): ErrorReply
   return describeError({ kind: 'internal', message: 'internal error' }, context.compat);
 }
 
-/** Status, message and trailers as grpc-js takes them. */
-export function statusOf(reply: ErrorReply): StatusObject {
+/** Status, message and trailers as grpc-js takes them. Counted where it is no outcome of a request. */
+export function statusOf(reply: ErrorReply, intake: Intake): StatusObject {
+  if (reply.edgeCause !== null) intake.count('grpc', reply.edgeCause);
   const metadata = new Metadata();
   for (const [name, value] of Object.entries(errorTrailers(reply))) metadata.set(name, value);
   return {

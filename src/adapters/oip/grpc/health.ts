@@ -41,7 +41,7 @@ export function healthHandlers(
     try {
       watched = decodeMessage(HealthCheckRequest, stream.request.bytes).service;
     } catch (error) {
-      stream.emit('error', statusOf(replyToError(error, context)));
+      stream.emit('error', statusOf(replyToError(error, context), context.intake));
       return;
     }
     let told: ServingStatus | null = null;

@@ -287,6 +287,9 @@ describe('typed contents', () => {
     expect(failure(typedMessage('BOOL', 1, [oneByOne]), 1 << 30).message).toContain('elements sent one by one');
     // Nine one-byte varints make nine int64: 72 bytes, more than the 64 allowed.
     expect(failure(typedMessage('INT64', 9, [field(3, new Array<number>(9).fill(1))]), 64).kind).toBe('too_large');
+    // Two million integers of a byte each, and one more.
+    const packed = typedMessage('INT8', 2 ** 21 + 1, [field(2, new Array<number>(2 ** 21 + 1).fill(1))]);
+    expect(failure(packed, 2 ** 30).message).toContain('more than 2097152 integers in int_contents');
   });
 });
 

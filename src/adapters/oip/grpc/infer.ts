@@ -10,6 +10,7 @@
 import { status } from '@grpc/grpc-js';
 import type { handleBidiStreamingCall, handleUnaryCall, Metadata } from '@grpc/grpc-js';
 import type { Tensor } from '../../../domain/tensor.js';
+import type { Arrivals } from '../arrivals.js';
 import { responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
 import { describeError, describeRefusal, errorTrailers } from '../status.js';
@@ -29,6 +30,7 @@ const MAX_PENDING_PER_STREAM = 16;
 export interface InferContext extends AnswerContext {
   readonly service: InferenceService;
   readonly calls: Calls;
+  readonly arrivals: Arrivals;
   readonly maxTypedBytes: number;
   /** Aborted when the server begins to close: streams take no further requests. */
   readonly closing: AbortSignal;
@@ -39,6 +41,7 @@ interface Received {
   readonly metadata: Metadata;
   readonly firstByteAtMs: number;
   readonly peer: string;
+  readonly tokenName: string | null;
   readonly statedBudgetsMs: readonly number[];
   /** Serves as the id of a request that has none; empty for none. */
   readonly requestId: string;
@@ -60,6 +63,7 @@ export function modelInfer(context: InferContext): handleUnaryCall<Frame, ModelI
       metadata,
       firstByteAtMs: record.firstByteAtMs,
       peer: record.peer,
+      tokenName: record.tokenName,
       statedBudgetsMs: record.timeoutMs === null ? [] : [record.timeoutMs],
       requestId: firstValue(metadata, 'x-request-id') ?? '',
     };
@@ -71,7 +75,7 @@ export function modelInfer(context: InferContext): handleUnaryCall<Frame, ModelI
       // grpc-js reports the end of an answered call as cancelled too.
       call.off('cancelled', onCancelled);
       if (answer.kind === 'ok') callback(null, answer.response);
-      else callback(statusOf(answer.reply));
+      else callback(statusOf(answer.reply, context.intake));
     });
   };
 }
@@ -88,8 +92,9 @@ export function modelStreamInfer(context: InferContext): handleBidiStreamingCall
         frame,
         metadata: stream.metadata,
         // When the first byte of a message within a stream came is not known.
-        firstByteAtMs: frame.receivedAtMs,
+        firstByteAtMs: Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(record.socket)),
         peer: record.peer,
+        tokenName: record.tokenName,
         statedBudgetsMs: [],
         requestId: '',
       };
@@ -100,6 +105,8 @@ export function modelStreamInfer(context: InferContext): handleBidiStreamingCall
       await earlier;
       if (departure.signal.aborted) return;
       // Called once the client's flow control has let it go: one that does not read is not read from either.
+      if (answer.kind === 'error' && answer.reply.edgeCause !== null)
+        context.intake.count('grpc', answer.reply.edgeCause);
       stream.write(streamResponse(answer), () => {
         pendingCount -= 1;
         if (stream.isPaused()) stream.resume();
@@ -133,7 +140,7 @@ export function modelStreamInfer(context: InferContext): handleBidiStreamingCall
 /** Never rejects. */
 async function answerInfer(
   context: InferContext,
-  { frame, metadata, firstByteAtMs, peer, statedBudgetsMs, requestId }: Received,
+  { frame, metadata, firstByteAtMs, peer, tokenName, statedBudgetsMs, requestId }: Received,
   signal: AbortSignal,
 ): Promise<Answer> {
   let id = requestId;
@@ -152,7 +159,14 @@ async function answerInfer(
       outputNames: request.outputNames,
       parameters: withHeaderParameters(request.parameters, (name) => firstValue(metadata, name)),
       statedBudgetsMs,
-      arrival: { firstByteAtMs, receivedAtMs: frame.receivedAtMs, bodyBytes: frame.bytes.length, peer },
+      arrival: {
+        firstByteAtMs,
+        receivedAtMs: frame.receivedAtMs,
+        routerDelayMs: context.arrivals.routerDelayMs(firstByteAtMs),
+        bodyBytes: frame.bytes.length,
+        peer,
+        ...(tokenName === null ? {} : { tokenName }),
+      },
     };
     return answerOf(await context.service.infer(call, signal), id, context);
   } catch (error) {

@@ -10,11 +10,12 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { inflate } from '../inflate.js';
+import type { Intake } from '../intake.js';
 import { CHUNK_OVERHEAD_BYTES, ReceiveBudgetSpent } from '../receive-budget.js';
 import type { Receipt } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
 import { describeBusy, describeError } from '../status.js';
-import type { Compat } from '../status.js';
+import type { Compat, ErrorReply } from '../status.js';
 import { statusOf } from './answers.js';
 import { replaceInflation } from './transport.js';
 
@@ -30,6 +31,7 @@ export interface MessageReceiptOptions {
   readonly maxMessageBytes: number;
   readonly timeoutMs: number;
   readonly compat: Compat;
+  readonly intake: Intake;
 }
 
 type Answer = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
@@ -77,7 +79,8 @@ export class MessageReceipt {
     this.#partialBytes += chunk.length;
     this.#partialChunks += 1;
     if (!this.#options.receipt.take(chunk.length + CHUNK_OVERHEAD_BYTES)) {
-      this.#refuse(statusOf(describeBusy(new ReceiveBudgetSpent().message, this.#options.compat)));
+      const { receipt, compat, intake } = this.#options;
+      this.#refuse(statusOf(spentReply(new ReceiveBudgetSpent(receipt), compat), intake));
     } else if (this.#options.isStream && this.#timer === undefined) {
       this.#startTimer();
     }
@@ -99,8 +102,9 @@ export class MessageReceipt {
 
   /** Rejects with the status to answer. Codes as in grpc/doc/compression.md. */
   async #inflate(contents: Buffer, encoding: string): Promise<Buffer> {
-    const { receipt, maxMessageBytes, compat } = this.#options;
+    const { receipt, maxMessageBytes, compat, intake } = this.#options;
     if (encoding !== 'gzip' && encoding !== 'deflate') {
+      intake.count('grpc', 'unsupported');
       throw asError(plainStatus(status.UNIMPLEMENTED, 'grpc-encoding must be gzip, deflate or identity'));
     }
     try {
@@ -108,7 +112,7 @@ export class MessageReceipt {
       receipt.give(contents.length);
       return message;
     } catch (error) {
-      throw asError(inflationStatus(error, compat));
+      throw asError(inflationStatus(error, compat, intake));
     }
   }
 
@@ -120,6 +124,7 @@ export class MessageReceipt {
         this.#startTimer();
         return;
       }
+      this.#options.intake.count('grpc', 'body_timeout');
       const since = isStream ? 'it began' : 'the call began';
       this.#refuse(
         plainStatus(status.DEADLINE_EXCEEDED, `the message was not complete ${timeoutMs} ms after ${since}`),
@@ -136,11 +141,16 @@ function plainStatus(code: status, details: string): Answer {
   return { code, details };
 }
 
-function inflationStatus(error: unknown, compat: Compat): Answer {
-  if (error instanceof ReceiveBudgetSpent) return statusOf(describeBusy(error.message, compat));
+function inflationStatus(error: unknown, compat: Compat, intake: Intake): Answer {
+  if (error instanceof ReceiveBudgetSpent) return statusOf(spentReply(error, compat), intake);
   if (error instanceof OipFailure && error.error.kind === 'too_large')
-    return statusOf(describeError(error.error, compat));
+    return statusOf(describeError(error.error, compat), intake);
+  intake.count('grpc', 'invalid');
   return plainStatus(status.INTERNAL, 'message is not what its grpc-encoding says');
+}
+
+function spentReply(error: ReceiveBudgetSpent, compat: Compat): ErrorReply {
+  return describeBusy(error.reason, error.message, compat);
 }
 
 /** grpc-js sends as status what an inflation rejects with. */

@@ -3,13 +3,20 @@
  *
  * The listening socket is ours and its connections are handed to grpc-js: a busy port is an error value here and not a
  * line on stderr, connections are counted, and closing can end those that outlast the grace period (grpc-js's own
- * `forceShutdown` only finds them with channelz on, which costs every call).
+ * `forceShutdown` only finds them with channelz on, which costs every call). With TLS, which ends here too, grpc-js is handed
+ * the connection once its handshake is complete; so it reads certificates no other way than the other ports do.
  */
 import { setMaxListeners } from 'node:events';
 import { createServer } from 'node:net';
+import tls from 'node:tls';
 import type { Server as NetServer, Socket } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
+import { Door } from '../../doors/door.js';
+import type { ServerTls } from '../../tls/server-tls.js';
+import type { Arrivals } from '../arrivals.js';
+import { limitConnections } from '../connections.js';
+import { Intake } from '../intake.js';
 import type { ReceiveBudget } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import type { Compat } from '../status.js';
@@ -35,9 +42,6 @@ import { tuneTransport } from './transport.js';
  */
 const SPARE_STREAMS = 100;
 
-/** Connections allowed for every call allowed: idle ones of clients that keep theirs open. */
-const CONNECTIONS_PER_CALL = 2;
-
 /** A vanished client is noticed within 30 + 20 s; gRFC A9 is the same for other gRPC servers. */
 const KEEPALIVE_TIME_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
@@ -50,9 +54,15 @@ export interface GrpcServerOptions {
   readonly limits: EdgeLimits;
   /** Shared with the other front end. */
   readonly receiveBudget: ReceiveBudget;
-  readonly nowMs: () => number;
+  readonly arrivals: Arrivals;
+  /** Shared with the other front end; absent: by `limits`, for itself. */
+  readonly intake?: Intake;
   readonly compat: Compat;
+  /** Shared with the other front end; absent: for everybody but pages of other sites. */
+  readonly door?: Door;
   readonly logger?: GrpcLogger;
+  /** Absent: in clear. */
+  readonly tls?: ServerTls | undefined;
 }
 
 export interface GrpcServer {
@@ -70,17 +80,20 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const closing = new AbortController();
   // One listener a stream; Node's warning at 11 is meant for leaks.
   setMaxListeners(0, closing.signal);
-  const calls = new Calls(options);
-  const server = createGrpcServer(options, calls, closing.signal);
+  const { compat } = options;
+  const intake = options.intake ?? new Intake({ maxCalls: limits.maxConcurrentCalls, clientFraction: 1, compat });
+  const calls = new Calls({ ...options, intake, door: options.door ?? new Door(options) });
+  const server = createGrpcServer(options, calls, intake, closing.signal);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   tuneTransport(server, calls.onHeaders);
   const sockets = new Set<Socket>();
-  const listener = createServer((socket) => {
+  const listener = createListener(options.tls, (socket) => {
+    if (!socket.writable) return;
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     injector.injectConnection(socket);
   });
-  listener.maxConnections = limits.maxConcurrentCalls * CONNECTIONS_PER_CALL;
+  limitConnections(listener, 'grpc', limits, intake);
   const port = await listen(listener, options.host, options.port);
 
   const close = async (graceMs: number): Promise<void> => {
@@ -96,8 +109,15 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   return { address: { host: options.host, port }, close };
 }
 
-function createGrpcServer(options: GrpcServerOptions, calls: Calls, closing: AbortSignal): Server {
-  const { service, limits, compat, nowMs, logger } = options;
+function createListener(secured: ServerTls | undefined, onConnection: (socket: Socket) => void): NetServer {
+  if (secured === undefined) return createServer(onConnection);
+  const listener = tls.createServer({ ...secured.serverOptions, ALPNProtocols: ['h2'] }, onConnection);
+  secured.attach(listener);
+  return listener;
+}
+
+function createGrpcServer(options: GrpcServerOptions, calls: Calls, intake: Intake, closing: AbortSignal): Server {
+  const { service, limits, compat, arrivals, logger } = options;
   const server = new Server({
     interceptors: [calls.interceptor],
     'grpc.max_receive_message_length': limits.maxBinaryBytes,
@@ -107,9 +127,9 @@ function createGrpcServer(options: GrpcServerOptions, calls: Calls, closing: Abo
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
     'grpc.enable_channelz': 0,
   });
-  const context: AnswerContext = { compat, ...(logger === undefined ? {} : { logger }) };
-  const inferContext = { ...context, service, calls, maxTypedBytes: limits.maxBinaryBytes, closing };
-  server.addService(framed({ ...InferenceDefinition, ...INFER_WITHOUT_COPY }, nowMs), {
+  const context: AnswerContext = { compat, intake, ...(logger === undefined ? {} : { logger }) };
+  const inferContext = { ...context, service, calls, arrivals, maxTypedBytes: limits.maxBinaryBytes, closing };
+  server.addService(framed({ ...InferenceDefinition, ...INFER_WITHOUT_COPY }, arrivals.nowMs), {
     ...readinessHandlers(service, context),
     ...metadataHandlers(service, context),
     ...repositoryHandlers(service, context),
@@ -117,7 +137,7 @@ function createGrpcServer(options: GrpcServerOptions, calls: Calls, closing: Abo
     modelInfer: modelInfer(inferContext),
     modelStreamInfer: modelStreamInfer(inferContext),
   });
-  server.addService(framed(HealthService, nowMs), healthHandlers(service, context, closing));
+  server.addService(framed(HealthService, arrivals.nowMs), healthHandlers(service, context, closing));
   addReflection(server);
   return server;
 }

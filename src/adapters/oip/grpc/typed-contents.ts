@@ -33,8 +33,10 @@ type TypedDatatype = keyof typeof CONTENT_FIELDS;
 
 const LAST_CONTENT_FIELD = 8;
 
-/** Elements sent one by one, which takes about 0.1 µs each; packed ones are not bounded but by their bytes. */
+/** Elements sent one by one, which takes about 0.1 µs each; packed floats are not bounded but by their bytes. */
 const MAX_RUNS = 1 << 20;
+/** Packed integers, which are read one by one too, in some 15 ns each. */
+const MAX_VARINTS = 1 << 21;
 
 /** Bytes of a BYTES element's length prefix in the binary layout. */
 const LENGTH_PREFIX_BYTES = 4;
@@ -75,6 +77,7 @@ function measure(tensorName: string, datatype: TypedDatatype, parts: readonly Ui
   const field = CONTENT_FIELDS[datatype];
   let byteCount = 0;
   let runCount = 0;
+  let varintCount = 0;
   forEachRun(parts, ({ bytes, reader, fieldNumber, end }) => {
     runCount += 1;
     if (runCount > MAX_RUNS) {
@@ -86,7 +89,15 @@ function measure(tensorName: string, datatype: TypedDatatype, parts: readonly Ui
     }
     if (datatype === 'BYTES') byteCount += LENGTH_PREFIX_BYTES + (end - reader.pos);
     else if (datatype === 'FP32' || datatype === 'FP64') byteCount += end - reader.pos;
-    else byteCount += countVarints(bytes, reader.pos, end) * ELEMENT_BYTES[datatype];
+    else {
+      const count = countVarints(bytes, reader.pos, end);
+      varintCount += count;
+      if (varintCount > MAX_VARINTS) {
+        const cause = `more than ${MAX_VARINTS} integers in ${field.name}`;
+        throw new OipFailure('too_large', `tensor '${tensorName}': ${cause}, send it in raw_input_contents`);
+      }
+      byteCount += count * ELEMENT_BYTES[datatype];
+    }
     reader.pos = end;
   });
   return byteCount;

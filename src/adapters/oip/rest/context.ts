@@ -1,5 +1,6 @@
 /* What every REST handler is given. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Intake } from '../intake.js';
 import type { Receipt } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import { errorBody, errorHeaders } from '../status.js';
@@ -11,16 +12,30 @@ export interface RestContext {
   readonly limits: EdgeLimits;
   readonly compat: Compat;
   readonly offload: JsonOffload;
+  readonly intake: Intake;
+  /** Answers are the last of their connections. */
+  isDraining(): boolean;
 }
 
 /** A body as received, before any decompression. */
 export interface ReceivedBody {
-  readonly bytes: Buffer;
-  /** The head of the request had been parsed; for all but the slowest senders that is its first packet. */
+  /** Null once they were taken: a request may wait for long, and what was decoded is all that it needs. */
+  bytes: Buffer | null;
+  /** When the head of the request had come; for all but the slowest senders that is its first packet. */
   readonly firstByteAtMs: number;
   readonly receivedAtMs: number;
+  /** Of the time between, what the router stood still for. */
+  readonly routerDelayMs: number;
   /** Released when the answer is sent; sooner where the bytes are handed on sooner. */
   readonly receipt: Receipt;
+}
+
+/** Gives the bytes away. */
+export function takeBytes(body: ReceivedBody): Buffer {
+  const { bytes } = body;
+  if (bytes === null) throw new Error('the body was taken before');
+  body.bytes = null;
+  return bytes;
 }
 
 export interface ModelParams {
@@ -61,6 +76,8 @@ export function onModelPaths(
   }
 }
 
-export function sendError(reply: FastifyReply, error: ErrorReply): FastifyReply {
+/** Counted where it is no outcome of a request. */
+export function sendError(reply: FastifyReply, error: ErrorReply, intake: Intake): FastifyReply {
+  if (error.edgeCause !== null) intake.count('rest', error.edgeCause);
   return reply.code(error.status.http).headers(errorHeaders(error)).send(errorBody(error));
 }

@@ -12,8 +12,10 @@ import type { InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
 import { checkInputs, checkOutputNames } from '../validate.js';
 import { acceptedCoding, compress, decompress } from './body.js';
-import { onModelPaths, sendError } from './context.js';
+import { onModelPaths, sendError, takeBytes } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
+import { tokenNameOf } from './doorway.js';
+import { jsonCost } from './json-cost.js';
 import { decodeInferBody, decodeRawBody } from './infer-request.js';
 import type { DecodedInfer } from './infer-request.js';
 import { encodeInferResponse } from './infer-response.js';
@@ -22,11 +24,14 @@ import type { EncodedResponse, InferResponse } from './infer-response.js';
 /** Header and body of Triton's binary tensor data extension. */
 const HEADER_LENGTH = 'inference-header-content-length';
 
-/** JSON from here on is parsed on another thread: it blocks for about 10 ms a megabyte. */
+/** JSON from here on is read on another thread, without a look at what it consists of. */
 const OFFLOAD_JSON_BYTES = 1 << 20;
 
-/** Results with more JSON elements are written on another thread: about 150 ns a float, so again 10 ms. */
-const OFFLOAD_JSON_ELEMENTS = 1 << 16;
+/** So is what costs more, in the units of `jsonCost`: some 2 to 5 ms. */
+const OFFLOAD_JSON_COST = 20_000;
+
+/** Results with more JSON elements are written on another thread: about 150 ns a float, so 5 ms. */
+const OFFLOAD_JSON_ELEMENTS = 1 << 15;
 
 /** Below this a reply fits into one packet and compressing it saves nothing. */
 const MIN_COMPRESSED_BYTES = 1024;
@@ -63,12 +68,14 @@ async function infer(
   const model = context.service.model(modelName, version);
   const received = request.body as ReceivedBody | undefined;
   if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
+  const bodyBytes = received.bytes?.length ?? 0;
   const decoded = await decode(context, request, received, model, signal);
   checkInputs(model, decoded.inputs);
   const outputNames = decoded.outputs.map((output) => output.name);
   checkOutputNames(model, outputNames);
   checkJsonOutputs(model, decoded);
 
+  const tokenName = tokenNameOf(request);
   const id = decoded.id ?? header(request, 'x-request-id');
   const call: InferCall = {
     modelName,
@@ -81,8 +88,10 @@ async function infer(
     arrival: {
       firstByteAtMs: received.firstByteAtMs,
       receivedAtMs: received.receivedAtMs,
-      bodyBytes: received.bytes.length,
+      routerDelayMs: received.routerDelayMs,
+      bodyBytes,
       peer: request.raw.socket.remoteAddress ?? '',
+      ...(tokenName === undefined ? {} : { tokenName }),
     },
   };
   signal.throwIfAborted();
@@ -93,9 +102,9 @@ async function infer(
   signal.throwIfAborted();
   switch (result.kind) {
     case 'error':
-      return sendError(reply, describeError(result.error, context.compat));
+      return sendError(reply, describeError(result.error, context.compat), context.intake);
     case 'refused':
-      return sendError(reply, describeRefusal(result.outcome, result.explanation, context.compat));
+      return sendError(reply, describeRefusal(result.outcome, result.explanation, context.compat), context.intake);
     case 'ok':
       return sendResult(context, request, reply, toResponse(result, id, decoded), signal);
   }
@@ -104,25 +113,25 @@ async function infer(
 async function decode(
   context: RestContext,
   request: InferRoute,
-  { bytes, receipt }: ReceivedBody,
+  received: ReceivedBody,
   model: ModelEntry,
   signal: AbortSignal,
 ): Promise<DecodedInfer> {
   const headerBytes = headerLength(request);
   const { maxJsonBytes, maxBinaryBytes } = context.limits;
   const coding = header(request, 'content-encoding');
+  const bytes = takeBytes(received);
   const body =
     coding === undefined
       ? bytes
-      : await decompress(bytes, coding, headerBytes === null ? maxJsonBytes : maxBinaryBytes, receipt);
+      : await decompress(bytes, coding, headerBytes === null ? maxJsonBytes : maxBinaryBytes, received.receipt);
   if (headerBytes === 0) return decodeRawBody(model, body);
   const jsonBytes = headerBytes ?? body.length;
   if (jsonBytes > maxJsonBytes) {
     throw new OipFailure('too_large', `JSON header is larger than ${maxJsonBytes} bytes, which is the limit`);
   }
-  return jsonBytes < OFFLOAD_JSON_BYTES
-    ? decodeInferBody(body, headerBytes)
-    : context.offload.decode(body, headerBytes, signal);
+  const isCheap = jsonBytes < OFFLOAD_JSON_BYTES && jsonCost(body.subarray(0, jsonBytes)) < OFFLOAD_JSON_COST;
+  return isCheap ? decodeInferBody(body, headerBytes) : context.offload.decode(body, headerBytes, signal);
 }
 
 /** Null without the header: the body is all JSON. */
@@ -188,14 +197,22 @@ async function sendResult(
   reply.header('content-type', tails.length === 0 ? 'application/json' : 'application/octet-stream');
   if (tails.length > 0) reply.header(HEADER_LENGTH, json.length);
   if (compressed !== null) {
-    return reply.header('content-encoding', coding).header('vary', 'accept-encoding').send(compressed);
+    const isCrossOrigin = reply.hasHeader('access-control-allow-origin');
+    const varied = isCrossOrigin ? 'origin, accept-encoding' : 'accept-encoding';
+    return reply.header('content-encoding', coding).header('vary', varied).send(compressed);
   }
-  return tails.length === 0 ? reply.send(json) : sendParts(reply, [json, ...tails], byteCount);
+  return tails.length === 0 ? reply.send(json) : sendParts(reply, [json, ...tails], byteCount, context.isDraining());
 }
 
 /** Writes a body that lies in several places without making one of it first. */
-function sendParts(reply: FastifyReply, parts: readonly Uint8Array[], byteCount: number): FastifyReply {
+function sendParts(
+  reply: FastifyReply,
+  parts: readonly Uint8Array[],
+  byteCount: number,
+  isLast: boolean,
+): FastifyReply {
   reply.header('content-length', byteCount);
+  if (isLast) reply.header('connection', 'close');
   const { raw } = reply.hijack();
   raw.writeHead(200, reply.getHeaders() as OutgoingHttpHeaders);
   raw.cork();
@@ -210,14 +227,14 @@ function encode(
   signal: AbortSignal,
 ): EncodedResponse | Promise<EncodedResponse> {
   let jsonElements = 0;
-  for (const { tensor, isBinary } of response.outputs) if (!isBinary) jsonElements += jsonCost(tensor);
+  for (const { tensor, isBinary } of response.outputs) if (!isBinary) jsonElements += writingCost(tensor);
   return jsonElements <= OFFLOAD_JSON_ELEMENTS
     ? encodeInferResponse(response)
     : context.offload.encode(response, signal);
 }
 
 /** Elements to write; a BYTES element counts by its length, some ten bytes being written in the time of a number. */
-function jsonCost(tensor: Tensor): number {
+function writingCost(tensor: Tensor): number {
   return tensor.datatype === 'BYTES' ? tensor.data.length / 10 : elementCount(tensor.shape);
 }
 

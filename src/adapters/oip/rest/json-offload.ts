@@ -1,6 +1,7 @@
 /*
  * Hands large JSON to one worker thread, started at first need. Waiting jobs are bounded by count; a job whose client
- * left is not begun. A job that breaks the thread (memory) fails alone, and the next one gets a new thread.
+ * left is not begun. A job that breaks the thread (memory) fails alone, and the next one gets a new thread. Where no
+ * thread can be had (no descriptors, no memory) the jobs wait until one can, for a while.
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -10,11 +11,17 @@ import type { DecodedInfer } from './infer-request.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
 import type { JsonJob, JsonJobResult } from './json-worker.js';
 
-/** 16 waiting bodies at the default limit of 16 MiB are 256 MiB, and about two seconds of work for the thread. */
-const MAX_WAITING_JOBS = 16;
+/** About two seconds of work for the thread. */
+const MAX_WAITING_BYTES = 256 * 1024 ** 2;
+/** Small ones that cost much are some 10 ms each. */
+const MAX_WAITING_JOBS = 256;
 
 /** Parsed JSON takes up to ~25 × its text (an array of empty arrays); 16 MiB of text fit. */
-const MAX_HEAP_MIB = 512;
+const MAX_HEAP_BYTES = 512 * 1024 ** 2;
+
+/** Between two tries to start the thread, and how many in a row may fail before those that wait are told. */
+const RESTART_PAUSE_MS = 100;
+const MAX_FAILED_STARTS = 20;
 
 const TOO_COMPLEX = 'JSON takes more memory than it may: send and ask for tensors as binary data';
 
@@ -27,6 +34,7 @@ export interface JsonOffload {
 
 interface WaitingJob {
   readonly job: JsonJob;
+  readonly byteCount: number;
   readonly signal: AbortSignal;
   readonly resolve: (result: JsonJobResult) => void;
   readonly reject: (error: Error) => void;
@@ -34,58 +42,95 @@ interface WaitingJob {
 
 /**
  * @param tooMany makes the error of a job that is one too many, from a message
- * @param maxHeapMib of the thread
+ * @param maxHeapBytes of the thread
+ * @param startThread a thread that may fail to start; the real one, but in tests
  */
-export function createJsonOffload(tooMany: (message: string) => Error, maxHeapMib = MAX_HEAP_MIB): JsonOffload {
+export function createJsonOffload(
+  tooMany: (message: string) => Error,
+  maxHeapBytes = MAX_HEAP_BYTES,
+  startThread: (maxHeapBytes: number) => Worker = startJsonThread,
+): JsonOffload {
   const waiting: WaitingJob[] = [];
+  let waitingBytes = 0;
   let running: WaitingJob | null = null;
   let worker: Worker | null = null;
+  let isWorkerUp = false;
+  let failedStarts = 0;
 
   function submit(job: JsonJob, signal: AbortSignal): Promise<JsonJobResult> {
-    if (waiting.length >= MAX_WAITING_JOBS)
+    const byteCount = bytesOf(job);
+    if (waiting.length >= MAX_WAITING_JOBS || (waiting.length > 0 && waitingBytes + byteCount > MAX_WAITING_BYTES))
       return Promise.reject(tooMany(`${waiting.length} large JSON bodies are waiting, which is the limit`));
     return new Promise((resolve, reject) => {
-      waiting.push({ job, signal, resolve, reject });
+      waiting.push({ job, byteCount, signal, resolve, reject });
+      waitingBytes += byteCount;
       runNext();
     });
   }
 
   function runNext(): void {
-    if (running !== null) return;
-    const next = waiting.shift();
-    if (next === undefined) return;
+    if (running !== null || waiting.length === 0) return;
+    worker ??= startWorker();
+    if (!isWorkerUp) return;
+    const next = waiting.shift()!;
+    waitingBytes -= next.byteCount;
     if (next.signal.aborted) {
       next.reject(new Error('the client left'));
       runNext();
       return;
     }
     running = next;
-    worker ??= startWorker();
     const message = ownCopies(next.job);
     worker.postMessage(message.job, message.buffers);
   }
 
   function startWorker(): Worker {
-    const started = startJsonThread(maxHeapMib);
+    const started = startThread(maxHeapBytes);
     let cause: Error = new Error('the JSON thread ended');
     started.unref();
-    started.on('message', (result: JsonJobResult) => {
-      const done = running;
-      running = null;
-      done?.resolve(result);
+    started.once('message', () => {
+      isWorkerUp = true;
+      failedStarts = 0;
+      started.on('message', (result: JsonJobResult) => {
+        const done = running;
+        running = null;
+        done?.resolve(result);
+        runNext();
+      });
       runNext();
     });
     started.on('error', (error: unknown) => {
       if (error instanceof Error) cause = error;
     });
     started.on('exit', () => {
-      if (worker === started) worker = null;
+      const wasUp = isWorkerUp;
+      isWorkerUp = false;
       const broken = running;
       running = null;
       broken?.reject(isOutOfMemory(cause) ? new OipFailure('too_large', TOO_COMPLEX) : cause);
+      if (!wasUp) {
+        startLater(cause);
+        return;
+      }
+      worker = null;
       runNext();
     });
     return started;
+  }
+
+  /** Until then the thread that failed keeps its place, so that nobody starts another. */
+  function startLater(cause: Error): void {
+    failedStarts += 1;
+    if (failedStarts === MAX_FAILED_STARTS) {
+      failedStarts = 0;
+      waitingBytes = 0;
+      const error = tooMany(`large JSON cannot be read now: no thread can be started (${cause.message})`);
+      for (const { reject } of waiting.splice(0)) reject(error);
+    }
+    setTimeout(() => {
+      worker = null;
+      runNext();
+    }, RESTART_PAUSE_MS).unref();
   }
 
   return {
@@ -114,14 +159,19 @@ function failureOf(result: JsonJobResult): Error {
   return new Error(`the JSON thread answered ${result.kind} to another kind of job`);
 }
 
-function startJsonThread(maxHeapMib: number): Worker {
-  const options = { resourceLimits: { maxOldGenerationSizeMb: maxHeapMib } };
+export function startJsonThread(maxHeapBytes: number): Worker {
+  const options = { resourceLimits: { maxOldGenerationSizeMb: maxHeapBytes / 1024 ** 2 } };
   if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./json-worker.js', import.meta.url), options);
   // From a checkout the file is TypeScript. `--import tsx` does not reach worker threads; registering it inside does.
   const loader = createRequire(import.meta.url).resolve('tsx/cjs/api');
   const file = fileURLToPath(new URL('./json-worker.ts', import.meta.url));
   const script = `require(${JSON.stringify(loader)}).register(); require(${JSON.stringify(file)});`;
   return new Worker(script, { ...options, eval: true });
+}
+
+function bytesOf(job: JsonJob): number {
+  if (job.kind === 'decode') return job.body.length;
+  return job.response.outputs.reduce((sum, { tensor }) => sum + tensor.data.length, 0);
 }
 
 /** Posting a view would copy all of the buffer behind it; moving one would take it from its other holders. */

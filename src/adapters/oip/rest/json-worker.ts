@@ -6,6 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import type { Transferable } from 'node:worker_threads';
 import { OipFailure } from '../service.js';
 import type { OipError } from '../service.js';
+import { jsonCost } from './json-cost.js';
 import { decodeInferBody } from './infer-request.js';
 import type { DecodedInfer } from './infer-request.js';
 import { encodeInferResponse } from './infer-response.js';
@@ -24,11 +25,14 @@ parentPort?.on('message', (job: JsonJob) => {
   const result = run(job);
   parentPort?.postMessage(result, buffersOf(result));
 });
+// All modules are loaded: jobs, whose bodies are moved here, are only sent to a thread that is there to take them.
+parentPort?.postMessage('up');
 
 function run(job: JsonJob): JsonJobResult {
   try {
     switch (job.kind) {
       case 'decode':
+        jsonCost(job.body.subarray(0, job.headerBytes ?? job.body.length));
         return { kind: 'decoded', decoded: decodeInferBody(job.body, job.headerBytes) };
       case 'encode':
         return { kind: 'encoded', encoded: encodeInferResponse(job.response) };

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { LOAD_NOT_ALLOWED } from '../model-description.js';
 import { OipFailure } from '../service.js';
-import type { ReceivedBody, RestContext } from './context.js';
+import { takeBytes, type ReceivedBody, type RestContext } from './context.js';
 import { parseJson } from './infer-request.js';
 
 /** Triton's model repository extension: the index; loading and unloading are refused. */
@@ -22,8 +22,9 @@ export function registerRepository(app: FastifyInstance, { service }: RestContex
 
 /** The body is optional: `{"ready": true}` leaves out what is not ready. */
 function wantsReadyOnly(body: ReceivedBody | undefined): boolean {
-  if (body === undefined || body.bytes.length === 0) return false;
-  const json = parseJson(body.bytes);
+  const bytes = body === undefined ? undefined : takeBytes(body);
+  if (bytes === undefined || bytes.length === 0) return false;
+  const json = parseJson(bytes);
   if (typeof json !== 'object' || json === null) throw new OipFailure('invalid', 'request body must be a JSON object');
   const ready = (json as Record<string, unknown>)['ready'] ?? false;
   if (typeof ready !== 'boolean') throw new OipFailure('invalid', 'ready must be true or false');

@@ -2,9 +2,17 @@
  * The REST front end of the Open Inference Protocol v2, on fastify with a body reader of our own: bodies stay bytes
  * until the call that they belong to knows how to read them.
  */
+import https from 'node:https';
 import { fastify } from 'fastify';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerFactory } from 'fastify';
+import type { RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
+import { Door } from '../../doors/door.js';
+import type { ServerTls } from '../../tls/server-tls.js';
+import type { Arrivals } from '../arrivals.js';
+import { limitConnections } from '../connections.js';
+import { Intake } from '../intake.js';
+import type { EdgeCause } from '../intake.js';
 import { ReceiveBudgetSpent } from '../receive-budget.js';
 import type { ReceiveBudget } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
@@ -14,6 +22,8 @@ import type { Compat } from '../status.js';
 import { ClientGone, RestFailure, readBody } from './body.js';
 import { sendError } from './context.js';
 import type { ReceivedBody, RestContext } from './context.js';
+import { answerHalfClosed, endWith } from './half-closed.js';
+import { clientOfCall, guardCalls } from './doorway.js';
 import { registerHealth } from './health.js';
 import { headerLength, registerInfer } from './infer.js';
 import { createJsonOffload } from './json-offload.js';
@@ -34,15 +44,24 @@ export interface RestOptions {
   readonly limits: EdgeLimits;
   /** Shared with the other front end. */
   readonly receiveBudget: ReceiveBudget;
-  /** The server's monotonic clock. */
-  readonly nowMs: () => number;
+  readonly arrivals: Arrivals;
+  /** Shared with the other front end; absent: by `limits`, for itself. */
+  readonly intake?: Intake;
+  /** Heap of the thread that reads large JSON; absent: half a GiB. */
+  readonly jsonHeapBytes?: number;
   readonly compat: Compat;
+  /** Shared with the other front end; absent: for everybody but pages of other sites. */
+  readonly door?: Door;
   readonly logger?: RestLogger;
+  /** Absent: in clear. */
+  readonly tls?: ServerTls | undefined;
 }
 
 export interface RestServer {
   readonly url: string;
   readonly address: { readonly host: string; readonly port: number };
+  /** From now on every answer is the last one of its connection: `Connection: close`. */
+  drain(): void;
   /** Stops accepting and resolves when every call in progress has been answered. */
   close(): Promise<void>;
 }
@@ -53,18 +72,36 @@ const MAX_HEADER_BYTES = 16 * 1024;
 /** How often Node looks for connections whose headers are overdue. */
 const HEADER_CHECK_INTERVAL_MS = 1000;
 
+/** Of idle connections; fastify's default, stated for the servers that it does not make. */
+const KEEP_ALIVE_MS = 72_000;
+
 /** A model's name in a path; longer ones are not found. */
 const MAX_NAME_CHARACTERS = 255;
 
 /** @throws Error of one line, with the remedy, when the port cannot be had */
 export async function startRestServer(options: RestOptions): Promise<RestServer> {
   const { service, host, port, limits, compat } = options;
-  const offload = createJsonOffload((message) => new RestFailure(describeBusy(message, compat)));
-  const context: RestContext = { service, limits, compat, offload };
-  const app = createApp(options);
-  const calls = limitCalls(app, limits.maxConcurrentCalls, compat);
+  const intake = options.intake ?? new Intake({ maxCalls: limits.maxConcurrentCalls, clientFraction: 1, compat });
+  const offload = createJsonOffload(
+    (message) => new RestFailure(describeBusy('queue_full', message, compat)),
+    options.jsonHeapBytes,
+  );
+  let isDraining = false;
+  const context: RestContext = { service, limits, compat, offload, intake, isDraining: () => isDraining };
+  const app = createApp(options, intake);
+  const refusal = rawAnswer('429 Too Many Requests', 'too many connections are open; try again later');
+  // Before the handshake there is nothing to be read by a client of TLS.
+  const refuse = (socket: Socket): unknown => (options.tls === undefined ? endWith(socket, refusal) : socket.destroy());
+  limitConnections(app.server, 'rest', limits, intake, refuse);
+  answerHalfClosed(app);
+  app.addHook('onSend', (_request, reply, _payload, next) => {
+    if (isDraining) reply.header('connection', 'close');
+    next();
+  });
+  guardCalls(app, options.door ?? new Door({ host }), intake, compat);
+  const calls = limitCalls(app, intake);
   readBodies(app, options);
-  answerErrors(app, options);
+  answerErrors(app, options, intake);
   registerHealth(app, context);
   registerMetadata(app, context);
   registerStatistics(app, context);
@@ -78,9 +115,13 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   const bound = app.server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
+    url: `${options.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
     address: { host, port: boundPort },
+    drain() {
+      isDraining = true;
+    },
     async close() {
+      isDraining = true;
       calls.closeConnectionsWhenIdle();
       await app.close();
       await offload.close();
@@ -88,47 +129,60 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   };
 }
 
-function createApp({ limits, compat }: RestOptions): FastifyInstance {
+function createApp({ limits, compat, tls }: RestOptions, intake: Intake): FastifyInstance {
+  const http = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: limits.bodyTimeoutMs,
+    // `readBody` has the time limit that counts; this one ends the bodies of calls that were answered without reading.
+    requestTimeout: 2 * limits.bodyTimeoutMs,
+    connectionsCheckingInterval: Math.min(HEADER_CHECK_INTERVAL_MS, limits.bodyTimeoutMs),
+  };
+  const secured: { readonly serverFactory?: FastifyServerFactory } =
+    tls === undefined ? {} : { serverFactory: (handler) => createSecureServer(handler, http, tls) };
   return fastify({
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_NAME_CHARACTERS },
     bodyLimit: limits.maxBinaryBytes,
-    http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: limits.bodyTimeoutMs,
-      connectionsCheckingInterval: Math.min(HEADER_CHECK_INTERVAL_MS, limits.bodyTimeoutMs),
-    },
-    // `readBody` has the time limit that counts; this one ends the bodies of calls that were answered without reading.
-    requestTimeout: 2 * limits.bodyTimeoutMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http,
+    requestTimeout: http.requestTimeout,
+    ...secured,
     requestIdHeader: false,
     // A request on an open connection during the drain is answered by the service, with its reason.
     return503OnClosing: false,
-    clientErrorHandler: answerUnparsable,
+    clientErrorHandler: (error, socket) => answerUnparsable(error, socket, intake),
     frameworkErrors: (error, _request, reply: FastifyReply) => {
-      void sendError(reply, describeError({ kind: 'invalid', message: error.message }, compat));
+      void sendError(reply, describeError({ kind: 'invalid', message: error.message }, compat), intake);
     },
   });
 }
 
+/** As fastify makes its own, and known to `tls` whichever of a host name's addresses it is for. */
+function createSecureServer(
+  handler: RequestListener,
+  options: https.ServerOptions,
+  tls: ServerTls,
+): ReturnType<FastifyServerFactory> {
+  const server = https.createServer({ ...options, keepAliveTimeout: KEEP_ALIVE_MS, ...tls.serverOptions }, handler);
+  tls.attach(server);
+  return server;
+}
+
 /** Answers calls beyond the limit at once; a call is in progress from its head until its answer is sent. */
-function limitCalls(
-  app: FastifyInstance,
-  maxConcurrentCalls: number,
-  compat: Compat,
-): { closeConnectionsWhenIdle(): void } {
-  let callsInProgress = 0;
+function limitCalls(app: FastifyInstance, intake: Intake): { closeConnectionsWhenIdle(): void } {
   let isClosing = false;
   app.addHook('onRequest', (request, reply, next) => {
     if (request.method !== 'POST') {
       next();
       return;
     }
-    if (callsInProgress >= maxConcurrentCalls) {
-      void sendError(reply, describeBusy(`${maxConcurrentCalls} calls are in progress, which is the limit`, compat));
+    const client = clientOfCall(request);
+    const refusal = intake.begin(client);
+    if (refusal !== null) {
+      void sendError(reply, refusal, intake);
       return;
     }
-    callsInProgress += 1;
     reply.raw.once('close', () => {
-      callsInProgress -= 1;
+      intake.end(client);
       // Its connection has just become idle, and would keep the server open until it timed out.
       if (isClosing) app.server.closeIdleConnections();
     });
@@ -142,11 +196,11 @@ function limitCalls(
 }
 
 /** Any content type: Triton's clients send binary bodies as octet streams, curl sends JSON as a form. */
-function readBodies(app: FastifyInstance, { limits, receiveBudget, nowMs }: RestOptions): void {
+function readBodies(app: FastifyInstance, { limits, receiveBudget, arrivals }: RestOptions): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (request, payload, done) => {
     // Nothing asynchronous lies between the parsed head and here.
-    const firstByteAtMs = nowMs();
+    const firstByteAtMs = arrivals.arrivedAtMs(request.raw.socket);
     let maxBytes: number;
     try {
       maxBytes = headerLength(request) === null ? limits.maxJsonBytes : limits.maxBinaryBytes;
@@ -154,12 +208,16 @@ function readBodies(app: FastifyInstance, { limits, receiveBudget, nowMs }: Rest
       done(error as Error);
       return;
     }
-    const receipt = receiveBudget.open();
+    const receipt = receiveBudget.open(clientOfCall(request));
     const length = request.headers['content-length'];
     const declaredBytes = length === undefined ? null : Number(length);
     readBody(payload, { maxBytes, timeoutMs: limits.bodyTimeoutMs, declaredBytes }, receipt, (error, bytes) => {
       if (bytes === undefined) done(error);
-      else done(null, { bytes, firstByteAtMs, receivedAtMs: nowMs(), receipt } satisfies ReceivedBody);
+      else {
+        const receivedAtMs = arrivals.nowMs();
+        const routerDelayMs = arrivals.routerDelayMs(firstByteAtMs);
+        done(null, { bytes, firstByteAtMs, receivedAtMs, routerDelayMs, receipt } satisfies ReceivedBody);
+      }
     });
   });
   app.addHook('preHandler', (request, reply, next) => {
@@ -170,58 +228,74 @@ function readBodies(app: FastifyInstance, { limits, receiveBudget, nowMs }: Rest
   });
 }
 
-function answerErrors(app: FastifyInstance, { compat, logger }: RestOptions): void {
+function answerErrors(app: FastifyInstance, { compat, logger }: RestOptions, intake: Intake): void {
   app.setNotFoundHandler((request) => {
     const path = request.url.split('?', 1)[0]!.slice(0, MAX_NAME_CHARACTERS);
     throw new OipFailure('unsupported', `${request.method} ${path} is not supported`);
   });
   app.setErrorHandler((error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-    if (error instanceof ClientGone) return reply.hijack();
+    if (error instanceof ClientGone) {
+      intake.count('rest', 'cancelled');
+      return reply.hijack();
+    }
     // Fastify closes the connection where a body was not read to its end. Many clients write all before they read, and would
     // lose the answer, and with it the word when to try again: what comes is read and thrown away, for a time.
     reply.removeHeader('connection');
     if (error instanceof RestFailure) {
       if (error.isConnectionOver) reply.header('connection', 'close');
-      return sendError(reply, error.reply);
+      return sendError(reply, error.reply, intake);
     }
-    if (error instanceof ReceiveBudgetSpent) return sendError(reply, describeBusy(error.message, compat));
-    if (error instanceof OipFailure) return sendError(reply, describeError(error.error, compat));
+    if (error instanceof ReceiveBudgetSpent) {
+      return sendError(reply, describeBusy(error.reason, error.message, compat), intake);
+    }
+    if (error instanceof OipFailure) return sendError(reply, describeError(error.error, compat), intake);
     // What fastify found wrong with the request, such as a body shorter than its Content-Length.
     if ((error.statusCode ?? 500) < 500) {
-      return sendError(reply, describeError({ kind: 'invalid', message: error.message }, compat));
+      return sendError(reply, describeError({ kind: 'invalid', message: error.message }, compat), intake);
     }
     logger?.error({ err: error, method: request.method, url: request.url }, 'request failed');
-    return sendError(reply, describeError({ kind: 'internal', message: 'internal error' }, compat));
+    return sendError(reply, describeError({ kind: 'internal', message: 'internal error' }, compat), intake);
   });
 }
 
 /** Bytes that are no HTTP, headers that are too large, and headers that do not end. */
-function answerUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+function answerUnparsable(error: NodeJS.ErrnoException, socket: Socket, intake: Intake): void {
+  // A connection on which nothing came, opened for a request that was called off, is the next one's: it would read what nobody asked.
+  const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+  if (error.code === 'ECONNRESET' || !socket.writable || isUnused) {
     socket.destroy();
     return;
   }
-  const { statusLine, message } = unparsableAnswer(error.code);
-  const body = JSON.stringify({ error: message });
-  socket.end(
-    `HTTP/1.1 ${statusLine}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  const { statusLine, message, cause } = unparsableAnswer(error.code);
+  intake.count('rest', cause);
+  endWith(socket, rawAnswer(statusLine, message));
 }
 
-function unparsableAnswer(code: string | undefined): { statusLine: string; message: string } {
+function rawAnswer(statusLine: string, error: string): string {
+  const body = JSON.stringify({ error });
+  return `HTTP/1.1 ${statusLine}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+}
+
+function unparsableAnswer(code: string | undefined): { statusLine: string; message: string; cause: EdgeCause } {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return {
         statusLine: `${BODY_TIMEOUT_HTTP} Request Timeout`,
         message: 'request headers were not complete in time',
+        cause: 'body_timeout',
       };
     case 'HPE_HEADER_OVERFLOW':
       return {
         statusLine: '431 Request Header Fields Too Large',
         message: `request headers are larger than ${MAX_HEADER_BYTES} bytes, which is the limit`,
+        cause: 'too_large',
       };
     default:
-      return { statusLine: `${statusOfError('invalid', 'none').http} Bad Request`, message: 'not an HTTP request' };
+      return {
+        statusLine: `${statusOfError('invalid', 'none').http} Bad Request`,
+        message: 'not an HTTP request',
+        cause: 'invalid',
+      };
   }
 }
 

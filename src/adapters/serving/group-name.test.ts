@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { groupNameOf } from './server.js';
+import { groupNameOf } from './group-name.js';
 
 describe('the CPU group of a model', () => {
   it('is called after the server and the model where the kernel takes the name', () => {

@@ -1,0 +1,13 @@
+/** At most so many at a time, begun in order. Rejects with the first rejection, when none runs any more. */
+export async function inParallel<Item>(
+  items: readonly Item[],
+  most: number,
+  task: (item: Item) => Promise<void>,
+): Promise<void> {
+  const waiting = [...items];
+  const lanes = Array.from({ length: most }, async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await task(item);
+  });
+  const ends = await Promise.allSettled(lanes);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}

@@ -1,0 +1,245 @@
+/*
+ * How instances are used where not everyone can be met (overload), and whether everyone can be once instances come free.
+ *
+ * Instances get equal shares of the cores, or 1.5, 2 or 4 of them; each slot, in order of finish, takes the earliest deadlines that it
+ * can still meet, and who is left over is given up. The division with the most on time is taken; in a lasting overload, less what the
+ * time is worth that it uses.
+ *
+ * Of some 160 divisions (shares × batch sizes) nearly all need not be looked at: whoever is served takes some time at the least, of
+ * which there is so much until the last deadline. A test holds the choice against that of looking at each to its end.
+ */
+import { DecisionLatencies, type AllocationLatencies } from './decision-latencies.js';
+import type { InstanceQuestion } from './instance-choice.js';
+import { grantable } from './levels.js';
+import { ListSchedule, type Slots, type SlotsSoFar } from './list-schedule.js';
+
+/** Of the top rate: overload begins to last, and lasts. */
+const LASTING_FROM = 0.85;
+const LASTING_SPAN = 0.15;
+/** Of the worth of time in a lasting overload, what is charged. */
+const LASTING_PRICE = 0.9;
+/** Standard deviations above the typical latency by which a slot must be met: in a passing pile-up, and more where it lasts. */
+const LEAST_CAUTION = 0.5;
+const MORE_CAUTION = 1.5;
+/** Of divisions that are as good as each other; and of one that is not, whichever of those is compared with which. */
+const VALUE_TOLERANCE = 1e-9;
+const SURELY_WORSE = 1e-6;
+/** Bounds are so much looser than they are computed: rounding must not end what is as good. */
+const ROUNDING = 1e-6;
+/** Of an equal share of the cores. */
+const OVERLOAD_SHARES = [1, 1.5, 2, 4];
+
+/** How instances are used. */
+export interface OverloadDivision {
+  /** Of each slot; the first is started with it. */
+  readonly cpuMillicores: number;
+  /** Of the first batch; of each slot. */
+  readonly firstSize: number;
+  readonly batchSize: number;
+  /** When each instance is free. */
+  readonly freeAtMs: readonly number[];
+  /** Standard deviations above the typical latency that a slot must be met with. */
+  readonly cautionDeviations: number;
+  /** How many of the window are given up. */
+  readonly leftCount: number;
+  /** Nobody is, and there is time for those behind it. */
+  readonly meetsAll: boolean;
+}
+
+/**
+ * On how much for each batch the queue is met once instances come free, nobody starting now; null where it is not. As cautious as
+ * `divideOverload` is when it gives up.
+ */
+export function metLaterOn(question: InstanceQuestion): number | null {
+  // Where more comes than can be served, it is not asked whether all could be met: who is not worth their time is given up as they come.
+  if (lastingOf(question) > 0) {
+    const { meetsAll, cpuMillicores } = divideOverload(question);
+    return meetsAll ? cpuMillicores : null;
+  }
+  const { budgetMillicores, busyUntilMs, classIndexes } = question;
+  const schedule = new ListSchedule(question, question.latencies);
+  const equalShare = equalShareOf(question);
+  const sizeLimit = schedule.limitOf(classIndexes?.[0] ?? 0);
+  const isMetOn = (cpuMillicores: number): boolean => {
+    const late = schedule.firstLate(0, busyUntilMs, cpuMillicores);
+    // Smaller batches do not help those behind the window.
+    if (late === -1 || late >= question.dueAtMs.length) return late === -1;
+    const slots = schedule.slotsOn(busyUntilMs, cpuMillicores);
+    for (let size = sizeLimit; size >= 1; size--) if (schedule.fillsAll(slots, size, LEAST_CAUTION)) return true;
+    return false;
+  };
+  const shares = OVERLOAD_SHARES.map((share) => Math.min(budgetMillicores, share * equalShare));
+  return [...shares, budgetMillicores].find(isMetOn) ?? null;
+}
+
+/** How far an overload lasts: 0 a passing pile-up, 1 more comes than can ever be served. */
+export function lastingOf(question: InstanceQuestion): number {
+  const { classIndexes, instanceCount, steadyRatePerSec, latencies = new DecisionLatencies(question) } = question;
+  const headClass = classIndexes?.[0] ?? 0;
+  const onShare = latencies.on(equalShareOf(question))[headClass]!;
+  const topRatePerMs = instanceCount * onShare.bestRate(latencies.limits[headClass]!);
+  return Math.min(1, Math.max(0, (steadyRatePerSec / 1000 / topRatePerMs - LASTING_FROM) / LASTING_SPAN));
+}
+
+function equalShareOf({ levels, leastMillicores, budgetMillicores, instanceCount }: InstanceQuestion): number {
+  return Math.min(levels.at(-1)!, Math.max(leastMillicores, budgetMillicores / instanceCount));
+}
+
+function cautionOf(lasting: number): number {
+  return LEAST_CAUTION + MORE_CAUTION * lasting;
+}
+
+/** Looked at from all instances: those that run come free when their batches end. */
+export function divideOverload(question: InstanceQuestion): OverloadDivision {
+  const { nowMs, levels, instanceCount, budgetMillicores, availableMillicores, leastMillicores } = question;
+  const { busyUntilMs, classIndexes, latencies = new DecisionLatencies(question) } = question;
+  const headClass = classIndexes?.[0] ?? 0;
+  const sizeLimit = latencies.limits[headClass]!;
+  const lasting = lastingOf(question);
+  // One that rests counts where there are cores for it: it starts now, on what is available. Else those that run share it all later.
+  const isFree = busyUntilMs.length < instanceCount && availableMillicores >= leastMillicores;
+  const idle = new Array<number>(isFree ? instanceCount - busyUntilMs.length : 0).fill(nowMs);
+  const freeAtMs = [...busyUntilMs, ...idle];
+  const equalShare = equalShareOf(question);
+  const worth = LASTING_PRICE * lasting * latencies.on(equalShare)[headClass]!.bestRate(sizeLimit);
+  const mostMillicores = isFree ? availableMillicores : budgetMillicores;
+  const shares = OVERLOAD_SHARES.map((share) => share * equalShare).filter((each) => each <= mostMillicores);
+  shares.push(mostMillicores);
+  const divisions = new Divisions(question, latencies, freeAtMs, worth, cautionOf(lasting));
+  const each = [...new Set(shares.map((share) => grantable(levels, share)))].map((share) => divisions.onShare(share));
+  // What is likely to be good tells what need not be looked at; it is looked at again in its turn, as of equals the first is taken.
+  for (const share of each) divisions.consider(share, share.latencies[headClass]!.bestSize);
+  divisions.beginAgain();
+  for (const share of each) for (let size = 1; size <= sizeLimit; size++) divisions.consider(share, size);
+  return divisions.best!; // A batch may have one request at least.
+}
+
+interface ValuedDivision extends OverloadDivision {
+  /** Requests on time, less the worth of the time that they take. */
+  readonly value: number;
+  /** Core-seconds of that time. */
+  readonly cost: number;
+}
+
+interface Share {
+  readonly slots: Slots;
+  /** By class index. */
+  readonly latencies: readonly AllocationLatencies[];
+}
+
+/** What requests of one division take at the least. */
+interface LeastTime {
+  /** Each of so many at most, which may be in smaller batches. */
+  readonly partialCount: number;
+  readonly partialMs: number;
+  /** Each of the others, in full ones. */
+  readonly fullMs: number;
+}
+
+/** Looks at one division after another, at each only as long as it may be better than the best so far. */
+class Divisions {
+  readonly #count: number;
+  readonly #schedule: ListSchedule;
+  readonly #latencies: DecisionLatencies;
+  readonly #freeAtMs: readonly number[];
+  /** Requests per ms. */
+  readonly #worth: number;
+  readonly #cautionDeviations: number;
+  #best: ValuedDivision | null = null;
+  #leastValue = -Infinity;
+
+  constructor(
+    question: InstanceQuestion,
+    latencies: DecisionLatencies,
+    freeAtMs: readonly number[],
+    worth: number,
+    cautionDeviations: number,
+  ) {
+    this.#count = question.dueAtMs.length;
+    this.#schedule = new ListSchedule(question, latencies);
+    this.#latencies = latencies;
+    this.#freeAtMs = freeAtMs;
+    this.#worth = worth;
+    this.#cautionDeviations = cautionDeviations;
+  }
+
+  get best(): OverloadDivision | null {
+    return this.#best;
+  }
+
+  /** What was found until now is only a bound from now on. */
+  beginAgain(): void {
+    this.#leastValue = this.#best!.value - SURELY_WORSE;
+    this.#best = null;
+  }
+
+  onShare(cpuMillicores: number): Share {
+    const slots = this.#schedule.slotsOn(this.#freeAtMs, cpuMillicores);
+    return { slots, latencies: this.#latencies.on(cpuMillicores) };
+  }
+
+  consider({ slots, latencies }: Share, batchSize: number): void {
+    const least = leastTimeOf(latencies, batchSize);
+    if (this.#isEnough(NOTHING_YET, slots, least)) return;
+    const filled = this.#schedule.fillSlotsUnless(slots, batchSize, this.#cautionDeviations, (soFar) =>
+      this.#isEnough(soFar, slots, least),
+    );
+    if (filled === null) return;
+    const { cpuMillicores } = slots;
+    const value = filled.onTime - this.#worth * filled.usedMs;
+    const cost = (filled.usedMs * cpuMillicores) / 1000;
+    const best = this.#best;
+    const isBetter =
+      best === null ||
+      value > best.value + VALUE_TOLERANCE ||
+      (value > best.value - VALUE_TOLERANCE && cost < best.cost);
+    if (!isBetter) return;
+    const leftCount = filled.left.length;
+    this.#best = {
+      cpuMillicores,
+      firstSize: Math.max(1, filled.firstSize),
+      batchSize,
+      freeAtMs: this.#freeAtMs,
+      cautionDeviations: this.#cautionDeviations,
+      leftCount,
+      meetsAll: leftCount === 0 && this.#schedule.meetsBehind(this.#freeAtMs, cpuMillicores),
+      value,
+      cost,
+    };
+  }
+
+  /**
+   * Whether it cannot be better than the best so far, whatever is done with those that are not looked at yet. A full batch changes
+   * nothing of it: what it takes was reckoned with.
+   */
+  #isEnough({ onTime, leftCount, usedMs }: SlotsSoFar, { timeMs, cpuMillicores }: Slots, least: LeastTime): boolean {
+    const { partialCount, partialMs, fullMs } = least;
+    const worth = this.#worth;
+    const savedMs = partialCount * (fullMs - partialMs);
+    // No slot ends after the last deadline.
+    const fitting = Math.floor((timeMs - usedMs + savedMs) / fullMs + ROUNDING);
+    const more = Math.max(0, Math.min(this.#count - onTime - leftCount, fitting));
+    const partial = Math.min(more, partialCount);
+    const gain = partial * Math.max(0, 1 - worth * partialMs) + (more - partial) * Math.max(0, 1 - worth * fullMs);
+    const mostValue = onTime + gain - worth * usedMs;
+    if (mostValue < this.#leastValue) return true;
+    const best = this.#best;
+    if (best === null || mostValue > best.value + VALUE_TOLERANCE) return false;
+    if (mostValue < best.value - VALUE_TOLERANCE) return true;
+    // As good as the best it is only once as many are on time.
+    const leastMs = usedMs + Math.max(0, best.value - VALUE_TOLERANCE - onTime) * fullMs - savedMs;
+    return (Math.max(usedMs, leastMs) * cpuMillicores) / 1000 >= best.cost * (1 + ROUNDING);
+  }
+}
+
+const NOTHING_YET: SlotsSoFar = { onTime: 0, leftCount: 0, usedMs: 0 };
+
+/** All batches are full but the last of each class. */
+function leastTimeOf(latencies: readonly AllocationLatencies[], batchSize: number): LeastTime {
+  let [partialMs, fullMs] = [Infinity, Infinity];
+  for (const each of latencies) {
+    partialMs = Math.min(partialMs, each.leastMsEach(batchSize));
+    fullMs = Math.min(fullMs, each.fullMsEach(batchSize));
+  }
+  return { partialCount: latencies.length * (batchSize - 1), partialMs, fullMs };
+}
