@@ -208,7 +208,8 @@ export class Controller {
     const allocation = this.#allocations.each[0]!;
     if (this.#own !== null && this.#budget.roomFor(allocation) < cpuMillicores) this.#budget.reclaim(this.#own);
     const room = this.#own === null ? Infinity : this.#budget.roomFor(allocation);
-    allocation.resizeTo(Math.min(cpuMillicores, room), onApplied);
+    const isTooLittle = room < Math.min(cpuMillicores, this.#config.limits.minMillicores);
+    allocation.resizeTo(isTooLittle ? restingMillicores(this.#config) : Math.min(cpuMillicores, room), onApplied);
     if (this.#own !== null) this.#budget.assertKept();
   }
 

@@ -1,18 +1,19 @@
 /*
  * The cores that the allocations of one model share, or those of all models of a node. What counts for each allocation is the most
- * that it may have now: what is in force, or what was asked for and is not in force yet, so that the sum holds at every instant, in
- * whichever order resizes take effect.
+ * that it may have now: what was brought about, or what was asked for and is not in force yet, so that the sum holds at every instant,
+ * in whichever order resizes take effect.
  *
  * Who may take what is a rule apart (`core-claims.ts`). Here it is carried out: who lacks cores has the others give up what they hold
  * and do not need, and whenever some came free, those that wait for them plan again, in their order.
  *
- * Invariant, asserted on every request: the sum never exceeds the total.
+ * Invariant, asserted on every request: the sum never exceeds the total. It is one of what we ask for: what an actuator makes of it,
+ * or somebody else beside it, cannot break it.
  */
 import { comesBefore, floorsMillicores, shareMillicores, type CoreClaim } from './core-claims.js';
 
 /** An allocation. */
 export interface BudgetHolder {
-  /** In force, or asked for: whichever is more. */
+  /** Brought about, or asked for: whichever is more. */
   readonly heldMillicores: number;
 }
 

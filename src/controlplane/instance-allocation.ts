@@ -8,6 +8,10 @@
  *
  * A refused resize: the allocation stays, the event says why, and a plan tries again; where each has one of its own not before
  * `mayResizeAtMs`, as whatever refuses (no descriptors, a group that is gone) lasts. The paper retries three times.
+ *
+ * What is in force may differ from what was asked for, where an actuator knows only whole cores or limits nothing, or somebody
+ * else writes too. Batches are predicted by what is in force; decisions go by what was asked for. Asking again would bring the
+ * same answer, without end, and cores that were never asked for would be missing to others.
  */
 import type { Clock } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
@@ -48,6 +52,8 @@ export class InstanceAllocation {
   readonly #options: InstanceAllocationOptions;
   readonly #owner: { readonly instance?: number };
   #grantedMillicores: number;
+  /** What was asked for when that was brought about. */
+  #countedMillicores: number;
   #requestedMillicores: number;
   /** Asked for, by resize: an older one may be in force though a newer one was asked for since. */
   readonly #unanswered = new Map<number, number>();
@@ -63,6 +69,7 @@ export class InstanceAllocation {
     this.#options = options;
     this.#owner = options.instance === null ? {} : { instance: options.instance };
     this.#grantedMillicores = options.initialMillicores;
+    this.#countedMillicores = options.initialMillicores;
     this.#requestedMillicores = options.initialMillicores;
   }
 
@@ -71,21 +78,21 @@ export class InstanceAllocation {
     return this.#grantedMillicores;
   }
 
-  /** Asked for last; equals granted when no resize is under way. */
+  /** Asked for last, if that was not refused. */
   get requestedMillicores(): number {
     return this.#requestedMillicores;
   }
 
-  /** The most it may have now: a request that was superseded may have been written all the same, until its answer says. */
+  /** The most it may have now, of what it was ever to have: a request that was superseded may have been written all the same, until its answer says. */
   get heldMillicores(): number {
-    let held = Math.max(this.#grantedMillicores, this.#requestedMillicores);
+    let held = Math.max(this.#countedMillicores, this.#requestedMillicores);
     for (const millicores of this.#unanswered.values()) held = Math.max(held, millicores);
     return held;
   }
 
   /** A batch waits for the resize that is under way. */
   get isAwaited(): boolean {
-    return this.#requestedMillicores !== this.#grantedMillicores && !this.#options.delay.isSlow;
+    return this.#requestedMillicores !== this.#countedMillicores && !this.#options.delay.isSlow;
   }
 
   /** When a refused resize is worth asking for again; −Infinity where the last one was not refused. */
@@ -153,21 +160,26 @@ export class InstanceAllocation {
   #onApplied(resizeId: number, result: ResizeResult): void {
     const { clock, delay, emit, onAnswer } = this.#options;
     const atMs = clock.nowMs();
+    const heldMillicores = this.heldMillicores;
     this.#unanswered.delete(resizeId);
     // Superseded by a newer one otherwise, whose own answer comes too, or came before.
     const isSettled = resizeId === this.#newestId || this.#unanswered.size === 0;
     if (result.kind === 'refused') {
-      if (isSettled) this.#requestedMillicores = this.#grantedMillicores;
+      if (isSettled) this.#requestedMillicores = this.#countedMillicores;
       this.#mayResizeAtMs = atMs + Math.min(MOST_REFUSAL_PAUSE_MS, REFUSAL_PAUSE_MS * 2 ** this.#refusalCount++);
       emit({ kind: 'resize-refused', atMs, resizeId, ...this.#owner, message: result.message });
     } else {
       this.#refusalCount = 0;
       this.#mayResizeAtMs = -Infinity;
       // What an older one found is no longer so once a newer one was answered.
-      if (resizeId >= this.#answeredId) this.#grantedMillicores = result.cpuMillicores;
+      if (resizeId >= this.#answeredId) {
+        this.#grantedMillicores = result.cpuMillicores;
+        const isNewest = resizeId === this.#newestId;
+        this.#countedMillicores = isNewest ? this.#requestedMillicores : Math.min(heldMillicores, result.cpuMillicores);
+      }
       this.#answeredId = Math.max(this.#answeredId, resizeId);
       const [cpuMillicores, { isWritten, tookMs }] = [this.#grantedMillicores, result];
-      if (isSettled) this.#requestedMillicores = cpuMillicores;
+      if (isSettled) this.#requestedMillicores = this.#countedMillicores;
       // One that was superseded wrote nothing, but has shown that it would have taken so long: else none would ever show it where each
       // is superseded before it is in force.
       if (isWritten || tookMs > delay.typicalMs) delay.observe(tookMs);

@@ -21,6 +21,7 @@ interface Options {
   readonly delayMs?: () => number;
   readonly readBackMs?: () => number;
   readonly isRefused?: () => boolean;
+  readonly bringsAbout?: (cpuMillicores: number) => number;
   readonly expectedDelayMs?: number;
   readonly idleReleaseMs?: number | null;
 }
@@ -53,6 +54,7 @@ class Bench {
         readBackMs: options.readBackMs ?? (() => 0),
         expectedDelayMs,
         isRefused: options.isRefused ?? (() => false),
+        ...(options.bringsAbout && { bringsAbout: options.bringsAbout }),
         apply: (millicores) => (this.inForce[instance] = millicores),
       });
       return new InstanceAllocation({
@@ -153,6 +155,23 @@ describe('allocations of their own', () => {
     bench.clock.advanceTo(200);
     expect(bench.asked).toEqual([[0, 0, 3000], [101, 0, 3000]]); // prettier-ignore
     expect(bench.inForce).toEqual([3000, 100]);
+  });
+
+  it.each([
+    ['knows only whole cores', (cpuMillicores: number) => Math.ceil(cpuMillicores / 1000) * 1000],
+    ['limits nothing', () => BUDGET_MILLICORES],
+    ['gives less than it is asked for', (cpuMillicores: number) => Math.min(cpuMillicores, 900)],
+  ])('ask once for each allocation, and within the budget, of an actuator that %s', (_, bringsAbout) => {
+    const bench = new Bench({ initial: [100, 100], bringsAbout });
+    bench.follow([3300, 0]);
+    bench.clock.advanceTo(100);
+    bench.follow([0, 7800]);
+    bench.clock.advanceTo(200);
+    bench.follow([0, 0]);
+    bench.clock.advanceTo(300);
+    expect(bench.asked).toEqual([[0, 0, 3300], [100, 0, 100], [101, 1, 7800], [210, 1, 100]]); // prettier-ignore
+    expect(bench.each.map(({ grantedMillicores }) => grantedMillicores)).toEqual([bringsAbout(100), bringsAbout(100)]);
+    expect(bench.allocations.isAwaited(0)).toBe(false);
   });
 
   it('grow by no part of what there is no room for', () => {

@@ -15,6 +15,8 @@ export interface SimulatedScalerOptions {
   readonly readBackMs?: () => number;
   /** Cumulative CPU of the simulated worker; no counters without it. */
   readonly usedSeconds?: () => number;
+  /** What an actuator that is not exact brings into force for what it is asked for; just that by default. */
+  readonly bringsAbout?: (cpuMillicores: number) => number;
   /** Takes the new allocation to the simulated worker. */
   readonly apply: (cpuMillicores: number) => void;
 }
@@ -63,10 +65,11 @@ export class SimulatedScaler implements Scaler {
         return;
       }
       const isSuperseded = call !== this.#latestCall;
-      const isWritten = !isSuperseded && cpuMillicores !== this.#cpuMillicores;
+      const broughtAbout = this.#options.bringsAbout?.(cpuMillicores) ?? cpuMillicores;
+      const isWritten = !isSuperseded && broughtAbout !== this.#cpuMillicores;
       if (isWritten) {
-        this.#cpuMillicores = cpuMillicores;
-        this.#options.apply(cpuMillicores);
+        this.#cpuMillicores = broughtAbout;
+        this.#options.apply(broughtAbout);
       }
       answer({ kind: 'applied', cpuMillicores: this.#cpuMillicores, isWritten, tookMs: delayMs + readBackMs });
     });

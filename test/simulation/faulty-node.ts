@@ -12,8 +12,8 @@ import { dueAt } from './fixed-latency.js';
 import { benchParts, type BenchModel, type BenchPart } from './node-bench.js';
 
 /*
- * One seeded run of a node as it serves: several models on one budget of cores, whose workers die, whose resizes are late or refused,
- * whose instances are borrowed for audits, and beside which models are started. Everything in it follows from its seed.
+ * One seeded run of a node as it serves: several models on one budget of cores, whose workers die, whose resizes are late or refused or
+ * bring about something else, whose instances are borrowed for audits, and beside which models are started. Everything in it follows from its seed.
  *
  * What is checked: each request has one outcome, and nothing waits without an end: not a model that is started, and not the requests of
  * a model that nobody has promised an instant, whatever the load. When the load is over nothing is held.
@@ -86,6 +86,12 @@ class NodeRun {
     this.#parts = benchParts(this.#clock, this.#budgetMillicores, MODELS, {
       delayMs: () => (prng.uniform() < 0.05 ? 30 : 0.2),
       isRefused: () => prng.uniform() < 0.05,
+      // Whole cores, or no limit at all, as where a CPU group was lost.
+      bringsAbout: (cpuMillicores) => {
+        const kind = prng.uniform();
+        if (kind < 0.9) return cpuMillicores;
+        return kind < 0.95 ? Math.ceil(cpuMillicores / 1000) * 1000 : this.#budgetMillicores;
+      },
       noise: () => (prng.uniform() < 0.02 ? 3 : 0.9 + 0.2 * prng.uniform()),
     });
     this.#node = createNode({ clock: this.#clock, budgetMillicores: this.#budgetMillicores });

@@ -24,6 +24,8 @@ export interface BenchModel {
 export interface BenchFaults {
   readonly delayMs: () => number;
   readonly isRefused: () => boolean;
+  /** What an actuator makes of what it is asked for; just that by default. */
+  readonly bringsAbout?: (cpuMillicores: number) => number;
   readonly noise: () => number;
 }
 
@@ -70,6 +72,7 @@ export function benchParts(
           delayMs: faults.delayMs,
           expectedDelayMs: 0,
           isRefused: faults.isRefused,
+          ...(faults.bringsAbout && { bringsAbout: faults.bringsAbout }),
           apply: (millicores) => workers.setAllocation(millicores, instance),
         }),
     );

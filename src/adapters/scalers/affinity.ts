@@ -133,6 +133,8 @@ function requireTaskset(cpus: readonly number[]): void {
   const { error, status, stderr } = spawnSync('taskset', ['-pc', cpus.join(','), String(process.pid)], {
     encoding: 'utf8',
   });
-  if (error) throw new ScalerUnavailable('the program taskset is missing: install util-linux (Linux only)');
+  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
+    throw new ScalerUnavailable('the program taskset is missing: install util-linux (Linux only)');
+  if (error) throw new ScalerUnavailable(`the program taskset cannot be run: ${error.message}`);
   if (status !== 0) throw new ScalerUnavailable(`the kernel refuses to pin threads: ${stderr.trim()}`);
 }

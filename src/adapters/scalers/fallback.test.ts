@@ -26,7 +26,7 @@ function fakeScaler(kind: Scaler['kind'], limits: Scaler['limits'], usedSeconds:
 function fakeMachine() {
   const first = fakeScaler('cgroup-v1', GROUP_LIMITS, 5);
   const second = fakeScaler('affinity', CORE_LIMITS, 2);
-  const machine = { isThere: true, isWritable: true, closed: [] as string[] };
+  const machine = { isThere: true, isWritable: true, areDescriptorsLeft: true, closed: [] as string[] };
   const warnings: string[] = [];
   const attached: [string, number][] = [];
   const common = (name: string) => ({
@@ -41,6 +41,7 @@ function fakeMachine() {
       machine.isThere = true;
     },
     assertUsable() {
+      if (!machine.areDescriptorsLeft) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
       if (!machine.isThere || !machine.isWritable) throw new Error('not usable');
     },
   };
@@ -88,6 +89,17 @@ describe('a CPU group with the next adapter behind it', () => {
     expect(attached).toEqual([['CPU affinity', 77]]);
     machine.isWritable = true;
     expect(handle.rejoin()).toEqual({ kind: 'affinity' }); // for good
+  });
+
+  it('is kept where only the server has no descriptors left to look at it', () => {
+    const { handle, machine, warnings } = fakeMachine();
+    machine.areDescriptorsLeft = false;
+    expect(handle.rejoin()).toBe(handle.join);
+    machine.isThere = false; // made again, and then not to be looked at
+    expect(handle.rejoin()).toBe(handle.join);
+    machine.areDescriptorsLeft = true;
+    expect(handle.rejoin()).toBe(handle.join);
+    expect(warnings).toEqual([]);
   });
 
   it('is resized in the steps of what there is now, and by no more than that can give', async () => {

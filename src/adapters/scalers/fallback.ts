@@ -68,13 +68,15 @@ export function withFallback(
       try {
         first.group.assertUsable();
         return first.join;
-      } catch {
+      } catch (error) {
+        if (isOurShortage(error)) return first.join;
         // Gone, perhaps: then it can be made again.
       }
       try {
         first.group.makeAgain();
         first.group.assertUsable();
       } catch (error) {
+        if (isOurShortage(error)) return first.join;
         return giveUp((error as Error).message);
       }
       resize(latestMillicores, () => undefined);
@@ -87,6 +89,12 @@ export function withFallback(
       await first.close();
     },
   };
+}
+
+/** Nothing is wrong with the group; this process has no descriptors or memory left, so the start that this is for fails too. */
+function isOurShortage(error: unknown): boolean {
+  const { code, cause } = error as NodeJS.ErrnoException;
+  return ['EMFILE', 'ENFILE', 'ENOMEM'].includes(code ?? '') || (cause !== undefined && isOurShortage(cause));
 }
 
 /** Of what another scaler can give: nothing less than asked for, where it can give that. */
