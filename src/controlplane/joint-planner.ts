@@ -14,7 +14,7 @@ import { requestsPerBatch } from '../domain/request.js';
 import { AllocationLatencies, DecisionLatencies, KnownLatencies } from './decision-latencies.js';
 import { chooseStart, type InstanceChoice, type InstanceQuestion } from './instance-choice.js';
 import { freeInstance, startableMillicores, withStart } from './instance-plan.js';
-import { feasible, infeasible, startPlan } from './joint-plans.js';
+import { coresAtMs, feasible, infeasible, startPlan, waitingForCores } from './joint-plans.js';
 import { divideOverload, lastingOf, metLaterOn, type OverloadDivision } from './overload-division.js';
 import { chooseVictims } from './overload-victims.js';
 import { Patience } from './patience.js';
@@ -99,7 +99,7 @@ class JointPlanning {
     const choice = lasting?.meetsAll === false ? OVERLOAD : this.#choose(view, use, question);
     switch (choice.kind) {
       case 'start':
-        this.#patience.start(queue.dueAtMs.length);
+        this.#patience.start(view.nowMs, queue.dueAtMs.length);
         return { plan: startPlan(view, use.count, instance, choice, queue), hopeless };
       case 'wait': {
         const wakeAtMs = choice.isFilling
@@ -273,7 +273,13 @@ class JointPlanning {
       instanceCount: Math.min(use.count, usefulCount(view, levels[0]!)),
       mayWait: this.#mayWait,
       mayFill:
-        this.#mayWait && this.#patience.mayWait(view.nowMs, queue.dueAtMs.length, this.#savedMillicores(view, levels)),
+        this.#mayWait &&
+        this.#patience.mayWait(
+          view.nowMs,
+          queue.dueAtMs.length,
+          this.#savedMillicores(view, levels),
+          1000 / view.forecast.steadyRatePerSec,
+        ),
       ignoresBehind: this.#without === 'behind',
       neighbours,
       latencies: this.#latenciesOf(view, queue, neighbours),
@@ -341,15 +347,6 @@ function usefulCount({ instances, reachMillicores }: PlannerView, leastMillicore
 /** When each instance is free: where it rests, as soon as there are cores. */
 function freeAtMs({ busyUntilMs: ends, instanceCount }: InstanceQuestion, restingAtMs: number): readonly number[] {
   return [...ends, ...new Array<number>(Math.max(0, instanceCount - ends.length)).fill(restingAtMs)];
-}
-
-function waitingForCores(view: PlannerView): string {
-  return coresAtMs(view) === null ? 'its running batches have the cores' : 'other models have the cores';
-}
-
-/** When cores are expected to come free that other models have; null where nobody shares. */
-function coresAtMs({ coresFreeAtMs }: PlannerView): number | null {
-  return coresFreeAtMs < Infinity ? coresFreeAtMs : null;
 }
 
 /** When the next batch can start, where none can now. */

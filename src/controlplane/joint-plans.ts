@@ -36,3 +36,13 @@ export function feasible(view: PlannerView, start: Start | null, batchSize: numb
 export function infeasible({ snapshot }: PlannerView): Pick<InfeasiblePlan, 'kind' | 'reason' | 'batchSize'> {
   return { kind: 'infeasible', reason: 'deadlines', batchSize: snapshot.maxBatchSize };
 }
+
+/** What a plan without a start says of it. */
+export function waitingForCores(view: PlannerView): string {
+  return coresAtMs(view) === null ? 'its running batches have the cores' : 'other models have the cores';
+}
+
+/** When cores are expected to come free that other models have; null where nobody shares. */
+export function coresAtMs({ coresFreeAtMs }: PlannerView): number | null {
+  return coresFreeAtMs < Infinity ? coresFreeAtMs : null;
+}

@@ -4,8 +4,12 @@
  *
  * - where the load is so small that batches would save next to nothing, nobody waits;
  * - a wait ends when nobody has come for several times as long as they usually take to, and after a second in any case;
+ * - it ends sooner where those who come in a wait come soon or not at all (`company-record.ts`): the mean does not show it of clients who
+ *   all wait for their answers, as every silence that the waits themselves make is part of it;
  * - one in vain is a reason to start the next batches at once: one, three, seven… of them, until company is seen again.
  */
+
+import { CompanyRecord } from './company-record.js';
 
 /** In all, however far the deadline is: longer, and whoever waits asks whether anybody is there. */
 const LONGEST_WAIT_MS = 1000;
@@ -20,14 +24,16 @@ interface Wait {
   readonly endAtMs: number;
   /** Requests that were there when it began. */
   readonly count: number;
-  /** The most that were there since, and until when another one is expected. */
+  /** The most that were there since, from when on, and until when another one is expected. */
   latestCount: number;
+  latestAtMs: number;
   quietUntilMs: number;
 }
 
 export class Patience {
   /** Of the wait that goes on. */
   #wait: Wait | null = null;
+  readonly #company = new CompanyRecord();
   /** Waits in vain, one after the other. */
   #vainCount = 0;
   /** Batches to be started at once. */
@@ -36,9 +42,11 @@ export class Patience {
   /**
    * @param count requests that are there now, of which a batch may be made
    * @param millicores what company would save
+   * @param gapMs between two arrivals, on average
    */
-  mayWait(nowMs: number, count: number, millicores: number): boolean {
+  mayWait(nowMs: number, count: number, millicores: number, gapMs: number): boolean {
     if (millicores < LEAST_SAVING_MILLICORES) return false;
+    if (this.#company.longestSilenceMs(LONGEST_SILENCE_GAPS, gapMs) === 0) return false;
     const wait = this.#wait;
     if (count > (wait?.count ?? 1)) this.#vainCount = this.#leftCount = 0;
     if (this.#leftCount > 0) return false;
@@ -52,20 +60,24 @@ export class Patience {
    * @returns until when: later than now where `mayWait`
    */
   wait(nowMs: number, untilMs: number, count: number, gapMs: number): number {
-    const quietUntilMs = nowMs + LONGEST_SILENCE_GAPS * gapMs;
-    this.#wait ??= { endAtMs: nowMs + LONGEST_WAIT_MS, count, latestCount: count, quietUntilMs };
+    const quietUntilMs = nowMs + this.#company.longestSilenceMs(LONGEST_SILENCE_GAPS, gapMs);
+    this.#wait ??= { endAtMs: nowMs + LONGEST_WAIT_MS, count, latestCount: count, latestAtMs: nowMs, quietUntilMs };
     const wait = this.#wait;
     if (count > wait.latestCount) {
+      this.#company.observe(nowMs - wait.latestAtMs, true);
       wait.latestCount = count;
+      wait.latestAtMs = nowMs;
       wait.quietUntilMs = quietUntilMs;
     }
     return Math.min(untilMs, wait.endAtMs, wait.quietUntilMs);
   }
 
   /** A batch is started. @param count requests that are there, its own included */
-  start(count: number): void {
+  start(nowMs: number, count: number): void {
     const wait = this.#wait;
     this.#wait = null;
+    if (wait !== null) this.#company.observe(nowMs - wait.latestAtMs, count > wait.latestCount);
+    this.#company.fade();
     if (wait === null) this.#leftCount = Math.max(0, this.#leftCount - 1);
     else if (count > wait.count) this.#vainCount = 0;
     else {
