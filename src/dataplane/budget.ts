@@ -8,9 +8,9 @@ export interface BudgetInputs {
   readonly statedBudgetsMs: readonly number[];
   /** Used when none is stated. */
   readonly defaultSloMs: number;
-  readonly declaredUploadMs?: number;
+  readonly declaredUploadMs?: number | undefined;
   /** Send → fully received by the client's own stamp, clock offset already taken out; absent until that is learned. */
-  readonly sendStampDelayMs?: number;
+  readonly sendStampDelayMs?: number | undefined;
   readonly expectedReplyMs: number;
   /** Of the time until receipt, what the router stood still for: it is spent like any other, and not the network's doing. */
   readonly routerDelayMs?: number;
