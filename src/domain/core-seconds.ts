@@ -16,8 +16,9 @@ import type { Event } from './event.js';
  * Invariants: the total never decreases, is at least the granted integral, and at least the CPU used.
  */
 
-/** Length of a window; the caller closes one each time this much has passed. */
+/** Length of a window; the caller closes one each time this much has passed, or `IDLE_WINDOWS` of them where nothing happens. */
 export const WINDOW_MS = 100;
+export const IDLE_WINDOWS = 10;
 
 export interface Instances {
   readonly existing: number;
@@ -108,8 +109,9 @@ export class CoreSeconds {
    * Ends a window. Windows that could not be closed in time (a late timer) are simply longer.
    * @param usedSeconds the cumulative CPU counter at `atMs`; a value below the last one means that the counter
    *   began anew; null where the platform has none, then granted alone counts
+   * @returns CPU used in the window, core-seconds; 0 where nothing is known of it
    */
-  closeWindow(atMs: number, usedSeconds: number | null): void {
+  closeWindow(atMs: number, usedSeconds: number | null): number {
     this.accrue(atMs);
     let usedInWindow = 0;
     if (usedSeconds !== null && this.usedSecondsAtWindowStart !== null) {
@@ -119,6 +121,17 @@ export class CoreSeconds {
     this.settledSeconds += Math.max(this.windowGrantedSeconds, usedInWindow);
     this.windowGrantedSeconds = 0;
     this.usedSecondsAtWindowStart = usedSeconds;
+    return usedInWindow;
+  }
+
+  /**
+   * Something begins after a long window in which nothing was to happen: what was used since that began counts in a window of its own
+   * from now on, as if all of it was used from now on, so that no idle time hides it.
+   */
+  endIdleTime(atMs: number): void {
+    this.accrue(atMs);
+    this.settledSeconds += this.windowGrantedSeconds;
+    this.windowGrantedSeconds = 0;
   }
 
   /** Core-seconds from the start until `atMs`; of the open window what is granted so far. */

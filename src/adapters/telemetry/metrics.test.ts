@@ -18,11 +18,13 @@ import type { ModelSource } from './model-meter.js';
 function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'> = { millicores: [1000] }) {
   const clock = new VirtualClock();
   const telemetry = new Telemetry({ clock, readRouterCpuSeconds: () => 12.5, readUnixMs: () => 1_700_000_000_000.9 });
-  const worker = { usedSeconds: 0, queueDepth: 0, hasCounters: true, restarting: -1, hasSpare: false };
-  const readCounters = (): CpuCounters | null =>
-    worker.hasCounters
+  const worker = { usedSeconds: 0, reads: 0, queueDepth: 0, hasCounters: true, restarting: -1, hasSpare: false };
+  const readCounters = (): CpuCounters | null => {
+    worker.reads += 1;
+    return worker.hasCounters
       ? { usedSeconds: worker.usedSeconds, periods: 50, throttledPeriods: 5, throttledSeconds: 0.25 }
       : null;
+  };
   const observe = telemetry.attachModel({
     model: 'ocr',
     version: '1',
@@ -179,6 +181,23 @@ describe('Telemetry', () => {
     expect(samples.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(2000);
     expect(samples.get(`sponge_resizes_total{${MODEL},result="written"}`)).toBe(1);
     expect(samples.get(`sponge_resize_seconds_sum{${MODEL}}`)).toBeCloseTo(0.0003, 9);
+  });
+
+  it('reads the counters of a model that has nothing to do once a second, and hides no use behind that', async () => {
+    const { clock, telemetry, worker, observe } = setUp({ millicores: [100] });
+    clock.advanceTo(10_000);
+    // Once when it is attached, ten times within the first second and once in each of the others, or a little more seldom.
+    expect(worker.reads).toBeLessThanOrEqual(20);
+    clock.advanceTo(10_550);
+    const before = worker.reads;
+    observe({ kind: 'resize-requested', atMs: 10_550, resizeId: 1, fromMillicores: 100, toMillicores: 200 });
+    clock.advanceTo(10_590);
+    worker.usedSeconds = 0.09;
+    clock.advanceTo(10_650);
+    expect(worker.reads).toBe(before + 1);
+    const samples = await scrape(telemetry);
+    // 10.55 s of 100 millicores; 0.05 s of 200, or the 0.09 that was used; 0.05 s of the open window.
+    expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(1.055 + 0.09 + 0.01, 9);
   });
 
   it('charges an instance from the request for it, cold start included, until it has ended', async () => {

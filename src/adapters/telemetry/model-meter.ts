@@ -1,6 +1,6 @@
 import type { Counter, Histogram } from 'prom-client';
 import type { CpuCounters } from '../../controlplane/scaler.js';
-import { CoreSeconds } from '../../domain/core-seconds.js';
+import { CoreSeconds, IDLE_WINDOWS } from '../../domain/core-seconds.js';
 import type { Event } from '../../domain/event.js';
 import { REASONS, type OutcomeName, type Reason } from '../../domain/outcome.js';
 import type { NetworkDelaySource } from '../../domain/request.js';
@@ -68,6 +68,9 @@ const TRITON_REASON: Readonly<Record<Reason, 'REJECTED' | 'CANCELED' | 'BACKEND'
 const NETWORK_DELAY_SOURCES: readonly NetworkDelaySource[] = ['none', 'transfer', 'declared_upload', 'send_stamp'];
 const PLAN_TRIGGERS = ['arrival', 'batch-start', 'batch-end', 'tick', 'timer', 'worker', 'start'] as const;
 
+/** CPU used in a window of a model that has nothing to do. */
+const IDLE_SECONDS = 0.005;
+
 /** A record with one entry a key. */
 function forEach<K extends string, V>(keys: readonly K[], make: (key: K) => V): Readonly<Record<K, V>> {
   return Object.fromEntries(keys.map((key) => [key, make(key)])) as Record<K, V>;
@@ -121,6 +124,10 @@ export class ModelMeter {
   private readonly series: ReturnType<typeof resolveChildren>;
   private readonly coreSeconds: CoreSeconds;
   private granted: Granted;
+  private runningCount = 0;
+  /** Nothing has happened since the last window was closed, and so many were left out. */
+  private isIdle = false;
+  private idleWindows = 0;
   /** Where each has an allocation of its own. */
   private readonly instances: InstanceMeter | null;
 
@@ -146,9 +153,11 @@ export class ModelMeter {
       startingMillicores: source.startingMillicores ?? 0,
     });
     this.closeWindow(nowMs);
+    this.isIdle = false;
   }
 
   observe(event: Event): void {
+    this.noteActivity(event);
     this.statistics.observe(event);
     this.coreSeconds.observe(event);
     const { series } = this;
@@ -222,9 +231,23 @@ export class ModelMeter {
     this.series.allocation.set(allocations === undefined ? cpuMillicores : all);
   }
 
-  /** Ends a window of the core-seconds ledger; due every `WINDOW_MS`. */
+  /** A model that has nothing to do plans all the same, twice a second. */
+  private noteActivity({ kind, atMs }: Event): void {
+    if (kind === 'planned') return;
+    if (this.idleWindows > 0) this.coreSeconds.endIdleTime(atMs);
+    this.isIdle = false;
+    this.idleWindows = 0;
+    if (kind === 'batch-started') this.runningCount += 1;
+    if (kind === 'batch-ended') this.runningCount -= 1;
+  }
+
+  /** Ends a window of the core-seconds ledger; due every `WINDOW_MS`. Reading the counters costs more than all else that is done while idle. */
   closeWindow(nowMs: number): void {
-    this.coreSeconds.closeWindow(nowMs, this.source.readCounters()?.usedSeconds ?? null);
+    if (this.isIdle && this.runningCount === 0 && ++this.idleWindows < IDLE_WINDOWS) return;
+    const usedSeconds = this.coreSeconds.closeWindow(nowMs, this.source.readCounters()?.usedSeconds ?? null);
+    // Of what is measured in a worker nobody tells us.
+    this.isIdle = usedSeconds < IDLE_SECONDS;
+    this.idleWindows = 0;
   }
 
   /** Copies the totals that are kept elsewhere into their series, for a scrape. */
