@@ -50,7 +50,8 @@ it('serves every policy, simulates the same, and reports both', { timeout: 180_0
     // The same clients in every run; every request has one outcome.
     expect(measures.sent).toBe(sent);
     expect(onTime + late + refused + expired + failed).toBe(sent);
-    expect(durationSec).toBeGreaterThanOrEqual(2);
+    // From the begin of two seconds to the last answer, which may come before their end.
+    expect(durationSec).toBeGreaterThan(1);
     // One worker keeps a floor; of several instances those that rest hold nothing.
     const floorCores = name.startsWith('sponge ') ? 0 : 0.1;
     expect(coreSeconds).toBeGreaterThanOrEqual(Math.max(0.01, floorCores * durationSec - 0.05));
