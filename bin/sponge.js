@@ -2,9 +2,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 
 const entry = new URL('../dist/cli/main.js', import.meta.url);
 if (!existsSync(entry)) buildClone();
+// Before it grows: src/cli/young-generation.ts says what for.
+if (process.argv[2] === 'serve') setFlagsFromString('--semi-space-growth-factor=1');
 await import(entry.href);
 
 /** A fresh clone is built by its first command: npm is told to run no script at installation (.npmrc). */

@@ -17,9 +17,13 @@ export interface Helper<Request, Result> {
 type Answer<Result> = { readonly result: Result } | { readonly error: string };
 
 /** @param name of a file in `bench/helpers/`, without its ending */
-export function startHelper<Request, Result>(scope: Scope, name: string): Helper<Request, Result> {
+export function startHelper<Request, Result>(
+  scope: Scope,
+  name: string,
+  nodeFlags: readonly string[] = [],
+): Helper<Request, Result> {
   const child = fork(new URL(`../helpers/${name}.ts`, import.meta.url), {
-    execArgv: ['--import', 'tsx'],
+    execArgv: ['--import', 'tsx', ...nodeFlags],
     // As in the server's own workers.
     env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
     serialization: 'advanced',

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scope } from './bench.js';
+import type { TurnWatch } from './turn-watch.js';
 
 /** A server as a user starts it: the built package, its own process. */
 export interface SpongeServer {
@@ -44,19 +45,21 @@ const START_TIMEOUT_MS = 60_000;
 
 /**
  * @param flags of `sponge serve`, the model's path first
- * @param nodeFlags for a profile: `--cpu-prof` and the like; SIGTERM lets it be written
+ * @param watch also watched by that
  */
 export async function startSponge(
   scope: Scope,
   flags: readonly string[],
-  { withGarbageCollection = false } = {},
+  { withGarbageCollection = false, watch }: { withGarbageCollection?: boolean; watch?: TurnWatch } = {},
 ): Promise<SpongeServer> {
   const startedAtMs = performance.now();
   const ports = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
   const group = `bench-${randomBytes(4).toString('hex')}`;
+  // For a profile: `--cpu-prof` and the like; SIGTERM lets it be written.
   const nodeFlags = (process.env['SPONGE_BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
   if (withGarbageCollection)
     nodeFlags.push('--expose-gc', '--import', `data:text/javascript,${encodeURIComponent(COLLECTING)}`);
+  nodeFlags.push(...(watch?.nodeFlags ?? []));
   // One worker, whatever the machine has, where a benchmark is not about several.
   const instances = flags.includes('--instances') ? [] : ['--instances', '1'];
   const args = [...nodeFlags, BIN, 'serve', ...flags, ...ports, ...instances, '--group', group, '--log-level', 'error'];

@@ -18,6 +18,9 @@ export interface EchoPorts {
   readonly heldCount: number;
 }
 
+/** Clients keep more connections than they use at a time, and find none closed. */
+const KEEP_ALIVE_MS = 72_000;
+
 const SHORT_BYTES = 4 * CLASS_COUNT;
 
 function replyTo(path: string | undefined, body: Buffer): Buffer | null {
@@ -34,7 +37,7 @@ function whole(stream: NodeJS.ReadableStream, use: (body: Buffer) => void): void
 /** What is held must stay reachable, as in a queue. */
 const held: Buffer[] = [];
 
-const http = createHttpServer((request: IncomingMessage, response) => {
+const http = createHttpServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request: IncomingMessage, response) => {
   whole(request, (body) => {
     const delay = request.headers['x-delay-ms'];
     const reply = replyTo(request.url, body);

@@ -81,7 +81,8 @@ export function createFakeService(): FakeService {
     model: lookUp,
     statistics: (name, version) =>
       (name === undefined ? models : [lookUp(name, version)]).map((model) => fakeStatistics(model)),
-    infer(call, signal) {
+    // Both front ends give one that is, or looks like, a signal.
+    infer(call, signal: AbortSignal) {
       fake.calls.push({ call, signal });
       return fake.behaviour(call, signal);
     },

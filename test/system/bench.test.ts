@@ -23,7 +23,7 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
     ...['a cancellation', 'a plan'].map((what) => `${what}, sponge, 4 instances, met`),
     ...['one decision of a node, p99', 'one decision of a node, p99, CPU time'],
   ],
-  standstill: ['event loop delay p99.9', 'health answer p99.9'],
+  standstill: ['event loop delay p99.9', "of it the server's own CPU time", 'health answer p99.9'],
   faults: [
     ...['10 poison requests a minute', 'a kill −9 every 5 s'].map((fault) => `good requests lost, ${fault}`),
     'from a kill −9 to the first answer',

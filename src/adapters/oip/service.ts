@@ -146,6 +146,14 @@ export interface ModelStatistics {
   }[];
 }
 
+/** How a call's client is known to have left; an `AbortSignal` is one, and too large to have for each of thousands that wait. */
+export interface Departure {
+  readonly aborted: boolean;
+  /** Called once, when the client leaves. */
+  addEventListener(kind: 'abort', listener: () => void, options?: { readonly once: boolean }): void;
+  removeEventListener(kind: 'abort', listener: () => void): void;
+}
+
 /** What the front ends need from the rest of the server. Lookups throw `OipFailure('not_found')`. */
 export interface InferenceService {
   readonly serverName: string;
@@ -157,10 +165,10 @@ export interface InferenceService {
   model(name: string, version?: string): ModelEntry;
   statistics(name?: string, version?: string): readonly ModelStatistics[];
   /**
-   * Resolves once, with whatever became of the call; never rejects. Aborting `signal` is the client leaving: the request
-   * leaves the queue at once, and the resolved value is ignored by the caller.
+   * Resolves once, with whatever became of the call; never rejects. When its client leaves, the request leaves the queue at once,
+   * and the resolved value is ignored by the caller. Of the call only the inputs are kept until then.
    */
-  infer(call: InferCall, signal: AbortSignal): Promise<InferReply>;
+  infer(call: InferCall, departure: Departure): Promise<InferReply>;
 }
 
 /** Bounds on what a stranger can send; every one is a flag. */

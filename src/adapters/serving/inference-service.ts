@@ -3,12 +3,14 @@ import { PeerNetwork } from '../../dataplane/peer-network.js';
 import { resolveBudget } from '../../dataplane/budget.js';
 import type { Clock } from '../../clock/clock.js';
 import type { Outcome } from '../../domain/outcome.js';
-import type { InferRequest } from '../../domain/request.js';
+import type { InferRequest, ShapeClass } from '../../domain/request.js';
 import type { Tensor } from '../../domain/tensor.js';
+import { RecentlyUsed } from '../../perf-model/recently-used.js';
 import { readDeadlineInputs } from '../oip/parameters.js';
 import {
   OipFailure,
   type Arrival,
+  type Departure,
   type Explanation,
   type InferCall,
   type InferenceService,
@@ -29,6 +31,9 @@ import { mustRunAlone, shapeClassOf } from './shape-class.js';
 /** Weight of the newest reply in the mean reply size that the reply reserve is reckoned from. */
 const REPLY_SIZE_GAIN = 0.2;
 
+/** Of a model, known by sight. */
+const MOST_SHAPE_CLASSES = 64;
+
 export interface InferenceServiceOptions {
   readonly serverName: string;
   readonly serverVersion: string;
@@ -41,6 +46,8 @@ export interface InferenceServiceOptions {
 interface Registered {
   readonly served: ServedModel;
   replyBytes: number;
+  /** By key: of requests that are alike one object, however many wait. */
+  readonly shapeClasses: RecentlyUsed<string, ShapeClass>;
 }
 
 export class Inference implements InferenceService {
@@ -77,7 +84,8 @@ export class Inference implements InferenceService {
 
   add(served: ServedModel): void {
     this.#expected.delete(served.source.name);
-    this.#models.set(served.source.name, { served, replyBytes: 0 });
+    const shapeClasses = new RecentlyUsed<string, ShapeClass>(MOST_SHAPE_CLASSES);
+    this.#models.set(served.source.name, { served, replyBytes: 0, shapeClasses });
   }
 
   /** Not ready from now on; calls in progress go on. */
@@ -120,20 +128,19 @@ export class Inference implements InferenceService {
     return this.#options.telemetry.statistics(name, version);
   }
 
-  async infer(call: InferCall, signal: AbortSignal): Promise<InferReply> {
+  /** No async function, and nothing here names the call below: of one that waits everything would be kept that has a name. */
+  infer(call: InferCall, departure: Departure): Promise<InferReply> {
+    let registered: Registered;
+    let request: InferRequest;
     try {
-      const registered = this.#find(call.modelName, call.modelVersion);
-      const { request, explanation } = this.#toRequest(call, registered);
-      if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
-      const outcome = await submit(registered.served, request, signal);
-      this.#clientIds.delete(request.sequence);
-      const { served } = registered;
-      if (outcome.kind === 'completed') served.learnFrom(call.inputs, outcome.outputs, outcome.service.batchSize);
-      return this.#toReply(registered, outcome, explanation);
+      registered = this.#find(call.modelName, call.modelVersion);
+      request = this.#toRequest(call, registered);
     } catch (error) {
-      if (error instanceof OipFailure) return { kind: 'error', error: error.error };
+      if (error instanceof OipFailure) return Promise.resolve({ kind: 'error', error: error.error });
       throw error;
     }
+    if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
+    return submit(registered.served, request, departure).then((outcome) => this.#toReply(registered, request, outcome));
   }
 
   // ---- translation -------------------------------------------------------------------------------------------------
@@ -174,7 +181,7 @@ export class Inference implements InferenceService {
     };
   }
 
-  #toRequest(call: InferCall, { served, replyBytes }: Registered): { request: InferRequest; explanation: Explanation } {
+  #toRequest(call: InferCall, { served, replyBytes, shapeClasses }: Registered): InferRequest {
     const { arrival } = call;
     const inputs = readDeadlineInputs(call);
     const client = clientOf(arrival, inputs.client);
@@ -196,8 +203,11 @@ export class Inference implements InferenceService {
       expectedReplyMs: this.#network.expectedReplyMs(link, replyBytes),
       routerDelayMs: arrival.routerDelayMs,
     });
-    // Written out: one shape for all, which the planes read at every arrival; spreading others into it costs as much as planning does.
-    const request: InferRequest = {
+    const shapeClass = shapeClassOf(call.inputs, served.isBatchable);
+    const known = shapeClasses.get(shapeClass.key) ?? shapeClass;
+    shapeClasses.set(known.key, known);
+    // Each field by name: what is spread lies in an object of its own beside it.
+    return {
       sequence: this.#nextSequence++,
       receivedAtMs: arrival.receivedAtMs,
       sloMs: budget.sloMs,
@@ -210,35 +220,41 @@ export class Inference implements InferenceService {
       isDeadlineDefaulted: budget.isDeadlineDefaulted,
       isBestEffort: inputs.isBestEffort,
       priority: inputs.priority ?? 0,
-      shapeClass: shapeClassOf(call.inputs, served.isBatchable),
+      shapeClass: known,
       mustRunAlone: served.isBatchable && mustRunAlone(served.signature, call.inputs),
       isPoison: served.poison.knows(arrival.receivedAtMs, call.inputs),
       byteCount: byteCountOf(call.inputs),
       inputs: call.inputs,
       outputNames: call.outputNames,
     };
-    const explanation: Explanation = {
-      sloMs: budget.sloMs,
-      budgetMs: budget.dueAtMs - arrival.receivedAtMs,
-      networkDelayMs: budget.networkDelayMs,
-      networkDelaySource: budget.networkDelaySource,
-      routerDelayMs: budget.routerDelayMs,
-      isDeadlineDefaulted: budget.isDeadlineDefaulted,
-    };
-    return { request, explanation };
   }
 
-  #toReply(registered: Registered, outcome: Outcome, explanation: Explanation): InferReply {
+  #toReply(registered: Registered, request: InferRequest, outcome: Outcome): InferReply {
+    this.#clientIds.delete(request.sequence);
+    const explanation = explanationOf(request);
     if (outcome.kind !== 'completed') return { kind: 'refused', outcome, explanation };
+    const { served } = registered;
+    served.learnFrom(request.inputs, outcome.outputs, outcome.service.batchSize);
     const replyBytes = byteCountOf(outcome.outputs);
     registered.replyBytes += REPLY_SIZE_GAIN * (replyBytes - registered.replyBytes);
-    const { name, version } = registered.served.source;
+    const { name, version } = served.source;
     return { kind: 'ok', modelName: name, modelVersion: version, outputs: outcome.outputs, outcome, explanation };
   }
 
   #unixMsAt(atMs: number): number {
     return this.#options.readUnixMs() - (this.#options.clock.nowMs() - atMs);
   }
+}
+
+function explanationOf(request: InferRequest): Explanation {
+  return {
+    sloMs: request.sloMs,
+    budgetMs: request.dueAtMs - request.receivedAtMs,
+    networkDelayMs: request.networkDelayMs,
+    networkDelaySource: request.networkDelaySource,
+    routerDelayMs: request.routerDelayMs ?? 0,
+    isDeadlineDefaulted: request.isDeadlineDefaulted,
+  };
 }
 
 /** Whoever has a token is who it says, whatever it calls itself. Nobody can take another's address by naming itself so. */
@@ -271,16 +287,16 @@ function loadingEntry({ name, version }: ModelSource): ModelEntry {
   };
 }
 
-function submit(served: ServedModel, request: InferRequest, signal: AbortSignal): Promise<Outcome> {
+function submit({ system }: ServedModel, request: InferRequest, departure: Departure): Promise<Outcome> {
   return new Promise((resolve) => {
-    const cancel = (): void => served.system.cancel(request.sequence);
-    served.system.submit(request, (outcome) => {
-      signal.removeEventListener('abort', cancel);
+    const cancel = (): void => system.cancel(request.sequence);
+    system.submit(request, (outcome) => {
+      departure.removeEventListener('abort', cancel);
       resolve(outcome);
     });
     // A client that left before now is cancelled all the same; a finished request is not known any more.
-    if (signal.aborted) cancel();
-    else signal.addEventListener('abort', cancel, { once: true });
+    if (departure.aborted) cancel();
+    else departure.addEventListener('abort', cancel, { once: true });
   });
 }
 

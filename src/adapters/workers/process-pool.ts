@@ -199,7 +199,7 @@ class LiveProcessPool implements ProcessPool {
   }
 
   stage({ sequence, inputs, outputNames }: AdmittedRequest, onStaged: () => void): void {
-    this.#stage({ sequence, inputs, outputNames, isSynthetic: false, onStaged, onLost: () => undefined });
+    this.#stage({ sequence, inputs, outputNames, isSynthetic: false, onStaged, onLost: null });
   }
 
   unstage(sequence: number): void {
@@ -250,7 +250,8 @@ class LiveProcessPool implements ProcessPool {
 
   #stage(staged: StagedInputs): void {
     if (this.#supervisor.readyLink === null) {
-      setImmediate(staged.onLost, this.#loss?.message ?? 'the worker is gone');
+      const message = this.#loss?.message ?? 'the worker is gone';
+      setImmediate(() => staged.onLost?.(message));
       return;
     }
     this.#staging.add(staged);
@@ -361,7 +362,7 @@ class LiveProcessPool implements ProcessPool {
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
     for (const { reject } of this.#awaitingRecovery.splice(0)) reject(new WorkerLostError(message));
     for (const batch of batches) batch.onDone({ kind: 'worker-lost', message, ...(isCrash ? { isCrash } : {}) });
-    for (const request of lost) request.onLost(message);
+    for (const request of lost) request.onLost?.(message);
     if (restartEstimateMs !== null) this.#onEvent?.({ kind: 'lost', message, restartEstimateMs });
   }
 

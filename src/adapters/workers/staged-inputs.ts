@@ -17,7 +17,8 @@ export interface StagedInputs {
   readonly outputNames: readonly string[];
   readonly isSynthetic: boolean;
   readonly onStaged: () => void;
-  readonly onLost: (message: string) => void;
+  /** Null where the pool's own event tells it. */
+  readonly onLost: ((message: string) => void) | null;
 }
 
 /** What staging needs of the connection. */
@@ -66,7 +67,9 @@ export class InputStaging {
     if (payload > MAX_PAYLOAD_BYTES) throw new RangeError(`inputs of ${payload} bytes exceed ${MAX_PAYLOAD_BYTES}`);
     const isSmall = !staged.isSynthetic && payload <= MAX_ENCLOSED_BYTES;
     const byteCount = staged.isSynthetic || isSmall ? 0 : payload;
-    const entry: Entry = { ...staged, byteCount, state: isSmall ? 'small' : 'waiting' };
+    const { sequence, inputs, outputNames, isSynthetic, onStaged, onLost } = staged;
+    const state = isSmall ? 'small' : 'waiting';
+    const entry: Entry = { sequence, inputs, outputNames, isSynthetic, onStaged, onLost, byteCount, state };
     this.#entries.set(entry.sequence, entry);
     if (isSmall) {
       if (this.#untold.push(entry) === 1) setImmediate(() => this.#tellSmall());

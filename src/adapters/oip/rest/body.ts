@@ -82,9 +82,8 @@ export function readBody(
     if (isDone) return;
     isDone = true;
     clearTimeout(timer);
-    stream.off('data', onData);
-    // The other listeners stay until the answer is sent, and would keep them.
-    chunks.length = 0;
+    // A listener that stays keeps all that is here until the answer is sent.
+    stream.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone).on('error', ignore);
     if (error !== null) receipt.release();
     done(error, body);
   }
@@ -129,6 +128,9 @@ export function readBody(
     return new RestFailure(describeError(tooLarge(limits.maxBytes).error, 'none'), true);
   }
 }
+
+/** What becomes of a stream that was read, or that nobody reads any more, is told by the end of its call. */
+function ignore(): void {}
 
 /**
  * Undoes `Content-Encoding`.

@@ -19,8 +19,7 @@ export interface RestContext {
 
 /** A body as received, before any decompression. */
 export interface ReceivedBody {
-  /** Null once they were taken: a request may wait for long, and what was decoded is all that it needs. */
-  bytes: Buffer | null;
+  readonly bytes: Buffer;
   /** When the head of the request had come; for all but the slowest senders that is its first packet. */
   readonly firstByteAtMs: number;
   readonly receivedAtMs: number;
@@ -30,12 +29,11 @@ export interface ReceivedBody {
   readonly receipt: Receipt;
 }
 
-/** Gives the bytes away. */
-export function takeBytes(body: ReceivedBody): Buffer {
-  const { bytes } = body;
-  if (bytes === null) throw new Error('the body was taken before');
-  body.bytes = null;
-  return bytes;
+/** The body of a request, which has none any more: it may wait for long, and what was decoded is all that it needs. */
+export function takeBody(request: FastifyRequest): ReceivedBody | undefined {
+  const body = request.body as ReceivedBody | undefined;
+  request.body = undefined;
+  return body;
 }
 
 export interface ModelParams {
@@ -45,7 +43,7 @@ export interface ModelParams {
 
 type ModelRequest = FastifyRequest<{ Params: ModelParams }>;
 
-type ModelHandler = (request: ModelRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>;
+type ModelHandler = (request: ModelRequest, reply: FastifyReply) => FastifyReply | undefined;
 
 /**
  * Registers a call on a model under `/v2/models/{m}` and `/v2/models/{m}/versions/{v}`.

@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /*
@@ -14,34 +15,31 @@ const ASKED_AGAIN_MS = [50, 200, 1000];
 /** What a peer that was told the end has time to close its own side; without it a descriptor would be kept for as long as it likes. */
 const LINGER_MS = 5000;
 
-/** Answers clients that have ended their sending side, and still notices within a round trip or two those that have left. */
+/** Lets a client that has ended its sending side have its answer; `askUntilGone` notices those that have left. */
 export function answerHalfClosed(app: FastifyInstance): void {
   // A property of Node's HTTP servers that their types do not have; without it the end of a request's side ends the answer's.
   Object.assign(app.server, { httpAllowHalfOpen: true });
-  app.addHook('onRequest', (request, reply, next) => {
-    const { socket } = request.raw;
-    let timer: NodeJS.Timeout | undefined;
-    const askAfter = (times: readonly number[]): void => {
-      ask(request, reply);
-      const [waitMs, ...later] = times;
-      timer = setTimeout(askAfter, waitMs, later.length === 0 ? times : later);
-    };
-    const onEnd = (): void => askAfter(ASKED_AGAIN_MS);
-    // One for each request that a client has sent behind another: Node's warning at 11 is meant for leaks.
-    socket.setMaxListeners(0);
-    socket.once('end', onEnd);
-    reply.raw.once('close', () => {
-      socket.off('end', onEnd);
-      clearTimeout(timer);
-    });
-    next();
-  });
 }
 
-function ask({ raw: { httpVersion, socket } }: FastifyRequest, reply: FastifyReply): void {
+/**
+ * Of a request whose client has ended its sending side: notices within a round trip or two that it has left, which closes the response.
+ * @returns ends the asking
+ */
+export function askUntilGone(request: IncomingMessage, response: ServerResponse): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const askAfter = (times: readonly number[]): void => {
+    ask(request, response);
+    const [waitMs, ...later] = times;
+    timer = setTimeout(askAfter, waitMs, later.length === 0 ? times : later);
+  };
+  askAfter(ASKED_AGAIN_MS);
+  return () => clearTimeout(timer);
+}
+
+function ask({ httpVersion, socket }: IncomingMessage, response: ServerResponse): void {
   // HTTP/1.0 knows no interim responses: it is answered, or found to be gone when the answer is written.
-  if (httpVersion === '1.0' || reply.raw.headersSent || reply.raw.socket !== socket) return;
-  reply.raw.writeContinue();
+  if (httpVersion === '1.0' || response.headersSent || response.socket !== socket) return;
+  response.writeContinue();
 }
 
 /** Ends a connection with these bytes, and for good soon after, whether or not its peer ends its side. */

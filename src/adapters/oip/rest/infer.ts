@@ -1,6 +1,6 @@
 /*
  * One inference call over HTTP: decompress → decode → check against the model → the service → encode → compress. The
- * client may leave at any point; its signal is then aborted and nothing is sent.
+ * client may leave at any point; nothing is sent then.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
@@ -8,16 +8,16 @@ import type { Tensor } from '../../../domain/tensor.js';
 import { elementCount } from '../../../domain/tensor.js';
 import { parseRequestTimeoutMs, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
-import type { InferCall, InferReply, ModelEntry } from '../service.js';
+import type { Departure, InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
 import { checkInputs, checkOutputNames } from '../validate.js';
-import { acceptedCoding, compress, decompress } from './body.js';
-import { onModelPaths, sendError, takeBytes } from './context.js';
+import { ClientGone, acceptedCoding, compress, decompress } from './body.js';
+import { onModelPaths, sendError, takeBody } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
 import { tokenNameOf } from './doorway.js';
 import { jsonCost } from './json-cost.js';
 import { decodeInferBody, decodeRawBody } from './infer-request.js';
-import type { DecodedInfer } from './infer-request.js';
+import type { DecodedInfer, RequestedOutput } from './infer-request.js';
 import { encodeInferResponse } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
 
@@ -36,20 +36,14 @@ const OFFLOAD_JSON_ELEMENTS = 1 << 15;
 /** Below this a reply fits into one packet and compressing it saves nothing. */
 const MIN_COMPRESSED_BYTES = 1024;
 
+/** One for all requests that name no output. */
+const NONE_NAMED: readonly never[] = [];
+
 type InferRoute = FastifyRequest<{ Params: ModelParams }>;
 
 export function registerInfer(app: FastifyInstance, context: RestContext): void {
-  const handle = async (request: InferRoute, reply: FastifyReply): Promise<FastifyReply> => {
-    const departure = new AbortController();
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) departure.abort();
-    });
-    try {
-      return await infer(context, request, reply, departure.signal);
-    } catch (error) {
-      if (!departure.signal.aborted) throw error;
-      return reply.hijack();
-    }
+  const handle = (request: InferRoute, reply: FastifyReply): undefined => {
+    new Exchange(context, request, reply).begin();
   };
   onModelPaths(app, 'POST', '/infer', handle, (request, reply) => {
     const requestId = header(request, 'x-request-id');
@@ -58,80 +52,147 @@ export function registerInfer(app: FastifyInstance, context: RestContext): void 
   });
 }
 
-async function infer(
-  context: RestContext,
-  request: InferRoute,
-  reply: FastifyReply,
-  signal: AbortSignal,
-): Promise<FastifyReply> {
-  const { model: modelName, version } = request.params;
-  const model = context.service.model(modelName, version);
-  const received = request.body as ReceivedBody | undefined;
-  if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
-  const bodyBytes = received.bytes?.length ?? 0;
-  const decoded = await decode(context, request, received, model, signal);
-  checkInputs(model, decoded.inputs);
-  const outputNames = decoded.outputs.map((output) => output.name);
-  checkOutputNames(model, outputNames);
-  checkJsonOutputs(model, decoded);
+/**
+ * One call. It keeps what its answer is made with, and no more: an async function would keep all that it has a name for while the
+ * request waits. Each of its steps ends in the next one or in `#fail`.
+ */
+class Exchange {
+  readonly #context: RestContext;
+  readonly #request: InferRoute;
+  readonly #reply: FastifyReply;
+  #id: string | undefined;
+  #outputs: readonly RequestedOutput[] = NONE_NAMED;
+  #isBinaryByDefault = false;
 
-  const tokenName = tokenNameOf(request);
-  const id = decoded.id ?? header(request, 'x-request-id');
-  const call: InferCall = {
-    modelName,
-    ...(version === undefined ? {} : { modelVersion: version }),
-    ...(id === undefined ? {} : { id }),
-    inputs: decoded.inputs,
-    outputNames,
-    parameters: withHeaderParameters(decoded.parameters, (name) => header(request, name)),
-    statedBudgetsMs: statedBudgetsMs(request),
-    arrival: {
-      firstByteAtMs: received.firstByteAtMs,
-      receivedAtMs: received.receivedAtMs,
-      routerDelayMs: received.routerDelayMs,
-      bodyBytes,
-      peer: request.raw.socket.remoteAddress ?? '',
-      ...(tokenName === undefined ? {} : { tokenName }),
-    },
-  };
-  signal.throwIfAborted();
-  const inferring = context.service.infer(call, signal);
-  // From here on the queue counts the bytes.
-  received.receipt.release();
-  const result = await inferring;
-  signal.throwIfAborted();
-  switch (result.kind) {
-    case 'error':
-      return sendError(reply, describeError(result.error, context.compat), context.intake);
-    case 'refused':
-      return sendError(reply, describeRefusal(result.outcome, result.explanation, context.compat), context.intake);
-    case 'ok':
-      return sendResult(context, request, reply, toResponse(result, id, decoded), signal);
+  constructor(context: RestContext, request: InferRoute, reply: FastifyReply) {
+    this.#context = context;
+    this.#request = request;
+    this.#reply = reply;
   }
-}
 
-async function decode(
-  context: RestContext,
-  request: InferRoute,
-  received: ReceivedBody,
-  model: ModelEntry,
-  signal: AbortSignal,
-): Promise<DecodedInfer> {
-  const headerBytes = headerLength(request);
-  const { maxJsonBytes, maxBinaryBytes } = context.limits;
-  const coding = header(request, 'content-encoding');
-  const bytes = takeBytes(received);
-  const body =
-    coding === undefined
-      ? bytes
-      : await decompress(bytes, coding, headerBytes === null ? maxJsonBytes : maxBinaryBytes, received.receipt);
-  if (headerBytes === 0) return decodeRawBody(model, body);
-  const jsonBytes = headerBytes ?? body.length;
-  if (jsonBytes > maxJsonBytes) {
-    throw new OipFailure('too_large', `JSON header is larger than ${maxJsonBytes} bytes, which is the limit`);
+  begin(): void {
+    try {
+      const { model: name, version } = this.#request.params;
+      const model = this.#context.service.model(name, version);
+      const received = takeBody(this.#request);
+      if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
+      const decoded = this.#decode(received, model);
+      if (decoded instanceof Promise) {
+        decoded
+          .then((late) => this.#ask(received, model, late))
+          .catch((error: unknown) => {
+            this.#fail(error);
+          });
+      } else this.#ask(received, model, decoded);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
-  const isCheap = jsonBytes < OFFLOAD_JSON_BYTES && jsonCost(body.subarray(0, jsonBytes)) < OFFLOAD_JSON_COST;
-  return isCheap ? decodeInferBody(body, headerBytes) : context.offload.decode(body, headerBytes, signal);
+
+  #decode(received: ReceivedBody, model: ModelEntry): DecodedInfer | Promise<DecodedInfer> {
+    const coding = header(this.#request, 'content-encoding');
+    if (coding === undefined) return this.#decodeBody(received.bytes, model);
+    const { maxJsonBytes, maxBinaryBytes } = this.#context.limits;
+    const maxBytes = headerLength(this.#request) === null ? maxJsonBytes : maxBinaryBytes;
+    return decompress(received.bytes, coding, maxBytes, received.receipt).then((body) => this.#decodeBody(body, model));
+  }
+
+  #decodeBody(body: Buffer, model: ModelEntry): DecodedInfer | Promise<DecodedInfer> {
+    const headerBytes = headerLength(this.#request);
+    const { maxJsonBytes } = this.#context.limits;
+    if (headerBytes === 0) return decodeRawBody(model, body);
+    const jsonBytes = headerBytes ?? body.length;
+    if (jsonBytes > maxJsonBytes) {
+      throw new OipFailure('too_large', `JSON header is larger than ${maxJsonBytes} bytes, which is the limit`);
+    }
+    const isCheap = jsonBytes < OFFLOAD_JSON_BYTES && jsonCost(body.subarray(0, jsonBytes)) < OFFLOAD_JSON_COST;
+    if (isCheap) return decodeInferBody(body, headerBytes);
+    return this.#context.offload.decode(body, headerBytes, this.#request.callInProgress);
+  }
+
+  /** Hands the request on; from here on the queue counts its bytes. */
+  #ask(received: ReceivedBody, model: ModelEntry, decoded: DecodedInfer): void {
+    const { callInProgress } = this.#request;
+    checkInputs(model, decoded.inputs);
+    const outputNames = decoded.outputs.length === 0 ? NONE_NAMED : decoded.outputs.map((output) => output.name);
+    checkOutputNames(model, outputNames);
+    checkJsonOutputs(model, decoded);
+    if (callInProgress.aborted) throw new ClientGone();
+    this.#id = decoded.id ?? header(this.#request, 'x-request-id');
+    if (decoded.outputs.length > 0) this.#outputs = decoded.outputs;
+    this.#isBinaryByDefault = decoded.isBinaryByDefault;
+    const replying = this.#context.service.infer(this.#callOf(received, decoded, outputNames), callInProgress);
+    callInProgress.releaseReceipt();
+    replying.then(
+      (result) => this.#answer(result),
+      (error: unknown) => {
+        this.#fail(error);
+      },
+    );
+  }
+
+  #callOf(received: ReceivedBody, { inputs, parameters }: DecodedInfer, outputNames: readonly string[]): InferCall {
+    const request = this.#request;
+    const { model: modelName, version } = request.params;
+    const tokenName = tokenNameOf(request);
+    return {
+      modelName,
+      ...(version === undefined ? {} : { modelVersion: version }),
+      ...(this.#id === undefined ? {} : { id: this.#id }),
+      inputs,
+      outputNames,
+      parameters: withHeaderParameters(parameters, (name) => header(request, name)),
+      statedBudgetsMs: statedBudgetsMs(request),
+      arrival: {
+        firstByteAtMs: received.firstByteAtMs,
+        receivedAtMs: received.receivedAtMs,
+        routerDelayMs: received.routerDelayMs,
+        bodyBytes: received.bytes.length,
+        peer: request.raw.socket.remoteAddress ?? '',
+        ...(tokenName === undefined ? {} : { tokenName }),
+      },
+    };
+  }
+
+  #answer(result: InferReply): void {
+    const { compat, intake } = this.#context;
+    try {
+      if (this.#request.callInProgress.aborted) throw new ClientGone();
+      switch (result.kind) {
+        case 'error':
+          sendError(this.#reply, describeError(result.error, compat), intake);
+          return;
+        case 'refused':
+          sendError(this.#reply, describeRefusal(result.outcome, result.explanation, compat), intake);
+          return;
+        case 'ok':
+          sendResult(this.#context, this.#request, this.#reply, this.#responseOf(result)).catch((error: unknown) => {
+            this.#fail(error);
+          });
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #responseOf(result: Extract<InferReply, { kind: 'ok' }>): InferResponse {
+    return {
+      modelName: result.modelName,
+      modelVersion: result.modelVersion,
+      ...(this.#id === undefined ? {} : { id: this.#id }),
+      parameters: responseParameters(result.outcome, result.explanation),
+      outputs: result.outputs.map((tensor) => ({
+        tensor,
+        isBinary: isBinaryOutput(this.#outputs, this.#isBinaryByDefault, tensor.name),
+      })),
+    };
+  }
+
+  /** Nobody is told whose client has left. */
+  #fail(error: unknown): void {
+    if (this.#request.callInProgress.aborted) this.#reply.hijack();
+    else this.#reply.send(error);
+  }
 }
 
 /** Null without the header: the body is all JSON. */
@@ -145,10 +206,11 @@ export function headerLength(request: FastifyRequest): number | null {
 }
 
 /** Refuses before it runs what could not be sent after. */
-function checkJsonOutputs(model: ModelEntry, decoded: DecodedInfer): void {
+function checkJsonOutputs(model: ModelEntry, { outputs, isBinaryByDefault }: DecodedInfer): void {
   for (const spec of model.signature?.outputs ?? []) {
-    if ((spec.datatype !== 'FP16' && spec.datatype !== 'BF16') || isBinaryOutput(decoded, spec.name)) continue;
-    if (decoded.outputs.length > 0 && decoded.outputs.every((output) => output.name !== spec.name)) continue;
+    const isBinary = isBinaryOutput(outputs, isBinaryByDefault, spec.name);
+    if ((spec.datatype !== 'FP16' && spec.datatype !== 'BF16') || isBinary) continue;
+    if (outputs.length > 0 && outputs.every((output) => output.name !== spec.name)) continue;
     throw new OipFailure(
       'invalid',
       `output '${spec.name}' is ${spec.datatype}, which JSON cannot carry: ask for binary data`,
@@ -156,8 +218,8 @@ function checkJsonOutputs(model: ModelEntry, decoded: DecodedInfer): void {
   }
 }
 
-function isBinaryOutput(decoded: DecodedInfer, name: string): boolean {
-  return decoded.outputs.find((output) => output.name === name)?.isBinary ?? decoded.isBinaryByDefault;
+function isBinaryOutput(outputs: readonly RequestedOutput[], isBinaryByDefault: boolean, name: string): boolean {
+  return outputs.find((output) => output.name === name)?.isBinary ?? isBinaryByDefault;
 }
 
 function statedBudgetsMs(request: InferRoute): readonly number[] {
@@ -165,32 +227,18 @@ function statedBudgetsMs(request: InferRoute): readonly number[] {
   return timeout === undefined ? [] : [parseRequestTimeoutMs(timeout)];
 }
 
-function toResponse(
-  result: Extract<InferReply, { kind: 'ok' }>,
-  id: string | undefined,
-  decoded: DecodedInfer,
-): InferResponse {
-  return {
-    modelName: result.modelName,
-    modelVersion: result.modelVersion,
-    ...(id === undefined ? {} : { id }),
-    parameters: responseParameters(result.outcome, result.explanation),
-    outputs: result.outputs.map((tensor) => ({ tensor, isBinary: isBinaryOutput(decoded, tensor.name) })),
-  };
-}
-
 async function sendResult(
   context: RestContext,
   request: InferRoute,
   reply: FastifyReply,
   response: InferResponse,
-  signal: AbortSignal,
-): Promise<FastifyReply> {
-  const { json, tails } = await encode(context, response, signal);
+): Promise<void> {
+  const { callInProgress } = request;
+  const { json, tails } = await encode(context, response, callInProgress);
   const byteCount = tails.reduce((sum, tail) => sum + tail.length, json.length);
   const coding = byteCount < MIN_COMPRESSED_BYTES ? null : acceptedCoding(header(request, 'accept-encoding'));
   const compressed = coding === null ? null : await compress(Buffer.concat([json, ...tails], byteCount), coding);
-  signal.throwIfAborted();
+  if (callInProgress.aborted) throw new ClientGone();
 
   // A client that stops reading would keep its answer in memory, and its call in progress, for ever.
   reply.raw.setTimeout(context.limits.bodyTimeoutMs);
@@ -199,18 +247,13 @@ async function sendResult(
   if (compressed !== null) {
     const isCrossOrigin = reply.hasHeader('access-control-allow-origin');
     const varied = isCrossOrigin ? 'origin, accept-encoding' : 'accept-encoding';
-    return reply.header('content-encoding', coding).header('vary', varied).send(compressed);
-  }
-  return tails.length === 0 ? reply.send(json) : sendParts(reply, [json, ...tails], byteCount, context.isDraining());
+    reply.header('content-encoding', coding).header('vary', varied).send(compressed);
+  } else if (tails.length === 0) reply.send(json);
+  else sendParts(reply, [json, ...tails], byteCount, context.isDraining());
 }
 
 /** Writes a body that lies in several places without making one of it first. */
-function sendParts(
-  reply: FastifyReply,
-  parts: readonly Uint8Array[],
-  byteCount: number,
-  isLast: boolean,
-): FastifyReply {
+function sendParts(reply: FastifyReply, parts: readonly Uint8Array[], byteCount: number, isLast: boolean): void {
   reply.header('content-length', byteCount);
   if (isLast) reply.header('connection', 'close');
   const { raw } = reply.hijack();
@@ -218,19 +261,18 @@ function sendParts(
   raw.cork();
   for (const part of parts) raw.write(part);
   raw.end();
-  return reply;
 }
 
 function encode(
   context: RestContext,
   response: InferResponse,
-  signal: AbortSignal,
+  departure: Departure,
 ): EncodedResponse | Promise<EncodedResponse> {
   let jsonElements = 0;
   for (const { tensor, isBinary } of response.outputs) if (!isBinary) jsonElements += writingCost(tensor);
   return jsonElements <= OFFLOAD_JSON_ELEMENTS
     ? encodeInferResponse(response)
-    : context.offload.encode(response, signal);
+    : context.offload.encode(response, departure);
 }
 
 /** Elements to write; a BYTES element counts by its length, some ten bytes being written in the time of a number. */

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { OipFailure } from '../service.js';
+import type { Departure } from '../service.js';
 import type { DecodedInfer } from './infer-request.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
 import type { JsonJob, JsonJobResult } from './json-worker.js';
@@ -27,15 +28,15 @@ const TOO_COMPLEX = 'JSON takes more memory than it may: send and ask for tensor
 
 export interface JsonOffload {
   /** Takes over the body. Rejects with `OipFailure`, or with what `tooMany` made when too many jobs wait. */
-  decode(body: Uint8Array, headerBytes: number | null, signal: AbortSignal): Promise<DecodedInfer>;
-  encode(response: InferResponse, signal: AbortSignal): Promise<EncodedResponse>;
+  decode(body: Uint8Array, headerBytes: number | null, departure: Departure): Promise<DecodedInfer>;
+  encode(response: InferResponse, departure: Departure): Promise<EncodedResponse>;
   close(): Promise<void>;
 }
 
 interface WaitingJob {
   readonly job: JsonJob;
   readonly byteCount: number;
-  readonly signal: AbortSignal;
+  readonly departure: Departure;
   readonly resolve: (result: JsonJobResult) => void;
   readonly reject: (error: Error) => void;
 }
@@ -57,12 +58,12 @@ export function createJsonOffload(
   let isWorkerUp = false;
   let failedStarts = 0;
 
-  function submit(job: JsonJob, signal: AbortSignal): Promise<JsonJobResult> {
+  function submit(job: JsonJob, departure: Departure): Promise<JsonJobResult> {
     const byteCount = bytesOf(job);
     if (waiting.length >= MAX_WAITING_JOBS || (waiting.length > 0 && waitingBytes + byteCount > MAX_WAITING_BYTES))
       return Promise.reject(tooMany(`${waiting.length} large JSON bodies are waiting, which is the limit`));
     return new Promise((resolve, reject) => {
-      waiting.push({ job, byteCount, signal, resolve, reject });
+      waiting.push({ job, byteCount, departure, resolve, reject });
       waitingBytes += byteCount;
       runNext();
     });
@@ -74,7 +75,7 @@ export function createJsonOffload(
     if (!isWorkerUp) return;
     const next = waiting.shift()!;
     waitingBytes -= next.byteCount;
-    if (next.signal.aborted) {
+    if (next.departure.aborted) {
       next.reject(new Error('the client left'));
       runNext();
       return;
@@ -134,13 +135,13 @@ export function createJsonOffload(
   }
 
   return {
-    async decode(body, headerBytes, signal) {
-      const result = await submit({ kind: 'decode', body, headerBytes }, signal);
+    async decode(body, headerBytes, departure) {
+      const result = await submit({ kind: 'decode', body, headerBytes }, departure);
       if (result.kind === 'decoded') return result.decoded;
       throw failureOf(result);
     },
-    async encode(response, signal) {
-      const result = await submit({ kind: 'encode', response }, signal);
+    async encode(response, departure) {
+      const result = await submit({ kind: 'encode', response }, departure);
       if (result.kind === 'encoded') return result.encoded;
       throw failureOf(result);
     },

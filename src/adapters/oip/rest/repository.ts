@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import { LOAD_NOT_ALLOWED } from '../model-description.js';
 import { OipFailure } from '../service.js';
-import { takeBytes, type ReceivedBody, type RestContext } from './context.js';
+import { takeBody, type RestContext } from './context.js';
 import { parseJson } from './infer-request.js';
 
 /** Triton's model repository extension: the index; loading and unloading are refused. */
 export function registerRepository(app: FastifyInstance, { service }: RestContext): void {
   app.post('/v2/repository/index', (request, reply) => {
-    const isReadyOnly = wantsReadyOnly(request.body as ReceivedBody | undefined);
+    const isReadyOnly = wantsReadyOnly(takeBody(request)?.bytes);
     const models = service.models().filter((model) => !isReadyOnly || model.state === 'READY');
     return reply.send(
       models.map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason })),
@@ -21,8 +21,7 @@ export function registerRepository(app: FastifyInstance, { service }: RestContex
 }
 
 /** The body is optional: `{"ready": true}` leaves out what is not ready. */
-function wantsReadyOnly(body: ReceivedBody | undefined): boolean {
-  const bytes = body === undefined ? undefined : takeBytes(body);
+function wantsReadyOnly(bytes: Buffer | undefined): boolean {
   if (bytes === undefined || bytes.length === 0) return false;
   const json = parseJson(bytes);
   if (typeof json !== 'object' || json === null) throw new OipFailure('invalid', 'request body must be a JSON object');

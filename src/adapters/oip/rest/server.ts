@@ -23,6 +23,7 @@ import { ClientGone, RestFailure, readBody } from './body.js';
 import { sendError } from './context.js';
 import type { ReceivedBody, RestContext } from './context.js';
 import { answerHalfClosed, endWith } from './half-closed.js';
+import { followCalls } from './call-in-progress.js';
 import { clientOfCall, guardCalls } from './doorway.js';
 import { registerHealth } from './health.js';
 import { headerLength, registerInfer } from './infer.js';
@@ -94,6 +95,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   const refuse = (socket: Socket): unknown => (options.tls === undefined ? endWith(socket, refusal) : socket.destroy());
   limitConnections(app.server, 'rest', limits, intake, refuse);
   answerHalfClosed(app);
+  followCalls(app);
   app.addHook('onSend', (_request, reply, _payload, next) => {
     if (isDraining) reply.header('connection', 'close');
     next();
@@ -181,7 +183,7 @@ function limitCalls(app: FastifyInstance, intake: Intake): { closeConnectionsWhe
       void sendError(reply, refusal, intake);
       return;
     }
-    reply.raw.once('close', () => {
+    request.callInProgress.whenEnded(() => {
       intake.end(client);
       // Its connection has just become idle, and would keep the server open until it timed out.
       if (isClosing) app.server.closeIdleConnections();
@@ -209,22 +211,18 @@ function readBodies(app: FastifyInstance, { limits, receiveBudget, arrivals }: R
       return;
     }
     const receipt = receiveBudget.open(clientOfCall(request));
+    const call = request.callInProgress;
     const length = request.headers['content-length'];
     const declaredBytes = length === undefined ? null : Number(length);
     readBody(payload, { maxBytes, timeoutMs: limits.bodyTimeoutMs, declaredBytes }, receipt, (error, bytes) => {
       if (bytes === undefined) done(error);
       else {
+        call.holdReceipt(receipt);
         const receivedAtMs = arrivals.nowMs();
         const routerDelayMs = arrivals.routerDelayMs(firstByteAtMs);
         done(null, { bytes, firstByteAtMs, receivedAtMs, routerDelayMs, receipt } satisfies ReceivedBody);
       }
     });
-  });
-  app.addHook('preHandler', (request, reply, next) => {
-    const body = request.body as ReceivedBody | undefined;
-    if (reply.raw.closed) body?.receipt.release();
-    else if (body !== undefined) reply.raw.once('close', () => body.receipt.release());
-    next();
   });
 }
 
