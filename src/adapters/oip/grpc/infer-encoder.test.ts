@@ -45,7 +45,12 @@ const responses: fc.Arbitrary<InferResponse> = fc.record({
   id: text,
   parameters: fc.dictionary(
     text.filter((name) => name !== '__proto__'),
-    fc.oneof(fc.maxSafeInteger(), fc.boolean(), text, fc.double({ noNaN: true }).filter((n) => !Number.isInteger(n))),
+    fc.oneof(
+      fc.maxSafeInteger(),
+      fc.boolean(),
+      text,
+      fc.double({ noNaN: true }).filter((n) => !Number.isInteger(n)),
+    ),
   ),
   outputs: fc.array(
     fc.record({

@@ -70,7 +70,9 @@ export class MessageReader {
       if (isPrefixComplete && this.#flag > COMPRESSED_FLAG) return { kind: 'malformed' };
       const announcedBytes = this.#announcedBytes;
       if (isPrefixComplete && announcedBytes > this.#maxMessageBytes) return { kind: 'too-large', announcedBytes };
-      const end = isPrefixComplete ? Math.min(chunk.length, start + announcedBytes - this.#receivedBytes) : chunk.length;
+      const end = isPrefixComplete
+        ? Math.min(chunk.length, start + announcedBytes - this.#receivedBytes)
+        : chunk.length;
       if (end === chunk.length) this.#unread.shift();
       else this.#unread[0] = chunk.subarray(end);
       if (!isPrefixComplete) continue;

@@ -31,7 +31,7 @@ export function methodsOf<Service extends ServiceDefinition>(
     const handler = handlers[key as keyof HandlersOf<Service>];
     const method: Method = requestStream
       ? { kind: 'stream', open: handler as StreamOpener }
-      : { kind: 'unary', answer: handler as UnaryHandler };
+      : { kind: 'unary', answer: handler };
     return [`/${service.fullName}/${name}`, method];
   });
 }

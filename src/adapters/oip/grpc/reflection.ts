@@ -8,7 +8,11 @@ import { decodeMessage, framed, replyToError, statusOf } from './answers.js';
 import type { AnswerContext } from './answers.js';
 import { DescriptorIndex } from './descriptor-index.js';
 import { FILE_DESCRIPTOR_SET_BASE64 } from './generated/descriptor-set.js';
-import { ServerReflectionDefinition, ServerReflectionRequest, ServerReflectionResponse } from './generated/reflection.js';
+import {
+  ServerReflectionDefinition,
+  ServerReflectionRequest,
+  ServerReflectionResponse,
+} from './generated/reflection.js';
 import type { Method } from './call.js';
 import { methodsOf } from './methods.js';
 import type { StreamOpener } from './methods.js';

@@ -8,9 +8,13 @@ import { versionOf } from './versions.js';
 
 export function statisticsHandlers(service: InferenceService, context: AnswerContext) {
   return {
-    modelStatistics: unary(context, GRPCInferenceServiceDefinition.methods.modelStatistics, ({ name, version }): ModelStatisticsResponse => ({
-      modelStats: service.statistics(name === '' ? undefined : name, versionOf(version)).map(statisticsMessage),
-    })),
+    modelStatistics: unary(
+      context,
+      GRPCInferenceServiceDefinition.methods.modelStatistics,
+      ({ name, version }): ModelStatisticsResponse => ({
+        modelStats: service.statistics(name === '' ? undefined : name, versionOf(version)).map(statisticsMessage),
+      }),
+    ),
   };
 }
 
