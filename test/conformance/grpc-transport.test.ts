@@ -94,8 +94,20 @@ describe('the messages of a call', () => {
       const flagged = Buffer.from(SMALL_BODY);
       flagged[0] = 2;
       const answer = await rawCall(session, MODEL_INFER, {}, flagged);
-      expect(answer.headers['grpc-status']).toBe(String(status.INTERNAL));
+      expect(answer.headers['grpc-status']).toBe(String(status.INVALID_ARGUMENT));
     });
+  });
+
+  it('of a stream that is ended for one of them are not worked on any more', async () => {
+    harness = await startHarness();
+    const { service, target } = harness;
+    service.behaviour = () => new Promise(() => undefined);
+    await withSession(target, async (session) => {
+      const { headers } = await rawCall(session, MODEL_STREAM_INFER, {}, Buffer.concat([SMALL_BODY, Buffer.of(9)]));
+      expect(headers['grpc-status']).toBe(String(status.INVALID_ARGUMENT));
+    });
+    expect(service.calls).toHaveLength(1);
+    expect(service.calls[0]!.signal.reason).toMatchObject({ name: 'AbortError' });
   });
 
   it('that are refused on their way leave room on the connection for those after them', async () => {

@@ -207,7 +207,7 @@ describe('gRPC messages in receipt', () => {
       'x-sponge-reason': 'queue_full',
       'retry-after': '1',
     });
-    // By the server: grpc-js holds what came for as long as its stream is open.
+    // By the server: nobody would read the rest.
     await third.closed;
     expect(receiveBudget.takenBytes).toBeLessThanOrEqual(100_000);
 

@@ -79,15 +79,15 @@ export function unary<Request, Response>(
 export function framed<Response>(responseType: Encoder<Response>, response: Response): Buffer {
   const message = responseType.encode(response).finish();
   const bytes = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  writePrefix(bytes, message.length);
+  writePrefix(bytes, 0, message.length);
   bytes.set(message, PREFIX_BYTES);
   return bytes;
 }
 
 /** Of a message that is not compressed. */
-export function writePrefix(target: Buffer, messageBytes: number): void {
-  target[0] = 0;
-  target.writeUInt32BE(messageBytes, 1);
+export function writePrefix(target: Buffer, at: number, messageBytes: number): void {
+  target[at] = 0;
+  target.writeUInt32BE(messageBytes, at + 1);
 }
 
 /**

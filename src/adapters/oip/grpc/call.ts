@@ -39,7 +39,7 @@ export type Method =
   | { readonly kind: 'unary'; readonly answer: (call: Call, frame: Frame) => void }
   | { readonly kind: 'stream'; readonly open: (call: Call) => StreamHandler };
 
-export interface CallOptions extends Omit<MessageReceiptOptions, 'isStream'> {
+export interface CallOptions extends MessageReceiptOptions {
   readonly head: CallHead;
   readonly method: Method;
   /** Once, when it has been answered or is gone. */
@@ -87,7 +87,7 @@ export class Call implements MessageSink {
     // A reset is told by `close` as well.
     stream.on('error', ignore);
     stream.on('close', this.#onClose);
-    this.#receipt = new MessageReceipt({ ...options, isStream: method.kind === 'stream' }, this);
+    this.#receipt = new MessageReceipt(options, this);
     if (head.timeoutMs !== null && head.timeoutMs <= LONGEST_TIMER_MS) {
       const leftMs = head.firstByteAtMs + head.timeoutMs - options.nowMs();
       this.#deadlineTimer = setTimeout(this.#onDeadline, Math.max(0, Math.ceil(leftMs)));
@@ -95,7 +95,7 @@ export class Call implements MessageSink {
     if (method.kind === 'stream') this.#handler = method.open(this);
   }
 
-  /** Aborted when the call ends without an answer, by a `TimeoutError` where that is its deadline, by an `AbortError` else. */
+  /** Aborted when the call ends and its messages have no answers, by a `TimeoutError` at its deadline, by an `AbortError` else. */
   get signal(): AbortSignal {
     this.#departure ??= new AbortController();
     return this.#departure.signal;
@@ -147,10 +147,9 @@ export class Call implements MessageSink {
       else this.#unreadTimer?.refresh();
       onRead();
     };
-    if (parts.length > 1) this.#stream.cork();
-    for (const part of parts.slice(0, -1)) this.#stream.write(part);
-    this.#stream.write(parts.at(-1), onWritten);
-    if (parts.length > 1) this.#stream.uncork();
+    const last = this.#writeAllButLast(parts);
+    this.#stream.write(last, onWritten);
+    if (this.#stream.writableCorked > 0) this.#stream.uncork();
   }
 
   /** The only message, and the end. @param parts as for `send` */
@@ -199,6 +198,8 @@ export class Call implements MessageSink {
   }
 
   onRefused(status: CallStatus): void {
+    // Whatever of a stream is being worked on has nobody to be answered to.
+    this.#departure?.abort(departureReason('client'));
     this.fail(status);
   }
 
@@ -211,9 +212,14 @@ export class Call implements MessageSink {
     this.#receipt.end();
     this.#startUnreadTimer();
     this.#stream.on('wantTrailers', this.#onWantTrailers);
+    this.#stream.end(this.#writeAllButLast(parts));
+  }
+
+  /** Corked, so that all are one write. @returns the last one; undefined without any */
+  #writeAllButLast(parts: readonly Uint8Array[]): Uint8Array | undefined {
     if (parts.length > 1) this.#stream.cork();
-    for (const part of parts.slice(0, -1)) this.#stream.write(part);
-    this.#stream.end(parts.at(-1));
+    for (let i = 0; i < parts.length - 1; i++) this.#stream.write(parts[i]);
+    return parts.at(-1);
   }
 
   /** All messages have been read. */

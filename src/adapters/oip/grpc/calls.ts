@@ -99,6 +99,7 @@ export class Calls {
       head: { firstByteAtMs, socket, peer, tokenName, timeoutMs, headers },
       method,
       stream,
+      isStream: method.kind === 'stream',
       receipt: receiveBudget.open(client),
       encoding: typeof encoding === 'string' ? encoding : undefined,
       maxMessageBytes: limits.maxBinaryBytes,

@@ -217,7 +217,7 @@ class Scratch {
       messageBytes += keyAndLengthBytes;
     }
     from -= PREFIX_BYTES;
-    writePrefix(target.subarray(from), messageBytes);
+    writePrefix(target, from, messageBytes);
     const head = Buffer.allocUnsafeSlow(this.#at - from);
     target.copy(head, 0, from, this.#at);
     return head;
