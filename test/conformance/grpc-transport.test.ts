@@ -103,7 +103,12 @@ describe('the messages of a call', () => {
     const { service, target } = harness;
     service.behaviour = () => new Promise(() => undefined);
     await withSession(target, async (session) => {
-      const { headers } = await rawCall(session, MODEL_STREAM_INFER, {}, Buffer.concat([SMALL_BODY, Buffer.of(9)]));
+      const { headers } = await rawCall(
+        session,
+        MODEL_STREAM_INFER,
+        {},
+        Buffer.concat([SMALL_BODY, Buffer.alloc(5, 9)]),
+      );
       expect(headers['grpc-status']).toBe(String(status.INVALID_ARGUMENT));
     });
     expect(service.calls).toHaveLength(1);

@@ -138,7 +138,9 @@ export class MessageReceipt {
           return;
         case 'malformed':
           intake.count('grpc', 'invalid');
-          this.#refuse(plainStatus(GRPC_CODE.INVALID_ARGUMENT, 'not a gRPC message: its first byte is neither 0 nor 1'));
+          this.#refuse(
+            plainStatus(GRPC_CODE.INVALID_ARGUMENT, 'not a gRPC message: its first byte is neither 0 nor 1'),
+          );
           return;
       }
     }
