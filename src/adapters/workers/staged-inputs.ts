@@ -66,7 +66,8 @@ export class InputStaging {
     if (payload > MAX_PAYLOAD_BYTES) throw new RangeError(`inputs of ${payload} bytes exceed ${MAX_PAYLOAD_BYTES}`);
     const isSmall = !staged.isSynthetic && payload <= MAX_ENCLOSED_BYTES;
     const byteCount = staged.isSynthetic || isSmall ? 0 : payload;
-    const entry: Entry = { ...staged, byteCount, state: isSmall ? 'small' : 'waiting' };
+    // Spread last, as in `inference-service.ts`.
+    const entry: Entry = { byteCount, state: isSmall ? 'small' : 'waiting', ...staged };
     this.#entries.set(entry.sequence, entry);
     if (isSmall) {
       if (this.#untold.push(entry) === 1) setImmediate(() => this.#tellSmall());

@@ -131,8 +131,6 @@ async function answerInfer(
     checkOutputNames(model, request.outputNames);
     const inferCall: InferCall = {
       modelName: request.modelName,
-      ...(modelVersion === undefined ? {} : { modelVersion }),
-      ...(id === '' ? {} : { id }),
       inputs: request.inputs,
       outputNames: request.outputNames,
       parameters: withHeaderParameters(request.parameters, (name) => call.header(name)),
@@ -145,6 +143,8 @@ async function answerInfer(
         peer,
         ...(tokenName === null ? {} : { tokenName }),
       },
+      ...(modelVersion === undefined ? {} : { modelVersion }),
+      ...(id === '' ? {} : { id }),
     };
     return answerOf(await context.service.infer(inferCall, call.signal), id, context);
   } catch (error) {

@@ -79,8 +79,6 @@ async function infer(
   const id = decoded.id ?? header(request, 'x-request-id');
   const call: InferCall = {
     modelName,
-    ...(version === undefined ? {} : { modelVersion: version }),
-    ...(id === undefined ? {} : { id }),
     inputs: decoded.inputs,
     outputNames,
     parameters: withHeaderParameters(decoded.parameters, (name) => header(request, name)),
@@ -93,6 +91,8 @@ async function infer(
       peer: request.raw.socket.remoteAddress ?? '',
       ...(tokenName === undefined ? {} : { tokenName }),
     },
+    ...(version === undefined ? {} : { modelVersion: version }),
+    ...(id === undefined ? {} : { id }),
   };
   signal.throwIfAborted();
   const inferring = context.service.infer(call, signal);
