@@ -252,6 +252,16 @@ describe('gRPC messages in receipt', () => {
     expect(receiveBudget.takenBytes).toBe(0);
   });
 
+  it('are refused where they come in pieces of a few bytes, whatever room there is', async () => {
+    const { target, receiveBudget } = await startGrpcWith({ maxBytesInReceipt: 100_000_000 });
+    const { stream, answer } = beginCall(openSession(target), MODEL_INFER, large.subarray(0, 5));
+    // One after the other, so that each is a frame of its own.
+    for (let i = 0; i < 4200 && !stream.closed; i++)
+      await new Promise((resolve) => stream.write(Buffer.of(7), resolve));
+    expect(await answer).toMatchObject({ 'grpc-status': String(status.INVALID_ARGUMENT) });
+    expect(receiveBudget.takenBytes).toBe(0);
+  });
+
   it('of one stream are each given back as the service gets them', async () => {
     const { target, receiveBudget, service } = await startGrpcWith({ maxBytesInReceipt: 200_000 });
     const data = new Uint8Array(40_000);

@@ -55,7 +55,8 @@ export function encodeInferResponse(response: InferResponse, isStreamed: boolean
   scratch.text(KEY.modelName, response.modelName);
   scratch.text(KEY.modelVersion, response.modelVersion);
   scratch.text(KEY.id, response.id);
-  for (const [name, value] of Object.entries(response.parameters)) writeParameter(name, value);
+  const { parameters } = response;
+  for (const name of Object.keys(parameters)) writeParameter(name, parameters[name]!);
   for (const output of response.outputs) writeOutput(output);
   const apart: Apart[] = [];
   let apartBytes = 0;

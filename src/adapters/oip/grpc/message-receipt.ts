@@ -11,7 +11,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { inflate } from '../inflate.js';
 import type { Intake } from '../intake.js';
-import { CHUNK_OVERHEAD_BYTES, ReceiveBudgetSpent } from '../receive-budget.js';
+import { CHUNK_OVERHEAD_BYTES, isCrumbled, ReceiveBudgetSpent, TINY_CHUNKS } from '../receive-budget.js';
 import type { Receipt } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
 import { describeBusy, describeError, GRPC_CODE } from '../status.js';
@@ -48,8 +48,9 @@ export class MessageReceipt {
   readonly #options: MessageReceiptOptions;
   readonly #sink: MessageSink;
   readonly #reader: MessageReader;
-  /** Charged for chunks that came since the last message was complete. */
-  #overheadBytes = 0;
+  /** Since the last message was complete. */
+  #chunkCount = 0;
+  #chunkBytes = 0;
   #timer: NodeJS.Timeout | undefined;
   /** By `hold`, and while a message is inflated. */
   #isHeld = false;
@@ -105,7 +106,12 @@ export class MessageReceipt {
       this.#refuse(this.#spentStatus(new ReceiveBudgetSpent(this.#options.receipt)));
       return;
     }
-    this.#overheadBytes += CHUNK_OVERHEAD_BYTES;
+    this.#chunkCount += 1;
+    this.#chunkBytes += chunk.length;
+    if (isCrumbled(this.#chunkBytes, this.#chunkCount)) {
+      this.#refuse(this.#errorStatus('invalid', TINY_CHUNKS));
+      return;
+    }
     this.#reader.push(chunk);
     this.#readOn();
   };
@@ -117,7 +123,7 @@ export class MessageReceipt {
   };
 
   #readOn(): void {
-    const { stream, isStream, intake } = this.#options;
+    const { stream, isStream, maxMessageBytes } = this.#options;
     while (!this.#isOver) {
       if (this.#isHeld || this.#isInflating) {
         stream.pause();
@@ -134,13 +140,15 @@ export class MessageReceipt {
           else if (stream.isPaused()) stream.resume();
           return;
         case 'too-large':
-          this.#refuse(this.#tooLargeStatus(result.announcedBytes));
+          this.#refuse(
+            this.#errorStatus(
+              'too_large',
+              `message is larger than max: ${result.announcedBytes} bytes, where ${maxMessageBytes} is the limit`,
+            ),
+          );
           return;
         case 'malformed':
-          intake.count('grpc', 'invalid');
-          this.#refuse(
-            plainStatus(GRPC_CODE.INVALID_ARGUMENT, 'not a gRPC message: its first byte is neither 0 nor 1'),
-          );
+          this.#refuse(this.#errorStatus('invalid', 'not a gRPC message: its first byte is neither 0 nor 1'));
           return;
       }
     }
@@ -148,8 +156,9 @@ export class MessageReceipt {
 
   #onMessage({ bytes, isCompressed }: Message): void {
     const { receipt, isStream } = this.#options;
-    receipt.give(PREFIX_BYTES + this.#overheadBytes);
-    this.#overheadBytes = 0;
+    receipt.give(PREFIX_BYTES + this.#chunkCount * CHUNK_OVERHEAD_BYTES);
+    this.#chunkCount = 0;
+    this.#chunkBytes = 0;
     if (isStream) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
@@ -231,9 +240,8 @@ export class MessageReceipt {
     return statusOf(describeBusy(error.reason, error.message, compat), intake);
   }
 
-  #tooLargeStatus(announcedBytes: number): CallStatus {
-    const { maxMessageBytes, compat, intake } = this.#options;
-    const message = `message is larger than max: ${announcedBytes} bytes, where ${maxMessageBytes} is the limit`;
-    return statusOf(describeError({ kind: 'too_large', message }, compat), intake);
+  #errorStatus(kind: 'invalid' | 'too_large', message: string): CallStatus {
+    const { compat, intake } = this.#options;
+    return statusOf(describeError({ kind, message }, compat), intake);
   }
 }
