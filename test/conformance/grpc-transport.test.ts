@@ -1,10 +1,12 @@
 import { constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ServerReflectionRequest, ServerReflectionResponse } from '../../src/adapters/oip/grpc/generated/reflection.js';
 import {
   call,
+  deferred,
   encodeRequest,
   framedMessage,
   rawCall,
@@ -45,6 +47,39 @@ function open(session: ClientHttp2Session, path: string, body: Uint8Array): Open
   stream.end(body);
   return { stream, closed: new Promise((resolve) => stream.on('close', () => resolve(stream.rstCode))) };
 }
+
+describe('a connection', () => {
+  it('that speaks no HTTP/2 is closed', async () => {
+    harness = await startHarness();
+    const [host, port] = harness.target.split(':');
+    const socket = connect(Number(port), host);
+    socket.on('error', () => undefined);
+    socket.resume();
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await new Promise((resolve) => socket.on('close', resolve));
+    expect((await call(harness.client, 'modelInfer', smallRequest())).error).toBeNull();
+  });
+
+  it('is told to go elsewhere when the server closes, once its calls are answered', async () => {
+    harness = await startHarness();
+    const { promise, resolve } = deferred();
+    const identity = harness.service.behaviour;
+    harness.service.behaviour = async (received, signal) => {
+      await promise;
+      return identity(received, signal);
+    };
+    await withSession(harness.target, async (session) => {
+      const goneAway = new Promise((settle) => session.on('goaway', settle));
+      const answer = rawCall(session, MODEL_INFER, {}, SMALL_BODY);
+      await until(() => harness.service.calls.length === 1);
+      const closed = harness.server.close(60_000);
+      expect(await goneAway).toBe(constants.NGHTTP2_NO_ERROR);
+      resolve();
+      expect((await answer).headers['grpc-status']).toBe('0');
+      await closed;
+    });
+  });
+});
 
 describe('the head of a call', () => {
   it('has to be of gRPC: anything else is 415', async () => {
