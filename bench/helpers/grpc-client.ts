@@ -24,44 +24,61 @@ const HEADERS = { 'content-type': 'application/grpc', te: 'trailers' };
 /** So that the reply never waits for the client's window. */
 const WINDOW_BYTES = 4 << 20;
 
-/** One connection, one request in flight. */
-export function closedLoopGrpc(target: GrpcTarget, until: Until): Promise<LoadResult> {
-  return target.isNative ? closedLoopNative(target, until) : closedLoopNode(target, until);
+/** One request in flight on each connection. */
+export function closedLoopGrpc(target: GrpcTarget, connectionCount: number, until: Until): Promise<LoadResult> {
+  return target.isNative
+    ? closedLoopNative(target, connectionCount, until)
+    : closedLoopNode(target, connectionCount, until);
 }
 
-async function closedLoopNode({ port, frame }: GrpcTarget, until: Until): Promise<LoadResult> {
-  const session = await openSession(port);
+async function closedLoopNode({ port, frame }: GrpcTarget, connectionCount: number, until: Until): Promise<LoadResult> {
+  const sessions = await Promise.all(Array.from({ length: connectionCount }, () => openSession(port)));
   const latenciesMs: number[] = [];
   const statusCounts: Record<string, number> = {};
   const startedAtMs = performance.now();
-  while (latenciesMs.length < until.requestCount && performance.now() - startedAtMs < until.durationMs) {
-    const sentAtMs = performance.now();
-    const status = `grpc-${await exchange(session, frame)}`;
-    latenciesMs.push(performance.now() - sentAtMs);
-    statusCounts[status] = (statusCounts[status] ?? 0) + 1;
-  }
+  let sentCount = 0;
+  const loop = async (session: ClientHttp2Session): Promise<void> => {
+    while (sentCount < until.requestCount && performance.now() - startedAtMs < until.durationMs) {
+      sentCount += 1;
+      const sentAtMs = performance.now();
+      const status = `grpc-${await exchange(session, frame)}`;
+      latenciesMs.push(performance.now() - sentAtMs);
+      statusCounts[status] = (statusCounts[status] ?? 0) + 1;
+    }
+  };
+  await Promise.all(sessions.map(loop));
   const elapsedMs = performance.now() - startedAtMs;
-  session.destroy();
+  for (const session of sessions) session.destroy();
   return { elapsedMs, latenciesMs, statusCounts };
 }
 
 /** h2load sees HTTP statuses only: the caller compares the server's own counts. */
-async function closedLoopNative({ port, frame }: GrpcTarget, until: Until): Promise<LoadResult> {
+async function closedLoopNative(
+  { port, frame }: GrpcTarget,
+  connectionCount: number,
+  { requestCount, durationMs }: Until,
+): Promise<LoadResult> {
   const folder = mkdtempSync(join(tmpdir(), 'sponge-h2load-'));
   try {
     const [data, log] = [join(folder, 'frame'), join(folder, 'log')];
     writeFileSync(data, frame);
     const headers = Object.entries(HEADERS).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
-    const counts = ['-n', String(until.requestCount), '-c', '1', '-m', '1', '-w', '22', '-W', '22'];
+    const length = Number.isFinite(requestCount) ? ['-n', String(requestCount)] : ['-D', String(durationMs / 1000)];
+    const flags = [...length, '-c', String(connectionCount), '-m', '1', '-w', '22', '-W', '22'];
     const url = `http://127.0.0.1:${port}${GRPC_PATH}`;
-    await promisify(execFile)('h2load', [...counts, ...headers, '-d', data, `--log-file=${log}`, url]);
+    await promisify(execFile)('h2load', [...flags, ...headers, '-d', data, `--log-file=${log}`, url]);
     // Start in µs since 1970, HTTP status, duration in µs.
     const lines = readFileSync(log, 'utf8').trim().split('\n');
     const requests = lines.map((line) => line.split('\t').map(Number) as [number, number, number]);
     const statusCounts: Record<string, number> = {};
-    for (const [, status] of requests) statusCounts[`http-${status}`] = (statusCounts[`http-${status}`] ?? 0) + 1;
+    let [firstUs, lastUs] = [Infinity, 0];
+    for (const [startUs, status, us] of requests) {
+      statusCounts[`http-${status}`] = (statusCounts[`http-${status}`] ?? 0) + 1;
+      firstUs = Math.min(firstUs, startUs);
+      lastUs = Math.max(lastUs, startUs + us);
+    }
     const latenciesMs = requests.map(([, , us]) => us / 1000);
-    return { elapsedMs: latenciesMs.reduce((sum, each) => sum + each, 0), latenciesMs, statusCounts };
+    return { elapsedMs: (lastUs - firstUs) / 1000, latenciesMs, statusCounts };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -7,7 +7,7 @@ export type LoadRequest =
   | {
       readonly kind: 'closed-loop';
       readonly target: HttpTarget | GrpcTarget;
-      /** Connections with one request in flight each. gRPC: 1. */
+      /** Connections with one request in flight each. */
       readonly connectionCount: number;
       readonly until: Until;
     }
@@ -42,7 +42,7 @@ serveRequests(async (request: LoadRequest): Promise<LoadResult> => {
       const { target, connectionCount, until } = request;
       return target.protocol === 'http'
         ? closedLoopHttp(target, connectionCount, until)
-        : closedLoopGrpc(target, until);
+        : closedLoopGrpc(target, connectionCount, until);
     }
     case 'paced':
       return pacedHttp(request.target, request.ratePerSec, request.durationMs);

@@ -2,12 +2,7 @@ import { connect } from 'node:http2';
 import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2';
 import { credentials, Metadata } from '@grpc/grpc-js';
 import type { ClientUnaryCall, MethodDefinition, ServiceError } from '@grpc/grpc-js';
-import {
-  GRPCInferenceServiceClient,
-  GRPCInferenceServiceService,
-  ModelInferRequest as ModelInferRequestMessage,
-} from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import type { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import type { Door } from '../../src/adapters/doors/door.js';
 import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import type { GrpcServer } from '../../src/adapters/oip/grpc/server.js';
@@ -15,6 +10,7 @@ import { Arrivals } from '../../src/adapters/oip/arrivals.js';
 import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
 import type { EdgeLimits } from '../../src/adapters/oip/service.js';
 import type { Compat } from '../../src/adapters/oip/status.js';
+import { GRPCInferenceServiceClient, INFERENCE_METHODS } from '../fixtures/grpc-stubs.js';
 import { createFakeService } from './fake-service.js';
 import type { FakeService } from './fake-service.js';
 
@@ -81,7 +77,7 @@ export function createClient(target: string, options: object = {}): GRPCInferenc
   });
 }
 
-type Methods = typeof GRPCInferenceServiceService;
+type Methods = typeof INFERENCE_METHODS;
 type UnaryName = Exclude<keyof Methods, 'modelStreamInfer'>;
 type RequestOf<Name extends UnaryName> = Parameters<Methods[Name]['requestSerialize']>[0];
 type ResponseOf<Name extends UnaryName> = ReturnType<Methods[Name]['responseDeserialize']>;
@@ -107,7 +103,7 @@ export function call<Name extends UnaryName>(
   request: RequestOf<Name>,
   settings: CallSettings = {},
 ): Promise<CallResult<ResponseOf<Name>>> {
-  const methods: MethodTable = GRPCInferenceServiceService;
+  const methods: MethodTable = INFERENCE_METHODS;
   const method = methods[name];
   const metadata = new Metadata();
   for (const [key, value] of Object.entries(settings.metadata ?? {})) metadata.set(key, value);
@@ -224,5 +220,5 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 export function encodeRequest(request: ModelInferRequest): Uint8Array {
-  return ModelInferRequestMessage.encode(request).finish();
+  return ModelInferRequest.encode(request).finish();
 }

@@ -340,10 +340,7 @@ async function reflectedServices(target: string): Promise<string[]> {
 }
 
 function askReflection(target: string, request: object): Promise<ReflectionResponse> {
-  const protoPath = new URL(
-    '../../node_modules/@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto',
-    import.meta.url,
-  ).pathname;
+  const protoPath = new URL('../../src/adapters/oip/grpc/proto/reflection.proto', import.meta.url).pathname;
   const loaded = loadPackageDefinition(loadSync(protoPath, { keepCase: true, oneofs: true })) as unknown as {
     grpc: { reflection: { v1: { ServerReflection: new (target: string, creds: object) => ReflectionClient } } };
   };

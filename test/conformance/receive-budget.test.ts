@@ -207,7 +207,7 @@ describe('gRPC messages in receipt', () => {
       'x-sponge-reason': 'queue_full',
       'retry-after': '1',
     });
-    // By the server: grpc-js holds what came for as long as its stream is open.
+    // By the server: nobody would read the rest.
     await third.closed;
     expect(receiveBudget.takenBytes).toBeLessThanOrEqual(100_000);
 
@@ -249,6 +249,16 @@ describe('gRPC messages in receipt', () => {
     const { answer, closed } = beginCall(openSession(target), MODEL_INFER, large, { 'grpc-timeout': '50m' });
     expect(await answer).toMatchObject({ 'grpc-status': String(status.DEADLINE_EXCEEDED) });
     await closed;
+    expect(receiveBudget.takenBytes).toBe(0);
+  });
+
+  it('are refused where they come in pieces of a few bytes, whatever room there is', async () => {
+    const { target, receiveBudget } = await startGrpcWith({ maxBytesInReceipt: 100_000_000 });
+    const { stream, answer } = beginCall(openSession(target), MODEL_INFER, large.subarray(0, 5));
+    // One after the other, so that each is a frame of its own.
+    for (let i = 0; i < 4200 && !stream.closed; i++)
+      await new Promise((resolve) => stream.write(Buffer.of(7), resolve));
+    expect(await answer).toMatchObject({ 'grpc-status': String(status.INVALID_ARGUMENT) });
     expect(receiveBudget.takenBytes).toBe(0);
   });
 

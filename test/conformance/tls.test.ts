@@ -15,7 +15,6 @@ import { join } from 'node:path';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { credentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { GRPCInferenceServiceClient } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import { Arrivals } from '../../src/adapters/oip/arrivals.js';
 import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
@@ -23,6 +22,7 @@ import { startMetricsServer } from '../../src/adapters/telemetry/metrics-server.
 import { LiveFeed } from '../../src/adapters/telemetry/live-feed.js';
 import { SystemClock } from '../../src/adapters/system-clock.js';
 import { ServerTls } from '../../src/adapters/tls/server-tls.js';
+import { GRPCInferenceServiceClient } from '../fixtures/grpc-stubs.js';
 import { createFakeService } from './fake-service.js';
 import { call as callGrpc, smallRequest } from './grpc-harness.js';
 import { LIMITS, startRest } from './rest-harness.js';

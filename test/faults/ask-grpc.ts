@@ -1,12 +1,12 @@
 import { credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
-import {
-  GRPCInferenceServiceClient,
-  type InferParameter,
-  type ModelInferRequest,
-  type ModelInferResponse,
-  type ModelStreamInferResponse,
+import type {
+  InferParameter,
+  ModelInferRequest,
+  ModelInferResponse,
+  ModelStreamInferResponse,
 } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 import type { Datatype, Tensor } from '../../src/domain/tensor.js';
+import { GRPCInferenceServiceClient } from '../fixtures/grpc-stubs.js';
 import { stringsOf } from './ask-rest.js';
 import { parametersOf, type Ask, type Reply, type Wish } from './wish.js';
 

@@ -50,11 +50,11 @@ export function readDeadlineInputs(call: InferCall): DeadlineInputs {
       timeoutUs === undefined || timeoutUs === 0
         ? call.statedBudgetsMs
         : [...call.statedBudgetsMs, timeoutUs / US_PER_MS],
+    isBestEffort: readBoolean(parameters, 'best_effort') ?? false,
     ...(uploadUs === undefined ? {} : { declaredUploadMs: uploadUs / US_PER_MS }),
     ...(sentUnixUs === undefined || sentUnixUs === 0 ? {} : { sentAtUnixMs: sentUnixUs / US_PER_MS }),
     ...(client === undefined ? {} : { client }),
     ...(priority === undefined || priority === 0 ? {} : { priority }),
-    isBestEffort: readBoolean(parameters, 'best_effort') ?? false,
   };
 }
 
@@ -132,13 +132,13 @@ export function responseParameters(
     sponge_budget_us: toUs(explanation.budgetMs),
     sponge_network_delay_us: toUs(explanation.networkDelayMs),
     sponge_network_delay_source: explanation.networkDelaySource,
-    ...(explanation.routerDelayMs === 0 ? {} : { sponge_router_delay_us: toUs(explanation.routerDelayMs) }),
     sponge_queue_us: toUs(service.queuedMs),
     sponge_slack_us: toUs(service.slackAtDispatchMs),
     sponge_batch: service.batchSize,
     sponge_allocation_millicores: service.cpuMillicores,
     sponge_predicted_us: toUs(service.plannedLatencyMs),
     sponge_actual_us: toUs(service.latencyMs),
+    ...(explanation.routerDelayMs === 0 ? {} : { sponge_router_delay_us: toUs(explanation.routerDelayMs) }),
     ...(outcome.isLate ? { sponge_late: true } : {}),
   };
 }

@@ -16,6 +16,19 @@ import type { Claim } from './shared-limit.js';
  */
 export const CHUNK_OVERHEAD_BYTES = 512;
 
+/**
+ * Each chunk of `Transfer-Encoding: chunked` and each frame of HTTP/2 is an event and an object of its own, whatever its length: sent
+ * byte by byte, a megabyte on the wire costs the router 25 MiB and a tenth of a second.
+ */
+const LEAST_MEAN_CHUNK_BYTES = 16;
+const CHUNKS_BEFORE_JUDGED = 4096;
+export const TINY_CHUNKS = `request body comes in chunks of fewer than ${LEAST_MEAN_CHUNK_BYTES} bytes: send larger ones`;
+
+/** Whether what came of a body came in pieces that cost more than they bring. */
+export function isCrumbled(byteCount: number, chunkCount: number): boolean {
+  return chunkCount > CHUNKS_BEFORE_JUDGED && byteCount < LEAST_MEAN_CHUNK_BYTES * chunkCount;
+}
+
 export class ReceiveBudget {
   readonly #limit: SharedLimit;
 

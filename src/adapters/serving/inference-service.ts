@@ -206,7 +206,8 @@ export class Inference implements InferenceService {
     const shapeClass = shapeClassOf(call.inputs, served.isBatchable);
     const known = shapeClasses.get(shapeClass.key) ?? shapeClass;
     shapeClasses.set(known.key, known);
-    // Each field by name: what is spread lies in an object of its own beside it.
+    // Each field by name: what is spread lies in an object of its own beside it. Elsewhere spreads come last in what is made for each request:
+    // of an object that gets more after a spread V8 in Node 20 makes a hidden class anew, 7 µs and half a KB, and all that reads it is slow.
     return {
       sequence: this.#nextSequence++,
       receivedAtMs: arrival.receivedAtMs,

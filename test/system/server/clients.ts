@@ -1,13 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { credentials, Metadata, type ClientUnaryCall, type MethodDefinition, type ServiceError } from '@grpc/grpc-js';
 import { Agent, request } from 'undici';
-import {
-  GRPCInferenceServiceClient,
-  GRPCInferenceServiceService,
-  type ModelInferRequest,
-  type ModelInferResponse,
-} from '../../../src/adapters/oip/grpc/generated/open_inference.js';
+import type { ModelInferRequest, ModelInferResponse } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
 import type { Tensor } from '../../../src/domain/tensor.js';
+import { GRPCInferenceServiceClient, INFERENCE_METHODS } from '../../fixtures/grpc-stubs.js';
 import type { RunningServer } from './harness.js';
 
 /* Clients of every kind that a server meets: REST, gRPC, and bytes on a socket. */
@@ -167,7 +163,7 @@ export interface GrpcReply<Response> {
   readonly atMs: number;
 }
 
-type Methods = typeof GRPCInferenceServiceService;
+type Methods = typeof INFERENCE_METHODS;
 type UnaryName = Exclude<keyof Methods, 'modelStreamInfer'>;
 type RequestOf<Name extends UnaryName> = Parameters<Methods[Name]['requestSerialize']>[0];
 type ResponseOf<Name extends UnaryName> = ReturnType<Methods[Name]['responseDeserialize']>;
@@ -197,7 +193,7 @@ export class GrpcClient {
     message: RequestOf<Name>,
     { metadata: fields = {}, deadlineMs, onStarted }: GrpcOptions = {},
   ): Promise<GrpcReply<ResponseOf<Name>>> {
-    const methods: MethodTable = GRPCInferenceServiceService;
+    const methods: MethodTable = INFERENCE_METHODS;
     const method = methods[name];
     const metadata = new Metadata();
     for (const [key, value] of Object.entries(fields)) metadata.set(key, value);

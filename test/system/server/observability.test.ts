@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { simple } from '../../../src/adapters/models/tiny-graphs.js';
-import { HealthClient } from '../../../src/adapters/oip/grpc/generated/health.js';
 import { credentials } from '@grpc/grpc-js';
+import { HealthClient } from '../../fixtures/grpc-stubs.js';
 import { GrpcClient, grpcRequest, http, infer, scrape, type InferOptions, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 

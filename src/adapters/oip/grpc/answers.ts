@@ -2,12 +2,13 @@
  * How a handler answers: a result, or an error as gRPC status, one-line message and trailers. Everything a handler throws
  * becomes an answer here; nothing of an unexpected error reaches the client.
  */
-import { Metadata, status } from '@grpc/grpc-js';
-import type { handleUnaryCall, StatusObject } from '@grpc/grpc-js';
+import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { Intake } from '../intake.js';
 import { OipFailure } from '../service.js';
-import { describeError, errorTrailers, GRPC_CODE } from '../status.js';
+import { describeError, errorTrailers } from '../status.js';
 import type { Compat, ErrorReply, GrpcCode } from '../status.js';
+import type { Call } from './call.js';
+import { PREFIX_BYTES } from './message-reader.js';
 
 /** Bytes of a message without tensors. One of names and flags has some hundreds at most. */
 const MAX_PLAIN_MESSAGE_BYTES = 1 << 20;
@@ -18,9 +19,31 @@ export interface Frame {
   readonly receivedAtMs: number;
 }
 
+/** What ends a call that has no result. */
+export interface CallStatus {
+  readonly code: GrpcCode;
+  /** One line. */
+  readonly message: string;
+  /** Beside the two: names and values, ASCII. */
+  readonly trailers: Readonly<Record<string, string>>;
+}
+
 interface Decoder<Request> {
   decode(bytes: Uint8Array): Request;
 }
+
+interface Encoder<Response> {
+  encode(message: Response): BinaryWriter;
+}
+
+/** Of a method, as generated code has it. */
+export interface MessageTypes<Request, Response> {
+  readonly requestType: Decoder<Request>;
+  readonly responseType: Encoder<Response>;
+}
+
+/** Takes a call whose one message is complete, and answers it. */
+export type UnaryHandler = (call: Call, frame: Frame) => void;
 
 export interface GrpcLogger {
   /** An answer that should not have been necessary: what a client is only told as "internal error". */
@@ -37,16 +60,34 @@ export interface AnswerContext {
 /** A unary method that is answered at once from what the service knows. */
 export function unary<Request, Response>(
   context: AnswerContext,
-  requestType: Decoder<Request>,
+  { requestType, responseType }: MessageTypes<Request, Response>,
   answer: (request: Request) => Response,
-): handleUnaryCall<Frame, Response> {
-  return (call, callback) => {
+): UnaryHandler {
+  return (call, frame) => {
+    let message: Buffer;
     try {
-      callback(null, answer(decodeMessage(requestType, call.request.bytes)));
+      message = framed(responseType, answer(decodeMessage(requestType, frame.bytes)));
     } catch (error) {
-      callback(statusOf(replyToError(error, context), context.intake));
+      call.fail(statusOf(replyToError(error, context), context.intake));
+      return;
     }
+    call.reply([message]);
   };
+}
+
+/** A message and its prefix, as they are sent. */
+export function framed<Response>(responseType: Encoder<Response>, response: Response): Buffer {
+  const message = responseType.encode(response).finish();
+  const bytes = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
+  writePrefix(bytes, 0, message.length);
+  bytes.set(message, PREFIX_BYTES);
+  return bytes;
+}
+
+/** Of a message that is not compressed. */
+export function writePrefix(target: Buffer, at: number, messageBytes: number): void {
+  target[at] = 0;
+  target.writeUInt32BE(messageBytes, at + 1);
 }
 
 /**
@@ -74,28 +115,26 @@ export function replyToError(error: unknown, context: AnswerContext): ErrorReply
   return describeError({ kind: 'internal', message: 'internal error' }, context.compat);
 }
 
-/** Status, message and trailers as grpc-js takes them. Counted where it is no outcome of a request. */
-export function statusOf(reply: ErrorReply, intake: Intake): StatusObject {
+/** Counted where it is no outcome of a request. */
+export function statusOf(reply: ErrorReply, intake: Intake): CallStatus {
   if (reply.edgeCause !== null) intake.count('grpc', reply.edgeCause);
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries(errorTrailers(reply))) metadata.set(name, value);
-  return {
-    code: STATUS_OF_CODE.get(reply.status.grpc) ?? status.UNKNOWN,
-    details: messageText(reply.message),
-    metadata,
-  };
+  return { code: reply.status.grpc, message: reply.message, trailers: errorTrailers(reply) };
 }
 
-const CODE_NAMES = Object.keys(GRPC_CODE) as (keyof typeof GRPC_CODE)[];
+/** Of what no reason and no error kind stands for. */
+export function plainStatus(code: GrpcCode, message: string): CallStatus {
+  return { code, message, trailers: {} };
+}
 
-const STATUS_OF_CODE: ReadonlyMap<GrpcCode, status> = new Map(
-  CODE_NAMES.map((name) => [GRPC_CODE[name], status[name]]),
-);
+/** As headers of HTTP/2. */
+export function trailersOf({ code, message, trailers }: CallStatus): Record<string, string> {
+  return { 'grpc-status': String(code), 'grpc-message': encodedMessage(message), ...trailers };
+}
 
 /**
- * A lone surrogate, such as clipping can leave behind, cannot be percent-encoded: grpc-js would throw. (The length needs
- * no care: 300 characters are 2.7 KiB at most in a trailer, and clients on gRPC's C core take 8 KiB.)
+ * Percent-encoded. A lone surrogate, such as clipping can leave behind, cannot be. (The length needs no care: 300 characters are
+ * 2.7 KiB at most in a trailer, and clients on gRPC's C core take 8 KiB.)
  */
-function messageText(message: string): string {
-  return message.replace(/\p{Surrogate}/gu, '�');
+function encodedMessage(message: string): string {
+  return encodeURI(message.replace(/\p{Surrogate}/gu, '�'));
 }

@@ -2,15 +2,17 @@
  * Live and ready, asked through the Open Inference Protocol and through grpc.health.v1. The latter knows the server as
  * a whole (the empty name and the inference service's) and every model by name.
  */
-import type { handleServerStreamingCall, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { OipFailure } from '../service.js';
 import type { InferenceService } from '../service.js';
-import { decodeMessage, replyToError, statusOf, unary } from './answers.js';
-import type { AnswerContext, Frame } from './answers.js';
-import { HealthCheckRequest, HealthCheckResponse_ServingStatus as ServingStatus } from './generated/health.js';
-import type { HealthCheckResponse } from './generated/health.js';
-import { ModelReadyRequest, ServerLiveRequest, ServerReadyRequest } from './generated/open_inference.js';
-import type { ModelReadyResponse, ServerLiveResponse, ServerReadyResponse } from './generated/open_inference.js';
+import { decodeMessage, framed, replyToError, statusOf, unary } from './answers.js';
+import type { AnswerContext, UnaryHandler } from './answers.js';
+import {
+  HealthCheckRequest,
+  HealthCheckResponse,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+  HealthDefinition,
+} from './generated/health.js';
+import { GRPCInferenceServiceDefinition } from './generated/open_inference.js';
 import { versionOf } from './versions.js';
 
 /** How soon a watcher is told of a change. Only watched services are looked at. */
@@ -18,11 +20,14 @@ const WATCH_PERIOD_MS = 200;
 
 const SERVER_NAMES: ReadonlySet<string> = new Set(['', 'inference.GRPCInferenceService']);
 
-export function readinessHandlers(service: InferenceService, context: AnswerContext): UntypedServiceImplementation {
+const INFERENCE = GRPCInferenceServiceDefinition.methods;
+const HEALTH = HealthDefinition.methods;
+
+export function readinessHandlers(service: InferenceService, context: AnswerContext) {
   return {
-    serverLive: unary(context, ServerLiveRequest, (): ServerLiveResponse => ({ live: service.isLive() })),
-    serverReady: unary(context, ServerReadyRequest, (): ServerReadyResponse => ({ ready: service.isReady() })),
-    modelReady: unary(context, ModelReadyRequest, ({ name, version }): ModelReadyResponse => {
+    serverLive: unary(context, INFERENCE.serverLive, () => ({ live: service.isLive() })),
+    serverReady: unary(context, INFERENCE.serverReady, () => ({ ready: service.isReady() })),
+    modelReady: unary(context, INFERENCE.modelReady, ({ name, version }) => {
       // Triton: a model that does not exist is not ready, and asking is no error.
       if (context.compat === 'triton') return { ready: isModelServing(service, name, versionOf(version)) === true };
       return { ready: service.model(name, versionOf(version)).state === 'READY' };
@@ -35,37 +40,37 @@ export function healthHandlers(
   service: InferenceService,
   context: AnswerContext,
   closing: AbortSignal,
-): UntypedServiceImplementation {
-  const watch: handleServerStreamingCall<Frame, HealthCheckResponse> = (stream) => {
+): { readonly check: UnaryHandler; readonly watch: UnaryHandler } {
+  const watch: UnaryHandler = (call, frame) => {
     let watched: string;
     try {
-      watched = decodeMessage(HealthCheckRequest, stream.request.bytes).service;
+      watched = decodeMessage(HealthCheckRequest, frame.bytes).service;
     } catch (error) {
-      stream.emit('error', statusOf(replyToError(error, context), context.intake));
+      call.fail(statusOf(replyToError(error, context), context.intake));
       return;
     }
     let told: ServingStatus | null = null;
     const tell = (status: ServingStatus): void => {
       if (status === told) return;
       told = status;
-      stream.write({ status });
+      call.send([framed(HealthCheckResponse, { status })]);
     };
     const look = (): void => tell(servingStatus(service, watched));
     const letGo = (): void => {
       clearInterval(timer);
       tell(ServingStatus.NOT_SERVING);
-      stream.end();
+      call.succeed();
     };
     const timer = setInterval(look, WATCH_PERIOD_MS);
     closing.addEventListener('abort', letGo);
-    stream.on('cancelled', () => {
+    call.onceOver(() => {
       clearInterval(timer);
       closing.removeEventListener('abort', letGo);
     });
     look();
   };
   return {
-    check: unary(context, HealthCheckRequest, (request): HealthCheckResponse => {
+    check: unary(context, HEALTH.check, (request) => {
       const status = servingStatus(service, request.service);
       if (status === ServingStatus.SERVICE_UNKNOWN) {
         throw new OipFailure('not_found', `'${request.service}' is neither a model nor a service of this server`);

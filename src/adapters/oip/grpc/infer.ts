@@ -7,20 +7,19 @@
  * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
  * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
-import { status } from '@grpc/grpc-js';
-import type { handleBidiStreamingCall, handleUnaryCall, Metadata } from '@grpc/grpc-js';
-import type { Tensor } from '../../../domain/tensor.js';
 import type { Arrivals } from '../arrivals.js';
 import { responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
-import { describeError, describeRefusal, errorTrailers } from '../status.js';
+import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../status.js';
 import type { ErrorReply } from '../status.js';
 import { checkInputs, checkOutputNames } from '../validate.js';
-import { replyToError, statusOf } from './answers.js';
-import type { AnswerContext, Frame } from './answers.js';
-import type { Calls } from './calls.js';
-import type { ModelInferResponse, ModelStreamInferResponse } from './generated/open_inference.js';
+import { framed, plainStatus, replyToError, statusOf } from './answers.js';
+import type { AnswerContext, Frame, UnaryHandler } from './answers.js';
+import type { Call, StreamHandler } from './call.js';
+import { ModelStreamInferResponse } from './generated/open_inference.js';
 import { decodeInferRequest } from './infer-decoder.js';
+import { encodeInferResponse } from './infer-encoder.js';
+import type { InferResponse } from './infer-encoder.js';
 import { inferParameters } from './parameters.js';
 import { versionOf } from './versions.js';
 
@@ -29,7 +28,6 @@ const MAX_PENDING_PER_STREAM = 16;
 
 export interface InferContext extends AnswerContext {
   readonly service: InferenceService;
-  readonly calls: Calls;
   readonly arrivals: Arrivals;
   readonly maxTypedBytes: number;
   /** Aborted when the server begins to close: streams take no further requests. */
@@ -37,112 +35,92 @@ export interface InferContext extends AnswerContext {
 }
 
 interface Received {
+  readonly call: Call;
   readonly frame: Frame;
-  readonly metadata: Metadata;
   readonly firstByteAtMs: number;
-  readonly peer: string;
-  readonly tokenName: string | null;
   readonly statedBudgetsMs: readonly number[];
   /** Serves as the id of a request that has none; empty for none. */
   readonly requestId: string;
 }
 
 type Answer =
-  | { readonly kind: 'ok'; readonly response: ModelInferResponse }
+  | { readonly kind: 'ok'; readonly response: InferResponse }
   | { readonly kind: 'error'; readonly reply: ErrorReply; readonly id: string };
 
-export function modelInfer(context: InferContext): handleUnaryCall<Frame, ModelInferResponse> {
-  return (call, callback) => {
-    const record = context.calls.recordOf(call.metadata);
-    const departure = new AbortController();
-    const onCancelled = (): void => departure.abort(departureReason(context.calls.endCause(record)));
-    call.on('cancelled', onCancelled);
-    const { metadata, request: frame } = call;
-    const received: Received = {
+export function modelInfer(context: InferContext): UnaryHandler {
+  return (call, frame) => {
+    const { firstByteAtMs, timeoutMs } = call.head;
+    const answering = answerInfer(context, {
+      call,
       frame,
-      metadata,
-      firstByteAtMs: record.firstByteAtMs,
-      peer: record.peer,
-      tokenName: record.tokenName,
-      statedBudgetsMs: record.timeoutMs === null ? [] : [record.timeoutMs],
-      requestId: firstValue(metadata, 'x-request-id') ?? '',
-    };
-    const answering = answerInfer(context, received, departure.signal);
+      firstByteAtMs,
+      statedBudgetsMs: timeoutMs === null ? [] : [timeoutMs],
+      requestId: call.header('x-request-id') ?? '',
+    });
     // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
-    record.receipt.handOver(frame.bytes.length);
+    call.handOver(frame.bytes.length);
     void answering.then((answer) => {
-      if (departure.signal.aborted) return;
-      // grpc-js reports the end of an answered call as cancelled too.
-      call.off('cancelled', onCancelled);
-      if (answer.kind === 'ok') callback(null, answer.response);
-      else callback(statusOf(answer.reply, context.intake));
+      if (call.isAnswered) return;
+      if (answer.kind === 'ok') call.reply(encodeInferResponse(answer.response, false));
+      else call.fail(statusOf(answer.reply, context.intake));
     });
   };
 }
 
-export function modelStreamInfer(context: InferContext): handleBidiStreamingCall<Frame, ModelStreamInferResponse> {
-  return (stream) => {
-    const record = context.calls.recordOf(stream.metadata);
-    const departure = new AbortController();
+export function modelStreamInfer(context: InferContext): (call: Call) => StreamHandler {
+  return (call) => {
     let pendingCount = 0;
+    let isClosing = false;
     let lastWritten = Promise.resolve();
 
     const respond = async (frame: Frame): Promise<void> => {
-      const received: Received = {
+      const answering = answerInfer(context, {
+        call,
         frame,
-        metadata: stream.metadata,
         // When the first byte of a message within a stream came is not known.
-        firstByteAtMs: Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(record.socket)),
-        peer: record.peer,
-        tokenName: record.tokenName,
+        firstByteAtMs: Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(call.head.socket)),
         statedBudgetsMs: [],
         requestId: '',
-      };
-      const answering = answerInfer(context, received, departure.signal);
-      record.receipt.handOver(frame.bytes.length);
+      });
+      call.handOver(frame.bytes.length);
       const earlier = lastWritten;
       const answer = await answering;
       await earlier;
-      if (departure.signal.aborted) return;
-      // Called once the client's flow control has let it go: one that does not read is not read from either.
+      if (call.isAnswered) return;
       if (answer.kind === 'error' && answer.reply.edgeCause !== null)
         context.intake.count('grpc', answer.reply.edgeCause);
-      stream.write(streamResponse(answer), () => {
+      // Called once the client's flow control has let it go: one that does not read is not read from either.
+      call.send(streamResponse(answer), () => {
         pendingCount -= 1;
-        if (stream.isPaused()) stream.resume();
+        if (!isClosing) call.release();
       });
     };
-    const finish = (): void => {
-      void lastWritten.then(() => stream.end());
-    };
     const refuseFurther = (): void => {
-      stream.pause();
-      stream.removeAllListeners('data');
-      void lastWritten.then(() =>
-        stream.emit('error', { code: status.UNAVAILABLE, details: 'the server is shutting down' }),
-      );
+      isClosing = true;
+      call.hold();
+      void lastWritten.then(() => call.fail(plainStatus(GRPC_CODE.UNAVAILABLE, 'the server is shutting down')));
     };
-
-    stream.on('data', (frame: Frame) => {
-      pendingCount += 1;
-      if (pendingCount >= MAX_PENDING_PER_STREAM) stream.pause();
-      lastWritten = respond(frame);
-    });
-    stream.on('end', finish);
-    stream.on('cancelled', () => {
-      context.closing.removeEventListener('abort', refuseFurther);
-      departure.abort(departureReason(context.calls.endCause(record)));
-    });
     context.closing.addEventListener('abort', refuseFurther);
+    call.onceOver(() => context.closing.removeEventListener('abort', refuseFurther));
+    return {
+      onMessage(frame) {
+        pendingCount += 1;
+        if (pendingCount >= MAX_PENDING_PER_STREAM) call.hold();
+        lastWritten = respond(frame);
+      },
+      onHalfClose() {
+        void lastWritten.then(() => call.succeed());
+      },
+    };
   };
 }
 
 /** Never rejects. */
 async function answerInfer(
   context: InferContext,
-  { frame, metadata, firstByteAtMs, peer, tokenName, statedBudgetsMs, requestId }: Received,
-  signal: AbortSignal,
+  { call, frame, firstByteAtMs, statedBudgetsMs, requestId }: Received,
 ): Promise<Answer> {
+  const { peer, tokenName } = call.head;
   let id = requestId;
   try {
     const request = decodeInferRequest(frame.bytes, context.maxTypedBytes);
@@ -151,13 +129,11 @@ async function answerInfer(
     const model = context.service.model(request.modelName, modelVersion);
     checkInputs(model, request.inputs);
     checkOutputNames(model, request.outputNames);
-    const call: InferCall = {
+    const inferCall: InferCall = {
       modelName: request.modelName,
-      ...(modelVersion === undefined ? {} : { modelVersion }),
-      ...(id === '' ? {} : { id }),
       inputs: request.inputs,
       outputNames: request.outputNames,
-      parameters: withHeaderParameters(request.parameters, (name) => firstValue(metadata, name)),
+      parameters: withHeaderParameters(request.parameters, (name) => call.header(name)),
       statedBudgetsMs,
       arrival: {
         firstByteAtMs,
@@ -167,8 +143,10 @@ async function answerInfer(
         peer,
         ...(tokenName === null ? {} : { tokenName }),
       },
+      ...(modelVersion === undefined ? {} : { modelVersion }),
+      ...(id === '' ? {} : { id }),
     };
-    return answerOf(await context.service.infer(call, signal), id, context);
+    return answerOf(await context.service.infer(inferCall, call.signal), id, context);
   } catch (error) {
     return { kind: 'error', reply: replyToError(error, context), id };
   }
@@ -185,32 +163,15 @@ function answerOf(reply: InferReply, id: string, context: InferContext): Answer 
   }
 }
 
-function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string): ModelInferResponse {
-  return {
-    modelName: reply.modelName,
-    modelVersion: reply.modelVersion,
-    id,
-    parameters: inferParameters(responseParameters(reply.outcome, reply.explanation)),
-    outputs: reply.outputs.map(({ name, datatype, shape }) => ({
-      name,
-      datatype,
-      shape: [...shape],
-      parameters: {},
-      contents: undefined,
-    })),
-    rawOutputContents: reply.outputs.map(dataBuffer),
-  };
-}
-
-/** The tensor's bytes as the Buffer that generated code asks for, without a copy. */
-function dataBuffer({ data }: Tensor): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string): InferResponse {
+  const { modelName, modelVersion, outputs } = reply;
+  return { modelName, modelVersion, id, parameters: responseParameters(reply.outcome, reply.explanation), outputs };
 }
 
 /** An error names its request by id, and carries what the trailers of a unary call would. */
-function streamResponse(answer: Answer): ModelStreamInferResponse {
-  if (answer.kind === 'ok') return { errorMessage: '', inferResponse: answer.response };
-  return {
+function streamResponse(answer: Answer): readonly Uint8Array[] {
+  if (answer.kind === 'ok') return encodeInferResponse(answer.response, true);
+  const message: ModelStreamInferResponse = {
     errorMessage: answer.reply.message,
     inferResponse: {
       modelName: '',
@@ -221,14 +182,5 @@ function streamResponse(answer: Answer): ModelStreamInferResponse {
       rawOutputContents: [],
     },
   };
-}
-
-function firstValue(metadata: Metadata, name: string): string | undefined {
-  return metadata.get(name)[0]?.toString();
-}
-
-function departureReason(cause: 'deadline' | 'client'): DOMException {
-  return cause === 'deadline'
-    ? new DOMException('the gRPC deadline passed', 'TimeoutError')
-    : new DOMException('the client left', 'AbortError');
+  return [framed(ModelStreamInferResponse, message)];
 }

@@ -1,55 +1,86 @@
 /*
- * What one call is receiving: its bytes are charged to the receive budget and it has a time limit. grpc-js gathers a
- * message by itself and tells nobody before it is whole, so this listens to the HTTP/2 stream beside it. The model's name
- * is within the message: unlike REST, a call on an unknown model is only known for one when all of it has been received.
+ * What one call is receiving, message by message: each is charged to the receive budget as it comes, within the limit on one, inflated
+ * where it is compressed, and in time. The model's name is within the message: unlike REST, a call on an unknown model is only known
+ * for one when all of it has been received.
  *
- * Not seen here: up to a flow-control window per stream (`transport.ts`) that the HTTP/2 session holds while a stream of
- * messages is paused because its client does not read the answers.
+ * Reading can be held. What a chunk holds beyond that stays here, and the stream is not read on, so that its client's flow control
+ * holds the rest back.
+ *
+ * Not charged: up to a flow-control window per stream (`connections.ts`) that the HTTP/2 session holds while a stream is held.
  */
 import type { ServerHttp2Stream } from 'node:http2';
-import { status } from '@grpc/grpc-js';
-import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { inflate } from '../inflate.js';
 import type { Intake } from '../intake.js';
-import { CHUNK_OVERHEAD_BYTES, ReceiveBudgetSpent } from '../receive-budget.js';
+import { CHUNK_OVERHEAD_BYTES, isCrumbled, ReceiveBudgetSpent, TINY_CHUNKS } from '../receive-budget.js';
 import type { Receipt } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
-import { describeBusy, describeError } from '../status.js';
-import type { Compat, ErrorReply } from '../status.js';
-import { statusOf } from './answers.js';
-import { replaceInflation } from './transport.js';
-
-/** Compressed flag and length before every message (grpc/doc/PROTOCOL-HTTP2.md). */
-const PREFIX_BYTES = 5;
+import { describeBusy, describeError, GRPC_CODE } from '../status.js';
+import type { Compat } from '../status.js';
+import { plainStatus, statusOf } from './answers.js';
+import type { CallStatus, Frame } from './answers.js';
+import { MessageReader, PREFIX_BYTES } from './message-reader.js';
+import type { Message } from './message-reader.js';
 
 export interface MessageReceiptOptions {
-  readonly call: ServerInterceptingCallInterface;
   readonly stream: ServerHttp2Stream;
   readonly receipt: Receipt;
   /** A stream of messages has no end to wait for: its time limit is on each message. */
   readonly isStream: boolean;
+  /** `grpc-encoding`; undefined without. */
+  readonly encoding: string | undefined;
   readonly maxMessageBytes: number;
   readonly timeoutMs: number;
   readonly compat: Compat;
   readonly intake: Intake;
+  readonly nowMs: () => number;
 }
 
-type Answer = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
+/** What becomes of it; nothing is called after `end`. */
+export interface MessageSink {
+  onMessage(frame: Frame): void;
+  /** The client has sent all it will, and all of it was given to `onMessage`. */
+  onHalfClose(): void;
+  /** What came cannot be taken: to be answered so. */
+  onRefused(status: CallStatus): void;
+}
 
 export class MessageReceipt {
   readonly #options: MessageReceiptOptions;
-  /** Received of a message that is not whole yet, and in how many chunks. */
-  #partialBytes = 0;
-  #partialChunks = 0;
+  readonly #sink: MessageSink;
+  readonly #reader: MessageReader;
+  /** Since the last message was complete. */
+  #chunkCount = 0;
+  #chunkBytes = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** By `hold`, and while a message is inflated. */
+  #isHeld = false;
+  #isInflating = false;
   #isHalfClosed = false;
+  #isOver = false;
 
-  constructor(options: MessageReceiptOptions) {
+  constructor(options: MessageReceiptOptions, sink: MessageSink) {
     this.#options = options;
-    // Before grpc-js, which is listening already: a chunk is charged before it completes its message.
-    options.stream.prependListener('data', this.#onChunk);
-    replaceInflation(options.call, (message, encoding) => this.#onMessage(message, encoding));
+    this.#sink = sink;
+    this.#reader = new MessageReader(options.maxMessageBytes);
+    options.stream.on('data', this.#onChunk);
+    options.stream.on('end', this.#onEnd);
     if (!options.isStream) this.#startTimer();
+  }
+
+  /** Whether the client has sent all it will. */
+  get isHalfClosed(): boolean {
+    return this.#isHalfClosed;
+  }
+
+  /** No more messages until `release`. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.#readOn();
   }
 
   /** The service has taken over a message of that size. */
@@ -57,69 +88,126 @@ export class MessageReceipt {
     this.#options.receipt.give(messageBytes);
   }
 
-  /** The client has sent all it will. */
-  halfClose(): void {
-    this.#isHalfClosed = true;
-    clearTimeout(this.#timer);
-  }
-
-  /** The call has been answered or is gone. */
+  /** The call is being answered or is gone: what still comes is dropped. */
   end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     const { stream, receipt } = this.#options;
     clearTimeout(this.#timer);
-    stream.off('data', this.#onChunk);
     receipt.release();
-    // grpc-js would keep what it has of a message for as long as the client keeps the stream open. A reset after the
-    // answer says that the rest is not needed (RFC 9113, section 8.1). In a turn of its own: trailers are only on their way
-    // then, and Node 20 never returns from a reset without error that is sent while it handles what was received.
-    if (!this.#isHalfClosed) setImmediate(() => stream.close());
+    this.#reader.clear();
+    stream.off('data', this.#onChunk);
+    // Without a reader a stream would never be closed.
+    if (!this.#isHalfClosed) stream.resume();
   }
 
   readonly #onChunk = (chunk: Buffer): void => {
-    this.#partialBytes += chunk.length;
-    this.#partialChunks += 1;
     if (!this.#options.receipt.take(chunk.length + CHUNK_OVERHEAD_BYTES)) {
-      const { receipt, compat, intake } = this.#options;
-      this.#refuse(statusOf(spentReply(new ReceiveBudgetSpent(receipt), compat), intake));
-    } else if (this.#options.isStream && this.#timer === undefined) {
-      this.#startTimer();
+      this.#refuse(this.#spentStatus(new ReceiveBudgetSpent(this.#options.receipt)));
+      return;
     }
+    this.#chunkCount += 1;
+    this.#chunkBytes += chunk.length;
+    if (isCrumbled(this.#chunkBytes, this.#chunkCount)) {
+      this.#refuse(this.#errorStatus('invalid', TINY_CHUNKS));
+      return;
+    }
+    this.#reader.push(chunk);
+    this.#readOn();
   };
 
-  #onMessage(message: Buffer, encoding: string): Buffer | Promise<Buffer> {
+  readonly #onEnd = (): void => {
+    this.#isHalfClosed = true;
+    if (!this.#options.isStream) clearTimeout(this.#timer);
+    this.#readOn();
+  };
+
+  #readOn(): void {
+    const { stream, isStream, maxMessageBytes } = this.#options;
+    while (!this.#isOver) {
+      if (this.#isHeld || this.#isInflating) {
+        stream.pause();
+        return;
+      }
+      const result = this.#reader.read();
+      switch (result.kind) {
+        case 'message':
+          this.#onMessage(result.message);
+          break;
+        case 'incomplete':
+          if (isStream && this.#timer === undefined && this.#reader.isWithinMessage) this.#startTimer();
+          if (this.#isHalfClosed) this.#onAllRead();
+          else if (stream.isPaused()) stream.resume();
+          return;
+        case 'too-large':
+          this.#refuse(
+            this.#errorStatus(
+              'too_large',
+              `message is larger than max: ${result.announcedBytes} bytes, where ${maxMessageBytes} is the limit`,
+            ),
+          );
+          return;
+        case 'malformed':
+          this.#refuse(this.#errorStatus('invalid', 'not a gRPC message: its first byte is neither 0 nor 1'));
+          return;
+      }
+    }
+  }
+
+  #onMessage({ bytes, isCompressed }: Message): void {
     const { receipt, isStream } = this.#options;
-    this.#partialBytes -= message.length;
-    receipt.give(PREFIX_BYTES + this.#partialChunks * CHUNK_OVERHEAD_BYTES);
-    this.#partialChunks = 0;
+    receipt.give(PREFIX_BYTES + this.#chunkCount * CHUNK_OVERHEAD_BYTES);
+    this.#chunkCount = 0;
+    this.#chunkBytes = 0;
     if (isStream) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
-      if (this.#partialBytes > 0) this.#startTimer();
     }
-    const contents = message.subarray(PREFIX_BYTES);
-    return encoding === 'identity' ? contents : this.#inflate(contents, encoding);
+    if (isCompressed) void this.#inflate(bytes);
+    else this.#sink.onMessage({ bytes, receivedAtMs: this.#options.nowMs() });
   }
 
-  /** Rejects with the status to answer. Codes as in grpc/doc/compression.md. */
-  async #inflate(contents: Buffer, encoding: string): Promise<Buffer> {
-    const { receipt, maxMessageBytes, compat, intake } = this.#options;
+  #onAllRead(): void {
+    if (!this.#reader.isWithinMessage) {
+      this.#sink.onHalfClose();
+      return;
+    }
+    this.#options.intake.count('grpc', 'invalid');
+    this.#refuse(plainStatus(GRPC_CODE.UNIMPLEMENTED, 'the call ended within a message'));
+  }
+
+  /** Codes as in grpc/doc/compression.md. */
+  async #inflate(bytes: Buffer): Promise<void> {
+    const { encoding, receipt, maxMessageBytes, intake, nowMs } = this.#options;
     if (encoding !== 'gzip' && encoding !== 'deflate') {
-      intake.count('grpc', 'unsupported');
-      throw asError(plainStatus(status.UNIMPLEMENTED, 'grpc-encoding must be gzip, deflate or identity'));
+      const isMissing = encoding === undefined || encoding === 'identity';
+      intake.count('grpc', isMissing ? 'invalid' : 'unsupported');
+      this.#refuse(
+        isMissing
+          ? plainStatus(GRPC_CODE.INTERNAL, 'a message is marked as compressed, and no grpc-encoding says how')
+          : plainStatus(GRPC_CODE.UNIMPLEMENTED, 'grpc-encoding must be gzip, deflate or identity'),
+      );
+      return;
     }
+    this.#isInflating = true;
+    let inflated: Buffer;
     try {
-      const message = await inflate(contents, encoding, maxMessageBytes, receipt);
-      receipt.give(contents.length);
-      return message;
+      inflated = await inflate(bytes, encoding, maxMessageBytes, receipt);
     } catch (error) {
-      throw asError(inflationStatus(error, compat, intake));
+      this.#refuse(this.#inflationStatus(error));
+      return;
     }
+    receipt.give(bytes.length);
+    this.#isInflating = false;
+    if (this.#isOver) return;
+    this.#sink.onMessage({ bytes: inflated, receivedAtMs: nowMs() });
+    this.#readOn();
   }
 
   #startTimer(): void {
-    const { timeoutMs, isStream, stream } = this.#options;
+    const { timeoutMs, isStream } = this.#options;
     this.#timer = setTimeout(() => {
-      if (isStream && stream.isPaused()) {
+      if (isStream && this.#isHeld) {
         // It is the server that does not read on.
         this.#startTimer();
         return;
@@ -127,33 +215,33 @@ export class MessageReceipt {
       this.#options.intake.count('grpc', 'body_timeout');
       const since = isStream ? 'it began' : 'the call began';
       this.#refuse(
-        plainStatus(status.DEADLINE_EXCEEDED, `the message was not complete ${timeoutMs} ms after ${since}`),
+        plainStatus(GRPC_CODE.DEADLINE_EXCEEDED, `the message was not complete ${timeoutMs} ms after ${since}`),
       );
     }, timeoutMs);
   }
 
-  #refuse(answer: Answer): void {
-    this.#options.call.sendStatus(answer);
+  #refuse(status: CallStatus): void {
+    if (this.#isOver) return;
+    this.end();
+    this.#sink.onRefused(status);
   }
-}
 
-function plainStatus(code: status, details: string): Answer {
-  return { code, details };
-}
+  #inflationStatus(error: unknown): CallStatus {
+    const { compat, intake } = this.#options;
+    if (error instanceof ReceiveBudgetSpent) return this.#spentStatus(error);
+    if (error instanceof OipFailure && error.error.kind === 'too_large')
+      return statusOf(describeError(error.error, compat), intake);
+    intake.count('grpc', 'invalid');
+    return plainStatus(GRPC_CODE.INTERNAL, 'message is not what its grpc-encoding says');
+  }
 
-function inflationStatus(error: unknown, compat: Compat, intake: Intake): Answer {
-  if (error instanceof ReceiveBudgetSpent) return statusOf(spentReply(error, compat), intake);
-  if (error instanceof OipFailure && error.error.kind === 'too_large')
-    return statusOf(describeError(error.error, compat), intake);
-  intake.count('grpc', 'invalid');
-  return plainStatus(status.INTERNAL, 'message is not what its grpc-encoding says');
-}
+  #spentStatus(error: ReceiveBudgetSpent): CallStatus {
+    const { compat, intake } = this.#options;
+    return statusOf(describeBusy(error.reason, error.message, compat), intake);
+  }
 
-function spentReply(error: ReceiveBudgetSpent, compat: Compat): ErrorReply {
-  return describeBusy(error.reason, error.message, compat);
-}
-
-/** grpc-js sends as status what an inflation rejects with. */
-function asError(answer: Answer): Error {
-  return Object.assign(new Error(), answer);
+  #errorStatus(kind: 'invalid' | 'too_large', message: string): CallStatus {
+    const { compat, intake } = this.#options;
+    return statusOf(describeError({ kind, message }, compat), intake);
+  }
 }

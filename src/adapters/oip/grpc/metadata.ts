@@ -1,17 +1,11 @@
 /* ServerMetadata, ModelMetadata and ModelConfig: what is served. */
-import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { TensorSpec } from '../../../domain/tensor.js';
 import { EXTENSIONS, metadataShape, modelConfig } from '../model-description.js';
 import type { ConfigTensor } from '../model-description.js';
 import type { InferenceService } from '../service.js';
 import { unary } from './answers.js';
 import type { AnswerContext } from './answers.js';
-import {
-  DataType,
-  ModelConfigRequest,
-  ModelMetadataRequest,
-  ServerMetadataRequest,
-} from './generated/open_inference.js';
+import { DataType, GRPCInferenceServiceDefinition } from './generated/open_inference.js';
 import type {
   ModelConfigResponse,
   ModelInput,
@@ -22,15 +16,17 @@ import type {
 } from './generated/open_inference.js';
 import { versionOf } from './versions.js';
 
-export function metadataHandlers(service: InferenceService, context: AnswerContext): UntypedServiceImplementation {
+const METHODS = GRPCInferenceServiceDefinition.methods;
+
+export function metadataHandlers(service: InferenceService, context: AnswerContext) {
   return {
-    serverMetadata: unary(context, ServerMetadataRequest, (): ServerMetadataResponse => ({
+    serverMetadata: unary(context, METHODS.serverMetadata, (): ServerMetadataResponse => ({
       name: service.serverName,
       version: service.serverVersion,
       extensions: [...EXTENSIONS],
     })),
 
-    modelMetadata: unary(context, ModelMetadataRequest, ({ name, version }): ModelMetadataResponse => {
+    modelMetadata: unary(context, METHODS.modelMetadata, ({ name, version }): ModelMetadataResponse => {
       const model = service.model(name, versionOf(version));
       return {
         name: model.name,
@@ -41,7 +37,7 @@ export function metadataHandlers(service: InferenceService, context: AnswerConte
       };
     }),
 
-    modelConfig: unary(context, ModelConfigRequest, ({ name, version }): ModelConfigResponse => {
+    modelConfig: unary(context, METHODS.modelConfig, ({ name, version }): ModelConfigResponse => {
       const model = service.model(name, versionOf(version));
       const config = modelConfig(model);
       return {

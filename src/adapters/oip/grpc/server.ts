@@ -1,17 +1,13 @@
 /*
- * The gRPC front end: the Open Inference Protocol, health checks and reflection on one port.
+ * The gRPC front end: the Open Inference Protocol, health checks and reflection on one port, on Node's own HTTP/2.
  *
- * The listening socket is ours and its connections are handed to grpc-js: a busy port is an error value here and not a
- * line on stderr, connections are counted, and closing can end those that outlast the grace period (grpc-js's own
- * `forceShutdown` only finds them with channelz on, which costs every call). With TLS, which ends here too, grpc-js is handed
- * the connection once its handshake is complete; so it reads certificates no other way than the other ports do.
+ * The listening socket is ours: a busy port is an error value here and not a line on stderr, connections are counted before anything
+ * is spoken on them, and TLS ends here as it does at the other ports.
  */
 import { setMaxListeners } from 'node:events';
 import { createServer } from 'node:net';
 import tls from 'node:tls';
 import type { Server as NetServer, Socket } from 'node:net';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ServiceDefinition } from '@grpc/grpc-js';
 import { Door } from '../../doors/door.js';
 import type { ServerTls } from '../../tls/server-tls.js';
 import type { Arrivals } from '../arrivals.js';
@@ -20,31 +16,25 @@ import { Intake } from '../intake.js';
 import type { ReceiveBudget } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import type { Compat } from '../status.js';
-import type { AnswerContext, Frame, GrpcLogger } from './answers.js';
+import type { AnswerContext, GrpcLogger } from './answers.js';
+import type { Method } from './call.js';
 import { Calls } from './calls.js';
-import { HealthService } from './generated/health.js';
-import {
-  GRPCInferenceServiceService as InferenceDefinition,
-  ModelInferResponse,
-  ModelStreamInferResponse,
-} from './generated/open_inference.js';
+import { Connections } from './connections.js';
+import { HealthDefinition } from './generated/health.js';
+import { GRPCInferenceServiceDefinition } from './generated/open_inference.js';
 import { healthHandlers, readinessHandlers } from './health.js';
 import { modelInfer, modelStreamInfer } from './infer.js';
 import { metadataHandlers } from './metadata.js';
-import { addReflection } from './reflection.js';
+import { methodsOf } from './methods.js';
+import { reflectionMethods } from './reflection.js';
 import { repositoryHandlers } from './repository.js';
 import { statisticsHandlers } from './statistics.js';
-import { tuneTransport } from './transport.js';
 
 /**
  * Streams a connection may hold open beyond the limit on calls: room for health probes, and for calls over the limit to
  * be refused at once where the client would else hold them back unseen.
  */
 const SPARE_STREAMS = 100;
-
-/** A vanished client is noticed within 30 + 20 s; gRFC A9 is the same for other gRPC servers. */
-const KEEPALIVE_TIME_MS = 30_000;
-const KEEPALIVE_TIMEOUT_MS = 20_000;
 
 export interface GrpcServerOptions {
   readonly service: InferenceService;
@@ -82,29 +72,22 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   setMaxListeners(0, closing.signal);
   const { compat } = options;
   const intake = options.intake ?? new Intake({ maxCalls: limits.maxConcurrentCalls, clientFraction: 1, compat });
-  const calls = new Calls({ ...options, intake, door: options.door ?? new Door(options) });
-  const server = createGrpcServer(options, calls, intake, closing.signal);
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  tuneTransport(server, calls.onHeaders);
-  const sockets = new Set<Socket>();
-  const listener = createListener(options.tls, (socket) => {
-    if (!socket.writable) return;
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    injector.injectConnection(socket);
+  const calls = new Calls({
+    ...options,
+    intake,
+    door: options.door ?? new Door(options),
+    methods: methodsBy(options, intake, closing.signal),
   });
+  const connections = new Connections(limits.maxConcurrentCalls + SPARE_STREAMS, calls.take);
+  const listener = createListener(options.tls, connections.accept);
   limitConnections(listener, 'grpc', limits, intake);
   const port = await listen(listener, options.host, options.port);
 
   const close = async (graceMs: number): Promise<void> => {
     listener.close();
-    const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    const drained = connections.close(graceMs);
     closing.abort();
-    const graceTimer = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
-    }, graceMs);
     await drained;
-    clearTimeout(graceTimer);
   };
   return { address: { host: options.host, port }, close };
 }
@@ -116,55 +99,23 @@ function createListener(secured: ServerTls | undefined, onConnection: (socket: S
   return listener;
 }
 
-function createGrpcServer(options: GrpcServerOptions, calls: Calls, intake: Intake, closing: AbortSignal): Server {
+/** By their paths. */
+function methodsBy(options: GrpcServerOptions, intake: Intake, closing: AbortSignal): ReadonlyMap<string, Method> {
   const { service, limits, compat, arrivals, logger } = options;
-  const server = new Server({
-    interceptors: [calls.interceptor],
-    'grpc.max_receive_message_length': limits.maxBinaryBytes,
-    'grpc.max_send_message_length': -1,
-    'grpc.max_concurrent_streams': limits.maxConcurrentCalls + SPARE_STREAMS,
-    'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-    'grpc.enable_channelz': 0,
-  });
   const context: AnswerContext = { compat, intake, ...(logger === undefined ? {} : { logger }) };
-  const inferContext = { ...context, service, calls, arrivals, maxTypedBytes: limits.maxBinaryBytes, closing };
-  server.addService(framed({ ...InferenceDefinition, ...INFER_WITHOUT_COPY }, arrivals.nowMs), {
-    ...readinessHandlers(service, context),
-    ...metadataHandlers(service, context),
-    ...repositoryHandlers(service, context),
-    ...statisticsHandlers(service, context),
-    modelInfer: modelInfer(inferContext),
-    modelStreamInfer: modelStreamInfer(inferContext),
-  });
-  server.addService(framed(HealthService, arrivals.nowMs), healthHandlers(service, context, closing));
-  addReflection(server);
-  return server;
-}
-
-/** The same methods with requests left encoded: each handler decodes its own, so that what is malformed is answered. */
-function framed(definition: ServiceDefinition, nowMs: () => number): ServiceDefinition {
-  const requestDeserialize = (bytes: Buffer): Frame => ({ bytes, receivedAtMs: nowMs() });
-  return Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => [name, { ...method, requestDeserialize }]),
-  );
-}
-
-/** The two methods whose responses may be large; the generated serializers copy the encoded message once more. */
-const INFER_WITHOUT_COPY = {
-  modelInfer: {
-    ...InferenceDefinition.modelInfer,
-    responseSerialize: (response: ModelInferResponse): Buffer => asBuffer(ModelInferResponse.encode(response).finish()),
-  },
-  modelStreamInfer: {
-    ...InferenceDefinition.modelStreamInfer,
-    responseSerialize: (response: ModelStreamInferResponse): Buffer =>
-      asBuffer(ModelStreamInferResponse.encode(response).finish()),
-  },
-};
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const inferContext = { ...context, service, arrivals, maxTypedBytes: limits.maxBinaryBytes, closing };
+  return new Map([
+    ...methodsOf(GRPCInferenceServiceDefinition, {
+      ...readinessHandlers(service, context),
+      ...metadataHandlers(service, context),
+      ...repositoryHandlers(service, context),
+      ...statisticsHandlers(service, context),
+      modelInfer: modelInfer(inferContext),
+      modelStreamInfer: modelStreamInfer(inferContext),
+    }),
+    ...methodsOf(HealthDefinition, healthHandlers(service, context, closing)),
+    ...reflectionMethods(context),
+  ]);
 }
 
 /** @returns the port, of use where any was asked for */

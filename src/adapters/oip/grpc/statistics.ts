@@ -1,17 +1,20 @@
 /* ModelStatistics: Triton's statistics extension. */
-import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { InferenceService, ModelStatistics } from '../service.js';
 import { unary } from './answers.js';
 import type { AnswerContext } from './answers.js';
-import { ModelStatisticsRequest } from './generated/open_inference.js';
+import { GRPCInferenceServiceDefinition } from './generated/open_inference.js';
 import type { ModelStatistics as ModelStatisticsMessage, ModelStatisticsResponse } from './generated/open_inference.js';
 import { versionOf } from './versions.js';
 
-export function statisticsHandlers(service: InferenceService, context: AnswerContext): UntypedServiceImplementation {
+export function statisticsHandlers(service: InferenceService, context: AnswerContext) {
   return {
-    modelStatistics: unary(context, ModelStatisticsRequest, ({ name, version }): ModelStatisticsResponse => ({
-      modelStats: service.statistics(name === '' ? undefined : name, versionOf(version)).map(statisticsMessage),
-    })),
+    modelStatistics: unary(
+      context,
+      GRPCInferenceServiceDefinition.methods.modelStatistics,
+      ({ name, version }): ModelStatisticsResponse => ({
+        modelStats: service.statistics(name === '' ? undefined : name, versionOf(version)).map(statisticsMessage),
+      }),
+    ),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { constants, deflate, gzip } from 'node:zlib';
 import { inflate, tooLarge } from '../inflate.js';
 import type { Coding } from '../inflate.js';
-import { CHUNK_OVERHEAD_BYTES, ReceiveBudgetSpent } from '../receive-budget.js';
+import { CHUNK_OVERHEAD_BYTES, isCrumbled, ReceiveBudgetSpent, TINY_CHUNKS } from '../receive-budget.js';
 import type { Receipt } from '../receive-budget.js';
 import { BODY_TIMEOUT_HTTP, GRPC_CODE, describeError } from '../status.js';
 import type { ErrorReply } from '../status.js';
@@ -30,14 +30,6 @@ export class ClientGone extends Error {}
  * the answer after they have written everything; beyond it the answer is sent and the connection closed.
  */
 const DISCARD_LIMIT_FACTOR = 2;
-
-/**
- * Each chunk of `Transfer-Encoding: chunked` is an event and an object of its own, whatever its length: sent byte by byte, a megabyte
- * on the wire costs the router 25 MiB and a tenth of a second.
- */
-const LEAST_MEAN_CHUNK_BYTES = 16;
-const CHUNKS_BEFORE_JUDGED = 4096;
-const TINY_CHUNKS = `request body comes in chunks of fewer than ${LEAST_MEAN_CHUNK_BYTES} bytes: send larger ones`;
 
 /** Within so much longer again the rest of a body must have come, of which something had not been read when its time was up. */
 const LATE_READING_MS = 50;
@@ -91,7 +83,7 @@ export function readBody(
   function onData(chunk: Buffer): void {
     byteCount += chunk.length;
     chunkCount += 1;
-    if (chunkCount > CHUNKS_BEFORE_JUDGED && byteCount < LEAST_MEAN_CHUNK_BYTES * chunkCount) {
+    if (isCrumbled(byteCount, chunkCount)) {
       finish(new RestFailure(describeError({ kind: 'invalid', message: TINY_CHUNKS }, 'none'), true));
       return;
     }

@@ -137,8 +137,6 @@ class Exchange {
     const tokenName = tokenNameOf(request);
     return {
       modelName,
-      ...(version === undefined ? {} : { modelVersion: version }),
-      ...(this.#id === undefined ? {} : { id: this.#id }),
       inputs,
       outputNames,
       parameters: withHeaderParameters(parameters, (name) => header(request, name)),
@@ -151,6 +149,8 @@ class Exchange {
         peer: request.raw.socket.remoteAddress ?? '',
         ...(tokenName === undefined ? {} : { tokenName }),
       },
+      ...(version === undefined ? {} : { modelVersion: version }),
+      ...(this.#id === undefined ? {} : { id: this.#id }),
     };
   }
 
@@ -179,12 +179,12 @@ class Exchange {
     return {
       modelName: result.modelName,
       modelVersion: result.modelVersion,
-      ...(this.#id === undefined ? {} : { id: this.#id }),
       parameters: responseParameters(result.outcome, result.explanation),
       outputs: result.outputs.map((tensor) => ({
         tensor,
         isBinary: isBinaryOutput(this.#outputs, this.#isBinaryByDefault, tensor.name),
       })),
+      ...(this.#id === undefined ? {} : { id: this.#id }),
     };
   }
 

@@ -6,20 +6,6 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleBidiStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
-} from "@grpc/grpc-js";
 
 export const protobufPackage = "inference";
 
@@ -3916,327 +3902,109 @@ export const ModelConfig: MessageFns<ModelConfig> = {
   },
 };
 
-export type GRPCInferenceServiceService = typeof GRPCInferenceServiceService;
-export const GRPCInferenceServiceService = {
-  serverLive: {
-    path: "/inference.GRPCInferenceService/ServerLive" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ServerLiveRequest): Buffer => Buffer.from(ServerLiveRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ServerLiveRequest => ServerLiveRequest.decode(value),
-    responseSerialize: (value: ServerLiveResponse): Buffer => Buffer.from(ServerLiveResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ServerLiveResponse => ServerLiveResponse.decode(value),
-  },
-  serverReady: {
-    path: "/inference.GRPCInferenceService/ServerReady" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ServerReadyRequest): Buffer => Buffer.from(ServerReadyRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ServerReadyRequest => ServerReadyRequest.decode(value),
-    responseSerialize: (value: ServerReadyResponse): Buffer => Buffer.from(ServerReadyResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ServerReadyResponse => ServerReadyResponse.decode(value),
-  },
-  modelReady: {
-    path: "/inference.GRPCInferenceService/ModelReady" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ModelReadyRequest): Buffer => Buffer.from(ModelReadyRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ModelReadyRequest => ModelReadyRequest.decode(value),
-    responseSerialize: (value: ModelReadyResponse): Buffer => Buffer.from(ModelReadyResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ModelReadyResponse => ModelReadyResponse.decode(value),
-  },
-  serverMetadata: {
-    path: "/inference.GRPCInferenceService/ServerMetadata" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ServerMetadataRequest): Buffer =>
-      Buffer.from(ServerMetadataRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ServerMetadataRequest => ServerMetadataRequest.decode(value),
-    responseSerialize: (value: ServerMetadataResponse): Buffer =>
-      Buffer.from(ServerMetadataResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ServerMetadataResponse => ServerMetadataResponse.decode(value),
-  },
-  modelMetadata: {
-    path: "/inference.GRPCInferenceService/ModelMetadata" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ModelMetadataRequest): Buffer => Buffer.from(ModelMetadataRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ModelMetadataRequest => ModelMetadataRequest.decode(value),
-    responseSerialize: (value: ModelMetadataResponse): Buffer =>
-      Buffer.from(ModelMetadataResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ModelMetadataResponse => ModelMetadataResponse.decode(value),
-  },
-  modelInfer: {
-    path: "/inference.GRPCInferenceService/ModelInfer" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ModelInferRequest): Buffer => Buffer.from(ModelInferRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ModelInferRequest => ModelInferRequest.decode(value),
-    responseSerialize: (value: ModelInferResponse): Buffer => Buffer.from(ModelInferResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ModelInferResponse => ModelInferResponse.decode(value),
-  },
-  modelStreamInfer: {
-    path: "/inference.GRPCInferenceService/ModelStreamInfer" as const,
-    requestStream: true as const,
-    responseStream: true as const,
-    requestSerialize: (value: ModelInferRequest): Buffer => Buffer.from(ModelInferRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ModelInferRequest => ModelInferRequest.decode(value),
-    responseSerialize: (value: ModelStreamInferResponse): Buffer =>
-      Buffer.from(ModelStreamInferResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ModelStreamInferResponse => ModelStreamInferResponse.decode(value),
-  },
-  modelConfig: {
-    path: "/inference.GRPCInferenceService/ModelConfig" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ModelConfigRequest): Buffer => Buffer.from(ModelConfigRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ModelConfigRequest => ModelConfigRequest.decode(value),
-    responseSerialize: (value: ModelConfigResponse): Buffer => Buffer.from(ModelConfigResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ModelConfigResponse => ModelConfigResponse.decode(value),
-  },
-  modelStatistics: {
-    path: "/inference.GRPCInferenceService/ModelStatistics" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: ModelStatisticsRequest): Buffer =>
-      Buffer.from(ModelStatisticsRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ModelStatisticsRequest => ModelStatisticsRequest.decode(value),
-    responseSerialize: (value: ModelStatisticsResponse): Buffer =>
-      Buffer.from(ModelStatisticsResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ModelStatisticsResponse => ModelStatisticsResponse.decode(value),
-  },
-  repositoryIndex: {
-    path: "/inference.GRPCInferenceService/RepositoryIndex" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: RepositoryIndexRequest): Buffer =>
-      Buffer.from(RepositoryIndexRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): RepositoryIndexRequest => RepositoryIndexRequest.decode(value),
-    responseSerialize: (value: RepositoryIndexResponse): Buffer =>
-      Buffer.from(RepositoryIndexResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): RepositoryIndexResponse => RepositoryIndexResponse.decode(value),
-  },
-  repositoryModelLoad: {
-    path: "/inference.GRPCInferenceService/RepositoryModelLoad" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: RepositoryModelLoadRequest): Buffer =>
-      Buffer.from(RepositoryModelLoadRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): RepositoryModelLoadRequest => RepositoryModelLoadRequest.decode(value),
-    responseSerialize: (value: RepositoryModelLoadResponse): Buffer =>
-      Buffer.from(RepositoryModelLoadResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): RepositoryModelLoadResponse => RepositoryModelLoadResponse.decode(value),
-  },
-  repositoryModelUnload: {
-    path: "/inference.GRPCInferenceService/RepositoryModelUnload" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: RepositoryModelUnloadRequest): Buffer =>
-      Buffer.from(RepositoryModelUnloadRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): RepositoryModelUnloadRequest => RepositoryModelUnloadRequest.decode(value),
-    responseSerialize: (value: RepositoryModelUnloadResponse): Buffer =>
-      Buffer.from(RepositoryModelUnloadResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): RepositoryModelUnloadResponse => RepositoryModelUnloadResponse.decode(value),
+export type GRPCInferenceServiceDefinition = typeof GRPCInferenceServiceDefinition;
+export const GRPCInferenceServiceDefinition = {
+  name: "GRPCInferenceService",
+  fullName: "inference.GRPCInferenceService",
+  methods: {
+    serverLive: {
+      name: "ServerLive",
+      requestType: ServerLiveRequest as typeof ServerLiveRequest,
+      requestStream: false,
+      responseType: ServerLiveResponse as typeof ServerLiveResponse,
+      responseStream: false,
+      options: {},
+    },
+    serverReady: {
+      name: "ServerReady",
+      requestType: ServerReadyRequest as typeof ServerReadyRequest,
+      requestStream: false,
+      responseType: ServerReadyResponse as typeof ServerReadyResponse,
+      responseStream: false,
+      options: {},
+    },
+    modelReady: {
+      name: "ModelReady",
+      requestType: ModelReadyRequest as typeof ModelReadyRequest,
+      requestStream: false,
+      responseType: ModelReadyResponse as typeof ModelReadyResponse,
+      responseStream: false,
+      options: {},
+    },
+    serverMetadata: {
+      name: "ServerMetadata",
+      requestType: ServerMetadataRequest as typeof ServerMetadataRequest,
+      requestStream: false,
+      responseType: ServerMetadataResponse as typeof ServerMetadataResponse,
+      responseStream: false,
+      options: {},
+    },
+    modelMetadata: {
+      name: "ModelMetadata",
+      requestType: ModelMetadataRequest as typeof ModelMetadataRequest,
+      requestStream: false,
+      responseType: ModelMetadataResponse as typeof ModelMetadataResponse,
+      responseStream: false,
+      options: {},
+    },
+    modelInfer: {
+      name: "ModelInfer",
+      requestType: ModelInferRequest as typeof ModelInferRequest,
+      requestStream: false,
+      responseType: ModelInferResponse as typeof ModelInferResponse,
+      responseStream: false,
+      options: {},
+    },
+    modelStreamInfer: {
+      name: "ModelStreamInfer",
+      requestType: ModelInferRequest as typeof ModelInferRequest,
+      requestStream: true,
+      responseType: ModelStreamInferResponse as typeof ModelStreamInferResponse,
+      responseStream: true,
+      options: {},
+    },
+    modelConfig: {
+      name: "ModelConfig",
+      requestType: ModelConfigRequest as typeof ModelConfigRequest,
+      requestStream: false,
+      responseType: ModelConfigResponse as typeof ModelConfigResponse,
+      responseStream: false,
+      options: {},
+    },
+    modelStatistics: {
+      name: "ModelStatistics",
+      requestType: ModelStatisticsRequest as typeof ModelStatisticsRequest,
+      requestStream: false,
+      responseType: ModelStatisticsResponse as typeof ModelStatisticsResponse,
+      responseStream: false,
+      options: {},
+    },
+    repositoryIndex: {
+      name: "RepositoryIndex",
+      requestType: RepositoryIndexRequest as typeof RepositoryIndexRequest,
+      requestStream: false,
+      responseType: RepositoryIndexResponse as typeof RepositoryIndexResponse,
+      responseStream: false,
+      options: {},
+    },
+    repositoryModelLoad: {
+      name: "RepositoryModelLoad",
+      requestType: RepositoryModelLoadRequest as typeof RepositoryModelLoadRequest,
+      requestStream: false,
+      responseType: RepositoryModelLoadResponse as typeof RepositoryModelLoadResponse,
+      responseStream: false,
+      options: {},
+    },
+    repositoryModelUnload: {
+      name: "RepositoryModelUnload",
+      requestType: RepositoryModelUnloadRequest as typeof RepositoryModelUnloadRequest,
+      requestStream: false,
+      responseType: RepositoryModelUnloadResponse as typeof RepositoryModelUnloadResponse,
+      responseStream: false,
+      options: {},
+    },
   },
 } as const;
-
-export interface GRPCInferenceServiceServer extends UntypedServiceImplementation {
-  serverLive: handleUnaryCall<ServerLiveRequest, ServerLiveResponse>;
-  serverReady: handleUnaryCall<ServerReadyRequest, ServerReadyResponse>;
-  modelReady: handleUnaryCall<ModelReadyRequest, ModelReadyResponse>;
-  serverMetadata: handleUnaryCall<ServerMetadataRequest, ServerMetadataResponse>;
-  modelMetadata: handleUnaryCall<ModelMetadataRequest, ModelMetadataResponse>;
-  modelInfer: handleUnaryCall<ModelInferRequest, ModelInferResponse>;
-  modelStreamInfer: handleBidiStreamingCall<ModelInferRequest, ModelStreamInferResponse>;
-  modelConfig: handleUnaryCall<ModelConfigRequest, ModelConfigResponse>;
-  modelStatistics: handleUnaryCall<ModelStatisticsRequest, ModelStatisticsResponse>;
-  repositoryIndex: handleUnaryCall<RepositoryIndexRequest, RepositoryIndexResponse>;
-  repositoryModelLoad: handleUnaryCall<RepositoryModelLoadRequest, RepositoryModelLoadResponse>;
-  repositoryModelUnload: handleUnaryCall<RepositoryModelUnloadRequest, RepositoryModelUnloadResponse>;
-}
-
-export interface GRPCInferenceServiceClient extends Client {
-  serverLive(
-    request: ServerLiveRequest,
-    callback: (error: ServiceError | null, response: ServerLiveResponse) => void,
-  ): ClientUnaryCall;
-  serverLive(
-    request: ServerLiveRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ServerLiveResponse) => void,
-  ): ClientUnaryCall;
-  serverLive(
-    request: ServerLiveRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ServerLiveResponse) => void,
-  ): ClientUnaryCall;
-  serverReady(
-    request: ServerReadyRequest,
-    callback: (error: ServiceError | null, response: ServerReadyResponse) => void,
-  ): ClientUnaryCall;
-  serverReady(
-    request: ServerReadyRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ServerReadyResponse) => void,
-  ): ClientUnaryCall;
-  serverReady(
-    request: ServerReadyRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ServerReadyResponse) => void,
-  ): ClientUnaryCall;
-  modelReady(
-    request: ModelReadyRequest,
-    callback: (error: ServiceError | null, response: ModelReadyResponse) => void,
-  ): ClientUnaryCall;
-  modelReady(
-    request: ModelReadyRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ModelReadyResponse) => void,
-  ): ClientUnaryCall;
-  modelReady(
-    request: ModelReadyRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ModelReadyResponse) => void,
-  ): ClientUnaryCall;
-  serverMetadata(
-    request: ServerMetadataRequest,
-    callback: (error: ServiceError | null, response: ServerMetadataResponse) => void,
-  ): ClientUnaryCall;
-  serverMetadata(
-    request: ServerMetadataRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ServerMetadataResponse) => void,
-  ): ClientUnaryCall;
-  serverMetadata(
-    request: ServerMetadataRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ServerMetadataResponse) => void,
-  ): ClientUnaryCall;
-  modelMetadata(
-    request: ModelMetadataRequest,
-    callback: (error: ServiceError | null, response: ModelMetadataResponse) => void,
-  ): ClientUnaryCall;
-  modelMetadata(
-    request: ModelMetadataRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ModelMetadataResponse) => void,
-  ): ClientUnaryCall;
-  modelMetadata(
-    request: ModelMetadataRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ModelMetadataResponse) => void,
-  ): ClientUnaryCall;
-  modelInfer(
-    request: ModelInferRequest,
-    callback: (error: ServiceError | null, response: ModelInferResponse) => void,
-  ): ClientUnaryCall;
-  modelInfer(
-    request: ModelInferRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ModelInferResponse) => void,
-  ): ClientUnaryCall;
-  modelInfer(
-    request: ModelInferRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ModelInferResponse) => void,
-  ): ClientUnaryCall;
-  modelStreamInfer(): ClientDuplexStream<ModelInferRequest, ModelStreamInferResponse>;
-  modelStreamInfer(options: Partial<CallOptions>): ClientDuplexStream<ModelInferRequest, ModelStreamInferResponse>;
-  modelStreamInfer(
-    metadata: Metadata,
-    options?: Partial<CallOptions>,
-  ): ClientDuplexStream<ModelInferRequest, ModelStreamInferResponse>;
-  modelConfig(
-    request: ModelConfigRequest,
-    callback: (error: ServiceError | null, response: ModelConfigResponse) => void,
-  ): ClientUnaryCall;
-  modelConfig(
-    request: ModelConfigRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ModelConfigResponse) => void,
-  ): ClientUnaryCall;
-  modelConfig(
-    request: ModelConfigRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ModelConfigResponse) => void,
-  ): ClientUnaryCall;
-  modelStatistics(
-    request: ModelStatisticsRequest,
-    callback: (error: ServiceError | null, response: ModelStatisticsResponse) => void,
-  ): ClientUnaryCall;
-  modelStatistics(
-    request: ModelStatisticsRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: ModelStatisticsResponse) => void,
-  ): ClientUnaryCall;
-  modelStatistics(
-    request: ModelStatisticsRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ModelStatisticsResponse) => void,
-  ): ClientUnaryCall;
-  repositoryIndex(
-    request: RepositoryIndexRequest,
-    callback: (error: ServiceError | null, response: RepositoryIndexResponse) => void,
-  ): ClientUnaryCall;
-  repositoryIndex(
-    request: RepositoryIndexRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: RepositoryIndexResponse) => void,
-  ): ClientUnaryCall;
-  repositoryIndex(
-    request: RepositoryIndexRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: RepositoryIndexResponse) => void,
-  ): ClientUnaryCall;
-  repositoryModelLoad(
-    request: RepositoryModelLoadRequest,
-    callback: (error: ServiceError | null, response: RepositoryModelLoadResponse) => void,
-  ): ClientUnaryCall;
-  repositoryModelLoad(
-    request: RepositoryModelLoadRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: RepositoryModelLoadResponse) => void,
-  ): ClientUnaryCall;
-  repositoryModelLoad(
-    request: RepositoryModelLoadRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: RepositoryModelLoadResponse) => void,
-  ): ClientUnaryCall;
-  repositoryModelUnload(
-    request: RepositoryModelUnloadRequest,
-    callback: (error: ServiceError | null, response: RepositoryModelUnloadResponse) => void,
-  ): ClientUnaryCall;
-  repositoryModelUnload(
-    request: RepositoryModelUnloadRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: RepositoryModelUnloadResponse) => void,
-  ): ClientUnaryCall;
-  repositoryModelUnload(
-    request: RepositoryModelUnloadRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: RepositoryModelUnloadResponse) => void,
-  ): ClientUnaryCall;
-}
-
-export const GRPCInferenceServiceClient = makeGenericClientConstructor(
-  GRPCInferenceServiceService,
-  "inference.GRPCInferenceService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): GRPCInferenceServiceClient;
-  service: typeof GRPCInferenceServiceService;
-  serviceName: string;
-};
 
 function longToNumber(int64: { toString(): string }): number {
   const num = globalThis.Number(int64.toString());
