@@ -8,8 +8,10 @@ import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor
 import type { Tensor } from '../../../domain/tensor.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
+import { readJsonData } from '../json/read-data.js';
 import { encodeJsonData } from '../tensor-codec.js';
 import { checkDatatype, checkLayout, checkShape, packBytes } from '../tensor-layout.js';
+import type { ArrayPlace, JsonOutline } from './json-outline.js';
 
 export interface RequestedOutput {
   readonly name: string;
@@ -31,14 +33,33 @@ type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * A JSON body, or a JSON header and the binary tensors behind it (Triton's binary tensor data extension).
+ * The arrays of data are read where they lie; the rest, in which a number stands for each of them, is `JSON.parse`d.
  * @param headerBytes length of the JSON part; null when the body is all JSON
+ * @param outline of the JSON part
  * @throws OipFailure `invalid`, `unsupported`
  */
-export function decodeInferBody(body: Uint8Array, headerBytes: number | null): DecodedInfer {
+export function decodeInferBody(
+  body: Uint8Array,
+  headerBytes: number | null,
+  { dataArrays }: JsonOutline,
+): DecodedInfer {
   if (headerBytes !== null && headerBytes > body.length) {
     throw invalid(`Inference-Header-Content-Length is ${headerBytes}, the body has ${body.length} bytes`);
   }
-  const json = parseJson(headerBytes === null ? body : body.subarray(0, headerBytes));
+  const text = headerBytes === null ? body : body.subarray(0, headerBytes);
+  const data = new DataArrays(text, dataArrays);
+  try {
+    const decoded = readRequest(data.parseRest(), data, body.subarray(text.length));
+    if (!data.areAllRead()) parseJson(text);
+    return decoded;
+  } catch (error) {
+    // That the text is no JSON is said before anything that is wrong with what it says.
+    if (error instanceof OipFailure) parseJson(text);
+    throw error;
+  }
+}
+
+function readRequest(json: unknown, data: DataArrays, tail: Uint8Array): DecodedInfer {
   if (!isObject(json)) throw invalid('request body must be a JSON object');
   const { id } = json;
   if (id !== undefined && typeof id !== 'string') throw invalid('id must be a string');
@@ -46,10 +67,47 @@ export function decodeInferBody(body: Uint8Array, headerBytes: number | null): D
   return {
     ...(id === undefined ? {} : { id }),
     parameters,
-    inputs: readInputs(json['inputs'], body.subarray(headerBytes ?? body.length)),
+    inputs: readInputs(json['inputs'], data, tail),
     outputs: readOutputs(json['outputs']),
     isBinaryByDefault: readFlag('request', parameters, 'binary_data_output') ?? false,
   };
+}
+
+/** The arrays that are read apart from the JSON that they lie in. */
+class DataArrays {
+  private readonly text: Uint8Array;
+  private readonly places: readonly ArrayPlace[];
+  private readCount = 0;
+
+  constructor(text: Uint8Array, places: readonly ArrayPlace[]) {
+    this.text = text;
+    this.places = places;
+  }
+
+  /** The JSON, with `[i]` for the i-th array. No other array can be in its place, since all are taken out. */
+  parseRest(): unknown {
+    const { text } = this;
+    if (!isUtf8(text)) throw notUtf8();
+    let rest = '';
+    let from = 0;
+    this.places.forEach(({ start, end }, index) => {
+      rest += `${textOf(text.subarray(from, start))}[${index}]`;
+      from = end;
+    });
+    return parseText(rest + textOf(text.subarray(from)));
+  }
+
+  /** @param sent what `parseRest` has for it; anything but an array is what was sent */
+  read(tensor: Omit<Tensor, 'data'>, sent: unknown): Uint8Array {
+    if (!Array.isArray(sent)) return encodeJsonData(tensor.name, tensor.datatype, tensor.shape, sent);
+    this.readCount += 1;
+    return readJsonData(tensor, this.text, this.places[sent[0] as number]!, parseJson);
+  }
+
+  /** Not if a key was there twice: the last of its kind counts. */
+  areAllRead(): boolean {
+    return this.readCount === this.places.length;
+  }
 }
 
 /**
@@ -94,15 +152,27 @@ export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer
 
 /** @throws OipFailure `invalid`; says nothing of where, since the place would quote the body */
 export function parseJson(bytes: Uint8Array): unknown {
-  if (!isUtf8(bytes)) throw invalid('request body is not valid JSON: it is not UTF-8');
+  if (!isUtf8(bytes)) throw notUtf8();
+  return parseText(textOf(bytes));
+}
+
+function parseText(text: string): unknown {
   try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as unknown;
+    return JSON.parse(text) as unknown;
   } catch {
     throw invalid('request body is not valid JSON');
   }
 }
 
-function readInputs(inputs: unknown, tail: Uint8Array): readonly Tensor[] {
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+function notUtf8(): OipFailure {
+  return invalid('request body is not valid JSON: it is not UTF-8');
+}
+
+function readInputs(inputs: unknown, data: DataArrays, tail: Uint8Array): readonly Tensor[] {
   if (!Array.isArray(inputs)) throw invalid('inputs must be an array');
   let offset = 0;
   const tensors = inputs.map((input: unknown): Tensor => {
@@ -112,7 +182,8 @@ function readInputs(inputs: unknown, tail: Uint8Array): readonly Tensor[] {
     const shape = checkShape(name, input['shape']);
     const byteCount = readBinarySize(name, input);
     if (byteCount === null) {
-      return { name, datatype, shape, data: encodeJsonData(name, datatype, shape, input['data']) };
+      const tensor = { name, datatype, shape };
+      return { ...tensor, data: data.read(tensor, input['data']) };
     }
     if (input['data'] !== undefined) throw invalid(`input '${name}': has both data and binary_data_size`);
     if (byteCount > tail.length - offset) {

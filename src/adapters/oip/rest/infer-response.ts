@@ -3,8 +3,9 @@
  * that large JSON can be written on another thread (`json-worker.ts`).
  */
 import type { Tensor } from '../../../domain/tensor.js';
+import { JsonText } from '../json/text.js';
+import { writeJsonData } from '../json/write-data.js';
 import type { ParameterValue } from '../service.js';
-import { jsonDataText } from '../tensor-codec.js';
 
 export interface OutputPart {
   readonly tensor: Tensor;
@@ -33,17 +34,24 @@ export function encodeInferResponse(response: InferResponse): EncodedResponse {
     ...(response.id === undefined ? {} : { id: response.id }),
     parameters: response.parameters,
   });
-  const outputs = response.outputs.map(outputText).join(',');
-  const json = Buffer.from(`${head.slice(0, -1)},"outputs":[${outputs}]}`);
+  const text = new JsonText();
+  text.write(`${head.slice(0, -1)},"outputs":[`);
+  response.outputs.forEach((output, index) => {
+    if (index > 0) text.write(',');
+    writeOutput(text, output);
+  });
+  text.write(']}');
   const tails = response.outputs.filter((output) => output.isBinary).map((output) => output.tensor.data);
-  return { json, tails };
+  return { json: text.bytes(), tails };
 }
 
-function outputText({ tensor, isBinary }: OutputPart): string {
+function writeOutput(text: JsonText, { tensor, isBinary }: OutputPart): void {
   const { name, datatype, shape, data } = tensor;
   if (isBinary) {
-    return JSON.stringify({ name, datatype, shape, parameters: { binary_data_size: data.length } });
+    text.write(JSON.stringify({ name, datatype, shape, parameters: { binary_data_size: data.length } }));
+    return;
   }
-  const head = JSON.stringify({ name, datatype, shape });
-  return `${head.slice(0, -1)},"data":${jsonDataText(tensor)}}`;
+  text.write(`${JSON.stringify({ name, datatype, shape }).slice(0, -1)},"data":`);
+  writeJsonData(text, tensor);
+  text.write('}');
 }

@@ -15,11 +15,11 @@ import { acceptedCoding, compress, decompress } from './body.js';
 import { onModelPaths, sendError, takeBytes } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
 import { tokenNameOf } from './doorway.js';
-import { jsonCost } from './json-cost.js';
 import { decodeInferBody, decodeRawBody } from './infer-request.js';
 import type { DecodedInfer } from './infer-request.js';
 import { encodeInferResponse } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
+import { outlineJson } from './json-outline.js';
 
 /** Header and body of Triton's binary tensor data extension. */
 const HEADER_LENGTH = 'inference-header-content-length';
@@ -27,7 +27,7 @@ const HEADER_LENGTH = 'inference-header-content-length';
 /** JSON from here on is read on another thread, without a look at what it consists of. */
 const OFFLOAD_JSON_BYTES = 1 << 20;
 
-/** So is what costs more, in the units of `jsonCost`: some 2 to 5 ms. */
+/** So is what costs more, in the units of `outlineJson`: some 2 to 5 ms. */
 const OFFLOAD_JSON_COST = 20_000;
 
 /** Results with more JSON elements are written on another thread: about 150 ns a float, so 5 ms. */
@@ -130,8 +130,11 @@ async function decode(
   if (jsonBytes > maxJsonBytes) {
     throw new OipFailure('too_large', `JSON header is larger than ${maxJsonBytes} bytes, which is the limit`);
   }
-  const isCheap = jsonBytes < OFFLOAD_JSON_BYTES && jsonCost(body.subarray(0, jsonBytes)) < OFFLOAD_JSON_COST;
-  return isCheap ? decodeInferBody(body, headerBytes) : context.offload.decode(body, headerBytes, signal);
+  if (jsonBytes >= OFFLOAD_JSON_BYTES) return context.offload.decode(body, headerBytes, signal);
+  const outline = outlineJson(body.subarray(0, jsonBytes));
+  return outline.cost < OFFLOAD_JSON_COST
+    ? decodeInferBody(body, headerBytes, outline)
+    : context.offload.decode(body, headerBytes, signal);
 }
 
 /** Null without the header: the body is all JSON. */
