@@ -1,51 +1,57 @@
 import { asciiText, CLOSE_ARRAY, COMMA, endOfString, MINUS, NINE, QUOTE, unquoted, ZERO } from './bytes.js';
 import { ElementScanner, WRONG } from './rows.js';
 
-/** What a double holds of any integer, and an integer below it by itself: 10^15 < 2^53. */
-const SAFE_DIGITS = 15;
 /** 2^64 − 1 has as many. */
 const MAX_DIGITS = 20;
+/** Digits at the end that are gathered apart, so that both parts are small enough for what is done with them. */
+const LOW_DIGITS = 9;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-const INTEGER = /^-?\d+$/;
 /** Digits as a string may begin with zeros. */
 export const DECIMAL_INTEGER = /^-?\d{1,20}$/;
 
 /** 64-bit integers, with all their digits: as numbers, or as strings of digits. */
 export class LongScanner extends ElementScanner {
-  private readonly words: Int32Array;
-  private readonly longs: BigInt64Array;
+  private readonly words: Uint32Array;
   private readonly min: bigint;
   private readonly max: bigint;
 
   constructor(text: Uint8Array, out: BigInt64Array | BigUint64Array, range: { min: bigint; max: bigint }) {
     super(text);
-    this.words = new Int32Array(out.buffer, out.byteOffset, 2 * out.length);
-    this.longs = new BigInt64Array(out.buffer, out.byteOffset, out.length);
+    this.words = new Uint32Array(out.buffer, out.byteOffset, 2 * out.length);
     this.min = range.min;
     this.max = range.max;
   }
 
   protected override scanElement(start: number, index: number): number {
     const { text } = this;
-    let at = start;
-    const isNegative = text[at] === MINUS;
-    if (isNegative) at += 1;
-    const digitsAt = at;
-    let value = 0;
-    for (let byte = text[at]!; byte >= ZERO && byte <= NINE; byte = text[++at]!) value = 10 * value + (byte - ZERO);
-    const digits = at - digitsAt;
-    const isPlain =
-      digits > 0 && digits <= SAFE_DIGITS && (digits === 1 || text[digitsAt] !== ZERO) && isEnd(text[at]!);
-    if (!isPlain) return this.scanOther(start, index);
-    if (isNegative && value > 0) {
-      if (this.min === 0n) return WRONG;
-      value = -value;
-    }
-    const high = Math.floor(value / 2 ** 32);
-    // Typed arrays take numbers modulo 2^32.
-    this.words[2 * index] = value - high * 2 ** 32;
-    this.words[2 * index + 1] = high;
-    return at;
+    const isNegative = text[start] === MINUS;
+    const digitsAt = isNegative ? start + 1 : start;
+    let end = digitsAt;
+    while (text[end]! >= ZERO && text[end]! <= NINE) end += 1;
+    const digits = end - digitsAt;
+    const isPlain = digits > 0 && digits <= MAX_DIGITS && (digits === 1 || text[digitsAt] !== ZERO);
+    if (!isPlain || !isEnd(text[end]!)) return this.scanOther(start, index);
+
+    const lowAt = Math.max(digitsAt, end - LOW_DIGITS);
+    const head = digitsOf(text, digitsAt, lowAt);
+    // head · 10^9 + low = upper · 2^16 + the last 16 bits, every step of it below 2^53.
+    const lower = (head % 0x10000) * 10 ** LOW_DIGITS + digitsOf(text, lowAt, end);
+    const upper = Math.floor(head / 0x10000) * 10 ** LOW_DIGITS + Math.floor(lower / 0x10000);
+    const low = (upper % 0x10000) * 0x10000 + (lower % 0x10000);
+    const high = Math.floor(upper / 0x10000);
+    return this.store(index, isNegative, high, low) ? end : WRONG;
+  }
+
+  /** @param high of the magnitude, in units of 2^32 @returns whether it is in range */
+  private store(index: number, isNegative: boolean, high: number, low: number): boolean {
+    const isZero = high === 0 && low === 0;
+    if (this.min === 0n) {
+      if (high >= 2 ** 32 || (isNegative && !isZero)) return false;
+    } else if (high >= 2 ** 31 && !(isNegative && high === 2 ** 31 && low === 0)) return false;
+    // Typed arrays take numbers modulo 2^32: of a negative one its complement.
+    this.words[2 * index] = isNegative ? -low : low;
+    this.words[2 * index + 1] = isNegative ? (low === 0 ? -high : -high - 1) : high;
+    return true;
   }
 
   private scanOther(start: number, index: number): number {
@@ -55,19 +61,27 @@ export class LongScanner extends ElementScanner {
     if (!isString) while (end < text.length && !isEnd(text[end]!)) end += 1;
     const integer = isString ? integerIn(unquoted(text, start, end)) : integerOf(asciiText(text, start, end));
     if (integer === null || integer < this.min || integer > this.max) return WRONG;
-    this.longs[index] = BigInt.asIntN(64, integer);
+    const bits = BigInt.asUintN(64, integer);
+    this.words[2 * index] = Number(bits & 0xffffffffn);
+    this.words[2 * index + 1] = Number(bits >> 32n);
     return end;
   }
+}
+
+/** Up to eleven digits. */
+function digitsOf(text: Uint8Array, start: number, end: number): number {
+  let value = 0;
+  for (let at = start; at < end; at++) value = 10 * value + (text[at]! - ZERO);
+  return value;
 }
 
 function integerIn(string: string | null): bigint | null {
   return string !== null && DECIMAL_INTEGER.test(string) ? BigInt(string) : null;
 }
 
-/** Null where it is none, or has more digits than any of 64 bits. */
+/** Of a number with a point or an exponent, or none. Null where it is no integer, or none that a double tells from others. */
 function integerOf(token: string): bigint | null {
   if (!NUMBER.test(token)) return null;
-  if (INTEGER.test(token)) return token.length <= MAX_DIGITS + 1 ? BigInt(token) : null;
   const number = Number(token);
   return Number.isSafeInteger(number) ? BigInt(number) : null;
 }

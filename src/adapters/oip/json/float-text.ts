@@ -1,4 +1,4 @@
-import { COMMA, MINUS, POINT, SMALL_E, ZERO } from './bytes.js';
+import { COMMA, MINUS, PLUS, POINT, SMALL_E, ZERO } from './bytes.js';
 import { writeDigits, FOUR_DIGITS } from './integer-text.js';
 import type { JsonText } from './text.js';
 
@@ -13,8 +13,8 @@ import type { JsonText } from './text.js';
  * - Every decimal nearer to the double than half the step to its neighbour is read back as it. That is between 0.55 and 11.2 of
  *   the last of 17 digits: so of 15 digits at most one decimal is near enough, of 16 the nearest is, or none, and of 17 one always
  *   is. (G. L. Steele and J. L. White, "How to print floating-point numbers accurately", PLDI 1990, have the rule.)
- * - Where a distance is too near to a limit to tell, and for what is rare (powers of two, whose neighbour below is nearer,
- *   subnormals, wholes beyond 2^31), `String` is asked.
+ * - Where a distance is too near to a limit to tell, and for what is rare (most powers of two, whose neighbour below is nearer;
+ *   subnormals), `String` is asked.
  */
 
 /** Of "-1.1754943508222875e-38,", the longest there is, and four written beyond the end. */
@@ -25,9 +25,6 @@ const FRONTS = new Int32Array(BLOCK);
 const BACKS = new Int32Array(BLOCK);
 const DIGITS = new Int32Array(BLOCK);
 const EXPONENTS = new Int32Array(BLOCK);
-
-/** Wholes below it are written as integers. */
-const WHOLE_LIMIT = 2 ** 31;
 
 /** In units of the last of 17 digits; ten times what a distance can be off by. */
 const UNSURE = 1e-6;
@@ -122,7 +119,7 @@ function scaleBlock(values: Float32Array, words: Uint32Array, from: number, to: 
       ((words[index]! & 0x7fffff) === 0 && off100 > UNSURE) ||
       back === BACK_LIMIT ||
       bits === 0 ||
-      !(value < WHOLE_LIMIT);
+      bits === 255;
     FRONTS[index - from] = whole + carry;
     BACKS[index - from] = back;
     DIGITS[index - from] = isRare ? 0 : 15 + isFar100 + isFar10;
@@ -137,8 +134,8 @@ function writeBlock(text: JsonText, values: Float32Array, from: number, to: numb
     if (index > 0) buffer[at++] = COMMA;
     const value = values[index]!;
     const whole = value | 0;
-    if (whole === value && (whole !== 0 || !Object.is(value, -0))) {
-      if (whole < 0) buffer[at++] = MINUS;
+    if (whole === value) {
+      if (whole < 0 || (whole === 0 && Object.is(value, -0))) buffer[at++] = MINUS;
       at = writeDigits(buffer, view, at, Math.abs(whole));
       continue;
     }
@@ -154,12 +151,13 @@ function writeBlock(text: JsonText, values: Float32Array, from: number, to: numb
   text.length = at;
 }
 
-/** JavaScript writes 0.000001 and 1e-7. */
+/** JavaScript writes 0.000001 and 1e-7, and 100000000000000000000 and 1e+21. */
 const LEAST_PLAIN_EXPONENT = -6;
+const PLAIN_EXPONENT_LIMIT = 21;
 
 /**
  * Nine digits and eight, without zeros at the end.
- * @param exponent of ten of the first digit, below 9
+ * @param exponent of ten of the first digit; the number is a whole one from FRONT_DIGITS on, and only then
  */
 function writeDecimal(
   buffer: Buffer,
@@ -171,11 +169,14 @@ function writeDecimal(
   exponent: number,
 ): number {
   let at = start;
-  if (exponent < 0 && exponent >= LEAST_PLAIN_EXPONENT) {
+  const isPlain = exponent >= LEAST_PLAIN_EXPONENT && exponent < PLAIN_EXPONENT_LIMIT;
+  const isBelowOne = isPlain && exponent < 0;
+  const isWhole = isPlain && exponent >= FRONT_DIGITS;
+  if (isBelowOne) {
     buffer[at++] = ZERO;
     buffer[at++] = POINT;
     for (let zeros = exponent + 1; zeros < 0; zeros++) buffer[at++] = ZERO;
-  } else {
+  } else if (!isWhole) {
     // Room for the point.
     at += 1;
   }
@@ -190,15 +191,19 @@ function writeDecimal(
   view.setUint32(at + 13, FOUR_DIGITS[back - backHigh * 1e4]!, true);
   let end = at + digits;
   while (buffer[end - 1] === ZERO) end -= 1;
-  if (exponent < 0 && exponent >= LEAST_PLAIN_EXPONENT) return end;
-  const pointAt = start + Math.max(exponent, 0) + 1;
+  if (isBelowOne) return end;
+  if (isWhole) {
+    while (end <= start + exponent) buffer[end++] = ZERO;
+    return end;
+  }
+  const pointAt = start + (isPlain ? exponent : 0) + 1;
   for (let index = start; index < pointAt; index++) buffer[index] = buffer[index + 1]!;
   buffer[pointAt] = POINT;
-  if (exponent >= 0) return end;
+  if (isPlain) return end;
   if (end === pointAt + 1) end = pointAt;
   buffer[end] = SMALL_E;
-  buffer[end + 1] = MINUS;
-  return writeDigits(buffer, view, end + 2, -exponent);
+  buffer[end + 1] = exponent < 0 ? MINUS : PLUS;
+  return writeDigits(buffer, view, end + 2, Math.abs(exponent));
 }
 
 /** Any number: not finite ones are strings. */

@@ -1,6 +1,6 @@
 import { ELEMENT_BYTES, elementCount } from '../../../domain/tensor.js';
 import type { Datatype } from '../../../domain/tensor.js';
-import { checkElement, encodeJsonData, INTEGERS } from '../tensor-codec.js';
+import { INTEGERS } from '../tensor-codec.js';
 import { CLOSE_ARRAY, COMMA, OPEN_ARRAY, skipSpace } from './bytes.js';
 import { BooleanScanner, LongScanner } from './element-rows.js';
 import { NumberScanner } from './number-rows.js';
@@ -13,41 +13,36 @@ const MAX_SINGLE = 2 ** 128 - 2 ** 103 - 2 ** 75;
 const SINGLE = { min: -MAX_SINGLE, max: MAX_SINGLE, isWhole: false, isSingle: true };
 const DOUBLE = { min: -Number.MAX_VALUE, max: Number.MAX_VALUE, isWhole: false, isSingle: false };
 
+export type ScannedDatatype = Exclude<Datatype, 'BYTES' | 'FP16' | 'BF16'>;
+
+/** The data in the binary layout, or which element is wrong, unless there are too few or too many or they are nested otherwise. */
+export type ScannedData =
+  { readonly kind: 'read'; readonly data: Uint8Array } | { readonly kind: 'wrong'; readonly index: number };
+
 /**
- * One input's `data` in the binary layout, from its text.
+ * One input's `data` from its text.
  * @param text of the JSON, in UTF-8
- * @param start of the array's opening bracket
- * @param end of the array: what is between is scanned to its last byte
- * @param parse a part of the text as JSON; throws where it is none
- * @throws what `parse` and `encodeJsonData` do
+ * @param place of the array; it is scanned to its last byte
  */
-export function readJsonData(
-  { name, datatype, shape }: { name: string; datatype: Datatype; shape: readonly number[] },
+export function scanJsonData(
+  datatype: ScannedDatatype,
+  shape: readonly number[],
   text: Uint8Array,
   { start, end }: { start: number; end: number },
-  parse: (part: Uint8Array) => unknown,
-): Uint8Array {
+): ScannedData {
   const count = elementCount(shape);
-  const isText = datatype === 'BYTES' || datatype === 'FP16' || datatype === 'BF16';
   // Every element takes two bytes of text, with what follows it. More must not be made room for.
-  if (isText || 2 * count > end - start) return encodeJsonData(name, datatype, shape, parse(text.subarray(start, end)));
+  if (2 * count > end - start) return { kind: 'wrong', index: 0 };
   const data = new Uint8Array(count * ELEMENT_BYTES[datatype]);
   const scanner = scannerOf(datatype, text, data.buffer);
   const isNested = shape.length > 1 && text[skipSpace(text, start + 1)] === OPEN_ARRAY;
   const scannedTo = isNested ? scanAxis(scanner, text, start, shape, 0) : scanner.scanRow(start, count);
-  if (scannedTo !== end) {
-    checkElement(name, datatype, shape, parse(text.subarray(start, end)), scanner.elementCount);
-    throw new Error(`tensor '${name}': element ${scanner.elementCount} was not understood`);
-  }
+  if (scannedTo !== end) return { kind: 'wrong', index: scanner.elementCount };
   scanner.finish();
-  return data;
+  return { kind: 'read', data };
 }
 
-function scannerOf(
-  datatype: Exclude<Datatype, 'BYTES' | 'FP16' | 'BF16'>,
-  text: Uint8Array,
-  buffer: ArrayBuffer,
-): RowScanner {
+function scannerOf(datatype: ScannedDatatype, text: Uint8Array, buffer: ArrayBuffer): RowScanner {
   switch (datatype) {
     case 'BOOL':
       return new BooleanScanner(text, new Uint8Array(buffer));

@@ -8,8 +8,8 @@ import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor
 import type { Tensor } from '../../../domain/tensor.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
-import { readJsonData } from '../json/read-data.js';
-import { encodeJsonData } from '../tensor-codec.js';
+import { scanJsonData } from '../json/read-data.js';
+import { checkElement, encodeJsonData } from '../tensor-codec.js';
 import { checkDatatype, checkLayout, checkShape, packBytes } from '../tensor-layout.js';
 import type { ArrayPlace, JsonOutline } from './json-outline.js';
 
@@ -50,11 +50,11 @@ export function decodeInferBody(
   const data = new DataArrays(text, dataArrays);
   try {
     const decoded = readRequest(data.parseRest(), data, body.subarray(text.length));
-    if (!data.areAllRead()) parseJson(text);
+    if (!data.areAllRead()) data.parseAll();
     return decoded;
   } catch (error) {
     // That the text is no JSON is said before anything that is wrong with what it says.
-    if (error instanceof OipFailure) parseJson(text);
+    if (error instanceof OipFailure) data.parseAll();
     throw error;
   }
 }
@@ -78,6 +78,7 @@ class DataArrays {
   private readonly text: Uint8Array;
   private readonly places: readonly ArrayPlace[];
   private readCount = 0;
+  private whole: { readonly json: unknown } | null = null;
 
   constructor(text: Uint8Array, places: readonly ArrayPlace[]) {
     this.text = text;
@@ -97,11 +98,25 @@ class DataArrays {
     return parseText(rest + textOf(text.subarray(from)));
   }
 
-  /** @param sent what `parseRest` has for it; anything but an array is what was sent */
-  read(tensor: Omit<Tensor, 'data'>, sent: unknown): Uint8Array {
-    if (!Array.isArray(sent)) return encodeJsonData(tensor.name, tensor.datatype, tensor.shape, sent);
+  /** The JSON with all that is in it. */
+  parseAll(): unknown {
+    this.whole ??= { json: parseJson(this.text) };
+    return this.whole.json;
+  }
+
+  /** @param sent what `parseRest` has for the input's data; anything but an array is what was sent */
+  read({ name, datatype, shape }: Omit<Tensor, 'data'>, sent: unknown, inputIndex: number): Uint8Array {
+    if (!Array.isArray(sent)) return encodeJsonData(name, datatype, shape, sent);
     this.readCount += 1;
-    return readJsonData(tensor, this.text, this.places[sent[0] as number]!, parseJson);
+    const place = this.places[sent[0] as number]!;
+    if (datatype === 'BYTES' || datatype === 'FP16' || datatype === 'BF16') {
+      return encodeJsonData(name, datatype, shape, parseJson(this.text.subarray(place.start, place.end)));
+    }
+    const scanned = scanJsonData(datatype, shape, this.text, place);
+    if (scanned.kind === 'read') return scanned.data;
+    const { inputs } = this.parseAll() as { inputs: readonly { data: unknown }[] };
+    checkElement(name, datatype, shape, inputs[inputIndex]!.data, scanned.index);
+    throw new Error(`input ${inputIndex}: its data were not understood`);
   }
 
   /** Not if a key was there twice: the last of its kind counts. */
@@ -175,7 +190,7 @@ function notUtf8(): OipFailure {
 function readInputs(inputs: unknown, data: DataArrays, tail: Uint8Array): readonly Tensor[] {
   if (!Array.isArray(inputs)) throw invalid('inputs must be an array');
   let offset = 0;
-  const tensors = inputs.map((input: unknown): Tensor => {
+  const tensors = inputs.map((input: unknown, inputIndex): Tensor => {
     if (!isObject(input)) throw invalid('every input must be an object');
     const name = readName('input', input);
     const datatype = checkDatatype(name, input['datatype']);
@@ -183,7 +198,7 @@ function readInputs(inputs: unknown, data: DataArrays, tail: Uint8Array): readon
     const byteCount = readBinarySize(name, input);
     if (byteCount === null) {
       const tensor = { name, datatype, shape };
-      return { ...tensor, data: data.read(tensor, input['data']) };
+      return { ...tensor, data: data.read(tensor, input['data'], inputIndex) };
     }
     if (input['data'] !== undefined) throw invalid(`input '${name}': has both data and binary_data_size`);
     if (byteCount > tail.length - offset) {
