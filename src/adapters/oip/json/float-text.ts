@@ -36,6 +36,13 @@ const BACK_LIMIT = 10 ** BACK_DIGITS;
 
 const EXPONENT_BIAS = 127;
 
+/** JavaScript writes 0.000001 and 1e-7, and 100000000000000000000 and 1e+21. */
+const LEAST_PLAIN_EXPONENT = -6;
+const PLAIN_EXPONENT_LIMIT = 21;
+
+/** "0.", the first character being the lowest byte. */
+const ZERO_POINT = 0x2e30;
+
 /*
  * By twice the eight bits of a float's exponent: for values below the power of ten that lies among those of the exponent, or would
  * next, and one on from there.
@@ -77,9 +84,10 @@ function splitPower(power: number): { coarse: number; fine: number } {
 /** Elements with commas between them. */
 export function writeFloats(text: JsonText, values: Float32Array): void {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const since = text.length;
   for (let from = 0; from < values.length; from += BLOCK) {
     const to = Math.min(values.length, from + BLOCK);
-    text.reserve((to - from) * MAX_FLOAT_BYTES, from / values.length);
+    text.reserve((to - from) * MAX_FLOAT_BYTES, since, from / values.length);
     scaleBlock(values, words, from, to);
     writeBlock(text, values, from, to);
   }
@@ -146,40 +154,30 @@ function writeBlock(text: JsonText, values: Float32Array, from: number, to: numb
       continue;
     }
     if (value < 0) buffer[at++] = MINUS;
-    at = writeDecimal(buffer, view, at, FRONTS[inBlock]!, BACKS[inBlock]!, digits, EXPONENTS[inBlock]!);
+    const exponent = EXPONENTS[inBlock]!;
+    if (exponent < 0 && exponent >= LEAST_PLAIN_EXPONENT) {
+      view.setUint16(at, ZERO_POINT, true);
+      at += 2;
+      for (let zeros = exponent + 1; zeros < 0; zeros++) buffer[at++] = ZERO;
+      at = writeSignificant(buffer, view, at, FRONTS[inBlock]!, BACKS[inBlock]!, digits);
+    } else {
+      // There is room for the point.
+      const end = writeSignificant(buffer, view, at + 1, FRONTS[inBlock]!, BACKS[inBlock]!, digits);
+      at = placePoint(buffer, view, at, end, exponent);
+    }
   }
   text.length = at;
 }
 
-/** JavaScript writes 0.000001 and 1e-7, and 100000000000000000000 and 1e+21. */
-const LEAST_PLAIN_EXPONENT = -6;
-const PLAIN_EXPONENT_LIMIT = 21;
-
-/**
- * Nine digits and eight, without zeros at the end.
- * @param exponent of ten of the first digit; the number is a whole one from FRONT_DIGITS on, and only then
- */
-function writeDecimal(
+/** Nine digits and eight, of which so many count, without zeros at the end. Small enough to become a part of its caller. */
+function writeSignificant(
   buffer: Buffer,
   view: DataView,
-  start: number,
+  at: number,
   front: number,
   back: number,
   digits: number,
-  exponent: number,
 ): number {
-  let at = start;
-  const isPlain = exponent >= LEAST_PLAIN_EXPONENT && exponent < PLAIN_EXPONENT_LIMIT;
-  const isBelowOne = isPlain && exponent < 0;
-  const isWhole = isPlain && exponent >= FRONT_DIGITS;
-  if (isBelowOne) {
-    buffer[at++] = ZERO;
-    buffer[at++] = POINT;
-    for (let zeros = exponent + 1; zeros < 0; zeros++) buffer[at++] = ZERO;
-  } else if (!isWhole) {
-    // Room for the point.
-    at += 1;
-  }
   const first = (front / 1e8) | 0;
   const frontRest = front - first * 1e8;
   const high = (frontRest / 1e4) | 0;
@@ -191,19 +189,29 @@ function writeDecimal(
   view.setUint32(at + 13, FOUR_DIGITS[back - backHigh * 1e4]!, true);
   let end = at + digits;
   while (buffer[end - 1] === ZERO) end -= 1;
-  if (isBelowOne) return end;
-  if (isWhole) {
-    while (end <= start + exponent) buffer[end++] = ZERO;
-    return end;
+  return end;
+}
+
+/**
+ * Around digits that are not behind "0.".
+ * @param start one byte in front of them, @param end behind them
+ * @param exponent of ten of the first digit; the number is a whole one from FRONT_DIGITS on, and only then
+ */
+function placePoint(buffer: Buffer, view: DataView, start: number, end: number, exponent: number): number {
+  const isPlain = exponent >= 0 && exponent < PLAIN_EXPONENT_LIMIT;
+  if (isPlain && exponent >= FRONT_DIGITS) {
+    const wholeEnd = start + exponent + 1;
+    for (let index = start; index < wholeEnd; index++) buffer[index] = index < end - 1 ? buffer[index + 1]! : ZERO;
+    return wholeEnd;
   }
   const pointAt = start + (isPlain ? exponent : 0) + 1;
   for (let index = start; index < pointAt; index++) buffer[index] = buffer[index + 1]!;
   buffer[pointAt] = POINT;
   if (isPlain) return end;
-  if (end === pointAt + 1) end = pointAt;
-  buffer[end] = SMALL_E;
-  buffer[end + 1] = exponent < 0 ? MINUS : PLUS;
-  return writeDigits(buffer, view, end + 2, Math.abs(exponent));
+  const exponentAt = end === pointAt + 1 ? pointAt : end;
+  buffer[exponentAt] = SMALL_E;
+  buffer[exponentAt + 1] = exponent < 0 ? MINUS : PLUS;
+  return writeDigits(buffer, view, exponentAt + 2, Math.abs(exponent));
 }
 
 /** Any number: not finite ones are strings. */

@@ -20,10 +20,11 @@ export const FOUR_DIGITS = Uint32Array.from({ length: 10_000 }, (_, value) =>
 
 /** Elements with commas between them. */
 export function writeIntegers(text: JsonText, values: NumberArray): void {
+  const since = text.length;
   for (let from = 0; from < values.length; from += CHUNK.length) {
     const count = Math.min(CHUNK.length, values.length - from);
     CHUNK.set(values.subarray(from, from + count));
-    text.reserve(count * MAX_INTEGER_BYTES, from / values.length);
+    text.reserve(count * MAX_INTEGER_BYTES, since, from / values.length);
     const { buffer, view } = text;
     let at = text.length;
     for (let index = 0; index < count; index++) {
@@ -40,9 +41,10 @@ export function writeIntegers(text: JsonText, values: NumberArray): void {
 export function writeLongs(text: JsonText, values: BigInt64Array | BigUint64Array): void {
   const words = new Uint32Array(values.buffer, values.byteOffset, 2 * values.length);
   const isSigned = values instanceof BigInt64Array;
+  const since = text.length;
   for (let from = 0; from < values.length; from += CHUNK.length) {
     const to = Math.min(values.length, from + CHUNK.length);
-    text.reserve((to - from) * MAX_INTEGER_BYTES, from / values.length);
+    text.reserve((to - from) * MAX_INTEGER_BYTES, since, from / values.length);
     const { buffer, view } = text;
     let at = text.length;
     for (let index = from; index < to; index++) {

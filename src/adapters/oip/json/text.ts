@@ -1,6 +1,10 @@
 /** Below this a text has no room to grow by. */
 const LEAST_ROOM = 256;
 
+/** Numbers may become shorter than those at the beginning: beyond this much room, no more than so many times what is needed. */
+const LARGEST_GUESS = 4 * 1024 ** 2;
+const LARGEST_STEP = 4;
+
 /** JSON in UTF-8 as it is written, in one buffer that grows. Who writes numbers into it reserves room and moves the end. */
 export class JsonText {
   /** To write to from `length` on; another one after each `reserve`. */
@@ -9,15 +13,18 @@ export class JsonText {
   length = 0;
 
   /**
-   * Makes room behind what is written.
-   * @param share of what is to come that is written already, in [0, 1], as far as is known; 0 where nothing is
+   * Makes room behind what is written, and for more that is expected.
+   * @param since of what is being written, where it begins
+   * @param share of it that is written already, in [0, 1]; 0 where nothing is known
    */
-  reserve(byteCount: number, share = 0): void {
+  reserve(byteCount: number, since = 0, share = 0): void {
     const needed = this.length + byteCount;
     if (needed <= this.buffer.length) return;
-    const expected = share > 0 ? Math.min(this.length / share, 16 * needed) : 0;
-    const grown = Buffer.allocUnsafeSlow(Math.ceil(Math.max(needed, 1.5 * this.buffer.length, 1.02 * expected)));
-    grown.set(this.buffer.subarray(0, this.length));
+    const expected = share > 0 ? 1.02 * (since + (this.length - since) / share) : 0;
+    const most = Math.max(LARGEST_GUESS, LARGEST_STEP * needed);
+    const size = Math.max(needed, 1.5 * this.buffer.length, Math.min(expected, most));
+    const grown = Buffer.allocUnsafeSlow(Math.ceil(size));
+    grown.set(this.bytes());
     this.buffer = grown;
     this.view = viewOf(grown);
   }
@@ -26,11 +33,6 @@ export class JsonText {
     // A UTF-16 unit takes three bytes at most.
     this.reserve(3 * text.length);
     this.length += this.buffer.write(text, this.length, 'utf8');
-  }
-
-  writeByte(byte: number): void {
-    this.reserve(1);
-    this.buffer[this.length++] = byte;
   }
 
   /** What is written, not copied. */
