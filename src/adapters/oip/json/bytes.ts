@@ -38,7 +38,8 @@ export function endOfString(text: Uint8Array, start: number): number {
 
 /** Bytes as a string, where they are ASCII. */
 export function asciiText(text: Uint8Array, start: number, end: number): string {
-  return Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString('latin1', start, end);
+  const buffer = text instanceof Buffer ? text : Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  return buffer.toString('latin1', start, end);
 }
 
 /** What a quoted string of ASCII says; null where it is no JSON, and anything where it is not ASCII. */

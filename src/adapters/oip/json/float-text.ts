@@ -84,6 +84,7 @@ function splitPower(power: number): { coarse: number; fine: number } {
 /** Elements with commas between them. */
 export function writeFloats(text: JsonText, values: Float32Array): void {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  text.reserve(0);
   const since = text.length;
   for (let from = 0; from < values.length; from += BLOCK) {
     const to = Math.min(values.length, from + BLOCK);

@@ -20,6 +20,7 @@ export const FOUR_DIGITS = Uint32Array.from({ length: 10_000 }, (_, value) =>
 
 /** Elements with commas between them. */
 export function writeIntegers(text: JsonText, values: NumberArray): void {
+  text.reserve(0);
   const since = text.length;
   for (let from = 0; from < values.length; from += CHUNK.length) {
     const count = Math.min(CHUNK.length, values.length - from);
@@ -41,6 +42,7 @@ export function writeIntegers(text: JsonText, values: NumberArray): void {
 export function writeLongs(text: JsonText, values: BigInt64Array | BigUint64Array): void {
   const words = new Uint32Array(values.buffer, values.byteOffset, 2 * values.length);
   const isSigned = values instanceof BigInt64Array;
+  text.reserve(0);
   const since = text.length;
   for (let from = 0; from < values.length; from += CHUNK.length) {
     const to = Math.min(values.length, from + CHUNK.length);

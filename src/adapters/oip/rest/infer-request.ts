@@ -75,13 +75,13 @@ function readRequest(json: unknown, data: DataArrays, tail: Uint8Array): Decoded
 
 /** The arrays that are read apart from the JSON that they lie in. */
 class DataArrays {
-  private readonly text: Uint8Array;
+  private readonly text: Buffer;
   private readonly places: readonly ArrayPlace[];
   private readCount = 0;
   private whole: { readonly json: unknown } | null = null;
 
   constructor(text: Uint8Array, places: readonly ArrayPlace[]) {
-    this.text = text;
+    this.text = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
     this.places = places;
   }
 
@@ -92,10 +92,10 @@ class DataArrays {
     let rest = '';
     let from = 0;
     this.places.forEach(({ start, end }, index) => {
-      rest += `${textOf(text.subarray(from, start))}[${index}]`;
+      rest += `${text.toString('utf8', from, start)}[${index}]`;
       from = end;
     });
-    return parseText(rest + textOf(text.subarray(from)));
+    return parseText(rest + text.toString('utf8', from));
   }
 
   /** The JSON with all that is in it. */
@@ -168,7 +168,7 @@ export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer
 /** @throws OipFailure `invalid`; says nothing of where, since the place would quote the body */
 export function parseJson(bytes: Uint8Array): unknown {
   if (!isUtf8(bytes)) throw notUtf8();
-  return parseText(textOf(bytes));
+  return parseText(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
 }
 
 function parseText(text: string): unknown {
@@ -177,10 +177,6 @@ function parseText(text: string): unknown {
   } catch {
     throw invalid('request body is not valid JSON');
   }
-}
-
-function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
 function notUtf8(): OipFailure {
