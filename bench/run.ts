@@ -26,6 +26,7 @@ const BENCHES = [
   'faults',
   'added-time',
   'throughput',
+  'json',
   'resize',
   'in-place',
   'runtime',

@@ -3,7 +3,8 @@
  *
  * JSON → layout is exact or refused: nothing is rounded, wrapped or guessed. What JSON numbers cannot say follows the
  * JSON mapping of Protocol Buffers (protobuf.dev/programming-guides/json): 64-bit integers beyond ±(2^53 − 1) are taken
- * as decimal strings, and NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity", both ways.
+ * as decimal strings, and NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity", both ways. Where the text
+ * itself is read (`json/`), they may be numbers too: only `JSON.parse` rounds them.
  * 64-bit results are written as plain numbers with all their digits, as Triton does.
  * FP16 and BF16 have no JSON form in the protocol. BYTES elements are UTF-8 strings.
  *
@@ -13,7 +14,10 @@
 import { ELEMENT_BYTES, elementCount } from '../../domain/tensor.js';
 import type { Datatype, Tensor } from '../../domain/tensor.js';
 import { OipFailure } from './service.js';
-import { packBytes, unpackBytes } from './tensor-layout.js';
+import { DECIMAL_INTEGER } from './json/element-rows.js';
+import { JsonText } from './json/text.js';
+import { writeJsonData } from './json/write-data.js';
+import { packBytes } from './tensor-layout.js';
 
 /**
  * One input's `data` in the binary layout.
@@ -39,32 +43,32 @@ export function encodeJsonData(name: string, datatype: Datatype, shape: readonly
 }
 
 /**
+ * Says what is wrong with data of which the elements before one are right.
+ * @param data whose structure may be wrong as well
+ * @param index of the element in row-major order
+ * @throws OipFailure as `encodeJsonData` does
+ */
+export function checkElement(
+  name: string,
+  datatype: Exclude<Datatype, 'FP16' | 'BF16' | 'BYTES'>,
+  shape: readonly number[],
+  data: unknown,
+  index: number,
+): void {
+  const element = collectRows(name, shape, data).flat()[index];
+  if (element === undefined) return;
+  // Its place is the one it has in the whole; what it would become is not kept.
+  rowWriter(name, datatype, new ArrayBuffer(0))([element], index);
+}
+
+/**
  * JSON text of a tensor's `data`: a flat array in row-major order, also of a scalar's one element.
  * @throws OipFailure `invalid` where JSON cannot carry it: FP16, and BYTES that are not UTF-8
  */
 export function jsonDataText(tensor: Tensor): string {
-  const { name, datatype } = tensor;
-  switch (datatype) {
-    case 'FP16':
-    case 'BF16':
-      throw invalid(`tensor '${name}': JSON cannot carry ${datatype}, ask for it with "binary_data": true`);
-    case 'BYTES':
-      return JSON.stringify(decodeStrings(tensor));
-    case 'BOOL':
-      return `[${Array.from(tensor.data, (byte) => (byte === 0 ? 'false' : 'true')).join(',')}]`;
-    case 'FP32':
-    case 'FP64':
-      return floatsText(datatype === 'FP32' ? viewOf(tensor, Float32Array) : viewOf(tensor, Float64Array));
-    case 'UINT8':
-    case 'INT8':
-    case 'UINT16':
-    case 'INT16':
-    case 'UINT32':
-    case 'INT32':
-    case 'UINT64':
-    case 'INT64':
-      return integersText(tensor, datatype);
-  }
+  const text = new JsonText();
+  writeJsonData(text, tensor);
+  return Buffer.from(text.bytes()).toString('utf8');
 }
 
 type Row = readonly unknown[];
@@ -139,7 +143,7 @@ function booleanWriter(name: string, out: Uint8Array): RowWriter {
   };
 }
 
-const INTEGERS = {
+export const INTEGERS = {
   UINT8: { array: Uint8Array, min: 0, max: 2 ** 8 - 1 },
   INT8: { array: Int8Array, min: -(2 ** 7), max: 2 ** 7 - 1 },
   UINT16: { array: Uint16Array, min: 0, max: 2 ** 16 - 1 },
@@ -166,8 +170,6 @@ function integerWriter(name: string, datatype: SmallInteger, out: SmallArray): R
 }
 
 type SmallArray = Int32Array | Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array;
-
-const DECIMAL_INTEGER = /^-?\d{1,20}$/;
 
 function longWriter(name: string, datatype: 'UINT64' | 'INT64', out: BigUint64Array | BigInt64Array): RowWriter {
   const { min, max } = INTEGERS[datatype];
@@ -202,8 +204,8 @@ function floatWriter(name: string, datatype: 'FP32' | 'FP64', out: Float32Array 
       const value = row[i];
       if (typeof value === 'number') {
         out[offset + i] = value;
-        // A finite number sent and none stored: beyond the datatype's range (JSON.parse makes 1e999 an infinity).
-        if (Number.isFinite(out[offset + i])) continue;
+        // Beyond the datatype's range it is stored as an infinity (JSON.parse makes 1e999 one).
+        if (Number.isFinite(datatype === 'FP32' ? Math.fround(value) : value)) continue;
       } else {
         const special = NON_FINITE.get(value);
         if (special !== undefined) {
@@ -229,50 +231,6 @@ function encodeStrings(name: string, rows: readonly Row[]): Uint8Array {
     elements.push(encoder.encode(value));
   }
   return packBytes(elements);
-}
-
-function decodeStrings(tensor: Tensor): readonly string[] {
-  // ignoreBOM keeps a leading U+FEFF as part of the text.
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  return unpackBytes(tensor.data).map((element, index) => {
-    try {
-      return decoder.decode(element);
-    } catch {
-      throw invalid(
-        `tensor '${tensor.name}': BYTES element ${index} is not UTF-8, which JSON cannot carry; ask for it with "binary_data": true`,
-      );
-    }
-  });
-}
-
-function integersText(tensor: Tensor, datatype: keyof typeof INTEGERS): string {
-  const ArrayType: TypedArrayConstructor<{ join(separator: string): string }> = INTEGERS[datatype].array;
-  return `[${viewOf(tensor, ArrayType).join(',')}]`;
-}
-
-function floatsText(values: Float32Array | Float64Array): string {
-  for (const value of values) {
-    // Neither the non-finite ones nor −0 survive `join`.
-    if (!Number.isFinite(value) || Object.is(value, -0)) return `[${Array.from(values, floatText).join(',')}]`;
-  }
-  return `[${values.join(',')}]`;
-}
-
-function floatText(value: number): string {
-  if (Object.is(value, -0)) return '-0';
-  return Number.isFinite(value) ? String(value) : `"${value}"`;
-}
-
-interface TypedArrayConstructor<View> {
-  readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): View;
-}
-
-/** The elements of a tensor; copies its data where it is not aligned. */
-function viewOf<View>(tensor: Tensor, ArrayType: TypedArrayConstructor<View>): View {
-  const { data } = tensor;
-  const aligned = data.byteOffset % ArrayType.BYTES_PER_ELEMENT === 0 ? data : data.slice();
-  return new ArrayType(aligned.buffer, aligned.byteOffset, aligned.length / ArrayType.BYTES_PER_ELEMENT);
 }
 
 /** At most this much of a wrong value is shown back. */

@@ -8,8 +8,10 @@ import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor
 import type { Tensor } from '../../../domain/tensor.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
-import { encodeJsonData } from '../tensor-codec.js';
+import { scanJsonData } from '../json/read-data.js';
+import { checkElement, encodeJsonData } from '../tensor-codec.js';
 import { checkDatatype, checkLayout, checkShape, packBytes } from '../tensor-layout.js';
+import type { ArrayPlace, JsonOutline } from './json-outline.js';
 
 export interface RequestedOutput {
   readonly name: string;
@@ -31,14 +33,33 @@ type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * A JSON body, or a JSON header and the binary tensors behind it (Triton's binary tensor data extension).
+ * The arrays of data are read where they lie; the rest, in which a number stands for each of them, is `JSON.parse`d.
  * @param headerBytes length of the JSON part; null when the body is all JSON
+ * @param outline of the JSON part
  * @throws OipFailure `invalid`, `unsupported`
  */
-export function decodeInferBody(body: Uint8Array, headerBytes: number | null): DecodedInfer {
+export function decodeInferBody(
+  body: Uint8Array,
+  headerBytes: number | null,
+  { dataArrays }: JsonOutline,
+): DecodedInfer {
   if (headerBytes !== null && headerBytes > body.length) {
     throw invalid(`Inference-Header-Content-Length is ${headerBytes}, the body has ${body.length} bytes`);
   }
-  const json = parseJson(headerBytes === null ? body : body.subarray(0, headerBytes));
+  const text = headerBytes === null ? body : body.subarray(0, headerBytes);
+  const data = new DataArrays(text, dataArrays);
+  try {
+    const decoded = readRequest(data.parseRest(), data, body.subarray(text.length));
+    if (!data.areAllRead()) data.parseAll();
+    return decoded;
+  } catch (error) {
+    // That the text is no JSON is said before anything that is wrong with what it says.
+    if (error instanceof OipFailure) data.parseAll();
+    throw error;
+  }
+}
+
+function readRequest(json: unknown, data: DataArrays, tail: Uint8Array): DecodedInfer {
   if (!isObject(json)) throw invalid('request body must be a JSON object');
   const { id } = json;
   if (id !== undefined && typeof id !== 'string') throw invalid('id must be a string');
@@ -46,10 +67,62 @@ export function decodeInferBody(body: Uint8Array, headerBytes: number | null): D
   return {
     ...(id === undefined ? {} : { id }),
     parameters,
-    inputs: readInputs(json['inputs'], body.subarray(headerBytes ?? body.length)),
+    inputs: readInputs(json['inputs'], data, tail),
     outputs: readOutputs(json['outputs']),
     isBinaryByDefault: readFlag('request', parameters, 'binary_data_output') ?? false,
   };
+}
+
+/** The arrays that are read apart from the JSON that they lie in. */
+class DataArrays {
+  private readonly text: Buffer;
+  private readonly places: readonly ArrayPlace[];
+  private readCount = 0;
+  private whole: { readonly json: unknown } | null = null;
+
+  constructor(text: Uint8Array, places: readonly ArrayPlace[]) {
+    this.text = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+    this.places = places;
+  }
+
+  /** The JSON, with `[i]` for the i-th array. No other array can be in its place, since all are taken out. */
+  parseRest(): unknown {
+    const { text } = this;
+    if (!isUtf8(text)) throw notUtf8();
+    let rest = '';
+    let from = 0;
+    this.places.forEach(({ start, end }, index) => {
+      rest += `${text.toString('utf8', from, start)}[${index}]`;
+      from = end;
+    });
+    return parseText(rest + text.toString('utf8', from));
+  }
+
+  /** The JSON with all that is in it. */
+  parseAll(): unknown {
+    this.whole ??= { json: parseJson(this.text) };
+    return this.whole.json;
+  }
+
+  /** @param sent what `parseRest` has for the input's data; anything but an array is what was sent */
+  read({ name, datatype, shape }: Omit<Tensor, 'data'>, sent: unknown, inputIndex: number): Uint8Array {
+    if (!Array.isArray(sent)) return encodeJsonData(name, datatype, shape, sent);
+    this.readCount += 1;
+    const place = this.places[sent[0] as number]!;
+    if (datatype === 'BYTES' || datatype === 'FP16' || datatype === 'BF16') {
+      return encodeJsonData(name, datatype, shape, parseJson(this.text.subarray(place.start, place.end)));
+    }
+    const scanned = scanJsonData(datatype, shape, this.text, place);
+    if (scanned.kind === 'read') return scanned.data;
+    const { inputs } = this.parseAll() as { inputs: readonly { data: unknown }[] };
+    checkElement(name, datatype, shape, inputs[inputIndex]!.data, scanned.index);
+    throw new Error(`input ${inputIndex}: its data were not understood`);
+  }
+
+  /** Not if a key was there twice: the last of its kind counts. */
+  areAllRead(): boolean {
+    return this.readCount === this.places.length;
+  }
 }
 
 /**
@@ -94,25 +167,34 @@ export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer
 
 /** @throws OipFailure `invalid`; says nothing of where, since the place would quote the body */
 export function parseJson(bytes: Uint8Array): unknown {
-  if (!isUtf8(bytes)) throw invalid('request body is not valid JSON: it is not UTF-8');
+  if (!isUtf8(bytes)) throw notUtf8();
+  return parseText(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+}
+
+function parseText(text: string): unknown {
   try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as unknown;
+    return JSON.parse(text) as unknown;
   } catch {
     throw invalid('request body is not valid JSON');
   }
 }
 
-function readInputs(inputs: unknown, tail: Uint8Array): readonly Tensor[] {
+function notUtf8(): OipFailure {
+  return invalid('request body is not valid JSON: it is not UTF-8');
+}
+
+function readInputs(inputs: unknown, data: DataArrays, tail: Uint8Array): readonly Tensor[] {
   if (!Array.isArray(inputs)) throw invalid('inputs must be an array');
   let offset = 0;
-  const tensors = inputs.map((input: unknown): Tensor => {
+  const tensors = inputs.map((input: unknown, inputIndex): Tensor => {
     if (!isObject(input)) throw invalid('every input must be an object');
     const name = readName('input', input);
     const datatype = checkDatatype(name, input['datatype']);
     const shape = checkShape(name, input['shape']);
     const byteCount = readBinarySize(name, input);
     if (byteCount === null) {
-      return { name, datatype, shape, data: encodeJsonData(name, datatype, shape, input['data']) };
+      const tensor = { name, datatype, shape };
+      return { ...tensor, data: data.read(tensor, input['data'], inputIndex) };
     }
     if (input['data'] !== undefined) throw invalid(`input '${name}': has both data and binary_data_size`);
     if (byteCount > tail.length - offset) {

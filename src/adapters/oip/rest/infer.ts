@@ -4,8 +4,6 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { Tensor } from '../../../domain/tensor.js';
-import { elementCount } from '../../../domain/tensor.js';
 import { parseRequestTimeoutMs, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { Departure, InferCall, InferReply, ModelEntry } from '../service.js';
@@ -15,11 +13,11 @@ import { ClientGone, acceptedCoding, compress, decompress } from './body.js';
 import { onModelPaths, sendError, takeBody } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
 import { tokenNameOf } from './doorway.js';
-import { jsonCost } from './json-cost.js';
 import { decodeInferBody, decodeRawBody } from './infer-request.js';
 import type { DecodedInfer, RequestedOutput } from './infer-request.js';
-import { encodeInferResponse } from './infer-response.js';
+import { encodeInferResponse, writingCost } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
+import { outlineJson } from './json-outline.js';
 
 /** Header and body of Triton's binary tensor data extension. */
 const HEADER_LENGTH = 'inference-header-content-length';
@@ -27,11 +25,11 @@ const HEADER_LENGTH = 'inference-header-content-length';
 /** JSON from here on is read on another thread, without a look at what it consists of. */
 const OFFLOAD_JSON_BYTES = 1 << 20;
 
-/** So is what costs more, in the units of `jsonCost`: some 2 to 5 ms. */
+/**
+ * So is what costs more, in the units of `outlineJson`, and written what costs more in those of `writingCost`: about 1 ms of floats
+ * each way, and 4 ms of what takes longest (what is refused at its end; subnormal floats take 7).
+ */
 const OFFLOAD_JSON_COST = 20_000;
-
-/** Results with more JSON elements are written on another thread: about 150 ns a float, so 5 ms. */
-const OFFLOAD_JSON_ELEMENTS = 1 << 15;
 
 /** Below this a reply fits into one packet and compressing it saves nothing. */
 const MIN_COMPRESSED_BYTES = 1024;
@@ -105,8 +103,8 @@ class Exchange {
     if (jsonBytes > maxJsonBytes) {
       throw new OipFailure('too_large', `JSON header is larger than ${maxJsonBytes} bytes, which is the limit`);
     }
-    const isCheap = jsonBytes < OFFLOAD_JSON_BYTES && jsonCost(body.subarray(0, jsonBytes)) < OFFLOAD_JSON_COST;
-    if (isCheap) return decodeInferBody(body, headerBytes);
+    const outline = jsonBytes < OFFLOAD_JSON_BYTES ? outlineJson(body.subarray(0, jsonBytes)) : null;
+    if (outline !== null && outline.cost < OFFLOAD_JSON_COST) return decodeInferBody(body, headerBytes, outline);
     return this.#context.offload.decode(body, headerBytes, this.#request.callInProgress);
   }
 
@@ -268,16 +266,9 @@ function encode(
   response: InferResponse,
   departure: Departure,
 ): EncodedResponse | Promise<EncodedResponse> {
-  let jsonElements = 0;
-  for (const { tensor, isBinary } of response.outputs) if (!isBinary) jsonElements += writingCost(tensor);
-  return jsonElements <= OFFLOAD_JSON_ELEMENTS
+  return writingCost(response) < OFFLOAD_JSON_COST
     ? encodeInferResponse(response)
     : context.offload.encode(response, departure);
-}
-
-/** Elements to write; a BYTES element counts by its length, some ten bytes being written in the time of a number. */
-function writingCost(tensor: Tensor): number {
-  return tensor.datatype === 'BYTES' ? tensor.data.length / 10 : elementCount(tensor.shape);
 }
 
 function header(request: FastifyRequest, name: string): string | undefined {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { jsonCost } from './json-cost.js';
+import { outlineJson } from './json-outline.js';
 
-const costOf = (text: string): number => jsonCost(Buffer.from(text));
+const costOf = (text: string): number => outlineJson(Buffer.from(text)).cost;
 
 function membersOf(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
@@ -57,7 +57,7 @@ describe('what JSON will cost', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         try {
-          expect(jsonCost(bytes)).toBeGreaterThanOrEqual(0);
+          expect(outlineJson(bytes).cost).toBeGreaterThanOrEqual(0);
         } catch (error) {
           expect((error as Error).message).toContain('levels deep');
         }
