@@ -64,7 +64,7 @@ describe('what is learned of a client network', () => {
         const charged = deltasMs.map((deltaMs) => network.sendStampDelayMs('phone', 0, deltaMs) ?? 0);
         for (const [i, delayMs] of charged.entries()) {
           expect(delayMs).toBeGreaterThanOrEqual(0);
-          if (delayMs > 250) expect(Math.max(0, ...charged.slice(i + 1, i + 8))).toBe(0);
+          if (delayMs > 250) expect(Math.max(0, ...charged.slice(i + 1, i + 8))).toBeLessThanOrEqual(250);
         }
       }),
     );

@@ -17,8 +17,10 @@ afterAll(() => bench.close());
 /** 16 KiB a row: too much to go with its batch, so that it waits for a worker that stands still. */
 const WIDTH = 4096;
 const MARKER = 2e6;
-/** Of a model that takes most of a second, in a budget of five: one request three times, and several together once. */
-const MOST_LONG_RUNS = 4;
+/** However long they take: one request three times, and several together once. */
+const LEAST_RUNS = 4;
+/** In which more are made; the machine may be faster now than when the model was made for it. */
+const BUDGET_MS = 5000;
 
 /**
  * Its rows have nothing to do with each other until a number above a million comes: then each loses its distance from the mean of
@@ -194,7 +196,9 @@ describe('a model that takes long', () => {
     expect(server.banner).toMatch(/quick profile of/);
     await eventually('the log', () => /the quick profile is not refined: a run takes \d+ ms/.test(server.log));
     const { cells } = JSON.parse(readFileSync(model.replace('.onnx', '.profile.json'), 'utf8')) as Profile;
-    expect(cells.reduce((sum, { samplesMs }) => sum + samplesMs.length, 0)).toBeLessThanOrEqual(MOST_LONG_RUNS);
+    const samplesMs = cells.flatMap((cell) => cell.samplesMs);
+    const beforeLastMs = samplesMs.reduce((sum, each) => sum + each, 0) - Math.max(...samplesMs);
+    if (samplesMs.length > LEAST_RUNS) expect(beforeLastMs).toBeLessThanOrEqual(BUDGET_MS);
     await server.stop();
   });
 });
