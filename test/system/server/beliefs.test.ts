@@ -19,8 +19,8 @@ const WIDTH = 4096;
 const MARKER = 2e6;
 /** However long they take: one request three times, and several together once. */
 const LEAST_RUNS = 4;
-/** In which more are made; the machine may be faster now than when the model was made for it. */
-const BUDGET_MS = 5000;
+/** Three times the budget of a quick profile, in which more are made: the machine may be faster now than when the model was made for it. */
+const MOST_MS = 15_000;
 
 /**
  * Its rows have nothing to do with each other until a number above a million comes: then each loses its distance from the mean of
@@ -198,7 +198,7 @@ describe('a model that takes long', () => {
     const { cells } = JSON.parse(readFileSync(model.replace('.onnx', '.profile.json'), 'utf8')) as Profile;
     const samplesMs = cells.flatMap((cell) => cell.samplesMs);
     const beforeLastMs = samplesMs.reduce((sum, each) => sum + each, 0) - Math.max(...samplesMs);
-    if (samplesMs.length > LEAST_RUNS) expect(beforeLastMs).toBeLessThanOrEqual(BUDGET_MS);
+    if (samplesMs.length > LEAST_RUNS) expect(beforeLastMs).toBeLessThanOrEqual(MOST_MS);
     await server.stop();
   });
 });
