@@ -3,6 +3,7 @@ import { DATATYPES } from '../../src/domain/tensor.js';
 import type { Datatype, Tensor } from '../../src/domain/tensor.js';
 import { OipFailure } from '../../src/adapters/oip/service.js';
 import type {
+  Departure,
   Explanation,
   InferCall,
   InferenceService,
@@ -11,13 +12,13 @@ import type {
   ModelStatistics,
 } from '../../src/adapters/oip/service.js';
 
-/** One received call, and the signal that tells whether its client left. */
+/** One received call, and what tells whether its client left. */
 export interface RecordedCall {
   readonly call: InferCall;
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
 }
 
-type InferBehaviour = (call: InferCall, signal: AbortSignal) => Promise<InferReply>;
+type InferBehaviour = (call: InferCall, signal: Departure) => Promise<InferReply>;
 
 export interface FakeService extends InferenceService {
   readonly calls: RecordedCall[];
@@ -81,8 +82,7 @@ export function createFakeService(): FakeService {
     model: lookUp,
     statistics: (name, version) =>
       (name === undefined ? models : [lookUp(name, version)]).map((model) => fakeStatistics(model)),
-    // Both front ends give one that is, or looks like, a signal.
-    infer(call, signal: AbortSignal) {
+    infer(call, signal) {
       fake.calls.push({ call, signal });
       return fake.behaviour(call, signal);
     },

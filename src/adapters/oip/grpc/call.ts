@@ -1,6 +1,6 @@
 /*
  * One call, on one stream of HTTP/2: messages in, messages out, and one status that ends it (grpc/doc/PROTOCOL-HTTP2.md). Its
- * deadline ends it here at that instant; its client leaving ends it too, and `signal` says which of the two it was.
+ * deadline ends it here at that instant; its client leaving ends it too. Either is a departure: nobody is there to be answered.
  *
  * An answer is in memory until its client has read it: one that is not read within the time that a request may take is thrown away,
  * and the stream with it.
@@ -9,6 +9,7 @@ import { constants } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { GRPC_CODE } from '../status.js';
+import type { Departure } from '../service.js';
 import { plainStatus, trailersOf } from './answers.js';
 import type { CallStatus, Frame } from './answers.js';
 import { MessageReceipt } from './message-receipt.js';
@@ -54,14 +55,13 @@ const RESPONSE_HEADERS = {
 };
 const OK_TRAILERS = { 'grpc-status': '0' };
 
-/** Node's timers may fire up to 2 ms early against a clock, and a client's reset travels as its request did. */
-const DEADLINE_TOLERANCE_MS = 2;
 /** Node fires later ones at once. Nobody waits for a call that long. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const ignore = (): void => undefined;
+const NOBODY: readonly (() => void)[] = [];
 
-export class Call implements MessageSink {
+export class Call implements MessageSink, Departure {
   readonly head: CallHead;
   readonly #options: CallOptions;
   readonly #stream: ServerHttp2Stream;
@@ -69,7 +69,9 @@ export class Call implements MessageSink {
   #handler: StreamHandler | null = null;
   /** The one message of a unary call. */
   #frame: Frame | null = null;
-  #departure: AbortController | null = null;
+  #isAborted = false;
+  /** Of the requests that are worked on; several of a stream. */
+  #onAbort: readonly (() => void)[] = NOBODY;
   #deadlineTimer: NodeJS.Timeout | undefined;
   /** Runs while the client has something to read. */
   #unreadTimer: NodeJS.Timeout | undefined;
@@ -95,10 +97,17 @@ export class Call implements MessageSink {
     if (method.kind === 'stream') this.#handler = method.open(this);
   }
 
-  /** Aborted when the call ends and its messages have no answers, by a `TimeoutError` at its deadline, by an `AbortError` else. */
-  get signal(): AbortSignal {
-    this.#departure ??= new AbortController();
-    return this.#departure.signal;
+  /** The call has ended, and what is still worked on has no answer. */
+  get aborted(): boolean {
+    return this.#isAborted;
+  }
+
+  addEventListener(_kind: 'abort', listener: () => void): void {
+    this.#onAbort = [...this.#onAbort, listener];
+  }
+
+  removeEventListener(_kind: 'abort', listener: () => void): void {
+    this.#onAbort = this.#onAbort.filter((each) => each !== listener);
   }
 
   /** Whether there is nobody to answer any more, or an answer already. */
@@ -199,7 +208,7 @@ export class Call implements MessageSink {
 
   onRefused(status: CallStatus): void {
     // Whatever of a stream is being worked on has nobody to be answered to.
-    this.#departure?.abort(departureReason('client'));
+    this.#abort();
     this.fail(status);
   }
 
@@ -240,20 +249,19 @@ export class Call implements MessageSink {
 
   readonly #onDeadline = (): void => {
     if (this.isAnswered) return;
-    this.#departure?.abort(departureReason('deadline'));
+    this.#abort();
     this.fail(plainStatus(GRPC_CODE.DEADLINE_EXCEEDED, 'the gRPC deadline passed'));
   };
 
   readonly #onClose = (): void => {
-    if (this.#trailers === null) this.#departure?.abort(departureReason(this.#closeCause()));
+    if (this.#trailers === null) this.#abort();
     this.#end();
   };
 
-  /** Why the client closed the stream: it enforces the deadline too, at about the same instant as the server. */
-  #closeCause(): 'deadline' | 'client' {
-    const { firstByteAtMs, timeoutMs } = this.head;
-    if (timeoutMs === null) return 'client';
-    return this.#options.nowMs() >= firstByteAtMs + timeoutMs - DEADLINE_TOLERANCE_MS ? 'deadline' : 'client';
+  #abort(): void {
+    if (this.#isAborted) return;
+    this.#isAborted = true;
+    for (const listener of this.#onAbort) listener();
   }
 
   #end(): void {
@@ -268,10 +276,4 @@ export class Call implements MessageSink {
     this.#overListener();
     this.#options.onOver();
   }
-}
-
-function departureReason(cause: 'deadline' | 'client'): DOMException {
-  return cause === 'deadline'
-    ? new DOMException('the gRPC deadline passed', 'TimeoutError')
-    : new DOMException('the client left', 'AbortError');
 }

@@ -1,7 +1,6 @@
 /*
  * ModelInfer and ModelStreamInfer: an encoded request becomes an `InferCall`, the reply a response with raw tensors
- * (always raw, as Triton does). The client leaving aborts the call's signal; so does its gRPC deadline, with a reason of
- * name `TimeoutError` in place of `AbortError`.
+ * (always raw, as Triton does). The call is their client's departure: it is over when the client leaves, or at its gRPC deadline.
  *
  * A stream is not decoupled: each request gets one response, in the order of the requests, so that clients that send no
  * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
@@ -146,7 +145,7 @@ async function answerInfer(
       ...(modelVersion === undefined ? {} : { modelVersion }),
       ...(id === '' ? {} : { id }),
     };
-    return answerOf(await context.service.infer(inferCall, call.signal), id, context);
+    return answerOf(await context.service.infer(inferCall, call), id, context);
   } catch (error) {
     return { kind: 'error', reply: replyToError(error, context), id };
   }
