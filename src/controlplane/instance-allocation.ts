@@ -90,6 +90,11 @@ export class InstanceAllocation {
     return held;
   }
 
+  /** More was asked for than was brought about until now: an answer is to come. */
+  get isGrowing(): boolean {
+    return this.#requestedMillicores > this.#countedMillicores;
+  }
+
   /** A batch waits for the resize that is under way. */
   get isAwaited(): boolean {
     return this.#requestedMillicores !== this.#countedMillicores && !this.#options.delay.isSlow;
@@ -133,9 +138,8 @@ export class InstanceAllocation {
 
   /** At once, but for a slow growth that is well under way: a newer request calls it off, and nothing would ever be in force. */
   growTo(target: number): void {
-    const isGrowing = this.#requestedMillicores > this.#grantedMillicores;
     const isWellUnderWay =
-      this.#options.delay.isSlow && isGrowing && target * WELL_UNDER_WAY_FRACTION <= this.#requestedMillicores;
+      this.#options.delay.isSlow && this.isGrowing && target * WELL_UNDER_WAY_FRACTION <= this.#requestedMillicores;
     if (!isWellUnderWay) this.resizeTo(target);
   }
 
@@ -146,7 +150,7 @@ export class InstanceAllocation {
       return null;
     }
     // A slow growth under way is not called off for a moment's need of less: its read-back comes here again.
-    if (this.#options.delay.isSlow && this.#requestedMillicores > this.#grantedMillicores) return null;
+    if (this.#options.delay.isSlow && this.isGrowing) return null;
     const mayShrinkAtMs = this.#lastResizeAtMs + SHRINK_DWELL_MS;
     const isWorthIt = target <= this.#requestedMillicores * SHRINK_FRACTION;
     // The running batch keeps its threads; its end comes back here.

@@ -174,6 +174,16 @@ describe('allocations of their own', () => {
     expect(bench.allocations.isAwaited(0)).toBe(false);
   });
 
+  it('are released of a slow actuator that gives less than it is asked for', () => {
+    const bringsAbout = (cpuMillicores: number): number => Math.min(cpuMillicores, 900);
+    const bench = new Bench({ initial: [100, 100], bringsAbout, expectedDelayMs: 1000 });
+    bench.follow([3000, 0]);
+    bench.clock.advanceTo(2000);
+    bench.follow([0, 0]);
+    bench.clock.advanceTo(20_000);
+    expect(bench.asked).toEqual([[0, 0, 3000], [12_000, 0, 100]]); // prettier-ignore
+  });
+
   it('grow by no part of what there is no room for', () => {
     const bench = new Bench({ initial: [5000, 100, 100] });
     bench.threads = [5, 0, 0];

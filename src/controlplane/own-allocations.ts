@@ -223,9 +223,9 @@ export class OwnAllocations implements Allocations, BudgetMember {
   }
 
   /** A slow growth under way is not called off for a moment's need of less, and not for a little. */
-  #mayShrink({ requestedMillicores, grantedMillicores }: InstanceAllocation, target: number): boolean {
+  #mayShrink({ requestedMillicores, isGrowing }: InstanceAllocation, target: number): boolean {
     if (!this.#options.delay.isSlow) return true;
-    return requestedMillicores <= grantedMillicores && target <= requestedMillicores * SHRINK_FRACTION;
+    return !isGrowing && target <= requestedMillicores * SHRINK_FRACTION;
   }
 
   #holdMs(): number {
