@@ -3,6 +3,7 @@ import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
 import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
 import type { OnnxGraph } from '../src/adapters/models/onnx-writer.js';
 import { bench, type Scope } from './harness/bench.js';
+import { Disturbed } from './harness/disturbed.js';
 import { startHelper } from './harness/helper.js';
 import { binaryRequest, grpcRequest } from './harness/messages.js';
 import { interleaved } from './harness/repeat.js';
@@ -61,7 +62,8 @@ async function measure(
   const latency = async (target: Extract<LoadRequest, { kind: 'connect' }>['target'], expected: string) => {
     const until = { requestCount: REQUESTS_PER_ROUND, durationMs: Infinity };
     const { latenciesMs, statusCounts } = await client.call({ kind: 'closed-loop', target, connectionCount: 1, until });
-    if (statusCounts[expected] !== REQUESTS_PER_ROUND) throw new Error(`unexpected: ${JSON.stringify(statusCounts)}`);
+    if (statusCounts[expected] !== REQUESTS_PER_ROUND)
+      throw new Disturbed(`unexpected: ${JSON.stringify(statusCounts)}`);
     return median(latenciesMs);
   };
   const viaHttp = (port: number, path: string) =>
@@ -82,7 +84,7 @@ async function measure(
   // h2load does not read gRPC's status: the server has to have counted every request as served.
   const completed = (await server.metric('sponge_outcomes_total', labels)) - completedBefore;
   const sent = 2 * (ROUNDS + 1) * REQUESTS_PER_ROUND;
-  if (completed !== sent) throw new Error(`${completed} of ${sent} requests were completed on time`);
+  if (completed !== sent) throw new Disturbed(`${completed} of ${sent} requests were completed on time`);
 
   const computed = { stage: 'compute' };
   const computeMs =

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bench, type Scope } from './harness/bench.js';
+import { Disturbed } from './harness/disturbed.js';
 import { DEADLY_SHAPES, LINE_ELEMENTS, writeDeadlyModel } from './harness/deadly-model.js';
 import { atMost, isTiny, report } from './harness/row.js';
 import { startSponge, type SpongeServer } from './harness/sponge-server.js';
@@ -147,7 +148,7 @@ async function lossesOf(scope: Scope, modelPath: string, fault: Fault, mode: Mod
   await Promise.all(faults);
   const isGood = await Promise.all(answers);
   const losses = await server.metric('sponge_worker_losses_total');
-  if (losses < faultCount) throw new Error(`${faultCount} times ${fault}, but the worker was lost ${losses} times`);
+  if (losses < faultCount) throw new Disturbed(`${faultCount} times ${fault}, but the worker was lost ${losses} times`);
   await server.stop();
   const lostShares = BUDGETS_MS.map((_, index) => {
     const ofBudget = isGood.filter((_answer, number) => number % 2 === index);
@@ -162,7 +163,7 @@ async function crashOnce(server: SpongeServer, mode: Mode): Promise<void> {
   await send(server, [1, 2, 3, 0], 'first', 10_000);
   const untilMs = performance.now() + SPARE_TIMEOUT_MS;
   while ((await server.metric('sponge_spare_ready')) < (mode === 'never' ? 0 : 1)) {
-    if (performance.now() > untilMs) throw new Error('there is no spare');
+    if (performance.now() > untilMs) throw new Disturbed('there is no spare yet');
     await delay(50);
   }
 }

@@ -7,6 +7,7 @@ import { planLoad } from '../src/experiments/load/load-plan.js';
 import { parseScenario } from '../src/experiments/scenarios/parse-scenario.js';
 import { setUp } from '../src/experiments/scenarios/setup.js';
 import { bench } from './harness/bench.js';
+import { Disturbed } from './harness/disturbed.js';
 import { startHelper } from './harness/helper.js';
 import { interleaved } from './harness/repeat.js';
 import { atMost, isTiny, report } from './harness/row.js';
@@ -53,7 +54,7 @@ await bench(async (scope) => {
     const { stdout } = await promisify(execFile)(process.execPath, args);
     const summary = JSON.parse(stdout) as LoadSummary;
     if (summary.outcomes.lost + summary.outcomes.refused > 0)
-      throw new Error(`not all answered: ${JSON.stringify(summary.reasons)}`);
+      throw new Disturbed(`not all answered: ${JSON.stringify(summary.reasons)}`);
     const rows = readFileSync(csv, 'utf8')
       .trim()
       .split('\n')

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { slow, SLOW_WIDTH } from '../src/adapters/models/tiny-graphs.js';
 import { bench, type Scope } from './harness/bench.js';
+import { Disturbed } from './harness/disturbed.js';
 import { startHelper, type Helper } from './harness/helper.js';
 import { grpcRequest, jsonRequest } from './harness/messages.js';
 import { atMost, isTiny, numberText, report } from './harness/row.js';
@@ -121,7 +122,7 @@ async function fill(
   await client.call({ kind: 'send', requestCount: QUEUED });
   const untilMs = performance.now() + ARRIVAL_TIMEOUT_MS;
   for (let arrived = 0; arrived < QUEUED; arrived = await arrivedCount()) {
-    if (performance.now() > untilMs) throw new Error(`${arrived} of ${QUEUED} requests arrived`);
+    if (performance.now() > untilMs) throw new Disturbed(`${arrived} of ${QUEUED} requests arrived`);
     await delay(100);
   }
   return { idleMib, connectedMib, queuedMib: residentMib(pid) };

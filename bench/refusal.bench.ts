@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { slow, SLOW_WIDTH } from '../src/adapters/models/tiny-graphs.js';
 import { bench } from './harness/bench.js';
+import { Disturbed } from './harness/disturbed.js';
 import { startHelper } from './harness/helper.js';
 import { jsonRequest } from './harness/messages.js';
 import { atMost, isTiny, report } from './harness/row.js';
@@ -70,7 +71,7 @@ await bench(async (scope) => {
   };
   const took = async (connection: HttpConnection, message: Buffer, expected: string): Promise<number> => {
     const { status, tookMs } = await exchange(connection, message);
-    if (status !== expected) throw new Error(`answered ${status}, expected ${expected}`);
+    if (status !== expected) throw new Disturbed(`answered ${status}, expected ${expected}`);
     return tookMs;
   };
   const withBudget = (budgetMs: number): Buffer =>
@@ -113,13 +114,13 @@ await bench(async (scope) => {
   reportBoth('expired', lateMs, { what: 'bare timer', ms: timerLateMs }, note);
 });
 
-/** Asks until the answer was the expected one often enough. @throws at an answer of a third kind, or when it hardly ever is */
+/** Asks until the answer was the expected one often enough. @throws Disturbed at an answer of a third kind, or when it hardly ever is */
 async function collect(expected: string, ask: () => Promise<string>): Promise<void> {
   let count = 0;
   for (let attempt = 0; count < SAMPLES; attempt++) {
-    if (attempt === MOST_ATTEMPTS) throw new Error(`only ${count} of ${attempt} answers were '${expected}'`);
+    if (attempt === MOST_ATTEMPTS) throw new Disturbed(`only ${count} of ${attempt} answers were '${expected}'`);
     const status = await ask();
-    if (!OTHER_ANSWERS.has(status)) throw new Error(`answered '${status}' in place of '${expected}'`);
+    if (!OTHER_ANSWERS.has(status)) throw new Disturbed(`answered '${status}' in place of '${expected}'`);
     if (status === expected) count++;
   }
 }

