@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 
 const entry = new URL('../dist/cli/main.js', import.meta.url);
 if (!existsSync(entry)) buildClone();
-// Before it grows: src/cli/young-generation.ts says what for.
+// Before it grows: src/cli/garbage-collection.ts says what for.
 if (process.argv[2] === 'serve') setFlagsFromString('--semi-space-growth-factor=1');
 await import(entry.href);
 

@@ -27,7 +27,7 @@ import { instancesPerProcess, policyChoice, type PolicyFlags } from './policy-fl
 import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
 import { createDisplay } from './watch.js';
-import { growYoungGeneration } from './young-generation.js';
+import { tuneGarbageCollection } from './garbage-collection.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
 import type { WatchDisplay } from './watch-display.js';
 
@@ -286,7 +286,7 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
     isStarting = false;
     progress.clear();
   });
-  growYoungGeneration();
+  tuneGarbageCollection();
   console.log(banner(server, performance.now() - startedAtMs));
   if (display !== null) show(server, display);
   const signal = await stopSignal;
