@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
-import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
+import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
 import type { OnnxGraph } from '../src/adapters/models/onnx-writer.js';
 import { bench, type Scope } from './harness/bench.js';
 import { Disturbed } from './harness/disturbed.js';
@@ -54,7 +54,7 @@ async function measure(
   const client = startHelper<LoadRequest, LoadResult>(scope, 'load-generator');
   const echo = await startHelper<string, EchoPorts>(scope, 'echo-server').call(echoPath);
   const bare = startHelper<BareRequest, BareResult>(scope, 'bare-run');
-  const threadCounts = usefulThreadCounts(measureCpuCeiling().millicores - 250).slice(-1);
+  const threadCounts = usefulThreadCounts(grantableMillicores(measureCpuCeiling())).slice(-1);
   const server = await startSponge(scope, [
     ...[modelPath, '--policy', 'static', '--cpu', ALL_CORES, '--batch', '1', '--no-idle-release', '--no-refine'],
   ]);

@@ -2,8 +2,7 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { RESNET_18, residualNetwork } from '../src/adapters/models/load-models.js';
-import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
-import { ROUTER_MILLICORES } from '../src/adapters/scalers/scaler-handle.js';
+import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
 import type { LoadSummary } from '../src/experiments/load/load-summary.js';
 import { bench, type Scope } from './harness/bench.js';
 import { isTiny, report, type Row } from './harness/row.js';
@@ -86,7 +85,7 @@ async function compareModels(scope: Scope): Promise<void> {
   }
   const instances = ['--no-refine', '--instances', String(Math.min(4, availableParallelism()))];
   const together = await startSponge(scope, [repository, ...instances]);
-  const halfCores = Math.floor((measureCpuCeiling().millicores - ROUTER_MILLICORES) / 200) / 10;
+  const halfCores = Math.floor(grantableMillicores(measureCpuCeiling()) / 200) / 10;
   const apart = await Promise.all(
     names.map((name) => startSponge(scope, [modelIn(scope, name), ...instances, '--max-cores', String(halfCores)])),
   );

@@ -2,7 +2,7 @@ import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { multilayerPerceptron, WEIGHT_BOUND_MLP } from '../src/adapters/models/load-models.js';
 import { identity } from '../src/adapters/models/tiny-graphs.js';
-import { measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
+import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
 import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
 import { bench, Scope } from './harness/bench.js';
 import { startHelper } from './harness/helper.js';
@@ -93,7 +93,7 @@ async function readyMs(flags: readonly string[]): Promise<number> {
 async function bareStart(modelPath: string, shape: readonly number[]): Promise<{ loadMs: number; elapsedMs: number }> {
   const scope = new Scope();
   try {
-    const threadCounts = usefulThreadCounts(measureCpuCeiling().millicores - 250);
+    const threadCounts = usefulThreadCounts(grantableMillicores(measureCpuCeiling()));
     const startedAtMs = performance.now();
     const helper = startHelper<BareRequest, BareResult>(scope, 'bare-run');
     const { loadMs } = await helper.call({ modelPath, threadCounts, shape, runCount: 1 });

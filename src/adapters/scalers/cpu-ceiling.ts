@@ -14,6 +14,18 @@ export interface CpuCeiling {
   readonly limitedBy: string;
 }
 
+/** Of a quota, for the router's own threads, which it would stop with the models: about what parsing and sockets need beside one model. */
+export const ROUTER_MILLICORES = 250;
+
+/**
+ * c_max: what models may have of a ceiling. Cores are shared by weight, and the router's threads, which want one seldom and shortly, get it
+ * when they do; a quota stops them too once models have used it up.
+ */
+export function grantableMillicores({ millicores, cpus }: Pick<CpuCeiling, 'millicores' | 'cpus'>): number {
+  const isQuota = millicores < 1000 * cpus.length;
+  return isQuota ? millicores - ROUTER_MILLICORES : millicores;
+}
+
 /**
  * c_max before the router's share is taken off: the smallest of this process's affinity mask and every quota that
  * encloses it, cgroup v1 or v2, from its own cgroup up to the mount point. Node's `availableParallelism()` follows the

@@ -1,6 +1,6 @@
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { Scaler } from '../../controlplane/scaler.js';
-import type { CpuCeiling } from './cpu-ceiling.js';
+import { grantableMillicores, type CpuCeiling } from './cpu-ceiling.js';
 import type { JoinInstruction } from './join.js';
 
 export type ScalerKind = 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'none';
@@ -38,9 +38,6 @@ export class ScalerUnavailable extends Error {
   override readonly name = 'ScalerUnavailable';
 }
 
-/** Kept for the router's own threads, which are outside the group: about what parsing and sockets need beside one model. */
-export const ROUTER_MILLICORES = 250;
-
 /** Allocation steps: finer ones gain nothing, and Kubernetes' systemd driver rounds quotas to 10 ms of 100 ms. */
 const STEP_MILLICORES = 100;
 
@@ -55,7 +52,7 @@ export function quotaLimits({ ceiling, limits, periodUs }: AdapterOptions): Allo
   const stepMillicores = limits.stepMillicores ?? STEP_MILLICORES;
   const leastMillicores = Math.ceil((LEAST_QUOTA_US * 1000) / periodUs / stepMillicores) * stepMillicores;
   const minMillicores = Math.max(limits.minMillicores ?? 0, leastMillicores);
-  const mostMillicores = Math.min(limits.maxMillicores ?? Infinity, ceiling.millicores - ROUTER_MILLICORES);
+  const mostMillicores = Math.min(limits.maxMillicores ?? Infinity, grantableMillicores(ceiling));
   return { minMillicores, maxMillicores: Math.max(minMillicores, mostMillicores), stepMillicores };
 }
 

@@ -2,8 +2,7 @@ import type { Clock } from '../../clock/clock.js';
 import { floorsMillicores } from '../../controlplane/core-claims.js';
 import type { Scaler } from '../../controlplane/scaler.js';
 import { createNode, type Node } from '../../node/node.js';
-import { measureCpuCeiling } from '../scalers/cpu-ceiling.js';
-import { ROUTER_MILLICORES } from '../scalers/scaler-handle.js';
+import { grantableMillicores, measureCpuCeiling } from '../scalers/cpu-ceiling.js';
 import type { ModelSource } from './model-repository.js';
 
 /*
@@ -44,7 +43,7 @@ export class Nodes {
 /** Of the machine, less the router's part, for each of several models that cannot share; null leaves the machine's own limit. */
 export function shareOf(maxMillicores: number | null, modelCount: number): number | null {
   if (modelCount === 1) return maxMillicores;
-  const available = measureCpuCeiling().millicores - ROUTER_MILLICORES;
+  const available = grantableMillicores(measureCpuCeiling());
   const total = Math.min(maxMillicores ?? available, available);
   return Math.max(100, Math.floor(total / modelCount / 100) * 100);
 }

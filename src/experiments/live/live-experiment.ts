@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { LOAD_MODELS, writeModelFile } from '../../adapters/models/model-files.js';
-import { measureCpuCeiling } from '../../adapters/scalers/cpu-ceiling.js';
-import { ROUTER_MILLICORES } from '../../adapters/scalers/scaler-handle.js';
+import { measureCpuCeiling, ROUTER_MILLICORES } from '../../adapters/scalers/cpu-ceiling.js';
 import { findModels, type ModelSource } from '../../adapters/serving/model-repository.js';
 import { MOST_INSTANCES } from '../../adapters/serving/instance-groups.js';
 import { parseProfile } from '../../perf-model/profile-schema.js';

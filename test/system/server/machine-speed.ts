@@ -1,6 +1,5 @@
 import * as ort from 'onnxruntime-node';
-import { measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
-import { ROUTER_MILLICORES } from '../../../src/adapters/scalers/scaler-handle.js';
+import { grantableMillicores, measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
 import { SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
 
 /*
@@ -14,7 +13,7 @@ const TRIALS = 5;
 
 /** What a model may have of this machine, or of the quota that this process is under. */
 export function leftMillicores(): number {
-  return measureCpuCeiling().millicores - ROUTER_MILLICORES;
+  return grantableMillicores(measureCpuCeiling());
 }
 
 /** @returns steps of the model `slow` that take about `runMs` for one row, on one core, or on what there is of one */
