@@ -320,6 +320,7 @@ export class Controller {
       coresFreeAtMs,
       isContended,
       interference: this.#models.interference ?? 0,
+      isInterferenceUntested: this.#models.isInterferenceUntested ?? false,
       busyBesideMillicores: this.busyBesideMillicores,
       restingMillicores: restingMillicores(this.#config),
       grantedMillicores: this.grantedMillicores,

@@ -85,6 +85,11 @@ describe('the joint planner', () => {
     });
     const second = planner.plan(view([600], [running(1000), RESTING], neighbourly)).plan;
     expect(second).toMatchObject({ kind: 'feasible', allocations: [1000, 0] });
+    // Where it is long since anybody ran beside it, that is tried, if the deadline allows it by what is believed: 240 ms.
+    const untested = { ...neighbourly, isInterferenceUntested: true };
+    const tried = planner.plan(view([250], [running(1000), RESTING], untested)).plan;
+    expect(tried.allocations).toEqual([1000, 1000]);
+    expect(tried).not.toHaveProperty('usedAtOnce');
     // Without interference it starts beside it.
     const beside = jointPlanner().plan(view([150], [running(1000), RESTING], { forecast: aForecast(15) })).plan;
     expect(beside.allocations?.[1]).toBeGreaterThan(0);

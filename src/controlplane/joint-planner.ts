@@ -226,7 +226,9 @@ class JointPlanning {
   #useOf(view: PlannerView): InstanceUse {
     const { limits, interference, reachMillicores, forecast, busyBesideMillicores, snapshot, arrivalRowCount } = view;
     const all = allOf(view);
-    if (interference === 0 || all.count === 1) return all;
+    // Tried where nobody else waits: a trial may be slow.
+    const isTrial = view.isInterferenceUntested && snapshot.work.length <= 1;
+    if (interference === 0 || isTrial || all.count === 1) return all;
     const maxBatchSize = requestsPerBatch(snapshot.maxBatchSize, arrivalRowCount);
     return bestSideBySide(
       {

@@ -45,6 +45,8 @@ export interface PlannerView {
   readonly isContended: boolean;
   /** φ: how much busy neighbours slow a batch down (`perf-model/interference.ts`); 0 while nothing is known of it. */
   readonly interference: number;
+  /** No batch has shown for long whether it is still so: neighbours are to be tried. */
+  readonly isInterferenceUntested: boolean;
   /** What other models run on. */
   readonly busyBesideMillicores: number;
   /** What one holds that rests. */

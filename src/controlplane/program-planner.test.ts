@@ -43,6 +43,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     coresFreeAtMs: Infinity,
     isContended: false,
     interference: 0,
+    isInterferenceUntested: false,
     busyBesideMillicores: 0,
     restingMillicores: 100,
     readCounters: () => null,

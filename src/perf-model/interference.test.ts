@@ -73,6 +73,20 @@ describe('an estimate of interference', () => {
     expect(estimate.coefficient).toBeCloseTo(0.9 * Math.exp(-2), 2);
   });
 
+  it('is untested after some hundreds of batches alone, until some ran beside others', () => {
+    const estimate = new InterferenceEstimate(2.8);
+    const runs = (batches: number, fraction: number): boolean[] =>
+      Array.from({ length: batches }, () => {
+        estimate.observe(fraction, 1);
+        return estimate.isUntested;
+      });
+    expect(runs(300, 0).lastIndexOf(false)).toBe(298);
+    expect(runs(12, 1 / 3)).toEqual([...new Array<boolean>(11).fill(true), false]);
+    // Measured beside somebody else's load, on a machine where neighbours cost nothing: a few tests show it.
+    for (let test = 0; test < 12; test++) runs(300, 0).concat(runs(12, 1 / 3));
+    expect(estimate.coefficient).toBeLessThan(0.5);
+  });
+
   it('fades while every batch runs alone', () => {
     const estimate = new InterferenceEstimate(null);
     feed(estimate, new Prng(5), 300, 0.9);

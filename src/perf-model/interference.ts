@@ -9,7 +9,7 @@
  *
  * - Unknown, it is taken to be none until it is more than four standard deviations above that: chance does not change plans.
  * - A belief that nothing tests fades, what the profile measured too: it may have been measured beside somebody else's load. Whoever runs
- *   alone, because neighbours cost too much, tries them again at some time.
+ *   alone, because neighbours cost too much, tries a few batches beside them now and then.
  */
 
 /** From so many busy cores on, neighbours slow a batch down no further: two to three fill a memory bus. */
@@ -46,6 +46,9 @@ const GREATEST_SURPRISE = 3;
 /** Beside less than this a batch is as good as alone; and of an untested belief that fades, what each such batch leaves. */
 const ALONE_BELOW = 0.02;
 const UNTESTED_KEPT = 1 - 1 / 16_000;
+/** After so many batches alone, so many beside others are a test. */
+const TEST_AFTER = 300;
+const TEST_BATCHES = 12;
 
 export class InterferenceEstimate {
   #isKnown: boolean;
@@ -56,6 +59,9 @@ export class InterferenceEstimate {
   #slopeVariance: number;
   #covariance = 0;
   #scatter = FIRST_VARIANCE;
+  /** Since there was a test. */
+  #aloneCount = 0;
+  #testedCount = 0;
 
   /** @param measured φ of the profile; null where it was not measured */
   constructor(measured: number | null) {
@@ -68,6 +74,11 @@ export class InterferenceEstimate {
   get coefficient(): number {
     if (!this.#isKnown) return 0;
     return Math.min(GREATEST_INTERFERENCE, Math.max(0, this.#slope / this.#level));
+  }
+
+  /** Nothing has shown for long whether it is still so: to be tried, as far as deadlines allow by what is believed. */
+  get isUntested(): boolean {
+    return this.#aloneCount >= TEST_AFTER;
   }
 
   /**
@@ -88,7 +99,19 @@ export class InterferenceEstimate {
     this.#covariance -= (levelGain * slopeGain) / variance;
     this.#slopeVariance -= slopeGain ** 2 / variance;
     this.#scatter += LATEST_SHARE * (surprise ** 2 - this.#scatter);
+    this.#countTests(fraction);
     if (fraction < ALONE_BELOW) this.#slope *= UNTESTED_KEPT;
     this.#isKnown ||= this.#slope > Math.max(LEAST_INTERFERENCE, KNOWN_DEVIATIONS * Math.sqrt(this.#slopeVariance));
+  }
+
+  #countTests(fraction: number): void {
+    if (fraction < ALONE_BELOW) {
+      this.#aloneCount += 1;
+      return;
+    }
+    this.#testedCount += 1;
+    if (this.#testedCount < TEST_BATCHES) return;
+    this.#aloneCount = 0;
+    this.#testedCount = 0;
   }
 }

@@ -102,6 +102,10 @@ export class OnlineLatencyModels implements LatencyModels {
     return this.#interference.coefficient;
   }
 
+  get isInterferenceUntested(): boolean {
+    return this.#interference.isUntested;
+  }
+
   /** The same object for as long as the class is remembered; it is corrected, and changes profiles, in place. */
   forClass(shapeClass: ShapeClass): LatencyModel {
     return this.#known(shapeClass);

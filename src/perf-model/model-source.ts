@@ -20,6 +20,8 @@ export interface LatencyModels {
   readonly isProvisional: boolean;
   /** φ: how much busy neighbours slow a batch down (`interference.ts`); 0, or absent, where nothing is known of it. */
   readonly interference?: number;
+  /** No batch has shown for long whether it is still so. */
+  readonly isInterferenceUntested?: boolean;
   /** Another one whenever any model may say something else; absent where that is not told. */
   readonly revision?: number;
   /** Latency alone. */
