@@ -3,7 +3,7 @@ import type * as VegaLibrary from 'vega';
 import type { compile } from 'vega-lite';
 
 /*
- * The libraries that draw charts. Only who makes reports needs them, and they bring 20 MB of packages: they are optional peers, which
+ * The libraries that draw charts. Only who makes reports needs them, and they bring 18 MB of packages: they are optional peers, which
  * an installation from the registry leaves out.
  */
 
