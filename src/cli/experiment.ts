@@ -11,6 +11,7 @@ import { resultsJson } from '../experiments/euromlsys24/report/json.js';
 import { experimentPage } from '../experiments/euromlsys24/report/page.js';
 import { originLines, textReport } from '../experiments/euromlsys24/report/text-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
+import { loadVega } from '../experiments/reports/vega.js';
 import { runEvaluation, runPagePart, textAround, writeInto, type PageFiles, type PartName } from './page-experiment.js';
 import { liveCommand } from './live-experiment.js';
 import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from './options.js';
@@ -147,6 +148,7 @@ function writePage(name: string, out: string, { page, json }: PageFiles, isJson:
 async function runEuromlsys24(flags: ExperimentFlags): Promise<void> {
   const { networkLog, seed, durationSec, threads, out = 'results/euromlsys24' } = flags;
   const network = networkSource(networkLog);
+  await loadVega();
   const seeds = Array.from({ length: flags.seeds }, (_, index) => seed + index);
   // Before the work, which takes minutes.
   writing(out, () => mkdirSync(out, { recursive: true }));

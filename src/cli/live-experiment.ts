@@ -9,6 +9,7 @@ import type { LiveResults } from '../experiments/live/live-results.js';
 import { PROTOCOLS, type Protocol } from '../experiments/load/target.js';
 import { liveReport } from '../experiments/reports/live-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
+import { loadVega } from '../experiments/reports/vega.js';
 import { withOneSlo } from '../experiments/scenarios/adjust.js';
 import { readScenario } from '../experiments/scenarios/scenario-files.js';
 import {
@@ -104,6 +105,7 @@ export function liveCommand(): Command {
 async function run(flags: LiveFlags): Promise<void> {
   const { out, into, seed, repetitions } = flags;
   if (into !== undefined) textAround(into);
+  await loadVega();
   try {
     mkdirSync(out, { recursive: true });
   } catch (error) {

@@ -16,6 +16,7 @@ import {
 } from '../experiments/load/target.js';
 import { loadReport } from '../experiments/reports/load-report.js';
 import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
+import { loadVega } from '../experiments/reports/vega.js';
 import { atMeanRate, withOneSlo } from '../experiments/scenarios/adjust.js';
 import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
 import { setUp } from '../experiments/scenarios/setup.js';
@@ -160,6 +161,7 @@ async function run(file: ScenarioFile, flags: LoadFlags): Promise<void> {
       throw new UserError(`${flag} belongs to one load, and --search makes many; give one of the two`);
     checkWritable(flag, path);
   }
+  if (flags.report !== undefined) await loadVega();
   // Better said here than by a thread.
   const setup = setUp(file.scenario, file.name, file.folder);
   const found = await findTarget({

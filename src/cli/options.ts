@@ -1,6 +1,5 @@
 import { closeSync, existsSync, openSync, readFileSync, statSync, unlinkSync } from 'node:fs';
 import { InvalidArgumentError, type Command, type Option } from 'commander';
-import { parse } from 'yaml';
 
 /*
  * Every flag can also come from the environment (`--grpc-port` is `SPONGE_GRPC_PORT`) and from a YAML file given with
@@ -23,7 +22,7 @@ export function withConfiguration(command: Command): Command {
   return command.hook('preAction', (_, acting) => {
     applyEnvironment(acting);
     const path = acting.getOptionValue('config') as string | undefined;
-    if (path !== undefined) applyFile(acting, path);
+    return path === undefined ? undefined : applyFile(acting, path);
   });
 }
 
@@ -47,8 +46,8 @@ function flagValue(text: string, name: string): boolean {
   throw new UserError(`${name}: expected true or false, got ${text}`);
 }
 
-function applyFile(command: Command, path: string): void {
-  for (const [name, value] of Object.entries(readConfig(path))) {
+async function applyFile(command: Command, path: string): Promise<void> {
+  for (const [name, value] of Object.entries(await readConfig(path))) {
     const option = command.options.find((each) => each.name() === name && name !== 'config');
     if (option === undefined) {
       const known = command.options.map((each) => each.name()).filter((each) => each !== 'config');
@@ -93,7 +92,8 @@ function setValue(command: Command, option: Option, value: unknown, source: 'env
   }
 }
 
-function readConfig(path: string): Readonly<Record<string, unknown>> {
+async function readConfig(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const { parse } = await import('yaml');
   let value: unknown;
   try {
     if (statSync(path).size > MAX_CONFIG_BYTES) throw new Error('larger than 1 MiB');

@@ -26,7 +26,6 @@ import {
 import { instancesPerProcess, policyChoice, type PolicyFlags } from './policy-flags.js';
 import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
-import { createDisplay } from './watch.js';
 import { tuneGarbageCollection } from './garbage-collection.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
 import type { WatchDisplay } from './watch-display.js';
@@ -278,7 +277,7 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
     if (isStarting) interruption.abort(new UserError(`${signal}: stopped before it was ready`));
   });
   const onProgress = (message: string): void => progress.show(message);
-  const display = flags.watch === true ? createDisplay('Ctrl-C stops the server') : null;
+  const display = flags.watch === true ? (await import('./watch.js')).createDisplay('Ctrl-C stops the server') : null;
   // A reader that has seen enough, `| head` for example, is no reason to stop serving.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const options = serverOptions(path, flags, serveLogger(flags, display), onProgress, interruption.signal);

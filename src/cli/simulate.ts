@@ -5,6 +5,7 @@ import { checkPolicy, policyTitles } from '../experiments/policies.js';
 import { splitPolicies } from '../experiments/policy-spec.js';
 import { writeEventLog } from '../experiments/recorded-run.js';
 import { simulationReport } from '../experiments/reports/simulation-report.js';
+import { loadVega } from '../experiments/reports/vega.js';
 import {
   READY_NAMES,
   READY_NODE_NAMES,
@@ -99,7 +100,10 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
   }
   if (isNode && flags.report !== undefined)
     throw new UserError(`${file.name} is of several models, and --report is of one; use --json or --event-log`);
-  if (flags.report !== undefined) checkWritable('--report', flags.report);
+  if (flags.report !== undefined) {
+    checkWritable('--report', flags.report);
+    await loadVega();
+  }
   if (flags.eventLog !== undefined) {
     assertOneRun({ ...flags, policies: chosen });
     checkWritable('--event-log', flags.eventLog);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { Command } from 'commander';
 import type { TlsFiles } from '../adapters/tls/certificate-files.js';
+import type { ClientTls } from '../client/http.js';
 import { UserError } from './options.js';
 
 /* TLS as flags say it, of a server and of a client. Files of a server are read, and read again, by `adapters/tls`. */
@@ -36,14 +37,6 @@ export function withClientTls(command: Command): Command {
     .option('--ca <file>', "CAs of the server's certificate, PEM (default: those that Node knows)")
     .option('--cert <file>', 'certificate to show a server that asks for one, PEM')
     .option('--key <file>', 'its private key, PEM without a passphrase');
-}
-
-/** Contents, PEM, as `https.request` takes them. */
-export interface ClientTls {
-  /** Instead of the CAs that Node knows. */
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 /** @throws UserError for a file that cannot be used, and a certificate without its key */

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
+import { requestServer, type ClientTls } from '../client/http.js';
 import { parseFeedMessage, parseRunHeader, type FeedMessage } from '../domain/event-log.js';
 import type { RunHeader } from '../domain/event-record.js';
 import { UserError } from './options.js';
-import { requestServer, tlsTrouble } from './server-request.js';
-import type { ClientTls } from './tls-flags.js';
+import { tlsTrouble } from './tls-trouble.js';
 
 /* The live feed of a server, `GET /events`, as a client reads it. */
 

@@ -26,8 +26,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   adapters: [...SYSTEM, 'node'],
   sim: [...SYSTEM, 'node'],
   dashboard: DOMAIN,
+  client: DOMAIN,
   experiments: [...SYSTEM, 'node', 'adapters', 'sim'],
-  cli: [...SYSTEM, 'node', 'adapters', 'sim', 'experiments', 'dashboard'],
+  cli: [...SYSTEM, 'node', 'adapters', 'sim', 'experiments', 'dashboard', 'client'],
+  // What the package gives to others, besides its command.
+  scheduler: [...SYSTEM, 'node'],
+  simulator: ['experiments'],
 };
 
 /** `src/dataplane/x.ts` → `dataplane`; `src/system.ts` → `system`. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi, { type LibraryHandle } from 'koffi';
@@ -254,14 +255,37 @@ function functionAt(address: Pointer, result: string, parameters: readonly strin
   return koffi.decode(address, koffi.proto(result, [...parameters])) as NativeFunction;
 }
 
-/** Inside `onnxruntime-node`, which has a folder a platform; found without running the package's own code. */
+const LIBRARY_FILES: Readonly<Record<string, string>> = {
+  linux: 'libonnxruntime.so.1',
+  darwin: 'libonnxruntime.1.dylib',
+  win32: 'onnxruntime.dll',
+};
+
+/**
+ * In the package of this platform, as installed from the registry (release/pack.ts makes it), or in `onnxruntime-node`, which has a folder
+ * for each, as in a clone; found without running a package's own code.
+ */
 function defaultLibraryPath(): string {
-  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
   const { platform, arch } = process;
-  const file = { linux: 'libonnxruntime.so.1', darwin: 'libonnxruntime.1.dylib', win32: 'onnxruntime.dll' }[
-    platform as string
-  ];
+  const file = LIBRARY_FILES[platform];
   if (file === undefined)
     throw new Error(`ONNX Runtime has no library for ${platform}; serve on Linux, macOS or Windows`);
-  return join(root, 'bin', 'napi-v6', platform, arch, file);
+  const ofPlatform = `sponge-inference-onnxruntime-${platform}-${arch}`;
+  const places = [
+    [ofPlatform, file],
+    ['onnxruntime-node', join('bin', 'napi-v6', platform, arch, file)],
+  ] as const;
+  const found = places.map(([name, path]) => inPackage(name, path)).find((path) => path !== null);
+  if (found !== undefined) return found;
+  throw new Error(`ONNX Runtime's library for ${platform} ${arch} is not installed: npm install ${ofPlatform}`);
+}
+
+/** Null where there is no such package, or it has no such file. */
+function inPackage(name: string, path: string): string | null {
+  try {
+    const file = join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), path);
+    return existsSync(file) ? file : null;
+  } catch {
+    return null;
+  }
 }

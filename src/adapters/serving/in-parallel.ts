@@ -8,6 +8,11 @@ export async function inParallel<Item>(
   const lanes = Array.from({ length: most }, async () => {
     for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await task(item);
   });
-  const ends = await Promise.allSettled(lanes);
+  await allEnded(lanes);
+}
+
+/** Rejects with the first of them that has rejected, when none runs any more. */
+export async function allEnded(running: readonly Promise<unknown>[]): Promise<void> {
+  const ends = await Promise.allSettled(running);
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

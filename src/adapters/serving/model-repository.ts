@@ -3,7 +3,6 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { oneLine } from '../workers/load-failure.js';
 import { BATCHING_MODES, type BatchingMode } from './batching-decision.js';
@@ -166,6 +165,7 @@ async function readSettings(path: string): Promise<{ modelFile: string | null; s
   const info = await stat(path).catch(() => null);
   if (info === null) return { modelFile: null, settings: NO_SETTINGS };
   if (info.size > MAX_SETTINGS_BYTES) throw new RepositoryError(`${path} is larger than 1 MiB`);
+  const { parse } = await import('yaml');
   let value: unknown;
   try {
     value = parse(await readFile(path, 'utf8'));

@@ -5,8 +5,6 @@ import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
 import type { Event } from '../../domain/event.js';
 import { isExposed } from '../doors/exposure.js';
 import { openDoor, type DoorSettings } from '../doors/open-door.js';
-import { startGrpcServer, type GrpcServer } from '../oip/grpc/server.js';
-import { startRestServer, type RestServer } from '../oip/rest/server.js';
 import { Arrivals } from '../oip/arrivals.js';
 import { Intake } from '../oip/intake.js';
 import type { Compat } from '../oip/status.js';
@@ -14,23 +12,21 @@ import { EventLoopWatch } from '../event-loop-watch.js';
 import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
 import { LiveFeed, type FeedFollower } from '../telemetry/live-feed.js';
-import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
 import { Telemetry } from '../telemetry/metrics.js';
-import { readPageFiles } from '../telemetry/page-files.js';
 import { RecordWriter } from '../telemetry/record-writer.js';
 import type { TlsFiles } from '../tls/certificate-files.js';
-import { ServerTls } from '../tls/server-tls.js';
 import { oneLine } from '../workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
 import { Turns } from './background-profiling.js';
 import { warnOfClamping } from './clamping.js';
 import { groupNameOf } from './group-name.js';
-import { inParallel } from './in-parallel.js';
+import { allEnded, inParallel } from './in-parallel.js';
 import { Inference } from './inference-service.js';
 import { receiptLimits, shareMemory, type StatedLimits, type SharedMemory } from './edge-limits.js';
 import { assertReadable, findModels, type ModelSource } from './model-repository.js';
 import { assertFloors, Nodes, shareOf } from './nodes.js';
 import { Parts } from './parts.js';
+import type { Ports } from './ports.js';
 import { policyOf, type PolicyChoice } from './policy-choice.js';
 import { ServerPressure } from './pressure.js';
 import { replicationOf } from './replicas.js';
@@ -137,8 +133,6 @@ const FULL_BUDGET_MS = 120_000;
 
 /** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  // Every model listens to it.
-  setMaxListeners(0, options.interruption);
   const sources = await findModels(options.path);
   const parts = new Parts();
   try {
@@ -151,7 +145,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 async function start(sources: readonly ModelSource[], options: ServerOptions, parts: Parts): Promise<Server> {
-  const { logger, host, compat } = options;
+  const { logger, host, compat, tls } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
   const watchers: ((event: Event) => void)[] = [];
@@ -205,38 +199,21 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
 
   const door = parts.add(await openDoor(host, options.doors, (line) => logger.warn(line)), (part) => part.close());
 
-  const tls = options.tls === null ? undefined : await ServerTls.open({ files: options.tls, logger });
-  if (tls !== undefined) parts.add(tls, (part) => part.close());
-  // Ports first: a busy one should not cost a profile.
-  const metrics = parts.add(
-    await startMetricsServer({
-      host,
-      port: options.metricsPort,
-      render: () => telemetry.render(),
-      contentType: telemetry.contentType,
-      page: await readPageFiles(),
-      feed,
-      door,
-      onRefused: (cause) => intake.count('metrics', cause),
-      tls,
-    }),
-    (part: MetricsServer) => part.close(),
-  );
-  // Before the port it is heard at: subscribers are given the last records too.
-  parts.add(feed, (part) => part.close());
-  const edge = { service, host, limits, receiveBudget, arrivals, intake, compat, door, logger, tls };
-  const rest = parts.add(
-    await startRestServer({ ...edge, port: options.port, jsonHeapBytes: shares.jsonHeapBytes }),
-    (part: RestServer) => part.close(),
-  );
-  const grpc = parts.add(await startGrpcServer({ ...edge, port: options.grpcPort }), (part: GrpcServer) =>
-    part.close(1000),
-  );
+  const portParts = parts.add(new Parts(), (part) => part.close());
+  const abandoned = new AbortController();
+  const interruption = AbortSignal.any([options.interruption, abandoned.signal]);
+  // Every model listens to it.
+  setMaxListeners(0, interruption);
+  const open = async (): Promise<Ports> => {
+    const { openPorts } = await import('./ports.js');
+    const edge = { service, limits, receiveBudget, arrivals, intake, door, telemetry, feed };
+    return openPorts({ ...options, ...edge, jsonHeapBytes: shares.jsonHeapBytes }, portParts);
+  };
 
   const models: ServedModel[] = [];
   const failures: ModelFailure[] = [];
   const serve = async (source: ModelSource): Promise<void> => {
-    options.interruption.throwIfAborted();
+    interruption.throwIfAborted();
     await assertReadable(source);
     options.onProgress(`loading ${source.name}`);
     const { name: model, version } = source;
@@ -247,6 +224,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     const served = parts.add(
       await ServedModel.start(source, {
         ...options,
+        interruption,
         clock,
         nowMs,
         queueLimits: { ...options.queueLimits, maxBytes: options.queueLimits.maxBytes ?? shares.queueBytes },
@@ -303,16 +281,23 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     service.add(served);
     models.push(served);
   };
-  await inParallel(sources, LOADED_SIDE_BY_SIDE, async (source) => {
+  // Workers load while ports are opened. A busy one should not cost a profile: the first turn is theirs.
+  const opening = turns.take(open).catch((error: unknown) => {
+    abandoned.abort(error);
+    throw error;
+  });
+  const loading = inParallel(sources, LOADED_SIDE_BY_SIDE, async (source) => {
     try {
       await serve(source);
     } catch (error) {
-      options.interruption.throwIfAborted();
+      interruption.throwIfAborted();
       const reason = oneLine(error);
       failures.push({ source, reason });
       service.fail(source, reason);
     }
   });
+  await allEnded([opening, loading]);
+  const { rest, grpc, metrics } = await opening;
   assertServable(sources, failures, options);
   for (const { source, reason } of failures) logger.error({ model: source.name }, `not served: ${reason}`);
   models.sort((a, b) => sources.indexOf(a.source) - sources.indexOf(b.source));
@@ -320,19 +305,19 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   for (const served of models) served.beginRefining();
   if (writer !== null) feed.follow(followerOf(writer));
 
-  const metricsBase = `${tls === undefined ? 'http' : 'https'}://${urlHost(host)}:${metrics.port}`;
+  const metricsBase = `${tls === null ? 'http' : 'https'}://${urlHost(host)}:${metrics.port}`;
   return {
     models,
     failures,
     policy: options.policy,
-    isSecure: tls !== undefined,
+    isSecure: tls !== null,
     restUrl: rest.url,
     grpcAddress: `${grpc.address.host}:${grpc.address.port}`,
     metricsUrl: `${metricsBase}/metrics`,
     dashboardUrl: `${metricsBase}/`,
     isOpen: isExposed({
       isPrivate: door.isPrivate,
-      isEncrypted: tls !== undefined,
+      isEncrypted: tls !== null,
       asksForTokens: door.tokens !== null,
     }),
     memory,

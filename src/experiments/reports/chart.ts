@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Spec as VegaSpec } from 'vega';
 import type { Config, TopLevelSpec } from 'vega-lite';
 import { escaped } from '../../adapters/profiler/svg-axis.js';
+import { loadVega } from './vega.js';
 
 /*
  * From a declarative chart to SVG text, without a browser, a canvas or the network. Colours are the page's CSS variables,
@@ -105,8 +106,7 @@ const THEME: Config = {
  * @returns an `svg` element that fills the width it is given
  */
 export async function renderChart(spec: ChartSpec): Promise<string> {
-  // Only reports draw; whoever serves does not load this.
-  const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
+  const { vega, compile } = await loadVega();
   const complaints: string[] = [];
   const complain = (...what: readonly unknown[]): void => void complaints.push(what.map(String).join(' '));
   const refuse = (address: string): Promise<never> => {

@@ -1,11 +1,18 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { ClientTls } from './tls-flags.js';
 
 /*
  * One call to a server, in clear or with TLS. `fetch` would do, but knows no CA or certificate that is not given to the whole
  * process before it starts.
  */
+
+/** Contents, PEM, as `https.request` takes them. */
+export interface ClientTls {
+  /** Instead of the CAs that Node knows. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
 
 export interface ServerRequest {
   readonly method: 'GET' | 'POST';
@@ -31,29 +38,3 @@ export function requestServer(url: URL, request: ServerRequest): Promise<http.In
     call.end(body);
   });
 }
-
-/**
- * Why a call came to nothing, for people: a certificate that is not trusted is mended otherwise than a server that is not
- * there. Null where nobody answers.
- */
-export function tlsTrouble(error: unknown, url: URL): string | null {
-  const { code = '', message } = error as NodeJS.ErrnoException;
-  if (UNTRUSTED.has(code))
-    return `${url.origin} has a certificate that is not trusted here: give its CA with --ca <file>`;
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `${url.origin} has a certificate of another name: ${message}`;
-  if (code === 'CERT_HAS_EXPIRED') return `${url.origin} has a certificate that has expired; renew it at the server`;
-  if (/CERTIFICATE_REQUIRED/.test(code)) {
-    return `${url.origin} asks for a client certificate: give one with --cert <file> --key <file>`;
-  }
-  if (/^ERR_SSL_|^EPROTO$/.test(code))
-    return `${url.origin}: no TLS connection came about (${code}); does it speak https?`;
-  return null;
-}
-
-const UNTRUSTED = new Set([
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-]);
