@@ -10,6 +10,7 @@ import { readDeadlineInputs } from '../oip/parameters.js';
 import {
   OipFailure,
   type Arrival,
+  type BodyPlace,
   type Departure,
   type Explanation,
   type InferCall,
@@ -30,6 +31,12 @@ import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
 /** Weight of the newest reply in the mean reply size that the reply reserve is reckoned from. */
 const REPLY_SIZE_GAIN = 0.2;
+
+/** What is in a smaller body mostly goes with its batch, in the frame that starts it. */
+const LEAST_PLACED_BYTES = 16 * 1024;
+
+/** Whoever sends slowly keeps others out for as long: not by one body. */
+const MOST_OF_ARENA = 1 / 4;
 
 /** Of a model, known by sight. */
 const MOST_SHAPE_CLASSES = 64;
@@ -141,6 +148,12 @@ export class Inference implements InferenceService {
     }
     if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
     return submit(registered.served, request, departure).then((outcome) => this.#toReply(registered, request, outcome));
+  }
+
+  placeFor(modelName: string, byteCount: number): BodyPlace | null {
+    if (byteCount < LEAST_PLACED_BYTES) return null;
+    const arena = this.#models.get(modelName)?.served.pool.inputArena ?? null;
+    return arena === null || byteCount > MOST_OF_ARENA * arena.byteCount ? null : arena.take(byteCount);
   }
 
   // ---- translation -------------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ export function modelInfer(context: InferContext): UnaryHandler {
     // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
     call.handOver(frame.bytes.length);
     void answering.then((answer) => {
+      frame.place?.release();
       if (call.isAnswered) return;
       if (answer.kind === 'ok') call.reply(encodeInferResponse(answer.response, false));
       else call.fail(statusOf(answer.reply, context.intake));
@@ -84,6 +85,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
       call.handOver(frame.bytes.length);
       const earlier = lastWritten;
       const answer = await answering;
+      frame.place?.release();
       await earlier;
       if (call.isAnswered) return;
       if (answer.kind === 'error' && answer.reply.edgeCause !== null)

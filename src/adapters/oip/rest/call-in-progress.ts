@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Receipt } from '../receive-budget.js';
-import type { Departure } from '../service.js';
+import type { BodyPlace, Departure } from '../service.js';
 import { askUntilGone } from './half-closed.js';
 
 declare module 'fastify' {
@@ -30,6 +30,7 @@ export class CallInProgress implements Departure {
   #isAborted = false;
   #onAbort: (() => void) | null = null;
   #receipt: Receipt | null = null;
+  #place: BodyPlace | null = null;
   #onEnd: (() => void) | null = null;
   #stopAsking: (() => void) | null = null;
 
@@ -68,6 +69,19 @@ export class CallInProgress implements Departure {
     this.#receipt = null;
   }
 
+  /** Released with the call, unless somebody takes it. */
+  holdPlace(place: BodyPlace): void {
+    if (this.#response.closed) place.release();
+    else this.#place = place;
+  }
+
+  /** What the body lies in is the caller's to release; null where its memory is its own. */
+  takePlace(): BodyPlace | null {
+    const place = this.#place;
+    this.#place = null;
+    return place;
+  }
+
   /** Called once, when the answer is sent or there is nobody to send it to. */
   whenEnded(onEnd: () => void): void {
     this.#onEnd = onEnd;
@@ -82,6 +96,7 @@ export class CallInProgress implements Departure {
     this.#stopAsking?.();
     this.#onEnd?.();
     this.releaseReceipt();
+    this.takePlace()?.release();
     if (this.#response.writableFinished) return;
     this.#isAborted = true;
     this.#onAbort?.();
