@@ -134,7 +134,7 @@ describe.runIf(isLinux)('memory that a worker shares with its router', () => {
 
   it.each([
     ['that lies nowhere', { slot: 0, placeId: 1, tensors: [{ ...OUTPUT, offset: 2 ** 40 }] }, 'does not lie where'],
-    ['of a member that there is not', { slot: 7, placeId: 1, tensors: [OUTPUT] }, 'has no member 7'],
+    ['of a member that there is not', { slot: 7, placeId: 1, tensors: [OUTPUT] }, 'has no member 7 to have outputs of'],
     ['of no shape', { slot: 0, placeId: 1, tensors: [{ ...OUTPUT, shape: null }] }, 'does not lie where'],
     ['that is none', { slot: 0, placeId: 1, tensors: null }, 'says of no tensors'],
   ])('a worker that tells of an output %s is lost, and the router goes on', async (_, placed, reason) => {

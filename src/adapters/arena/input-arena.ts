@@ -34,10 +34,9 @@ export class InputArena {
     this.#table = new PlaceTable(memory.bytes.byteLength);
   }
 
-  /** Null where memory cannot be shared. */
-  static open(byteCount: number): InputArena | null {
-    const memory = byteCount > 0 ? createToWrite(byteCount) : null;
-    return memory === null ? null : new InputArena(memory);
+  /** @throws Error, one line, where memory cannot be shared */
+  static open(byteCount: number): InputArena {
+    return new InputArena(createToWrite(byteCount));
   }
 
   /** The other side reads by it. */

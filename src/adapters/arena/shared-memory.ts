@@ -30,32 +30,34 @@ export interface SharedMemory {
   readonly fd: number;
 }
 
-/** Of this side's, which writes; the descriptor is for reading. Null where the platform has none. */
-export function createToWrite(byteCount: number): SharedMemory | null {
-  return attempt(() => {
-    const fd = create(byteCount);
-    try {
-      // Other users have no right to more: the way over /proc to a descriptor that writes is closed as well.
-      fchmodSync(fd, 0o600);
-      const bytes = map(fd, byteCount, PROT_READ | PROT_WRITE);
-      return { bytes, fd: openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY) };
-    } finally {
-      closeSync(fd);
-    }
-  });
+/**
+ * Of this side's, which writes; the descriptor is for reading.
+ * @throws Error, one line, where there is none
+ */
+export function createToWrite(byteCount: number): SharedMemory {
+  const fd = create(byteCount);
+  try {
+    // Other users have no right to more: the way over /proc to a descriptor that writes is closed as well.
+    fchmodSync(fd, 0o600);
+    const bytes = map(fd, byteCount, PROT_READ | PROT_WRITE);
+    return { bytes, fd: openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY) };
+  } finally {
+    closeSync(fd);
+  }
 }
 
-/** Of the other side's, which will write by the descriptor; here it is read. Null where the platform has none. */
-export function createToRead(byteCount: number): SharedMemory | null {
-  return attempt(() => {
-    const fd = create(byteCount);
-    try {
-      return { bytes: map(fd, byteCount, PROT_READ), fd };
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
-  });
+/**
+ * Of the other side's, which will write by the descriptor; here it is read.
+ * @throws Error, one line, where there is none
+ */
+export function createToRead(byteCount: number): SharedMemory {
+  const fd = create(byteCount);
+  try {
+    return { bytes: map(fd, byteCount, PROT_READ), fd };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }
 
 /**
@@ -135,13 +137,4 @@ function map(fd: number, byteCount: number, protection: number): Uint8Array<Arra
   const buffer = koffi.view(address, byteCount);
   unreachable.register(buffer, { address, byteCount });
   return new Uint8Array(buffer);
-}
-
-function attempt<Result>(step: () => Result): Result | null {
-  try {
-    return step();
-  } catch {
-    // Whoever asked goes on without.
-    return null;
-  }
 }

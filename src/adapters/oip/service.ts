@@ -60,6 +60,7 @@ export type InferReply =
       readonly kind: 'ok';
       readonly modelName: string;
       readonly modelVersion: string;
+      /** Held for whoever is replied to, who releases them (`releaseAll`) when they have been written. */
       readonly outputs: readonly Tensor[];
       readonly outcome: Extract<Outcome, { kind: 'completed' }>;
       readonly explanation: Explanation;

@@ -4,7 +4,7 @@ import { resolveBudget } from '../../dataplane/budget.js';
 import type { Clock } from '../../clock/clock.js';
 import type { Outcome } from '../../domain/outcome.js';
 import type { InferRequest, ShapeClass } from '../../domain/request.js';
-import type { Tensor } from '../../domain/tensor.js';
+import { holdAll, type Tensor } from '../../domain/tensor.js';
 import { RecentlyUsed } from '../../perf-model/recently-used.js';
 import { readDeadlineInputs } from '../oip/parameters.js';
 import {
@@ -306,6 +306,8 @@ function submit({ system }: ServedModel, request: InferRequest, departure: Depar
     const cancel = (): void => system.cancel(request.sequence);
     system.submit(request, (outcome) => {
       departure.removeEventListener('abort', cancel);
+      // Until the answer has been written, which is long after this.
+      if (outcome.kind === 'completed') holdAll(outcome.outputs);
       resolve(outcome);
     });
     // A client that left before now is cancelled all the same; a finished request is not known any more.

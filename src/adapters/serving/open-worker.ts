@@ -7,7 +7,6 @@ import { confinementOf, type ConfinementOptions } from '../workers/confinement.j
 import { oneLine } from '../workers/load-failure.js';
 import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
 import type { RunLimits } from '../workers/run-watch.js';
-import { DEFAULT_MAX_STAGED_BYTES } from '../workers/staged-inputs.js';
 import { GivenSamples, NoiseSamples, type InputShapes, type Sample, type SampleSource } from '../workers/samples.js';
 import type { SyntheticTiming } from '../workers/synthetic-load.js';
 import { alone, decideBatching, type BatchingDecision, type BatchingMode } from './batching-decision.js';
@@ -136,8 +135,8 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       nowMs: options.nowMs,
       ...(options.unreadSinceMs === undefined ? {} : { unreadSinceMs: options.unreadSinceMs }),
       onLog: options.onLog,
-      maxStagedBytes:
-        options.isReplicated === true ? ONLY_ITS_BATCH : (options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES),
+      lendsOutputs: true,
+      maxStagedBytes: options.isReplicated === true ? ONLY_ITS_BATCH : options.maxStagedBytes,
       ...(options.runLimits === undefined ? {} : { runLimits: options.runLimits }),
       ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tids) => scalings.forEach((each, instance) => each.attachProcess(pid, tids[instance]!)),

@@ -1,13 +1,18 @@
-import { DATATYPES, ELEMENT_BYTES, elementCount, type Tensor } from '../../domain/tensor.js';
+import { DATATYPES, ELEMENT_BYTES, elementCount, type Lease, type Tensor } from '../../domain/tensor.js';
 import { FrameError } from './frames.js';
 import type { PlacedOutputs, PlacedTensor } from './placed-tensors.js';
 
 /*
- * The router's end of the memory that a worker puts outputs into. Whatever the worker says of them is looked at before it is used, and what
- * lies there is copied before it is looked at: a worker that has lost its mind can answer for its model what it likes, and no more.
+ * The router's end of the memory that a worker puts outputs into. They are lent: whoever holds them reads them where they lie, and the worker
+ * is told that their place is free when nobody does.
+ *
+ * Whatever the worker says of them is looked at before it is used. A worker that has lost its mind may change them while they are read: it can
+ * answer for its model what it likes, and no more, since numbers are all that is read there, and nothing depends on them.
  */
 export class OutputReader {
   readonly #memory: Uint8Array<ArrayBuffer>;
+  /** Places that somebody reads. */
+  readonly #lent = new Set<number>();
   /** Places that were read, and of which the worker has not been told. */
   #freed: number[] = [];
 
@@ -15,12 +20,15 @@ export class OutputReader {
     this.#memory = memory;
   }
 
-  /** @throws FrameError for what is no tensor, or does not lie in the memory */
+  /**
+   * One request's, held once each.
+   * @throws FrameError for what is no tensor, does not lie in the memory, or is said to lie in a place that is lent already
+   */
   read({ placeId, tensors }: PlacedOutputs): Tensor[] {
     if (!isList(tensors)) throw new FrameError('the worker says of no tensors where they lie');
-    const copies = tensors.map((placed) => this.#copyOf(placed));
-    this.#freed.push(placeId);
-    return copies;
+    if (this.#lent.has(placeId)) throw new FrameError('an output lies where another one does');
+    const lease = this.#lend(placeId, tensors.length);
+    return tensors.map((placed) => this.#tensorAt(placed, lease));
   }
 
   /** To be told to the worker with its next batch, which is when it needs to know. */
@@ -30,12 +38,27 @@ export class OutputReader {
     return freed;
   }
 
-  #copyOf(placed: PlacedTensor): Tensor {
+  #lend(placeId: number, holders: number): Lease {
+    this.#lent.add(placeId);
+    return {
+      hold: () => {
+        if (holders === 0) throw new Error('outputs that nobody held are in use again');
+        holders += 1;
+      },
+      release: () => {
+        if (holders === 0) throw new Error('outputs were given back twice');
+        holders -= 1;
+        if (holders > 0) return;
+        this.#lent.delete(placeId);
+        this.#freed.push(placeId);
+      },
+    };
+  }
+
+  #tensorAt(placed: PlacedTensor, lease: Lease): Tensor {
     if (!this.#isWithin(placed)) throw new FrameError('an output does not lie where outputs do');
     const { name, datatype, shape, byteCount, offset } = placed;
-    const data = new Uint8Array(Buffer.allocUnsafeSlow(byteCount).buffer);
-    data.set(this.#memory.subarray(offset, offset + byteCount));
-    return { name, datatype, shape, data };
+    return { name, datatype, shape, data: this.#memory.subarray(offset, offset + byteCount), lease };
   }
 
   #isWithin({ name, datatype, shape, byteCount, offset }: { readonly [Key in keyof PlacedTensor]: unknown }): boolean {

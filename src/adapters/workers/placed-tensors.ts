@@ -22,9 +22,10 @@ export interface PlacedInputs {
 
 /**
  * Inputs where the worker can read them: those that are there already stay where they are.
- * @returns null where there is no room for the others
+ * @returns null where there is no such place, or no room for the others
  */
-export function placeInputs(arena: InputArena, inputs: readonly Tensor[]): PlacedInputs | null {
+export function placeInputs(arena: InputArena | null, inputs: readonly Tensor[]): PlacedInputs | null {
+  if (arena === null) return null;
   const places: HeldPlace[] = [];
   const release = (): void => {
     for (const place of places) place.release();

@@ -1,7 +1,8 @@
 import type { AdmittedRequest } from '../../domain/request.js';
-import type { ModelSignature, Tensor } from '../../domain/tensor.js';
+import { releaseAll, type ModelSignature, type Tensor } from '../../domain/tensor.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../dataplane/worker-pool.js';
 import type { InputArena } from '../arena/input-arena.js';
+import { keptTensors } from '../arena/lent-tensors.js';
 import { usedSecondsOf } from '../scalers/inference-threads.js';
 import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
@@ -11,6 +12,7 @@ import { DEFAULT_RUN_LIMITS, RunWatch, type RunLimits } from './run-watch.js';
 import { DEFAULT_MAX_STAGED_BYTES, InputStaging, sharedBytesOf, type StagedInputs } from './staged-inputs.js';
 import type { Sample } from './samples.js';
 import {
+  isSynthetic,
   RunAborted,
   SyntheticLoad,
   WorkerLostError,
@@ -34,8 +36,10 @@ export interface ProcessPoolOptions extends SupervisorOptions {
   /** The instant since when what is read just now may have been lying unread, as the router stood still; absent: it never does. */
   readonly unreadSinceMs?: () => number;
   /** Input bytes that may lie in the worker, and what is shared with it; requests beyond them wait in the router, first come first staged. */
-  readonly maxStagedBytes?: number;
+  readonly maxStagedBytes?: number | undefined;
   readonly runLimits?: RunLimits;
+  /** Outputs may be lent: whoever is given them and reads them later holds them before it returns. Absent: they are the receiver's own. */
+  readonly lendsOutputs?: boolean;
   /** Aborting it is `close`, also while the first process starts. */
   readonly interruption?: AbortSignal;
 }
@@ -76,9 +80,7 @@ export interface ProcessPool extends WorkerPool {
   close(): Promise<void>;
 }
 
-/** Those of clients are positive. */
-const isSynthetic = (batchId: number): boolean => batchId < 0;
-type Areas = Required<Pick<ProcessPoolOptions, 'maxStagedBytes' | 'sharedBytes'>>;
+type Areas = { readonly maxStagedBytes: number; readonly sharedBytes: number };
 
 /** Starts a worker; resolves when its sessions stand. @throws ModelLoadError */
 export async function startProcessPool(options: ProcessPoolOptions): Promise<ProcessPool> {
@@ -105,6 +107,7 @@ class LiveProcessPool implements ProcessPool {
   readonly #nowMs: () => number;
   readonly #unreadSinceMs: () => number;
   readonly #memoryMaxBatchSize: number;
+  readonly #lendsOutputs: boolean;
   readonly #runWatch: RunWatch;
   readonly #synthetic: SyntheticLoad;
   #isBatchable = false;
@@ -125,6 +128,7 @@ class LiveProcessPool implements ProcessPool {
     this.#nowMs = options.nowMs;
     this.#unreadSinceMs = options.unreadSinceMs ?? options.nowMs;
     this.#memoryMaxBatchSize = options.maxBatchSize;
+    this.#lendsOutputs = options.lendsOutputs ?? false;
     this.#runWatch = new RunWatch({
       ...(options.runLimits ?? DEFAULT_RUN_LIMITS),
       nowMs: options.nowMs,
@@ -136,8 +140,7 @@ class LiveProcessPool implements ProcessPool {
       onHang: (message) => this.replace(message),
     });
     const stagingPort = {
-      place: (inputs: readonly Tensor[]): PlacedInputs | null =>
-        this.inputArena === null ? null : placeInputs(this.inputArena, inputs),
+      place: (inputs: readonly Tensor[]): PlacedInputs | null => placeInputs(supervisor.inputs, inputs),
       send: ({ sequence, outputNames, inputs }: StagedInputs): void =>
         supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs),
       unstage: (sequence: number): void => supervisor.readyLink?.sendControl({ kind: 'unstage', sequence }),
@@ -313,8 +316,8 @@ class LiveProcessPool implements ProcessPool {
   #onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void {
     const batch = this.#batches.get(batchId);
     if (batch === undefined) throw new FrameError(`the worker sent outputs of batch ${batchId}, which is not running`);
-    if (!(slot in batch.outputs)) throw new FrameError(`batch ${batchId} has no member ${slot}`);
-    batch.outputs[slot] = tensors;
+    if (batch.outputs[slot] !== null) throw new FrameError(`batch ${batchId} has no member ${slot} to have outputs of`);
+    batch.outputs[slot] = this.#lendsOutputs && !isSynthetic(batchId) ? tensors : keptTensors(tensors);
     batch.receivedCount++;
     this.#finishWhenComplete(batchId, batch);
   }
@@ -342,6 +345,8 @@ class LiveProcessPool implements ProcessPool {
     batch.releasePlaces();
     if (result.kind === 'completed') this.#supervisor.noteCompleted();
     batch.onDone(result);
+    // Whoever reads them later holds them by now.
+    for (const tensors of batch.outputs) releaseAll(tensors ?? []);
   }
 
   // ---- the process -------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ describe.runIf(isLinux)('inputs in shared memory', () => {
   it('are what was sent until nobody needs them, whoever leaves or dies in whatever order, and then all is free', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const arena = InputArena.open(ARENA_BYTES)!;
+        const arena = InputArena.open(ARENA_BYTES);
         const place = arena.take(ARENA_BYTES)!;
         const whole = place.bytes;
         place.release();
@@ -98,7 +98,7 @@ describe.runIf(isLinux)('inputs in shared memory', () => {
   });
 
   it('may be run at once, without a word to the worker; small ones need no place', async () => {
-    const arena = InputArena.open(ARENA_BYTES)!;
+    const arena = InputArena.open(ARENA_BYTES);
     const { staging, sent } = stagingIn(arena);
     await add(staging, 1, [tensor(100 * KIB, 1)]);
     await add(staging, 2, [tensor(KIB, 2)]);
@@ -110,7 +110,7 @@ describe.runIf(isLinux)('inputs in shared memory', () => {
   });
 
   it('go over the connection where there is no room, and leave no place behind', () => {
-    const arena = InputArena.open(ARENA_BYTES)!;
+    const arena = InputArena.open(ARENA_BYTES);
     const { staging, sent } = stagingIn(arena);
     void add(staging, 1, [tensor(200 * KIB, 1), tensor(100 * KIB, 2)]);
     expect([sent, arena.takenCount]).toEqual([[{ sequence: 1 }], 0]);
@@ -118,7 +118,7 @@ describe.runIf(isLinux)('inputs in shared memory', () => {
   });
 
   it('stay where they are if they are in the arena already', () => {
-    const arena = InputArena.open(ARENA_BYTES)!;
+    const arena = InputArena.open(ARENA_BYTES);
     const { staging } = stagingIn(arena);
     const body = arena.take(100 * KIB)!;
     void add(staging, 1, [{ ...tensor(50 * KIB, 1), data: body.bytes.subarray(50 * KIB) }]);

@@ -85,7 +85,13 @@ export class WorkerLink {
   ) {
     // `detached` makes it the leader of its own session: the terminal's Ctrl-C goes to the router alone, which drains.
     const [program, ...args] = confined([process.execPath, ...NODE_FLAGS, fileURLToPath(entryUrl)], confinement);
-    const outputs = inputs === null ? null : createToRead(inputs.byteCount);
+    const outputs =
+      inputs === null
+        ? null
+        : whereShared(
+            () => createToRead(inputs.byteCount),
+            (line) => callbacks.onLog(line),
+          );
     const isShared = inputs !== null && outputs !== null;
     try {
       this.#child = spawn(program, args, {
@@ -189,6 +195,16 @@ export class WorkerLink {
 }
 
 type RunMessage = Extract<ControlToWorker, { kind: 'run' }>;
+
+/** Null, and one line for the operator, where memory cannot be shared. */
+export function whereShared<Memory>(share: () => Memory, onLog: (line: string) => void): Memory | null {
+  try {
+    return share();
+  } catch (error) {
+    onLog(`tensors are sent to workers, and not shared with them, which takes more CPU: ${oneLine(error)}`);
+    return null;
+  }
+}
 
 /** As if they had come on the data connection, before `done`. */
 function deliverEnclosed(

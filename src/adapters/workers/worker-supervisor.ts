@@ -10,7 +10,7 @@ import { oneLine } from './load-failure.js';
 import type { ModelFile } from './model-bytes.js';
 import type { ControlToRouter, LoadInstruction, WorkerFacts } from './messages.js';
 import { SpareWorker } from './spare-worker.js';
-import type { WorkerLink } from './worker-link.js';
+import { whereShared, type WorkerLink } from './worker-link.js';
 
 /*
  * Keeps one worker process alive: at once after the first failure in a row, then with growing delays. In a row are losses with
@@ -128,7 +128,7 @@ export class WorkerSupervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     const { modelPath, threadCounts, joins, expectedFiles = null, sharedBytes = 0 } = options;
-    this.#inputs = InputArena.open(sharedBytes);
+    this.#inputs = sharedBytes > 0 ? whereShared(() => InputArena.open(sharedBytes), options.onLog) : null;
     this.#instruction = { modelPath: resolve(modelPath), threadCounts, joins, expectedFiles };
     this.spare = new SpareWorker({
       launch: (spareJoins, owner) => this.#launch(spareJoins, owner),

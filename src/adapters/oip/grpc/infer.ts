@@ -6,6 +6,7 @@
  * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
  * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
+import { keptTensors } from '../../arena/lent-tensors.js';
 import type { Arrivals } from '../arrivals.js';
 import { responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
@@ -165,7 +166,9 @@ function answerOf(reply: InferReply, id: string, context: InferContext): Answer 
 }
 
 function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string): InferResponse {
-  const { modelName, modelVersion, outputs } = reply;
+  const { modelName, modelVersion } = reply;
+  // Not from where they are lent: what a stream that was reset had still to send is in its session, and nobody says when it has gone.
+  const outputs = keptTensors(reply.outputs);
   return { modelName, modelVersion, id, parameters: responseParameters(reply.outcome, reply.explanation), outputs };
 }
 

@@ -4,6 +4,8 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { releaseAll } from '../../../domain/tensor.js';
+import type { Tensor } from '../../../domain/tensor.js';
 import type { Receipt } from '../receive-budget.js';
 import type { BodyPlace, Departure } from '../service.js';
 import { askUntilGone } from './half-closed.js';
@@ -24,6 +26,8 @@ export function followCalls(app: FastifyInstance): void {
   });
 }
 
+const NONE: readonly never[] = [];
+
 export class CallInProgress implements Departure {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -31,6 +35,7 @@ export class CallInProgress implements Departure {
   #onAbort: (() => void) | null = null;
   #receipt: Receipt | null = null;
   #place: BodyPlace | null = null;
+  #outputs: readonly Tensor[] = NONE;
   #onEnd: (() => void) | null = null;
   #stopAsking: (() => void) | null = null;
 
@@ -82,6 +87,12 @@ export class CallInProgress implements Departure {
     return place;
   }
 
+  /** Released when the kernel has all of the answer, or there is nobody to send it to. */
+  holdOutputs(outputs: readonly Tensor[]): void {
+    if (this.#response.closed) releaseAll(outputs);
+    else this.#outputs = outputs;
+  }
+
   /** Called once, when the answer is sent or there is nobody to send it to. */
   whenEnded(onEnd: () => void): void {
     this.#onEnd = onEnd;
@@ -97,6 +108,8 @@ export class CallInProgress implements Departure {
     this.#onEnd?.();
     this.releaseReceipt();
     this.takePlace()?.release();
+    releaseAll(this.#outputs);
+    this.#outputs = NONE;
     if (this.#response.writableFinished) return;
     this.#isAborted = true;
     this.#onAbort?.();

@@ -158,6 +158,7 @@ class Exchange {
   #answer(result: InferReply): void {
     const { compat, intake } = this.#context;
     this.#releasePlace();
+    if (result.kind === 'ok') this.#request.callInProgress.holdOutputs(result.outputs);
     try {
       if (this.#request.callInProgress.aborted) throw new ClientGone();
       switch (result.kind) {
