@@ -4,6 +4,7 @@ import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/
 import type { OnnxGraph } from '../src/adapters/models/onnx-writer.js';
 import { bench, type Scope } from './harness/bench.js';
 import { Disturbed } from './harness/disturbed.js';
+import { usedCpuMs } from './harness/cpu-time.js';
 import { startHelper } from './harness/helper.js';
 import { binaryRequest, grpcRequest } from './harness/messages.js';
 import { interleaved } from './harness/repeat.js';
@@ -66,6 +67,14 @@ async function measure(
       throw new Disturbed(`unexpected: ${JSON.stringify(statusCounts)}`);
     return median(latenciesMs);
   };
+  /** Of the server and its worker, a request, by round; the first one warms up. */
+  const cpuMs: Record<'rest' | 'grpc', number[]> = { rest: [], grpc: [] };
+  const withCpu = async (protocol: 'rest' | 'grpc', run: () => Promise<number>) => {
+    const before = usedCpuMs(server.pid);
+    const latencyMs = await run();
+    cpuMs[protocol].push((usedCpuMs(server.pid) - before) / REQUESTS_PER_ROUND);
+    return latencyMs;
+  };
   const viaHttp = (port: number, path: string) =>
     latency({ protocol: 'http', port, message: { ...rest, path } }, '200');
   const viaGrpc = (port: number, isNativeClient: boolean) =>
@@ -76,9 +85,9 @@ async function measure(
   const values = await interleaved(ROUNDS, {
     bare: async () =>
       median((await bare.call({ modelPath, threadCounts, shape: IMAGE.shape, runCount: REQUESTS_PER_ROUND })).runMs),
-    rest: () => viaHttp(server.restPort, rest.path),
+    rest: () => withCpu('rest', () => viaHttp(server.restPort, rest.path)),
     http: () => viaHttp(echo.http, echoPath),
-    grpc: () => viaGrpc(server.grpcPort, isNative),
+    grpc: () => withCpu('grpc', () => viaGrpc(server.grpcPort, isNative)),
     http2: () => viaGrpc(echo.http2, isNative),
   });
   // h2load does not read gRPC's status: the server has to have counted every request as served.
@@ -109,5 +118,20 @@ async function measure(
     budget: grpcBudget,
     note: `${note}; client ${isNative ? 'h2load' : 'on node:http2 (install nghttp2-client for a native one)'}`,
   });
+  if (process.platform === 'linux') {
+    for (const [protocol, name] of [
+      ['rest', 'REST binary'],
+      ['grpc', 'gRPC raw'],
+    ] as const) {
+      report({
+        what: `CPU a request, 602 KB in, ${reply}, ${name}`,
+        unit: 'ms',
+        ours: cpuMs[protocol].slice(1),
+        baseline: null,
+        budget: null,
+        note: 'router and worker, all of their threads',
+      });
+    }
+  }
   await server.stop();
 }

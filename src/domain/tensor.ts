@@ -46,6 +46,13 @@ export interface TensorSpec {
   readonly isOptional?: boolean;
 }
 
+/** Of memory that is lent: it is used for something else when nobody holds it any more. */
+export interface Lease {
+  hold(): void;
+  /** Once for each `hold`. */
+  release(): void;
+}
+
 /** A tensor with its data. */
 export interface Tensor {
   readonly name: string;
@@ -57,6 +64,8 @@ export interface Tensor {
    * length and that many bytes. Need not be aligned to the element size.
    */
   readonly data: Uint8Array;
+  /** What the data are lent by: whoever is given the tensor and reads it later holds it until then. Absent: they are there as long as the tensor. */
+  readonly lease?: Lease;
 }
 
 /** What a loaded model takes and gives. */
@@ -86,4 +95,13 @@ export function elementCount(shape: readonly number[]): number {
   let count = 1;
   for (const size of shape) count *= size;
   return count;
+}
+
+/** Keeps what is lent for whoever reads it later, and then lets go of it: `releaseAll`. */
+export function holdAll(tensors: readonly Tensor[]): void {
+  for (const { lease } of tensors) lease?.hold();
+}
+
+export function releaseAll(tensors: readonly Tensor[]): void {
+  for (const { lease } of tensors) lease?.release();
 }

@@ -189,7 +189,7 @@ describe('a worker', () => {
 
   it('keeps inputs beyond its memory waiting in the router until room is made', async () => {
     // One request takes 4 × 1024 × 4 = 16 KiB, too much to go with its batch: there is room for two.
-    const pool = await bench.pool(bench.modelFile(tiny.slow(1)), { maxStagedBytes: 32 * 1024 });
+    const pool = await bench.pool(bench.modelFile(tiny.slow(1)), { maxStagedBytes: 32 * 1024, sharedBytes: 0 });
     const row = float32('x', [4, tiny.SLOW_WIDTH], new Float32Array(4 * tiny.SLOW_WIDTH));
     const staged: number[] = [];
     const all = [0, 1, 2, 3].map((sequence) =>
@@ -205,7 +205,7 @@ describe('a worker', () => {
 
   it('lets synthetic inputs and those of clients not wait for each other to make room', async () => {
     // Room for two requests of 16 KiB; four synthetic ones take none of it.
-    const pool = await bench.pool(bench.modelFile(tiny.slow(1)), { maxStagedBytes: 32 * 1024 });
+    const pool = await bench.pool(bench.modelFile(tiny.slow(1)), { maxStagedBytes: 32 * 1024, sharedBytes: 0 });
     const row = float32('x', [4, tiny.SLOW_WIDTH], new Float32Array(4 * tiny.SLOW_WIDTH));
     await Promise.all([0, 1].map((sequence) => stage(pool, requestOf(sequence, [row]))));
     const samples = new NoiseSamples(pool.signature, { x: [1, tiny.SLOW_WIDTH] });

@@ -60,6 +60,7 @@ export type InferReply =
       readonly kind: 'ok';
       readonly modelName: string;
       readonly modelVersion: string;
+      /** Held for whoever is replied to, who releases them (`releaseAll`) when they have been written. */
       readonly outputs: readonly Tensor[];
       readonly outcome: Extract<Outcome, { kind: 'completed' }>;
       readonly explanation: Explanation;
@@ -155,6 +156,14 @@ export interface Departure {
 }
 
 /** What the front ends need from the rest of the server. Lookups throw `OipFailure('not_found')`. */
+/** Memory that a body is read into, from where the worker can read it: what is decoded from it need not be copied any more. */
+export interface BodyPlace {
+  /** As many as were asked for. What lies at their end is aligned for any element. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Once: when nobody in the router reads it any more. The service keeps what it needs for longer. */
+  release(): void;
+}
+
 export interface InferenceService {
   readonly serverName: string;
   readonly serverVersion: string;
@@ -169,6 +178,8 @@ export interface InferenceService {
    * and the resolved value is ignored by the caller. Of the call only the inputs are kept until then.
    */
   infer(call: InferCall, departure: Departure): Promise<InferReply>;
+  /** Where to read a body for this model into; null, or absent: into memory of one's own. */
+  placeFor?(modelName: string, byteCount: number): BodyPlace | null;
 }
 
 /** Bounds on what a stranger can send; every one is a flag. */

@@ -72,8 +72,8 @@ export class BatchAudit {
   }
 }
 
-function copied(tensor: Tensor): Tensor {
-  return { ...tensor, data: tensor.data.slice() };
+function copied({ name, datatype, shape, data }: Tensor): Tensor {
+  return { name, datatype, shape, data: data.slice() };
 }
 
 function byteCountOf(tensors: readonly Tensor[]): number {

@@ -4,12 +4,13 @@ import { resolveBudget } from '../../dataplane/budget.js';
 import type { Clock } from '../../clock/clock.js';
 import type { Outcome } from '../../domain/outcome.js';
 import type { InferRequest, ShapeClass } from '../../domain/request.js';
-import type { Tensor } from '../../domain/tensor.js';
+import { holdAll, type Tensor } from '../../domain/tensor.js';
 import { RecentlyUsed } from '../../perf-model/recently-used.js';
 import { readDeadlineInputs } from '../oip/parameters.js';
 import {
   OipFailure,
   type Arrival,
+  type BodyPlace,
   type Departure,
   type Explanation,
   type InferCall,
@@ -30,6 +31,12 @@ import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
 /** Weight of the newest reply in the mean reply size that the reply reserve is reckoned from. */
 const REPLY_SIZE_GAIN = 0.2;
+
+/** What is in a smaller body mostly goes with its batch, in the frame that starts it. */
+const LEAST_PLACED_BYTES = 16 * 1024;
+
+/** Whoever sends slowly keeps others out for as long: not by one body. */
+const MOST_OF_ARENA = 1 / 4;
 
 /** Of a model, known by sight. */
 const MOST_SHAPE_CLASSES = 64;
@@ -141,6 +148,12 @@ export class Inference implements InferenceService {
     }
     if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
     return submit(registered.served, request, departure).then((outcome) => this.#toReply(registered, request, outcome));
+  }
+
+  placeFor(modelName: string, byteCount: number): BodyPlace | null {
+    if (byteCount < LEAST_PLACED_BYTES) return null;
+    const arena = this.#models.get(modelName)?.served.pool.inputArena ?? null;
+    return arena === null || byteCount > MOST_OF_ARENA * arena.byteCount ? null : arena.take(byteCount);
   }
 
   // ---- translation -------------------------------------------------------------------------------------------------
@@ -293,6 +306,8 @@ function submit({ system }: ServedModel, request: InferRequest, departure: Depar
     const cancel = (): void => system.cancel(request.sequence);
     system.submit(request, (outcome) => {
       departure.removeEventListener('abort', cancel);
+      // Until the answer has been written, which is long after this.
+      if (outcome.kind === 'completed') holdAll(outcome.outputs);
       resolve(outcome);
     });
     // A client that left before now is cancelled all the same; a finished request is not known any more.

@@ -5,7 +5,8 @@ import { PROCESS_BYTES, loadedBytes } from './instance-count.js';
  * loaded, so that a server is refused nothing later that it was promised.
  *
  * Of what the models and the router leave, a quarter is the queue's. A body on its way in counts twice, since its chunks are put
- * together at its end; so does an input in a worker, which copies it into its batch. A fifth is left for garbage that is not
+ * together at its end; so does an input in a worker, which copies it into its batch. Of what may lie in a worker a quarter is memory that it
+ * shares with the router, half of that for outputs. A fifth is left for garbage that is not
  * collected yet, the rest for JSON.
  */
 

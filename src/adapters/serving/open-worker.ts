@@ -5,7 +5,7 @@ import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { confinementOf, type ConfinementOptions } from '../workers/confinement.js';
 import { oneLine } from '../workers/load-failure.js';
-import { DEFAULT_MAX_STAGED_BYTES, startProcessPool, type ProcessPool } from '../workers/process-pool.js';
+import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
 import type { RunLimits } from '../workers/run-watch.js';
 import { GivenSamples, NoiseSamples, type InputShapes, type Sample, type SampleSource } from '../workers/samples.js';
 import type { SyntheticTiming } from '../workers/synthetic-load.js';
@@ -135,8 +135,8 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       nowMs: options.nowMs,
       ...(options.unreadSinceMs === undefined ? {} : { unreadSinceMs: options.unreadSinceMs }),
       onLog: options.onLog,
-      maxStagedBytes:
-        options.isReplicated === true ? ONLY_ITS_BATCH : (options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES),
+      lendsOutputs: true,
+      maxStagedBytes: options.isReplicated === true ? ONLY_ITS_BATCH : options.maxStagedBytes,
       ...(options.runLimits === undefined ? {} : { runLimits: options.runLimits }),
       ...(options.interruption === undefined ? {} : { interruption: options.interruption }),
       onSpawn: (pid, tids) => scalings.forEach((each, instance) => each.attachProcess(pid, tids[instance]!)),

@@ -47,6 +47,7 @@ export async function startReplicaProcess(
     nowMs,
     onLog,
     maxStagedBytes: ONLY_ITS_BATCH,
+    lendsOutputs: true,
     expectedFiles: worker.pool.facts.files,
     ...(workerOptions.runLimits === undefined ? {} : { runLimits: workerOptions.runLimits }),
     interruption: signal,

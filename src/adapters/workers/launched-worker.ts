@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Tensor } from '../../domain/tensor.js';
+import type { InputArena } from '../arena/input-arena.js';
 import { inferenceThreads } from '../scalers/inference-threads.js';
 import { isInGroup, moveThreads, type JoinInstruction } from '../scalers/join.js';
 import type { Confinement } from './confinement.js';
@@ -30,6 +31,8 @@ export interface Launch {
   readonly entryUrl: URL;
   readonly instruction: LoadInstruction;
   readonly confinement: Confinement;
+  /** What it reads inputs from; null where all goes over its connections. */
+  readonly inputs: InputArena | null;
   readonly startTimeoutMs: number;
   /** Why one that has loaded is of no use, in one line; null where it is. */
   readonly problemOf: (facts: WorkerFacts) => string | null;
@@ -62,14 +65,14 @@ export class LaunchedWorker {
 
   /** @throws Error when the process cannot be started for want of descriptors */
   constructor(launch: Launch, owner: WorkerOwner) {
-    const { entryUrl, instruction, confinement, startTimeoutMs, nowMs, onLog } = launch;
+    const { entryUrl, instruction, confinement, inputs, startTimeoutMs, nowMs, onLog } = launch;
     this.owner = owner;
     this.#launch = launch;
     this.#joins = instruction.joins;
     this.launchedAtMs = nowMs();
     let onEnded = (): void => undefined;
     this.ended = new Promise((resolve) => (onEnded = resolve));
-    this.link = new WorkerLink(entryUrl, instruction, confinement, {
+    this.link = new WorkerLink(entryUrl, instruction, confinement, inputs, {
       onMessage: (message) => {
         if (!this.#isLost) this.#onMessage(message);
       },

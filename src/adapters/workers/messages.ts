@@ -4,6 +4,7 @@ import type { InputHints } from '../onnx/input-hints.js';
 import type { JoinInstruction } from '../scalers/join.js';
 import type { TensorLayout } from './frames.js';
 import type { ModelFile } from './model-bytes.js';
+import type { PlacedOutputs, PlacedTensor } from './placed-tensors.js';
 
 /*
  * What router and worker say to each other, as frame headers. Both ends come from the same build, so a header is trusted
@@ -14,6 +15,9 @@ import type { ModelFile } from './model-bytes.js';
 /** Where a worker process finds its connections: inherited socket pairs, after stdin, stdout and stderr. */
 export const CONTROL_FD = 3;
 export const DATA_FD = 4;
+/** Behind them, where it is told so: the memory that it reads inputs from, and the one that it writes outputs to. */
+export const INPUTS_FD = 5;
+export const OUTPUTS_FD = 6;
 
 /**
  * Part of a worker's environment: libuv's pool has one thread, the inference thread of the first instance (`instance-threads.ts`). Read when the pool
@@ -30,6 +34,12 @@ export interface LoadInstruction {
   readonly joins: readonly JoinInstruction[];
   /** What an earlier worker of this model was loaded from, and so must this one be; null for the first. */
   readonly expectedFiles: readonly ModelFile[] | null;
+}
+
+/** What a process has in common with its router. */
+export interface SharedAreas {
+  readonly inputBytes: number;
+  readonly outputBytes: number;
 }
 
 /** What the worker knows about itself once its sessions stand. */
@@ -52,7 +62,8 @@ export interface WorkerFacts {
 
 /** Router → worker, control connection. */
 export type ControlToWorker =
-  | ({ readonly kind: 'load' } & LoadInstruction)
+  /** `shared`: null where all goes over the connections. */
+  | ({ readonly kind: 'load'; readonly shared: SharedAreas | null } & LoadInstruction)
   | {
       readonly kind: 'run';
       readonly batchId: number;
@@ -64,6 +75,10 @@ export type ControlToWorker =
       readonly isKept: boolean;
       /** Members whose inputs come here, in the order of their tensors; those of the others are staged. */
       readonly enclosed: readonly EnclosedInputs[];
+      /** Members whose inputs lie in shared memory. */
+      readonly placed: readonly StagedPlaces[];
+      /** Places of outputs that the router has read. */
+      readonly freed: readonly number[];
     }
   /** Ends the run at the model's next operator; it answers `aborted`, or as it would have where it was too late. */
   | { readonly kind: 'abort'; readonly batchId: number }
@@ -82,17 +97,24 @@ export type ControlToRouter =
   /** Every instance's inference thread is in its CPU group; sessions are about to be made. */
   | { readonly kind: 'joined'; readonly inferenceTids: readonly number[] }
   /** `threadIds`, by instance: its inference thread and those that ONNX Runtime made for it; empty where the platform does not tell. */
-  | { readonly kind: 'ready'; readonly facts: WorkerFacts; readonly threadIds: readonly (readonly number[])[] }
+  | {
+      readonly kind: 'ready';
+      readonly facts: WorkerFacts;
+      readonly threadIds: readonly (readonly number[])[];
+      /** It can be told where inputs lie, and tells where outputs lie. */
+      readonly isSharing: boolean;
+    }
   /** One line: cause and remedy. The process exits after it. */
   | { readonly kind: 'load-failed'; readonly message: string }
   | { readonly kind: 'staged'; readonly sequence: number }
-  /** The model is finished. The outputs of some slots (places in `run.sequences`) come here, those of others on the data connection. */
+  /** The model is finished. The outputs of some slots (indices of `run.sequences`) come here or lie in shared memory, those of others come on the data connection. */
   | {
       readonly kind: 'done';
       readonly batchId: number;
       readonly computeMs: number;
       /** In the order of their tensors. */
       readonly enclosed: readonly EnclosedOutputs[];
+      readonly placed: readonly PlacedOutputs[];
       readonly following: number;
     }
   | { readonly kind: 'failed'; readonly batchId: number; readonly message: string }
@@ -112,6 +134,11 @@ export interface StageHeader {
 export interface OutputHeader {
   readonly batchId: number;
   readonly slot: number;
+}
+
+/** Inputs of a request that are in shared memory until its batch has ended. */
+export interface StagedPlaces extends StageHeader {
+  readonly tensors: readonly PlacedTensor[];
 }
 
 /** The next so many tensors of the frame. */

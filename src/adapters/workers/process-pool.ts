@@ -1,13 +1,18 @@
 import type { AdmittedRequest } from '../../domain/request.js';
-import type { ModelSignature, Tensor } from '../../domain/tensor.js';
+import { releaseAll, type ModelSignature, type Tensor } from '../../domain/tensor.js';
 import type { BatchResult, BatchRun, WorkerPool, WorkerPoolEvent } from '../../dataplane/worker-pool.js';
+import type { InputArena } from '../arena/input-arena.js';
+import { keptTensors } from '../arena/lent-tensors.js';
 import { usedSecondsOf } from '../scalers/inference-threads.js';
 import { FrameError } from './frames.js';
 import type { ControlToRouter, WorkerFacts } from './messages.js';
+import { runningBatch, type RunningBatch } from './running-batch.js';
+import { placeInputs, type PlacedInputs } from './placed-tensors.js';
 import { DEFAULT_RUN_LIMITS, RunWatch, type RunLimits } from './run-watch.js';
-import { InputStaging, type StagedInputs } from './staged-inputs.js';
+import { DEFAULT_MAX_STAGED_BYTES, InputStaging, sharedBytesOf, type StagedInputs } from './staged-inputs.js';
 import type { Sample } from './samples.js';
 import {
+  isSynthetic,
   RunAborted,
   SyntheticLoad,
   WorkerLostError,
@@ -30,9 +35,11 @@ export interface ProcessPoolOptions extends SupervisorOptions {
   readonly maxBatchSize: number;
   /** The instant since when what is read just now may have been lying unread, as the router stood still; absent: it never does. */
   readonly unreadSinceMs?: () => number;
-  /** Input bytes that may lie in the worker; requests beyond them wait in the router, first come first staged. */
-  readonly maxStagedBytes?: number;
+  /** Input bytes that may lie in the worker, and what is shared with it; requests beyond them wait in the router, first come first staged. */
+  readonly maxStagedBytes?: number | undefined;
   readonly runLimits?: RunLimits;
+  /** Outputs may be lent: whoever is given them and reads them later holds them before it returns. Absent: they are the receiver's own. */
+  readonly lendsOutputs?: boolean;
   /** Aborting it is `close`, also while the first process starts. */
   readonly interruption?: AbortSignal;
 }
@@ -45,6 +52,8 @@ export interface ProcessPool extends WorkerPool {
   readonly signature: ModelSignature;
   /** What the first process said of itself: versions, load time, memory. */
   readonly facts: WorkerFacts;
+  /** Where inputs can be put before they are staged: they are not copied then. Null while there is no such place. */
+  readonly inputArena: InputArena | null;
   /** Launch → ready, of the latest start. */
   readonly startMs: number;
   /** 1 until `setBatchable` says that requests may share batches. */
@@ -71,33 +80,21 @@ export interface ProcessPool extends WorkerPool {
   close(): Promise<void>;
 }
 
-/** Those of clients are positive. */
-const isSynthetic = (batchId: number): boolean => batchId < 0;
-export const DEFAULT_MAX_STAGED_BYTES = 512 * 1024 ** 2;
+type Areas = { readonly maxStagedBytes: number; readonly sharedBytes: number };
 
 /** Starts a worker; resolves when its sessions stand. @throws ModelLoadError */
 export async function startProcessPool(options: ProcessPoolOptions): Promise<ProcessPool> {
   options.interruption?.throwIfAborted();
-  const supervisor = new WorkerSupervisor(options);
+  const { maxStagedBytes = DEFAULT_MAX_STAGED_BYTES, sharedBytes = sharedBytesOf(maxStagedBytes) } = options;
+  const supervisor = new WorkerSupervisor({ ...options, sharedBytes });
   options.interruption?.addEventListener('abort', () => void supervisor.close(), { once: true });
-  const facts = await supervisor.start();
-  return new LiveProcessPool(options, supervisor, facts);
-}
-
-interface RunningBatch {
-  readonly instance: number;
-  readonly sequences: readonly number[];
-  /** Bytes that the worker forgets with this batch. */
-  readonly byteCount: number;
-  /** By slot; null until it has come, and for good once dropped. */
-  readonly outputs: (readonly Tensor[] | null)[];
-  readonly droppedSlots: Set<number>;
-  receivedCount: number;
-  /** Why its end was asked for; null while it was not. */
-  abortReason: string | null;
-  /** Null until the model is finished. */
-  finished: { readonly outputCount: number; readonly computeMs: number } | null;
-  readonly onDone: (result: BatchResult) => void;
+  try {
+    const facts = await supervisor.start();
+    return new LiveProcessPool({ ...options, maxStagedBytes, sharedBytes }, supervisor, facts);
+  } catch (error) {
+    await supervisor.close();
+    throw error;
+  }
 }
 
 class LiveProcessPool implements ProcessPool {
@@ -110,6 +107,7 @@ class LiveProcessPool implements ProcessPool {
   readonly #nowMs: () => number;
   readonly #unreadSinceMs: () => number;
   readonly #memoryMaxBatchSize: number;
+  readonly #lendsOutputs: boolean;
   readonly #runWatch: RunWatch;
   readonly #synthetic: SyntheticLoad;
   #isBatchable = false;
@@ -121,7 +119,7 @@ class LiveProcessPool implements ProcessPool {
   readonly #batches = new Map<number, RunningBatch>();
   #awaitingRecovery: { readonly fulfil: () => void; readonly reject: (error: Error) => void }[] = [];
 
-  constructor(options: ProcessPoolOptions, supervisor: WorkerSupervisor, facts: WorkerFacts) {
+  constructor(options: ProcessPoolOptions & Areas, supervisor: WorkerSupervisor, facts: WorkerFacts) {
     this.instanceCount = options.joins.length;
     this.threadCounts = options.threadCounts;
     this.facts = facts;
@@ -130,6 +128,7 @@ class LiveProcessPool implements ProcessPool {
     this.#nowMs = options.nowMs;
     this.#unreadSinceMs = options.unreadSinceMs ?? options.nowMs;
     this.#memoryMaxBatchSize = options.maxBatchSize;
+    this.#lendsOutputs = options.lendsOutputs ?? false;
     this.#runWatch = new RunWatch({
       ...(options.runLimits ?? DEFAULT_RUN_LIMITS),
       nowMs: options.nowMs,
@@ -141,12 +140,13 @@ class LiveProcessPool implements ProcessPool {
       onHang: (message) => this.replace(message),
     });
     const stagingPort = {
+      place: (inputs: readonly Tensor[]): PlacedInputs | null => placeInputs(supervisor.inputs, inputs),
       send: ({ sequence, outputNames, inputs }: StagedInputs): void =>
         supervisor.readyLink?.sendInputs({ sequence, outputNames }, inputs),
       unstage: (sequence: number): void => supervisor.readyLink?.sendControl({ kind: 'unstage', sequence }),
       onHang: (message: string): void => supervisor.replace(message),
     };
-    this.#staging = new InputStaging(stagingPort, options.maxStagedBytes ?? DEFAULT_MAX_STAGED_BYTES);
+    this.#staging = new InputStaging(stagingPort, options.maxStagedBytes - 2 * options.sharedBytes);
     this.#synthetic = new SyntheticLoad({
       stage: (sequence, inputs) => this.#stageSynthetic(sequence, inputs),
       unstage: (sequence) => this.unstage(sequence),
@@ -167,6 +167,10 @@ class LiveProcessPool implements ProcessPool {
 
   get inferenceTids(): readonly number[] {
     return this.#supervisor.inferenceTids;
+  }
+
+  get inputArena(): InputArena | null {
+    return this.#supervisor.inputs;
   }
 
   get startMs(): number {
@@ -270,20 +274,10 @@ class LiveProcessPool implements ProcessPool {
     if (!this.threadCounts.includes(threadCount)) throw new Error(`there is no session for ${threadCount} threads`);
     for (const sequence of sequences)
       if (!this.#staging.isStaged(sequence)) throw new Error(`batch ${batchId}: request ${sequence} is not staged`);
-    const { byteCount, enclosed, tensors } = this.#staging.take(isKept ? [] : sequences);
-    this.#batches.set(batchId, {
-      instance,
-      sequences,
-      byteCount,
-      outputs: sequences.map(() => null),
-      droppedSlots: new Set(),
-      receivedCount: 0,
-      abortReason: null,
-      finished: null,
-      onDone,
-    });
+    const { byteCount, enclosed, tensors, placed, releasePlaces } = this.#staging.take(isKept ? [] : sequences);
+    this.#batches.set(batchId, runningBatch({ instance, sequences, byteCount, releasePlaces, onDone }));
     this.#runWatch.begin(batchId, instance);
-    link.sendControl({ kind: 'run', batchId, instance, sequences, threadCount, isKept, enclosed }, tensors);
+    link.run({ batchId, instance, sequences, threadCount, isKept, enclosed, placed }, tensors);
   }
 
   #dropRunning(sequence: number): void {
@@ -314,15 +308,16 @@ class LiveProcessPool implements ProcessPool {
       this.#finish(batchId, batch, { kind: 'aborted', message: batch.abortReason ?? 'the run was ended' });
       return;
     }
-    const { enclosed, following, computeMs } = message;
-    batch.finished = { outputCount: enclosed.length + following, computeMs };
+    const { enclosed, placed, following, computeMs } = message;
+    batch.finished = { outputCount: enclosed.length + placed.length + following, computeMs };
     this.#finishWhenComplete(batchId, batch);
   }
 
   #onOutput(batchId: number, slot: number, tensors: readonly Tensor[]): void {
     const batch = this.#batches.get(batchId);
     if (batch === undefined) throw new FrameError(`the worker sent outputs of batch ${batchId}, which is not running`);
-    batch.outputs[slot] = tensors;
+    if (batch.outputs[slot] !== null) throw new FrameError(`batch ${batchId} has no member ${slot} to have outputs of`);
+    batch.outputs[slot] = this.#lendsOutputs && !isSynthetic(batchId) ? tensors : keptTensors(tensors);
     batch.receivedCount++;
     this.#finishWhenComplete(batchId, batch);
   }
@@ -347,8 +342,11 @@ class LiveProcessPool implements ProcessPool {
     this.#batches.delete(batchId);
     this.#runWatch.end(batchId);
     this.#staging.free(batch.byteCount);
+    batch.releasePlaces();
     if (result.kind === 'completed') this.#supervisor.noteCompleted();
     batch.onDone(result);
+    // Whoever reads them later holds them by now.
+    for (const tensors of batch.outputs) releaseAll(tensors ?? []);
   }
 
   // ---- the process -------------------------------------------------------------------------------------------------
@@ -361,9 +359,11 @@ class LiveProcessPool implements ProcessPool {
     this.#synthetic.forget();
     this.#loss = { message, readyAtMs: this.#nowMs() + (restartEstimateMs ?? Infinity) };
     for (const { reject } of this.#awaitingRecovery.splice(0)) reject(new WorkerLostError(message));
-    for (const batch of batches) batch.onDone({ kind: 'worker-lost', message, ...(isCrash ? { isCrash } : {}) });
+    for (const { onDone } of batches) onDone({ kind: 'worker-lost', message, ...(isCrash ? { isCrash } : {}) });
     for (const request of lost) request.onLost?.(message);
     if (restartEstimateMs !== null) this.#onEvent?.({ kind: 'lost', message, restartEstimateMs });
+    // Not before: what ended the worker is looked at once more.
+    for (const { releasePlaces } of batches) releasePlaces();
   }
 
   #onReady(isTakeover: boolean): void {

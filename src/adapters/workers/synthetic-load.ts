@@ -7,6 +7,9 @@ import type { Sample, SampleSource } from './samples.js';
  * profile it. Its sequences and batch ids are negative, so they never meet the system's.
  */
 
+/** Ids of batches of clients are positive. */
+export const isSynthetic = (batchId: number): boolean => batchId < 0;
+
 export interface SyntheticRun {
   readonly samples: SampleSource;
   readonly batchSize: number;

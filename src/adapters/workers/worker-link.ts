@@ -1,12 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import type { Tensor } from '../../domain/tensor.js';
+import type { InputArena } from '../arena/input-arena.js';
+import { createToRead } from '../arena/shared-memory.js';
 import { confined, type Confinement } from './confinement.js';
 import { existing, FramedConnection } from './framed-connection.js';
-import { readTensors } from './frames.js';
+import { FrameError, readTensors } from './frames.js';
 import type {
   ControlToRouter,
   ControlToWorker,
@@ -18,6 +21,7 @@ import type {
 import { CONTROL_FD, DATA_FD, ONE_POOL_THREAD } from './messages.js';
 import { oneLine } from './load-failure.js';
 import { explained, isRefusal } from './memory-limit.js';
+import { isList, OutputReader } from './output-reader.js';
 
 /*
  * The router's end of one worker process, from spawn to death. The connections are socket pairs that the child
@@ -61,20 +65,45 @@ export class WorkerLink {
   readonly #child: ChildProcess;
   readonly #control: FramedConnection;
   readonly #data: FramedConnection;
+  /** Null where all comes over the connections. */
+  readonly #outputs: OutputReader | null;
+  /** The process has mapped what it shares with this one: it can be told where inputs lie. */
+  #isSharing = false;
   #endReason: string | null = null;
 
   /**
    * Starts a process and tells it what to load; callbacks come later, never from inside this call.
+   * @param inputs that the process is to read; null where all goes over the connections
    * @throws Error when there are not even descriptors for the connections
    */
-  constructor(entryUrl: URL, instruction: LoadInstruction, confinement: Confinement, callbacks: WorkerCallbacks) {
+  constructor(
+    entryUrl: URL,
+    instruction: LoadInstruction,
+    confinement: Confinement,
+    inputs: InputArena | null,
+    callbacks: WorkerCallbacks,
+  ) {
     // `detached` makes it the leader of its own session: the terminal's Ctrl-C goes to the router alone, which drains.
     const [program, ...args] = confined([process.execPath, ...NODE_FLAGS, fileURLToPath(entryUrl)], confinement);
-    this.#child = spawn(program, args, {
-      detached: true,
-      env: { ...Object.fromEntries(INHERITED_VARIABLES.map((name) => [name, process.env[name]])), ...OWN_VARIABLES },
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
-    });
+    const outputs =
+      inputs === null
+        ? null
+        : whereShared(
+            () => createToRead(inputs.byteCount),
+            (line) => callbacks.onLog(line),
+          );
+    const isShared = inputs !== null && outputs !== null;
+    try {
+      this.#child = spawn(program, args, {
+        detached: true,
+        env: { ...Object.fromEntries(INHERITED_VARIABLES.map((name) => [name, process.env[name]])), ...OWN_VARIABLES },
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...(isShared ? [inputs.fd, outputs.fd] : [])],
+      });
+    } finally {
+      // The process has its own by now.
+      if (outputs !== null) closeSync(outputs.fd);
+    }
+    this.#outputs = isShared ? new OutputReader(outputs.bytes) : null;
     const { memoryBytes } = confinement;
     let spawnError: Error | null = null;
     let refusal = '';
@@ -89,7 +118,11 @@ export class WorkerLink {
         const message = header as WithTensors<ControlToRouter>;
         if (message.kind === 'load-failed') this.#endReason = explained(message.message, memoryBytes);
         else {
-          if (message.kind === 'done') deliverEnclosed(message, payload, callbacks);
+          if (message.kind === 'ready') this.#isSharing = isShared && message.isSharing;
+          if (message.kind === 'done') {
+            deliverEnclosed(message, payload, callbacks);
+            this.#deliverPlaced(message, callbacks);
+          }
           callbacks.onMessage(message);
         }
       },
@@ -118,7 +151,12 @@ export class WorkerLink {
       const reason = explained(`${refusal}the worker process ${spawnError?.message ?? ending}`, memoryBytes);
       callbacks.onGone(this.#endReason ?? reason, isCrash);
     });
-    this.sendControl({ kind: 'load', ...instruction });
+    const shared = isShared ? { inputBytes: inputs.byteCount, outputBytes: outputs.bytes.byteLength } : null;
+    this.sendControl({ kind: 'load', shared, ...instruction });
+  }
+
+  get isSharing(): boolean {
+    return this.#isSharing;
   }
 
   /** 0 when the process could not be started. */
@@ -126,9 +164,14 @@ export class WorkerLink {
     return this.#child.pid ?? 0;
   }
 
-  /** @param enclosed of a `run` */
-  sendControl(message: ControlToWorker, enclosed?: readonly Tensor[]): void {
-    this.#control.send(message, enclosed);
+  sendControl(message: Exclude<ControlToWorker, { kind: 'run' }>): void {
+    this.#control.send(message);
+  }
+
+  /** @param enclosed tensors */
+  run(batch: Omit<RunMessage, 'kind' | 'freed'>, enclosed: readonly Tensor[]): void {
+    const freed = this.#outputs?.takeFreed() ?? [];
+    this.#control.send({ kind: 'run', ...batch, freed } satisfies RunMessage, enclosed);
   }
 
   sendInputs(header: StageHeader, inputs: readonly Tensor[]): void {
@@ -140,6 +183,26 @@ export class WorkerLink {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#endReason ??= reason;
     this.#child.kill('SIGKILL');
+  }
+
+  #deliverPlaced({ batchId, placed }: Extract<ControlToRouter, { kind: 'done' }>, callbacks: WorkerCallbacks): void {
+    if (!isList(placed)) throw new FrameError('the worker says of no outputs where they lie');
+    for (const outputs of placed) {
+      if (this.#outputs === null) throw new FrameError('the worker shares no memory for outputs');
+      callbacks.onOutput(batchId, outputs.slot, this.#outputs.read(outputs));
+    }
+  }
+}
+
+type RunMessage = Extract<ControlToWorker, { kind: 'run' }>;
+
+/** Null, and one line for the operator, where memory cannot be shared. */
+export function whereShared<Memory>(share: () => Memory, onLog: (line: string) => void): Memory | null {
+  try {
+    return share();
+  } catch (error) {
+    onLog(`tensors are sent to workers, and not shared with them, which takes more CPU: ${oneLine(error)}`);
+    return null;
   }
 }
 

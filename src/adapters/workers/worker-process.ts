@@ -16,15 +16,18 @@ import type {
   ControlToRouter,
   ControlToWorker,
   EnclosedInputs,
-  LoadInstruction,
   OutputHeader,
+  SharedAreas,
+  StagedPlaces,
   StageHeader,
   WithTensors,
   WorkerFacts,
 } from './messages.js';
 import { ModelBytes } from './model-bytes.js';
+import { OutputPlaces, tensorsAt, type PlacedOutputs } from './placed-tensors.js';
 import { withPrivateWeights } from './private-weights.js';
-import { CONTROL_FD, DATA_FD, MAX_ENCLOSED_BYTES } from './messages.js';
+import { CONTROL_FD, DATA_FD, INPUTS_FD, MAX_ENCLOSED_BYTES, OUTPUTS_FD } from './messages.js';
+import { mapHandedOver } from '../arena/shared-memory.js';
 
 /*
  * The worker process: owns one model. This main thread keeps the connections and the staged inputs, puts batches
@@ -65,6 +68,8 @@ class WorkerProcess {
   readonly #moves: ((problem: string | null) => void)[] = [];
   readonly #control: FramedConnection;
   readonly #data: FramedConnection;
+  /** What it shares with the router; null where that is nothing. */
+  #shared: { readonly inputs: Uint8Array<ArrayBuffer>; readonly outputs: OutputPlaces } | null = null;
   #runtime!: Runtime;
   #threads!: InstanceThreads;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -88,7 +93,9 @@ class WorkerProcess {
         void this.#load(message);
         return;
       case 'run':
+        this.#shared?.outputs.free(message.freed);
         this.#unwrap(message.enclosed, readTensors(message.tensors ?? [], payload));
+        this.#find(message.placed);
         this.#run(message);
         return;
       case 'abort':
@@ -115,9 +122,10 @@ class WorkerProcess {
       this.#reply({ kind: 'move', instance, threadIds });
     });
 
-  async #load(instruction: LoadInstruction): Promise<void> {
+  async #load({ shared, ...instruction }: Extract<ControlToWorker, { kind: 'load' }>): Promise<void> {
     const { modelPath, joins, expectedFiles } = instruction;
     process.title = `sponge-worker ${basename(modelPath)}`;
+    if (shared !== null) this.#share(shared);
     try {
       accessSync(modelPath, constants.R_OK);
       this.#runtime = new Runtime();
@@ -156,15 +164,28 @@ class WorkerProcess {
       const files = await bytes.verify(expectedFiles);
       await this.#releaseMemory();
       const residentBytes = process.memoryUsage.rss();
-      this.#reply({ kind: 'ready', facts: { ...facts, files, residentBytes }, threadIds: this.#threads.threadIds });
+      const isSharing = this.#shared !== null;
+      const { threadIds } = this.#threads;
+      this.#reply({ kind: 'ready', facts: { ...facts, files, residentBytes }, threadIds, isSharing });
     } catch (error) {
       this.#failLoad(oneLine(error));
+    }
+  }
+
+  /** Where it cannot, all goes over the connections. */
+  #share({ inputBytes, outputBytes }: SharedAreas): void {
+    try {
+      const inputs = mapHandedOver(INPUTS_FD, inputBytes, false);
+      this.#shared = { inputs, outputs: new OutputPlaces(mapHandedOver(OUTPUTS_FD, outputBytes, true)) };
+    } catch (error) {
+      this.#reply({ kind: 'notice', message: `tensors are sent instead of shared: ${oneLine(error)}` });
     }
   }
 
   /** What loading or runs have left, in JavaScript's heap, ONNX Runtime's arena and the C library. */
   async #releaseMemory(): Promise<void> {
     globalThis.gc?.();
+    this.#shared?.outputs.forgetUnused();
     try {
       await this.#runtime.releaseMemory();
     } catch (error) {
@@ -187,6 +208,12 @@ class WorkerProcess {
   #unwrap(enclosed: readonly EnclosedInputs[], tensors: Tensor[]): void {
     for (const { sequence, outputNames, tensorCount } of enclosed)
       this.#staged.set(sequence, { inputs: tensors.splice(0, tensorCount), outputNames });
+  }
+
+  /** The same, of inputs that the router keeps where they are until it is answered. */
+  #find(placed: readonly StagedPlaces[]): void {
+    for (const { sequence, outputNames, tensors } of placed)
+      this.#staged.set(sequence, { inputs: tensorsAt(this.#shared!.inputs, tensors), outputNames });
   }
 
   #unstage(sequence: number): void {
@@ -279,17 +306,23 @@ class WorkerProcess {
     }
     const [small, large] = partition(memberOutputs, ({ tensors }) => payloadBytes(tensors) <= MAX_ENCLOSED_BYTES);
     const enclosed = small.map(({ slot, tensors }) => ({ slot, tensorCount: tensors.length }));
-    const last = large.at(-1);
+    const placed: PlacedOutputs[] = [];
+    const following = large.filter(({ slot, tensors }) => {
+      const outputs = this.#shared?.outputs.put(slot, tensors) ?? null;
+      if (outputs !== null) placed.push(outputs);
+      return outputs === null;
+    });
+    const last = following.at(-1);
     let unsent = last === undefined ? 1 : 2;
     const onSent = (): void => {
       if (--unsent === 0) release();
     };
     this.#control.send(
-      { kind: 'done', batchId, computeMs, enclosed, following: large.length } satisfies ControlToRouter,
+      { kind: 'done', batchId, computeMs, enclosed, placed, following: following.length } satisfies ControlToRouter,
       small.flatMap(({ tensors }) => tensors),
       onSent,
     );
-    for (const member of large) {
+    for (const member of following) {
       const header: OutputHeader = { batchId, slot: member.slot };
       this.#data.send(header, member.tensors, member === last ? onSent : undefined);
     }

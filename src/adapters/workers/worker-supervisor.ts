@@ -3,13 +3,14 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Tensor } from '../../domain/tensor.js';
 import type { JoinInstruction } from '../scalers/join.js';
+import { InputArena } from '../arena/input-arena.js';
 import { confinementGap, workerUser, type ConfinementOptions, type WorkerUser } from './confinement.js';
 import { LaunchedWorker, type WorkerOwner } from './launched-worker.js';
 import { oneLine } from './load-failure.js';
 import type { ModelFile } from './model-bytes.js';
 import type { ControlToRouter, LoadInstruction, WorkerFacts } from './messages.js';
 import { SpareWorker } from './spare-worker.js';
-import type { WorkerLink } from './worker-link.js';
+import { whereShared, type WorkerLink } from './worker-link.js';
 
 /*
  * Keeps one worker process alive: at once after the first failure in a row, then with growing delays. In a row are losses with
@@ -33,6 +34,8 @@ export interface SupervisorOptions extends ConfinementOptions {
   readonly onLog: (line: string) => void;
   /** Every process whose inference threads, one an instance, joined their CPU groups; it makes its sessions next. */
   readonly onSpawn?: (pid: number, inferenceTids: readonly number[]) => void;
+  /** Of the memory that router and worker share for inputs, and again of that for outputs; absent or 0: all goes over the connections. */
+  readonly sharedBytes?: number;
   /** The worker's compiled entry point. */
   readonly entryUrl?: URL;
   /** A process that is not ready by then counts as failed. */
@@ -91,6 +94,8 @@ function filesBeside(modelPath: string): readonly string[] {
 
 export class WorkerSupervisor {
   readonly spare: SpareWorker;
+  /** Which all processes read; null where memory is not shared. */
+  readonly #inputs: InputArena | null;
   readonly #options: SupervisorOptions;
   readonly #instruction: LoadInstruction;
   #user: WorkerUser | null = null;
@@ -122,7 +127,8 @@ export class WorkerSupervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { modelPath, threadCounts, joins, expectedFiles = null } = options;
+    const { modelPath, threadCounts, joins, expectedFiles = null, sharedBytes = 0 } = options;
+    this.#inputs = sharedBytes > 0 ? whereShared(() => InputArena.open(sharedBytes), options.onLog) : null;
     this.#instruction = { modelPath: resolve(modelPath), threadCounts, joins, expectedFiles };
     this.spare = new SpareWorker({
       launch: (spareJoins, owner) => this.#launch(spareJoins, owner),
@@ -151,6 +157,11 @@ export class WorkerSupervisor {
   /** The process to talk to; null while there is none. */
   get readyLink(): WorkerLink | null {
     return this.#worker?.isReady === true ? this.#worker.link : null;
+  }
+
+  /** What the current process reads; null where inputs go over its connection. */
+  get inputs(): InputArena | null {
+    return this.readyLink?.isSharing === true ? this.#inputs : null;
   }
 
   /** By instance, of the current process; empty while there is none. */
@@ -184,6 +195,7 @@ export class WorkerSupervisor {
     const living = [...this.#living];
     for (const worker of living) worker.end('the worker was stopped');
     await Promise.all(living.map(({ ended }) => ended));
+    this.#inputs?.close();
   }
 
   /** @throws Error, one line, where no process can be started */
@@ -194,7 +206,10 @@ export class WorkerSupervisor {
     const instruction = { ...this.#instruction, joins, expectedFiles };
     const problemOf = (facts: WorkerFacts): string | null => this.#problemOf(facts);
     const confinement = { user: this.#user, memoryBytes: this.#options.workerMemoryBytes ?? null };
-    const launch = { entryUrl, instruction, confinement, startTimeoutMs, problemOf, nowMs, onLog };
+    const launch = {
+      ...{ entryUrl, instruction, confinement, inputs: this.#inputs },
+      ...{ startTimeoutMs, problemOf, nowMs, onLog },
+    };
     const worker = new LaunchedWorker(launch, owner);
     this.#living.add(worker);
     void worker.ended.then(() => this.#living.delete(worker));

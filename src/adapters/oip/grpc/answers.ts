@@ -5,6 +5,7 @@
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { Intake } from '../intake.js';
 import { OipFailure } from '../service.js';
+import type { BodyPlace } from '../service.js';
 import { describeError, errorTrailers } from '../status.js';
 import type { Compat, ErrorReply, GrpcCode } from '../status.js';
 import type { Call } from './call.js';
@@ -17,6 +18,8 @@ const MAX_PLAIN_MESSAGE_BYTES = 1 << 20;
 export interface Frame {
   readonly bytes: Buffer;
   readonly receivedAtMs: number;
+  /** What the bytes lie in, to be released by whoever is given the frame; null where that is memory of their own. Only of requests with inputs. */
+  readonly place: BodyPlace | null;
 }
 
 /** What ends a call that has no result. */

@@ -191,7 +191,10 @@ export class Call implements MessageSink, Departure {
   onMessage(frame: Frame): void {
     if (this.#handler !== null) this.#handler.onMessage(frame);
     else if (this.#frame === null) this.#frame = frame;
-    else this.fail(plainStatus(GRPC_CODE.UNIMPLEMENTED, 'this method takes one message'));
+    else {
+      frame.place?.release();
+      this.fail(plainStatus(GRPC_CODE.UNIMPLEMENTED, 'this method takes one message'));
+    }
   }
 
   onHalfClose(): void {
@@ -270,6 +273,8 @@ export class Call implements MessageSink, Departure {
     clearTimeout(this.#deadlineTimer);
     this.#stopUnreadTimer();
     this.#receipt.end();
+    this.#frame?.place?.release();
+    this.#frame = null;
     // A reset after the answer says that the rest of the request is not needed (RFC 9113, section 8.1). In a turn of its own: trailers
     // are only on their way then, and Node 20 never returns from a reset without error that is sent while it handles what was received.
     if (!this.#receipt.isHalfClosed && !this.#stream.destroyed) setImmediate(() => this.#stream.close());

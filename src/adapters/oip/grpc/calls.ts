@@ -17,6 +17,7 @@ import { plainStatus, statusOf, trailersOf } from './answers.js';
 import type { CallStatus } from './answers.js';
 import { Call } from './call.js';
 import type { Method } from './call.js';
+import type { FindPlace } from './message-reader.js';
 
 export interface CallsOptions {
   /** By their paths. */
@@ -27,6 +28,8 @@ export interface CallsOptions {
   readonly compat: Compat;
   readonly door: Door;
   readonly arrivals: Arrivals;
+  /** For the messages of the methods that take inputs. */
+  readonly findPlace: FindPlace;
 }
 
 /** Health probes are answered whatever the load: they cost nothing, and refusing one gets a healthy server killed. */
@@ -47,6 +50,11 @@ const TELL_ONLY: ReadonlySet<string> = new Set([
   '/grpc.health.v1.Health/Watch',
   '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
   '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+]);
+
+const TAKES_INPUTS: ReadonlySet<string> = new Set([
+  '/inference.GRPCInferenceService/ModelInfer',
+  '/inference.GRPCInferenceService/ModelStreamInfer',
 ]);
 
 const CONTENT_TYPE = /^application\/grpc(?:[+;]|$)/i;
@@ -107,6 +115,7 @@ export class Calls {
       compat,
       intake,
       nowMs: arrivals.nowMs,
+      findPlace: TAKES_INPUTS.has(path) ? this.#options.findPlace : undefined,
       onOver: () => {
         if (isCounted) intake.end(client);
       },

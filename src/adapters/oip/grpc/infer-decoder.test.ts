@@ -5,7 +5,7 @@ import { OipFailure } from '../service.js';
 import type { OipErrorKind } from '../service.js';
 import { ModelInferRequest } from './generated/open_inference.js';
 import type { InferTensorContents } from './generated/open_inference.js';
-import { decodeInferRequest } from './infer-decoder.js';
+import { decodeInferRequest, modelNameIn } from './infer-decoder.js';
 
 const MAX_BYTES = 1 << 20;
 
@@ -328,3 +328,15 @@ function withShape(sizes: readonly bigint[]): Uint8Array {
 
 const TRITONCLIENT_REQUEST =
   '0a037261771a027231220f0a0774696d656f757412041090a10f2a0d0a01781204465033321a02010232030a01793a080000803f00000040';
+
+describe('the beginning of a request', () => {
+  it('tells the model’s name, if all of it is there and comes first', () => {
+    const message = request({ modelName: 'née', id: 'a' });
+    // Key, length, and four bytes of UTF-8.
+    expect([message.length, 6, 5, 2, 1, 0].map((end) => modelNameIn(message.subarray(0, end)))).toEqual([
+      ...['née', 'née', null, null, null, null],
+    ]);
+    expect(modelNameIn(request({ modelName: '', id: 'a' }))).toBeNull();
+    expect(modelNameIn(Uint8Array.of(10, 255, 255, 255, 255, 255))).toBeNull();
+  });
+});

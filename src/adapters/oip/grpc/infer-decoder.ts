@@ -52,6 +52,17 @@ export function decodeInferRequest(message: Uint8Array, maxTypedBytes: number): 
   };
 }
 
+/** Of a message of which only the beginning has come: the model's name comes first, as encoders write it; null where it does not. */
+export function modelNameIn(beginning: Uint8Array): string | null {
+  const reader = new BinaryReader(beginning);
+  try {
+    const [fieldNumber, wireType] = reader.tag();
+    return fieldNumber === 1 && wireType === WireType.LengthDelimited ? reader.string() : null;
+  } catch {
+    return null;
+  }
+}
+
 interface InputFields {
   name: string;
   datatype: string;

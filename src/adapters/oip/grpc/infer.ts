@@ -6,6 +6,7 @@
  * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
  * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
+import { keptTensors } from '../../arena/lent-tensors.js';
 import type { Arrivals } from '../arrivals.js';
 import { responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
@@ -59,6 +60,7 @@ export function modelInfer(context: InferContext): UnaryHandler {
     // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
     call.handOver(frame.bytes.length);
     void answering.then((answer) => {
+      frame.place?.release();
       if (call.isAnswered) return;
       if (answer.kind === 'ok') call.reply(encodeInferResponse(answer.response, false));
       else call.fail(statusOf(answer.reply, context.intake));
@@ -84,6 +86,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
       call.handOver(frame.bytes.length);
       const earlier = lastWritten;
       const answer = await answering;
+      frame.place?.release();
       await earlier;
       if (call.isAnswered) return;
       if (answer.kind === 'error' && answer.reply.edgeCause !== null)
@@ -163,7 +166,9 @@ function answerOf(reply: InferReply, id: string, context: InferContext): Answer 
 }
 
 function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string): InferResponse {
-  const { modelName, modelVersion, outputs } = reply;
+  const { modelName, modelVersion } = reply;
+  // Not from where they are lent: what a stream that was reset had still to send is in its session, and nobody says when it has gone.
+  const outputs = keptTensors(reply.outputs);
   return { modelName, modelVersion, id, parameters: responseParameters(reply.outcome, reply.explanation), outputs };
 }
 

@@ -95,4 +95,35 @@ describe('messages of a stream', () => {
     reader.clear();
     expect(reader.isWithinMessage).toBe(false);
   });
+
+  it('are read into the place that is found for their beginning, unless they are compressed; it is given back if they never end', () => {
+    let asked: (string | number)[] = [];
+    let releases = 0;
+    const place = { bytes: new Uint8Array(400).subarray(300), release: () => void (releases += 1) };
+    const reader = new MessageReader(1 << 20, (beginning, byteCount) => {
+      asked = [Buffer.from(beginning).toString(), byteCount];
+      return place;
+    });
+    const text = Buffer.alloc(100, '0123456789');
+    const sent = (flag: number, ...cuts: number[]): unknown => {
+      const whole = framed(text, flag);
+      const results = cuts.map((cut, index) => {
+        reader.push(whole.subarray(index === 0 ? 0 : cuts[index - 1], cut));
+        return reader.read();
+      });
+      return results.at(-1);
+    };
+    // 12 of 100 bytes are less than an eighth, 13 are more.
+    expect(sent(0, 17)).toEqual({ kind: 'incomplete' });
+    expect(asked).toEqual([]);
+    reader.clear();
+    expect(sent(0, 18, 60, 105)).toMatchObject({ kind: 'message', message: { bytes: text, place } });
+    expect(asked).toEqual(['0123456789012', 100]);
+    expect(Buffer.from(place.bytes)).toEqual(text);
+    expect(releases).toBe(0);
+    expect(sent(1, 18, 105)).toMatchObject({ kind: 'message', message: { bytes: text, place: null } });
+    sent(0, 18, 60);
+    reader.clear();
+    expect(releases).toBe(1);
+  });
 });

@@ -2,9 +2,12 @@
  * Chunks of an HTTP/2 stream → the messages in them: each a flag, a length and so many bytes (grpc/doc/PROTOCOL-HTTP2.md).
  *
  * A message is in memory once. Its length comes first, so that what it will be in is made once and the chunks are copied to their
- * place in it; but not before an eighth of it is there, since a length costs a stranger nothing to claim. A message that one chunk
+ * place in it; but not before an eighth of it is there, since a length costs a stranger nothing to claim. That may be where the worker
+ * can read it. A message that one chunk
  * holds is left where it is, unless that would keep much more than itself from being freed.
  */
+
+import type { BodyPlace } from '../service.js';
 
 /** Flag and length before every message. */
 export const PREFIX_BYTES = 5;
@@ -21,7 +24,12 @@ export interface Message {
   /** Without the prefix; as it came. */
   readonly bytes: Buffer;
   readonly isCompressed: boolean;
+  /** What it lies in, to be released by whoever has the message; null where that is memory of its own. */
+  readonly place: BodyPlace | null;
 }
+
+/** Where to read a message into, of which this is the beginning; null: into memory of its own. */
+export type FindPlace = (beginning: Uint8Array, byteCount: number) => BodyPlace | null;
 
 export type ReadResult =
   | { readonly kind: 'message'; readonly message: Message }
@@ -35,6 +43,7 @@ const INCOMPLETE: ReadResult = { kind: 'incomplete' };
 
 export class MessageReader {
   readonly #maxMessageBytes: number;
+  readonly #findPlace: FindPlace | undefined;
   /** Of the message that is being read: how much of its prefix is, and what that says. */
   #prefixBytes = 0;
   #flag = 0;
@@ -42,13 +51,15 @@ export class MessageReader {
   #receivedBytes = 0;
   /** Where it will be; null until enough of it has come, and in `#pieces` till then. */
   #message: Buffer | null = null;
+  #place: BodyPlace | null = null;
   #pieces: Buffer[] = [];
   /** What has come and is not read: one chunk, or several where reading is held. */
   readonly #unread: Buffer[] = [];
 
   /** @param maxMessageBytes as they come, before they are inflated */
-  constructor(maxMessageBytes: number) {
+  constructor(maxMessageBytes: number, findPlace?: FindPlace) {
     this.#maxMessageBytes = maxMessageBytes;
+    this.#findPlace = findPlace;
   }
 
   /** Whether something of a message is here that has not been read. */
@@ -78,7 +89,7 @@ export class MessageReader {
       if (!isPrefixComplete) continue;
       const piece = chunk.subarray(start, end);
       if (piece.length === announcedBytes) return this.#finish(keptOrCopied(piece));
-      if (piece.length > 0) this.#place(piece, announcedBytes);
+      if (piece.length > 0) this.#receive(piece, announcedBytes);
       if (this.#message !== null && this.#receivedBytes === announcedBytes) return this.#finish(this.#message);
     }
   }
@@ -86,6 +97,7 @@ export class MessageReader {
   /** Lets go of all that is held. */
   clear(): void {
     this.#unread.length = 0;
+    this.#place?.release();
     this.#startOver();
   }
 
@@ -100,7 +112,7 @@ export class MessageReader {
     return end;
   }
 
-  #place(piece: Buffer, announcedBytes: number): void {
+  #receive(piece: Buffer, announcedBytes: number): void {
     const offset = this.#receivedBytes;
     this.#receivedBytes += piece.length;
     if (this.#message !== null) {
@@ -109,7 +121,7 @@ export class MessageReader {
     }
     this.#pieces.push(piece);
     if (LEAST_SHARE_DIVISOR * this.#receivedBytes < announcedBytes) return;
-    this.#message = Buffer.allocUnsafeSlow(announcedBytes);
+    this.#message = this.#makeRoom(this.#pieces[0]!, announcedBytes);
     let at = 0;
     for (const earlier of this.#pieces) {
       this.#message.set(earlier, at);
@@ -120,8 +132,17 @@ export class MessageReader {
 
   #finish(bytes: Buffer): ReadResult {
     const isCompressed = this.#flag === COMPRESSED_FLAG;
+    const place = this.#place;
     this.#startOver();
-    return { kind: 'message', message: { bytes, isCompressed } };
+    return { kind: 'message', message: { bytes, isCompressed, place } };
+  }
+
+  /** A compressed message is not what the worker reads. */
+  #makeRoom(beginning: Buffer, byteCount: number): Buffer {
+    if (this.#flag !== COMPRESSED_FLAG) this.#place = this.#findPlace?.(beginning, byteCount) ?? null;
+    if (this.#place === null) return Buffer.allocUnsafeSlow(byteCount);
+    const { buffer, byteOffset } = this.#place.bytes;
+    return Buffer.from(buffer, byteOffset, byteCount);
   }
 
   #startOver(): void {
@@ -129,6 +150,7 @@ export class MessageReader {
     this.#announcedBytes = 0;
     this.#receivedBytes = 0;
     this.#message = null;
+    this.#place = null;
     this.#pieces = [];
   }
 }

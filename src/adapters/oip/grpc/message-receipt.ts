@@ -19,7 +19,7 @@ import type { Compat } from '../status.js';
 import { plainStatus, statusOf } from './answers.js';
 import type { CallStatus, Frame } from './answers.js';
 import { MessageReader, PREFIX_BYTES } from './message-reader.js';
-import type { Message } from './message-reader.js';
+import type { FindPlace, Message } from './message-reader.js';
 
 export interface MessageReceiptOptions {
   readonly stream: ServerHttp2Stream;
@@ -33,6 +33,8 @@ export interface MessageReceiptOptions {
   readonly compat: Compat;
   readonly intake: Intake;
   readonly nowMs: () => number;
+  /** Absent: messages are read into memory of their own. */
+  readonly findPlace?: FindPlace | undefined;
 }
 
 /** What becomes of it; nothing is called after `end`. */
@@ -61,7 +63,7 @@ export class MessageReceipt {
   constructor(options: MessageReceiptOptions, sink: MessageSink) {
     this.#options = options;
     this.#sink = sink;
-    this.#reader = new MessageReader(options.maxMessageBytes);
+    this.#reader = new MessageReader(options.maxMessageBytes, options.findPlace);
     options.stream.on('data', this.#onChunk);
     options.stream.on('end', this.#onEnd);
     if (!options.isStream) this.#startTimer();
@@ -154,7 +156,7 @@ export class MessageReceipt {
     }
   }
 
-  #onMessage({ bytes, isCompressed }: Message): void {
+  #onMessage({ bytes, isCompressed, place }: Message): void {
     const { receipt, isStream } = this.#options;
     receipt.give(PREFIX_BYTES + this.#chunkCount * CHUNK_OVERHEAD_BYTES);
     this.#chunkCount = 0;
@@ -164,7 +166,7 @@ export class MessageReceipt {
       this.#timer = undefined;
     }
     if (isCompressed) void this.#inflate(bytes);
-    else this.#sink.onMessage({ bytes, receivedAtMs: this.#options.nowMs() });
+    else this.#sink.onMessage({ bytes, receivedAtMs: this.#options.nowMs(), place });
   }
 
   #onAllRead(): void {
@@ -200,7 +202,7 @@ export class MessageReceipt {
     receipt.give(bytes.length);
     this.#isInflating = false;
     if (this.#isOver) return;
-    this.#sink.onMessage({ bytes: inflated, receivedAtMs: nowMs() });
+    this.#sink.onMessage({ bytes: inflated, receivedAtMs: nowMs(), place: null });
     this.#readOn();
   }
 

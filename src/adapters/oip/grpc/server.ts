@@ -23,6 +23,7 @@ import { Connections } from './connections.js';
 import { HealthDefinition } from './generated/health.js';
 import { GRPCInferenceServiceDefinition } from './generated/open_inference.js';
 import { healthHandlers, readinessHandlers } from './health.js';
+import { modelNameIn } from './infer-decoder.js';
 import { modelInfer, modelStreamInfer } from './infer.js';
 import { metadataHandlers } from './metadata.js';
 import { methodsOf } from './methods.js';
@@ -77,6 +78,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     intake,
     door: options.door ?? new Door(options),
     methods: methodsBy(options, intake, closing.signal),
+    findPlace: (beginning, byteCount) => {
+      const modelName = modelNameIn(beginning);
+      return modelName === null ? null : (options.service.placeFor?.(modelName, byteCount) ?? null);
+    },
   });
   const connections = new Connections(limits.maxConcurrentCalls + SPARE_STREAMS, calls.take);
   const listener = createListener(options.tls, connections.accept);

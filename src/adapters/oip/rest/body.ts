@@ -1,6 +1,8 @@
 /* Receiving a body, within limits of size and time, and the codings it may come and go in (RFC 9110, section 8.4). */
 import type { Readable } from 'node:stream';
 import { constants, deflate, gzip } from 'node:zlib';
+import { BodyAssembly } from '../body-assembly.js';
+import type { AssembledBody } from '../body-assembly.js';
 import { inflate, tooLarge } from '../inflate.js';
 import type { Coding } from '../inflate.js';
 import { CHUNK_OVERHEAD_BYTES, isCrumbled, ReceiveBudgetSpent, TINY_CHUNKS } from '../receive-budget.js';
@@ -8,6 +10,7 @@ import type { Receipt } from '../receive-budget.js';
 import { BODY_TIMEOUT_HTTP, GRPC_CODE, describeError } from '../status.js';
 import type { ErrorReply } from '../status.js';
 import { OipFailure } from '../service.js';
+import type { BodyPlace } from '../service.js';
 
 /** An answer that the shared error kinds have no word for. */
 export class RestFailure extends Error {
@@ -38,28 +41,30 @@ export interface BodyLimits {
   readonly maxBytes: number;
   /** From the call of `readBody`. */
   readonly timeoutMs: number;
-  /** What the client announced; null where it did not. */
+  /** What the client announced, and will not be exceeded; null where it did not. */
   readonly declaredBytes: number | null;
+  /** Asks for a place to read it into, once enough of it is there; absent: there is none. */
+  readonly findPlace?: (() => BodyPlace | null) | undefined;
 }
 
 /**
  * Reads a request body to its end.
  * @param receipt charged with the body as it arrives; released unless `done` gets the bytes
- * @param done called once: with the bytes, or with `OipFailure` or `RestFailure` 413, `RestFailure` 408,
+ * @param done called once: with the body, whose place is the receiver's to release, or with `OipFailure` or `RestFailure` 413, `RestFailure` 408,
  * `ReceiveBudgetSpent`, or `ClientGone`
  */
 export function readBody(
   stream: Readable,
   limits: BodyLimits,
   receipt: Receipt,
-  done: (error: Error | null, body?: Buffer) => void,
+  done: (error: Error | null, body?: AssembledBody) => void,
 ): void {
   if (limits.declaredBytes !== null && limits.declaredBytes > limits.maxBytes) {
     // Nobody reads it: what comes of it is thrown away until its time is up.
     done(limits.declaredBytes > DISCARD_LIMIT_FACTOR * limits.maxBytes ? farTooLarge() : tooLarge(limits.maxBytes));
     return;
   }
-  const chunks: Buffer[] = [];
+  const assembly = new BodyAssembly(limits.declaredBytes ?? 0, limits.findPlace ?? null);
   let byteCount = 0;
   let chunkCount = 0;
   let isDone = false;
@@ -70,13 +75,16 @@ export function readBody(
   stream.on('error', onGone);
   stream.on('close', onGone);
 
-  function finish(error: Error | null, body?: Buffer): void {
+  function finish(error: Error | null, body?: AssembledBody): void {
     if (isDone) return;
     isDone = true;
     clearTimeout(timer);
     // A listener that stays keeps all that is here until the answer is sent.
     stream.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone).on('error', ignore);
-    if (error !== null) receipt.release();
+    if (error !== null) {
+      receipt.release();
+      assembly.discard();
+    }
     done(error, body);
   }
 
@@ -88,18 +96,18 @@ export function readBody(
       return;
     }
     if (byteCount <= limits.maxBytes) {
-      if (receipt.take(chunk.length + CHUNK_OVERHEAD_BYTES)) chunks.push(chunk);
+      if (receipt.take(chunk.length + CHUNK_OVERHEAD_BYTES)) assembly.push(chunk);
       else finish(new ReceiveBudgetSpent(receipt));
       return;
     }
-    chunks.length = 0;
+    assembly.discard();
     receipt.release();
     if (byteCount > DISCARD_LIMIT_FACTOR * limits.maxBytes) finish(farTooLarge());
   }
 
   function onEnd(): void {
     if (byteCount > limits.maxBytes) finish(tooLarge(limits.maxBytes));
-    else finish(null, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, byteCount));
+    else finish(null, assembly.finish());
   }
 
   function onTimeout(graceMs: number): void {

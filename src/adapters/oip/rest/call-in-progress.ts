@@ -4,8 +4,10 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { releaseAll } from '../../../domain/tensor.js';
+import type { Tensor } from '../../../domain/tensor.js';
 import type { Receipt } from '../receive-budget.js';
-import type { Departure } from '../service.js';
+import type { BodyPlace, Departure } from '../service.js';
 import { askUntilGone } from './half-closed.js';
 
 declare module 'fastify' {
@@ -24,12 +26,16 @@ export function followCalls(app: FastifyInstance): void {
   });
 }
 
+const NONE: readonly never[] = [];
+
 export class CallInProgress implements Departure {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #isAborted = false;
   #onAbort: (() => void) | null = null;
   #receipt: Receipt | null = null;
+  #place: BodyPlace | null = null;
+  #outputs: readonly Tensor[] = NONE;
   #onEnd: (() => void) | null = null;
   #stopAsking: (() => void) | null = null;
 
@@ -68,6 +74,25 @@ export class CallInProgress implements Departure {
     this.#receipt = null;
   }
 
+  /** Released with the call, unless somebody takes it. */
+  holdPlace(place: BodyPlace): void {
+    if (this.#response.closed) place.release();
+    else this.#place = place;
+  }
+
+  /** What the body lies in is the caller's to release; null where its memory is its own. */
+  takePlace(): BodyPlace | null {
+    const place = this.#place;
+    this.#place = null;
+    return place;
+  }
+
+  /** Released when the kernel has all of the answer, or there is nobody to send it to. */
+  holdOutputs(outputs: readonly Tensor[]): void {
+    if (this.#response.closed) releaseAll(outputs);
+    else this.#outputs = outputs;
+  }
+
   /** Called once, when the answer is sent or there is nobody to send it to. */
   whenEnded(onEnd: () => void): void {
     this.#onEnd = onEnd;
@@ -82,6 +107,9 @@ export class CallInProgress implements Departure {
     this.#stopAsking?.();
     this.#onEnd?.();
     this.releaseReceipt();
+    this.takePlace()?.release();
+    releaseAll(this.#outputs);
+    this.#outputs = NONE;
     if (this.#response.writableFinished) return;
     this.#isAborted = true;
     this.#onAbort?.();

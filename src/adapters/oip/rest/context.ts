@@ -29,6 +29,13 @@ export interface ReceivedBody {
   readonly receipt: Receipt;
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Its body is an inference request's, for the model that the path names. */
+    readonly takesInputs?: boolean;
+  }
+}
+
 /** The body of a request, which has none any more: it may wait for long, and what was decoded is all that it needs. */
 export function takeBody(request: FastifyRequest): ReceivedBody | undefined {
   const body = request.body as ReceivedBody | undefined;
@@ -60,6 +67,7 @@ export function onModelPaths(
     app.route<{ Params: ModelParams }>({
       method,
       url: `${path}${suffix}`,
+      config: { takesInputs: suffix === '/infer' },
       preParsing: (request, reply, _payload, next) => {
         try {
           beforeBody(request, reply);

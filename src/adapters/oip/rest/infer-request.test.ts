@@ -203,3 +203,16 @@ function nested(flat: readonly unknown[], shape: readonly number[]): unknown {
   const step = flat.length / size!;
   return Array.from({ length: size! }, (_, index) => nested(flat.slice(index * step, (index + 1) * step), rest));
 }
+
+describe('a tensor behind the JSON', () => {
+  it('is a part of the body, and copied by whoever keeps it with `slice`', () => {
+    const json = JSON.stringify({
+      inputs: [{ name: 'x', shape: [4], datatype: 'UINT8', parameters: { binary_data_size: 4 } }],
+    });
+    const body = Buffer.from(`${json}abcd`);
+    const [tensor] = decodeInferBody(body, json.length, outlineJson(body.subarray(0, json.length))).inputs;
+    const kept = tensor!.data.slice();
+    body.fill('-', json.length);
+    expect([tensor!.data, kept].map((data) => Buffer.from(data).toString())).toEqual(['----', 'abcd']);
+  });
+});

@@ -49,7 +49,9 @@ export function decodeInferBody(
   const text = headerBytes === null ? body : body.subarray(0, headerBytes);
   const data = new DataArrays(text, dataArrays);
   try {
-    const decoded = readRequest(data.parseRest(), data, body.subarray(text.length));
+    // Not a part of a Buffer, whose `slice` does not copy as that of a Uint8Array does.
+    const tail = new Uint8Array(body.buffer, body.byteOffset + text.length, body.length - text.length);
+    const decoded = readRequest(data.parseRest(), data, tail);
     if (!data.areAllRead()) data.parseAll();
     return decoded;
   } catch (error) {
@@ -159,7 +161,7 @@ export function decodeRawBody(model: ModelEntry, body: Uint8Array): DecodedInfer
     name: spec.name,
     datatype: spec.datatype,
     shape: checkShape(spec.name, shape),
-    data: isBytes ? packBytes([body]) : body,
+    data: isBytes ? packBytes([body]) : new Uint8Array(body.buffer, body.byteOffset, body.byteLength),
   };
   checkLayout(tensor);
   return { parameters: {}, inputs: [tensor], outputs: [], isBinaryByDefault: true };

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { parseRequestTimeoutMs, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
-import type { Departure, InferCall, InferReply, ModelEntry } from '../service.js';
+import type { BodyPlace, Departure, InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
 import { checkInputs, checkOutputNames } from '../validate.js';
 import { ClientGone, acceptedCoding, compress, decompress } from './body.js';
@@ -61,6 +61,8 @@ class Exchange {
   #id: string | undefined;
   #outputs: readonly RequestedOutput[] = NONE_NAMED;
   #isBinaryByDefault = false;
+  /** Where its inputs lie until it is known what becomes of them; null where that is memory of their own. */
+  #place: BodyPlace | null = null;
 
   constructor(context: RestContext, request: InferRoute, reply: FastifyReply) {
     this.#context = context;
@@ -74,6 +76,7 @@ class Exchange {
       const model = this.#context.service.model(name, version);
       const received = takeBody(this.#request);
       if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
+      this.#place = this.#request.callInProgress.takePlace();
       const decoded = this.#decode(received, model);
       if (decoded instanceof Promise) {
         decoded
@@ -154,6 +157,8 @@ class Exchange {
 
   #answer(result: InferReply): void {
     const { compat, intake } = this.#context;
+    this.#releasePlace();
+    if (result.kind === 'ok') this.#request.callInProgress.holdOutputs(result.outputs);
     try {
       if (this.#request.callInProgress.aborted) throw new ClientGone();
       switch (result.kind) {
@@ -188,8 +193,14 @@ class Exchange {
 
   /** Nobody is told whose client has left. */
   #fail(error: unknown): void {
+    this.#releasePlace();
     if (this.#request.callInProgress.aborted) this.#reply.hijack();
     else this.#reply.send(error);
+  }
+
+  #releasePlace(): void {
+    this.#place?.release();
+    this.#place = null;
   }
 }
 

@@ -187,8 +187,9 @@ function ownCopies(job: JsonJob): { job: JsonJob; buffers: ArrayBuffer[] } {
     }
     case 'encode': {
       const outputs = job.response.outputs.map((output) => {
+        const { name, datatype, shape } = output.tensor;
         const data = new Uint8Array(output.tensor.data);
-        return { tensor: { ...output.tensor, data }, isBinary: output.isBinary, buffer: data.buffer };
+        return { tensor: { name, datatype, shape, data }, isBinary: output.isBinary, buffer: data.buffer };
       });
       return {
         job: {

@@ -16,12 +16,12 @@ import type { EdgeCause } from '../intake.js';
 import { ReceiveBudgetSpent } from '../receive-budget.js';
 import type { ReceiveBudget } from '../receive-budget.js';
 import { OipFailure } from '../service.js';
-import type { EdgeLimits, InferenceService } from '../service.js';
+import type { BodyPlace, EdgeLimits, InferenceService } from '../service.js';
 import { BODY_TIMEOUT_HTTP, describeError, describeBusy, statusOfError } from '../status.js';
 import type { Compat } from '../status.js';
 import { ClientGone, RestFailure, readBody } from './body.js';
 import { sendError } from './context.js';
-import type { ReceivedBody, RestContext } from './context.js';
+import type { ModelParams, ReceivedBody, RestContext } from './context.js';
 import { answerHalfClosed, endWith } from './half-closed.js';
 import { followCalls } from './call-in-progress.js';
 import { clientOfCall, guardCalls } from './doorway.js';
@@ -198,7 +198,7 @@ function limitCalls(app: FastifyInstance, intake: Intake): { closeConnectionsWhe
 }
 
 /** Any content type: Triton's clients send binary bodies as octet streams, curl sends JSON as a form. */
-function readBodies(app: FastifyInstance, { limits, receiveBudget, arrivals }: RestOptions): void {
+function readBodies(app: FastifyInstance, { service, limits, receiveBudget, arrivals }: RestOptions): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (request, payload, done) => {
     // Nothing asynchronous lies between the parsed head and here.
@@ -214,16 +214,36 @@ function readBodies(app: FastifyInstance, { limits, receiveBudget, arrivals }: R
     const call = request.callInProgress;
     const length = request.headers['content-length'];
     const declaredBytes = length === undefined ? null : Number(length);
-    readBody(payload, { maxBytes, timeoutMs: limits.bodyTimeoutMs, declaredBytes }, receipt, (error, bytes) => {
-      if (bytes === undefined) done(error);
-      else {
-        call.holdReceipt(receipt);
-        const receivedAtMs = arrivals.nowMs();
-        const routerDelayMs = arrivals.routerDelayMs(firstByteAtMs);
-        done(null, { bytes, firstByteAtMs, receivedAtMs, routerDelayMs, receipt } satisfies ReceivedBody);
-      }
-    });
+    const findPlace = placeFinder(request, declaredBytes, service);
+    readBody(
+      payload,
+      { maxBytes, timeoutMs: limits.bodyTimeoutMs, declaredBytes, findPlace },
+      receipt,
+      (error, body) => {
+        if (body === undefined) done(error);
+        else {
+          const { bytes, place } = body;
+          call.holdReceipt(receipt);
+          if (place !== null) call.holdPlace(place);
+          const receivedAtMs = arrivals.nowMs();
+          const routerDelayMs = arrivals.routerDelayMs(firstByteAtMs);
+          done(null, { bytes, firstByteAtMs, receivedAtMs, routerDelayMs, receipt } satisfies ReceivedBody);
+        }
+      },
+    );
   });
+}
+
+/** Of bodies that are tensors for the larger part. */
+function placeFinder(
+  request: FastifyRequest,
+  declaredBytes: number | null,
+  service: InferenceService,
+): (() => BodyPlace | null) | undefined {
+  if (request.routeOptions.config.takesInputs !== true || headerLength(request) === null) return undefined;
+  if (declaredBytes === null || request.headers['content-encoding'] !== undefined) return undefined;
+  const { model } = request.params as ModelParams;
+  return () => service.placeFor?.(model, declaredBytes) ?? null;
 }
 
 function answerErrors(app: FastifyInstance, { compat, logger }: RestOptions, intake: Intake): void {
