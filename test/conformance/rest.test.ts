@@ -215,6 +215,33 @@ describe('inference in JSON', () => {
     expect(text).toContain('"data":[1,2,3,4,5,6]');
   });
 
+  it('takes NaN and the infinities bare, as Python writes them, and answers in strict JSON', async () => {
+    for (const body of [
+      '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[NaN,Infinity,-Infinity,1.5]}]}',
+      '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[["NaN", Infinity ,-Infinity,1.5]]}]}',
+    ]) {
+      const reply = await post('/v2/models/identity_fp32/infer', body);
+      expect(reply.json()).toMatchObject({ outputs: [{ data: ['NaN', 'Infinity', '-Infinity', 1.5] }] });
+    }
+    const refused = await post(
+      '/v2/models/identity_int32/infer',
+      '{"inputs":[{"name":"x","shape":[1,2],"datatype":"INT32","data":[1,NaN]}]}',
+    );
+    expect(refused.status).toBe(400);
+    expect(refused.bytes.toString()).toContain('INT32 element 1: expected an integer');
+  });
+
+  it('carries the ends of the 64-bit integers, which a double cannot hold', async () => {
+    for (const [datatype, data] of [
+      ['INT64', '-9223372036854775808,9223372036854775807'],
+      ['UINT64', '9007199254740993,18446744073709551615'],
+    ] as const) {
+      const body = `{"inputs":[{"name":"x","shape":[1,2],"datatype":"${datatype}","data":[${data}]}]}`;
+      const reply = await post(`/v2/models/identity_${datatype.toLowerCase()}/infer`, body);
+      expect(reply.bytes.toString()).toContain(`"data":[${data}]`);
+    }
+  });
+
   const EXAMPLES: Readonly<Record<Exclude<Datatype, 'FP16' | 'BF16'>, readonly unknown[]>> = {
     BOOL: [true, false],
     UINT8: [0, 255],

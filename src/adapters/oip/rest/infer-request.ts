@@ -8,6 +8,7 @@ import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor
 import type { Tensor } from '../../../domain/tensor.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
+import { quoteNonFinite } from '../json/non-finite.js';
 import { scanJsonData } from '../json/read-data.js';
 import { checkElement, encodeJsonData } from '../tensor-codec.js';
 import { checkDatatype, checkLayout, checkShape, packBytes } from '../tensor-layout.js';
@@ -174,6 +175,15 @@ export function parseJson(bytes: Uint8Array): unknown {
 function parseText(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
+  } catch {
+    return parsePythons(text);
+  }
+}
+
+/** JSON as Python's own encoder writes it: with bare NaN and infinities, which become their strings. */
+function parsePythons(text: string): unknown {
+  try {
+    return JSON.parse(quoteNonFinite(text)) as unknown;
   } catch {
     throw invalid('request body is not valid JSON');
   }
