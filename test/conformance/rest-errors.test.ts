@@ -187,9 +187,15 @@ describe('what is not there is 404', () => {
 
   it('extensions asked for by parameter', async () => {
     const shared = { inputs: [{ ...INPUT, data: undefined, parameters: { shared_memory_region: 'r' } }] };
-    expectError(await infer(shared), 404, "parameter 'shared_memory_region' is not supported");
+    expectError(await infer(shared), 400, "parameter 'shared_memory_region' is not supported");
     const classification = { inputs: [INPUT], outputs: [{ name: 'y', parameters: { classification: 3 } }] };
-    expectError(await infer(classification), 404, "parameter 'classification' is not supported");
+    expectError(await infer(classification), 400, "parameter 'classification' is not supported");
+    const sequence = { inputs: [INPUT], parameters: { sequence_id: 7, sequence_start: true } };
+    expectError(await infer(sequence), 400, "parameter 'sequence_id' is not supported: models here keep no state");
+    const ended = { inputs: [INPUT], parameters: { sequence_id: '', sequence_end: true } };
+    expectError(await infer(ended), 400, "parameter 'sequence_end' is not supported");
+    const none = { inputs: [INPUT], parameters: { sequence_id: 0, sequence_start: false, sequence_end: false } };
+    expect((await infer(none)).status).toBe(200);
   });
 });
 

@@ -19,6 +19,26 @@ import type { Explanation, InferCall, ParameterValue } from './service.js';
 
 const US_PER_MS = 1000;
 
+/** Parameters that ask for an extension we do not have; ignoring them would answer something else than was asked. */
+export const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region', 'classification']);
+
+/** @param owner whose parameter it is, such as `input 'x'` */
+export function unsupportedParameter(owner: string, name: string): OipFailure {
+  return invalid(`${owner}: parameter '${name}' is not supported`);
+}
+
+/**
+ * A sequence's requests belong to one state of the model's, of which there is none here: each would be answered as if it were alone.
+ * @throws OipFailure `invalid` where a request says that it is one of a sequence; an id of 0 or '' says that it is not (Triton's meaning)
+ */
+export function refuseSequence(parameters: Readonly<Record<string, ParameterValue>>): void {
+  for (const name of ['sequence_id', 'sequence_start', 'sequence_end']) {
+    const value = parameters[name];
+    if (value === undefined || value === 0 || value === '' || value === false) continue;
+    throw invalid(`parameter '${name}' is not supported: models here keep no state from one request to the next`);
+  }
+}
+
 /** What a call says about its own deadline; nothing is judged credible or not yet. */
 export interface DeadlineInputs {
   /** Every stated total budget, each > 0, ms. Empty: none was stated. */

@@ -142,7 +142,7 @@ describe('decodeInferRequest', () => {
     const onInput = request({ inputs: [{ name: 'x', datatype: 'FP32', shape: [1], parameters, contents: undefined }] });
     const onOutput = request({ outputs: [{ name: 'y', parameters }] });
     expect(failure(onInput)).toEqual({
-      kind: 'unsupported',
+      kind: 'invalid',
       message: `input 'x': parameter '${name}' is not supported`,
     });
     expect(failure(onOutput).message).toBe(`output 'y': parameter '${name}' is not supported`);

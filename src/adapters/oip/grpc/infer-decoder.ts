@@ -6,6 +6,7 @@
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { Tensor } from '../../../domain/tensor.js';
+import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { ParameterValue } from '../service.js';
 import { checkDatatype, checkLayout, checkShape } from '../tensor-layout.js';
@@ -16,9 +17,6 @@ const MAX_FIELDS = 4096;
 
 /** Sizes kept of a shape: more than `checkShape` takes, so that it is the one that refuses. */
 const MAX_SHAPE_SIZES = 64;
-
-/** Parameters of an input or output that ask for an extension we do not have; ignoring them would answer something else. */
-const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region', 'classification']);
 
 export interface DecodedInferRequest {
   readonly modelName: string;
@@ -100,7 +98,7 @@ function tensorsOf({ inputs, rawContents }: RequestFields, maxTypedBytes: number
 function checkParameterNames(owner: string, names: readonly string[]): void {
   const unsupported = names.find((name) => UNSUPPORTED_PARAMETERS.has(name));
   if (unsupported === undefined) return;
-  throw new OipFailure('unsupported', `${owner}: parameter '${unsupported}' is not supported`);
+  throw unsupportedParameter(owner, unsupported);
 }
 
 function readMessage(message: Uint8Array): RequestFields {

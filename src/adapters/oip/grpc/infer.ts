@@ -7,7 +7,7 @@
  * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
 import type { Arrivals } from '../arrivals.js';
-import { responseParameters, withHeaderParameters } from '../parameters.js';
+import { refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
 import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../status.js';
 import type { ErrorReply } from '../status.js';
@@ -126,6 +126,7 @@ async function answerInfer(
     if (request.id !== '') id = request.id;
     const modelVersion = versionOf(request.modelVersion);
     const model = context.service.model(request.modelName, modelVersion);
+    refuseSequence(request.parameters);
     checkInputs(model, request.inputs);
     checkOutputNames(model, request.outputNames);
     const inferCall: InferCall = {

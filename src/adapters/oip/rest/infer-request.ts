@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor.js';
 import type { Tensor } from '../../../domain/tensor.js';
+import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
 import { quoteNonFinite } from '../json/non-finite.js';
@@ -244,16 +245,11 @@ function readOutputs(outputs: unknown): readonly RequestedOutput[] {
   });
 }
 
-/** Parameters that ask for an extension we do not have; ignoring them would answer something else than was asked. */
-const UNSUPPORTED_PARAMETERS = ['shared_memory_region', 'classification'];
-
 function readParameters(owner: string, parameters: unknown): Readonly<Record<string, ParameterValue>> {
   if (parameters === undefined) return {};
   if (!isObject(parameters)) throw invalid(`${owner}: parameters must be an object`);
   for (const [name, value] of Object.entries(parameters)) {
-    if (UNSUPPORTED_PARAMETERS.includes(name)) {
-      throw new OipFailure('unsupported', `${owner}: parameter '${name}' is not supported`);
-    }
+    if (UNSUPPORTED_PARAMETERS.has(name)) throw unsupportedParameter(owner, name);
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
       throw invalid(`${owner}: parameter '${name.slice(0, 64)}' must be a string, a number or a boolean`);
     }

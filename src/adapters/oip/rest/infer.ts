@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
-import { parseRequestTimeoutMs, responseParameters, withHeaderParameters } from '../parameters.js';
+import { parseRequestTimeoutMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { Departure, InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
@@ -111,6 +111,7 @@ class Exchange {
   /** Hands the request on; from here on the queue counts its bytes. */
   #ask(received: ReceivedBody, model: ModelEntry, decoded: DecodedInfer): void {
     const { callInProgress } = this.#request;
+    refuseSequence(decoded.parameters);
     checkInputs(model, decoded.inputs);
     const outputNames = decoded.outputs.length === 0 ? NONE_NAMED : decoded.outputs.map((output) => output.name);
     checkOutputNames(model, outputNames);
