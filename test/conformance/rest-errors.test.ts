@@ -159,7 +159,7 @@ describe('binary tensors that do not add up are 400', () => {
   });
 });
 
-describe('what is not there is 404', () => {
+describe('what is not there is refused', () => {
   it('unknown models and versions, on every path of a model', async () => {
     for (const suffix of ['', '/ready', '/config', '/stats']) {
       expectError(await call(rest.server, 'GET', `/v2/models/nope${suffix}`), 404, "Request for unknown model: 'nope'");
@@ -177,12 +177,26 @@ describe('what is not there is 404', () => {
     ['POST', '/v2/models/raw/infer_stream'],
     ['GET', '/v2/trace/setting'],
     ['POST', '/v2/logging'],
-    ['GET', '/v2/models/raw/infer'],
-    ['PUT', '/v2/models/raw/infer'],
+    ['PUT', '/v2/models/raw/generate'],
     ['GET', '/'],
     ['GET', '/v1/models/raw'],
   ] as const)('%s %s is unsupported', async (method, path) => {
     expectError(await call(rest.server, method, path), 404, `${method} ${path} is not supported`);
+  });
+
+  it.each([
+    ['GET', '/v2/models/raw/infer', 'OPTIONS, POST'],
+    ['PUT', '/v2/models/raw/versions/1/infer', 'OPTIONS, POST'],
+    ['DELETE', '/v2/models/nope', 'GET, HEAD, OPTIONS'],
+    ['POST', '/v2/', 'GET, HEAD, OPTIONS'],
+    ['TRACE', '/v2/health/live', 'GET, HEAD, OPTIONS'],
+    ['GET', '/v2/repository/index', 'OPTIONS, POST'],
+  ] as const)('%s %s is no method of that path: 405, with those that are', async (method, path, allowed) => {
+    const reply = await call(rest.server, method, path, method === 'PUT' ? 'a body that nobody reads' : undefined);
+    expectError(reply, 405, `${method} is no method of this path, which has ${allowed}`);
+    expect(reply.headers['allow']).toBe(allowed);
+    const options = await call(rest.server, 'OPTIONS', path);
+    expect([options.status, options.headers['allow'], options.bytes.length]).toEqual([204, allowed, 0]);
   });
 
   it('extensions asked for by parameter', async () => {
@@ -287,6 +301,7 @@ describe('answers of the service', () => {
     ['not_found', 404],
     ['too_large', 413],
     ['unsupported', 404],
+    ['wrong_method', 405],
     ['not_allowed', 400],
     ['unavailable', 503],
     ['internal', 500],

@@ -79,6 +79,7 @@ export type OipErrorKind =
   | 'unauthenticated'
   | 'forbidden'
   | 'not_found'
+  | 'wrong_method'
   | 'too_large'
   | 'unsupported'
   | 'not_allowed'

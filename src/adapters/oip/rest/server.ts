@@ -29,6 +29,7 @@ import { registerHealth } from './health.js';
 import { headerLength, registerInfer } from './infer.js';
 import { createJsonOffload } from './json-offload.js';
 import { registerMetadata } from './metadata.js';
+import { followMethods } from './methods.js';
 import { registerRepository } from './repository.js';
 import { registerStatistics } from './statistics.js';
 
@@ -104,11 +105,13 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   const calls = limitCalls(app, intake);
   readBodies(app, options);
   answerErrors(app, options, intake);
+  const answerOtherMethods = followMethods(app);
   registerHealth(app, context);
   registerMetadata(app, context);
   registerStatistics(app, context);
   registerRepository(app, context);
   registerInfer(app, context);
+  answerOtherMethods();
   try {
     await app.listen({ host, port });
   } catch (error) {
