@@ -95,10 +95,28 @@ describe('metadata', () => {
       name: 'versioned',
       platform: 'onnxruntime_onnx',
       backend: 'onnxruntime',
+      version_policy: { specific: { versions: [1, 2] } },
       max_batch_size: 4,
-      input: [{ name: 'x', data_type: 'TYPE_FP32', dims: [2] }],
-      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [2] }],
-      dynamic_batching: { preferred_batch_size: [], max_queue_delay_microseconds: 0 },
+      input: [
+        {
+          name: 'x',
+          data_type: 'TYPE_FP32',
+          format: 'FORMAT_NONE',
+          dims: [2],
+          is_shape_tensor: false,
+          allow_ragged_batch: false,
+          optional: false,
+        },
+      ],
+      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [2], label_filename: '', is_shape_tensor: false }],
+      dynamic_batching: {
+        preferred_batch_size: [],
+        max_queue_delay_microseconds: 0,
+        preserve_ordering: false,
+        priority_levels: 0,
+        default_priority_level: 0,
+        priority_queue_policy: {},
+      },
     });
     const fixed = (await get('/v2/models/fixed/versions/1/config')).json();
     expect(fixed).toMatchObject({ max_batch_size: 0, input: [{ dims: [2, 3] }, { data_type: 'TYPE_INT64' }] });
@@ -148,6 +166,8 @@ describe('statistics and repository', () => {
             compute_input: { count: 3, ns: 500_000 },
             compute_infer: { count: 3, ns: 7_000_000 },
             compute_output: { count: 3, ns: 500_000 },
+            cache_hit: { count: 0, ns: 0 },
+            cache_miss: { count: 0, ns: 0 },
           },
           batch_stats: [
             {
@@ -163,6 +183,8 @@ describe('statistics and repository', () => {
               compute_output: { count: 1, ns: 400_000 },
             },
           ],
+          response_stats: {},
+          memory_usage: [],
         },
       ],
     });

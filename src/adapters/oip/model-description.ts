@@ -29,6 +29,8 @@ export interface ModelConfig {
   readonly name: string;
   readonly platform: string;
   readonly backend: 'onnxruntime';
+  /** Those that are served, which is Triton's policy `specific`. */
+  readonly versions: readonly number[];
   readonly maxBatchSize: number;
   readonly input: readonly ConfigTensor[];
   readonly output: readonly ConfigTensor[];
@@ -50,6 +52,7 @@ export function modelConfig(model: ModelEntry): ModelConfig {
     name: model.name,
     platform: model.platform,
     backend: 'onnxruntime',
+    versions: model.versions.map(Number),
     maxBatchSize: model.maxBatchSize,
     input: model.signature?.inputs.map(describe) ?? [],
     output: model.signature?.outputs.map(describe) ?? [],

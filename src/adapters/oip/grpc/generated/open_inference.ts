@@ -223,6 +223,8 @@ export interface InferStatistics {
   computeInput: StatisticDuration | undefined;
   computeInfer: StatisticDuration | undefined;
   computeOutput: StatisticDuration | undefined;
+  cacheHit: StatisticDuration | undefined;
+  cacheMiss: StatisticDuration | undefined;
 }
 
 export interface InferBatchStatistics {
@@ -2354,6 +2356,8 @@ function createBaseInferStatistics(): InferStatistics {
     computeInput: undefined,
     computeInfer: undefined,
     computeOutput: undefined,
+    cacheHit: undefined,
+    cacheMiss: undefined,
   };
 }
 
@@ -2376,6 +2380,12 @@ export const InferStatistics: MessageFns<InferStatistics> = {
     }
     if (message.computeOutput !== undefined) {
       StatisticDuration.encode(message.computeOutput, writer.uint32(50).fork()).join();
+    }
+    if (message.cacheHit !== undefined) {
+      StatisticDuration.encode(message.cacheHit, writer.uint32(58).fork()).join();
+    }
+    if (message.cacheMiss !== undefined) {
+      StatisticDuration.encode(message.cacheMiss, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -2439,6 +2449,22 @@ export const InferStatistics: MessageFns<InferStatistics> = {
             }
 
             message.computeOutput = StatisticDuration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.cacheHit = StatisticDuration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.cacheMiss = StatisticDuration.decode(reader, reader.uint32());
             continue;
           }
         }
