@@ -170,13 +170,9 @@ describe('what is not there is refused', () => {
   });
 
   it.each([
-    ['GET', '/v2/systemsharedmemory/status'],
-    ['POST', '/v2/cudasharedmemory/region/r/register'],
     ['POST', '/v2/models/raw/generate'],
     ['POST', '/v2/models/raw/generate_stream'],
     ['POST', '/v2/models/raw/infer_stream'],
-    ['GET', '/v2/trace/setting'],
-    ['POST', '/v2/logging'],
     ['PUT', '/v2/models/raw/generate'],
     ['GET', '/'],
     ['GET', '/v1/models/raw'],

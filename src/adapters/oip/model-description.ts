@@ -5,10 +5,12 @@ import type { ModelEntry } from './service.js';
 /** Protocol extensions that `/v2` and ServerMetadata list. */
 export const EXTENSIONS = [
   'binary_tensor_data',
+  'logging',
   'model_configuration',
   'model_repository',
   'parameters',
   'statistics',
+  'trace',
 ] as const;
 
 /** Refused on both protocols: models come from the command line. */

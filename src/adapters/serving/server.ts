@@ -14,6 +14,7 @@ import { EventLoopWatch } from '../event-loop-watch.js';
 import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
 import { LiveFeed, type FeedFollower } from '../telemetry/live-feed.js';
+import { logControlOf } from '../telemetry/logger.js';
 import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
 import { Telemetry } from '../telemetry/metrics.js';
 import { readPageFiles } from '../telemetry/page-files.js';
@@ -204,7 +205,6 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const spares = parts.add(new Spares({ mode: options.spareMode, nowMs, memory: room }), (part) => part.close());
 
   const door = parts.add(await openDoor(host, options.doors, (line) => logger.warn(line)), (part) => part.close());
-
   const tls = options.tls === null ? undefined : await ServerTls.open({ files: options.tls, logger });
   if (tls !== undefined) parts.add(tls, (part) => part.close());
   // Ports first: a busy one should not cost a profile.
@@ -224,7 +224,8 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   );
   // Before the port it is heard at: subscribers are given the last records too.
   parts.add(feed, (part) => part.close());
-  const edge = { service, host, limits, receiveBudget, arrivals, intake, compat, door, logger, tls };
+  const logControl = logControlOf(logger);
+  const edge = { service, host, limits, receiveBudget, arrivals, intake, compat, door, logger, logControl, tls };
   const rest = parts.add(
     await startRestServer({ ...edge, port: options.port, jsonHeapBytes: shares.jsonHeapBytes }),
     (part: RestServer) => part.close(),

@@ -15,6 +15,7 @@ import { Intake } from '../intake.js';
 import type { EdgeCause } from '../intake.js';
 import { ReceiveBudgetSpent } from '../receive-budget.js';
 import type { ReceiveBudget } from '../receive-budget.js';
+import { controlOfNoLog, type LogControl } from '../log-settings.js';
 import { OipFailure } from '../service.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import { BODY_TIMEOUT_HTTP, describeError, describeBusy, statusOfError } from '../status.js';
@@ -31,6 +32,8 @@ import { createJsonOffload } from './json-offload.js';
 import { registerMetadata } from './metadata.js';
 import { followMethods } from './methods.js';
 import { registerRepository } from './repository.js';
+import { registerSettings } from './settings.js';
+import { registerSharedMemory } from './memory-regions.js';
 import { registerStatistics } from './statistics.js';
 
 export interface RestLogger {
@@ -55,6 +58,8 @@ export interface RestOptions {
   /** Shared with the other front end; absent: for everybody but pages of other sites. */
   readonly door?: Door;
   readonly logger?: RestLogger;
+  /** Of the server's log; absent: of none. */
+  readonly logControl?: LogControl;
   /** Absent: in clear. */
   readonly tls?: ServerTls | undefined;
 }
@@ -82,14 +87,24 @@ const MAX_NAME_CHARACTERS = 255;
 
 /** @throws Error of one line, with the remedy, when the port cannot be had */
 export async function startRestServer(options: RestOptions): Promise<RestServer> {
-  const { service, host, port, limits, compat } = options;
+  const { service, host, port, limits, compat, logControl = controlOfNoLog() } = options;
+  const door = options.door ?? new Door({ host });
   const intake = options.intake ?? new Intake({ maxCalls: limits.maxConcurrentCalls, clientFraction: 1, compat });
   const offload = createJsonOffload(
     (message) => new RestFailure(describeBusy('queue_full', message, compat)),
     options.jsonHeapBytes,
   );
   let isDraining = false;
-  const context: RestContext = { service, limits, compat, offload, intake, isDraining: () => isDraining };
+  const context: RestContext = {
+    service,
+    limits,
+    compat,
+    offload,
+    intake,
+    door,
+    logControl,
+    isDraining: () => isDraining,
+  };
   const app = createApp(options, intake);
   const refusal = rawAnswer('429 Too Many Requests', 'too many connections are open; try again later');
   // Before the handshake there is nothing to be read by a client of TLS.
@@ -101,7 +116,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
     if (isDraining) reply.header('connection', 'close');
     next();
   });
-  guardCalls(app, options.door ?? new Door({ host }), intake, compat);
+  guardCalls(app, door, intake, compat);
   const calls = limitCalls(app, intake);
   readBodies(app, options);
   answerErrors(app, options, intake);
@@ -110,6 +125,8 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   registerMetadata(app, context);
   registerStatistics(app, context);
   registerRepository(app, context);
+  registerSettings(app, context);
+  registerSharedMemory(app);
   registerInfer(app, context);
   answerOtherMethods();
   try {
