@@ -110,7 +110,7 @@ describe('malformed requests are 400 and reach nothing', () => {
   });
 
   it.each(['0', '-5', 'soon', ''])('Request-Timeout-Ms: %j', async (text) => {
-    expectError(await infer({ inputs: [INPUT] }, { 'request-timeout-ms': text }), 400, 'Request-Timeout-Ms');
+    expectError(await infer({ inputs: [INPUT] }, { 'request-timeout-ms': text }), 400, 'request-timeout-ms');
     expect(rest.fake.calls).toEqual([]);
   });
 

@@ -344,6 +344,8 @@ describe('inference in JSON', () => {
     });
     await post('/v2/models/versioned/versions/1/infer', body, {
       'request-timeout-ms': '300.5',
+      'x-envoy-expected-rq-timeout-ms': '15000',
+      'x-request-timeout-seconds': '0.25',
       'sponge-upload-us': '1234',
       'sponge-sent-unix-us': '1700000000000000',
     });
@@ -361,7 +363,7 @@ describe('inference in JSON', () => {
         sponge_upload_us: 1234,
         sponge_sent_unix_us: 1_700_000_000_000_000,
       },
-      statedBudgetsMs: [300.5],
+      statedBudgetsMs: [300.5, 15_000, 250],
       arrival: { bodyBytes: Buffer.byteLength(body), peer: '127.0.0.1' },
     });
     const { firstByteAtMs, receivedAtMs } = received.arrival;

@@ -36,7 +36,7 @@ export interface InferCall {
   /** Request-level parameters as sent, unknown ones included. */
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /**
-   * Total time budgets stated outside `parameters`, ms: `grpc-timeout`, `Request-Timeout-Ms`. Validated as numbers > 0.
+   * Total time budgets stated outside `parameters`, ms: `grpc-timeout` and headers. Validated as numbers > 0.
    * (`parameters.timeout`, µs, is read by the service.)
    */
   readonly statedBudgetsMs: readonly number[];

@@ -3,11 +3,11 @@
  * (always raw, as Triton does). The call is their client's departure: it is over when the client leaves, or at its gRPC deadline.
  *
  * A stream is not decoupled: each request gets one response, in the order of the requests, so that clients that send no
- * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
- * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
+ * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout`, and what else its
+ * headers say, bounds the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
 import type { Arrivals } from '../arrivals.js';
-import { refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
+import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
 import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../status.js';
 import type { ErrorReply } from '../status.js';
@@ -37,7 +37,8 @@ interface Received {
   readonly call: Call;
   readonly frame: Frame;
   readonly firstByteAtMs: number;
-  readonly statedBudgetsMs: readonly number[];
+  /** Of several on one call, which its headers are not about. */
+  readonly isInStream?: boolean;
   /** Serves as the id of a request that has none; empty for none. */
   readonly requestId: string;
 }
@@ -46,14 +47,18 @@ type Answer =
   | { readonly kind: 'ok'; readonly response: InferResponse }
   | { readonly kind: 'error'; readonly reply: ErrorReply; readonly id: string };
 
+/** Of a request: its client wants to be told which response is the last. Every one is here, as there is one each. */
+const FINAL_ASKED = 'triton_enable_empty_final_response';
+/** Of a response to such a request. */
+const FINAL = 'triton_final_response';
+
 export function modelInfer(context: InferContext): UnaryHandler {
   return (call, frame) => {
-    const { firstByteAtMs, timeoutMs } = call.head;
+    const { firstByteAtMs } = call.head;
     const answering = answerInfer(context, {
       call,
       frame,
       firstByteAtMs,
-      statedBudgetsMs: timeoutMs === null ? [] : [timeoutMs],
       requestId: call.header('x-request-id') ?? '',
     });
     // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
@@ -78,7 +83,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
         frame,
         // When the first byte of a message within a stream came is not known.
         firstByteAtMs: Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(call.head.socket)),
-        statedBudgetsMs: [],
+        isInStream: true,
         requestId: '',
       });
       call.handOver(frame.bytes.length);
@@ -117,7 +122,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
 /** Never rejects. */
 async function answerInfer(
   context: InferContext,
-  { call, frame, firstByteAtMs, statedBudgetsMs, requestId }: Received,
+  { call, frame, firstByteAtMs, isInStream = false, requestId }: Received,
 ): Promise<Answer> {
   const { peer, tokenName } = call.head;
   let id = requestId;
@@ -134,7 +139,7 @@ async function answerInfer(
       inputs: request.inputs,
       outputNames: request.outputNames,
       parameters: withHeaderParameters(request.parameters, (name) => call.header(name)),
-      statedBudgetsMs,
+      statedBudgetsMs: isInStream ? [] : budgetsMs(call),
       arrival: {
         firstByteAtMs,
         receivedAtMs: frame.receivedAtMs,
@@ -146,16 +151,23 @@ async function answerInfer(
       ...(modelVersion === undefined ? {} : { modelVersion }),
       ...(id === '' ? {} : { id }),
     };
-    return answerOf(await context.service.infer(inferCall, call), id, context);
+    const isFinalAsked = isInStream && request.parameters[FINAL_ASKED] === true;
+    return answerOf(await context.service.infer(inferCall, call), id, context, isFinalAsked);
   } catch (error) {
     return { kind: 'error', reply: replyToError(error, context), id };
   }
 }
 
-function answerOf(reply: InferReply, id: string, context: InferContext): Answer {
+function budgetsMs(call: Call): readonly number[] {
+  const stated = headerBudgetsMs((name) => call.header(name));
+  const { timeoutMs } = call.head;
+  return timeoutMs === null ? stated : [...stated, timeoutMs];
+}
+
+function answerOf(reply: InferReply, id: string, context: InferContext, isFinalAsked: boolean): Answer {
   switch (reply.kind) {
     case 'ok':
-      return { kind: 'ok', response: inferResponse(reply, id) };
+      return { kind: 'ok', response: inferResponse(reply, id, isFinalAsked) };
     case 'refused':
       return { kind: 'error', reply: describeRefusal(reply.outcome, reply.explanation, context.compat), id };
     case 'error':
@@ -163,9 +175,16 @@ function answerOf(reply: InferReply, id: string, context: InferContext): Answer 
   }
 }
 
-function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string): InferResponse {
+function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string, isFinalAsked: boolean): InferResponse {
   const { modelName, modelVersion, outputs } = reply;
-  return { modelName, modelVersion, id, parameters: responseParameters(reply.outcome, reply.explanation), outputs };
+  const parameters = responseParameters(reply.outcome, reply.explanation);
+  return {
+    modelName,
+    modelVersion,
+    id,
+    parameters: isFinalAsked ? { ...parameters, [FINAL]: true } : parameters,
+    outputs,
+  };
 }
 
 /** An error names its request by id, and carries what the trailers of a unary call would. */

@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
-import { parseRequestTimeoutMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
+import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { Departure, InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
@@ -139,7 +139,7 @@ class Exchange {
       inputs,
       outputNames,
       parameters: withHeaderParameters(parameters, (name) => header(request, name)),
-      statedBudgetsMs: statedBudgetsMs(request),
+      statedBudgetsMs: headerBudgetsMs((name) => header(request, name)),
       arrival: {
         firstByteAtMs: received.firstByteAtMs,
         receivedAtMs: received.receivedAtMs,
@@ -219,11 +219,6 @@ function checkJsonOutputs(model: ModelEntry, { outputs, isBinaryByDefault }: Dec
 
 function isBinaryOutput(outputs: readonly RequestedOutput[], isBinaryByDefault: boolean, name: string): boolean {
   return outputs.find((output) => output.name === name)?.isBinary ?? isBinaryByDefault;
-}
-
-function statedBudgetsMs(request: InferRoute): readonly number[] {
-  const timeout = header(request, 'request-timeout-ms');
-  return timeout === undefined ? [] : [parseRequestTimeoutMs(timeout)];
 }
 
 async function sendResult(
