@@ -209,6 +209,14 @@ describe('what is not there is refused', () => {
   });
 });
 
+describe('errors and what is told', () => {
+  it('is JSON by its plain name, which the KServe SDK compares', async () => {
+    for (const path of ['/v2/models/nope', '/v2/models/raw', '/v2/health/ready', '/nowhere']) {
+      expect((await call(rest.server, 'GET', path)).headers['content-type']).toBe('application/json');
+    }
+  });
+});
+
 describe('repository calls', () => {
   it('refuses to load and unload', async () => {
     for (const action of ['load', 'unload']) {

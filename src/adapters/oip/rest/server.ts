@@ -82,6 +82,8 @@ const HEADER_CHECK_INTERVAL_MS = 1000;
 /** Of idle connections; fastify's default, stated for the servers that it does not make. */
 const KEEP_ALIVE_MS = 72_000;
 
+const FASTIFYS_JSON = 'application/json; charset=utf-8';
+
 /** A model's name in a path; longer ones are not found. */
 const MAX_NAME_CHARACTERS = 255;
 
@@ -114,6 +116,8 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   followCalls(app);
   app.addHook('onSend', (_request, reply, _payload, next) => {
     if (isDraining) reply.header('connection', 'close');
+    // JSON has no charset (RFC 8259), and the KServe SDK takes errors for JSON only by this very word.
+    if (reply.getHeader('content-type') === FASTIFYS_JSON) reply.header('content-type', 'application/json');
     next();
   });
   guardCalls(app, door, intake, compat);
