@@ -5,7 +5,7 @@ import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema, type DescriptorProto } from '@bufbuild/protobuf/wkt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DataType } from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import { packBytes } from '../../src/adapters/oip/tensor-layout.js';
+import { packBytes, unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
 import { DATATYPES } from '../../src/domain/tensor.js';
 import type { Datatype } from '../../src/domain/tensor.js';
 import { call, rawRequest, smallRequest, startHarness } from './grpc-harness.js';
@@ -287,6 +287,17 @@ describe('gRPC inference', () => {
     );
     expect(error).toBeNull();
     expect(response.rawOutputContents[0]?.equals(data)).toBe(true);
+  });
+});
+
+describe('classification over gRPC', () => {
+  it('answers the largest of each row with their labels', async () => {
+    const parameters = { classification: { parameterChoice: { $case: 'int64Param', value: 2 } } } as const;
+    const request = smallRequest({ outputs: [{ name: 'y', parameters }] });
+    const { response } = await call(harness.client, 'modelInfer', request);
+    expect(response.outputs).toMatchObject([{ name: 'y', datatype: 'BYTES', shape: [1, 2] }]);
+    const texts = unpackBytes(response.rawOutputContents[0]!).map((text) => Buffer.from(text).toString());
+    expect(texts).toEqual(['4.000000:3', '3.000000:2:cat']);
   });
 });
 

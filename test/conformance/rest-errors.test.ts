@@ -198,8 +198,8 @@ describe('what is not there is refused', () => {
   it('extensions asked for by parameter', async () => {
     const shared = { inputs: [{ ...INPUT, data: undefined, parameters: { shared_memory_region: 'r' } }] };
     expectError(await infer(shared), 400, "parameter 'shared_memory_region' is not supported");
-    const classification = { inputs: [INPUT], outputs: [{ name: 'y', parameters: { classification: 3 } }] };
-    expectError(await infer(classification), 400, "parameter 'classification' is not supported");
+    const classification = { inputs: [INPUT], outputs: [{ name: 'y', parameters: { classification: 'all' } }] };
+    expectError(await infer(classification), 400, "output 'y': classification must be an integer ≥ 0");
     const sequence = { inputs: [INPUT], parameters: { sequence_id: 7, sequence_start: true } };
     expectError(await infer(sequence), 400, "parameter 'sequence_id' is not supported: models here keep no state");
     const ended = { inputs: [INPUT], parameters: { sequence_id: '', sequence_end: true } };

@@ -2,6 +2,7 @@ import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DATATYPES } from '../../src/domain/tensor.js';
 import type { Datatype } from '../../src/domain/tensor.js';
+import { unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
 import { okReply } from './fake-service.js';
 import { binaryBody, call, splitBinary, startRest } from './rest-harness.js';
 import type { RestReply, RestUnderTest } from './rest-harness.js';
@@ -198,6 +199,33 @@ describe('statistics and repository', () => {
     const ready = (await post('/v2/repository/index', { ready: true })).json();
     expect(ready).toContainEqual({ name: 'fixed', version: '1', state: 'READY', reason: '' });
     expect(ready).not.toContainEqual(loading);
+  });
+});
+
+describe('classification', () => {
+  const inputs = [{ name: 'x', shape: [2, 4], datatype: 'FP32', data: [0.5, 4, 3, 2, 9, 8, 7, 10] }];
+
+  it('answers the largest of each row with their labels, as JSON and as binary data', async () => {
+    const expected = ['4.000000:1:bee', '3.000000:2:cat', '10.000000:3', '9.000000:0:ant'];
+    const json = await post('/v2/models/raw/infer', {
+      inputs,
+      outputs: [{ name: 'y', parameters: { classification: 2 } }],
+    });
+    expect(json.json()).toMatchObject({ outputs: [{ name: 'y', datatype: 'BYTES', shape: [2, 2], data: expected }] });
+    const binary = await post('/v2/models/raw/infer', {
+      inputs,
+      outputs: [{ name: 'y', parameters: { classification: 2, binary_data: true } }],
+    });
+    const { tail } = splitBinary(binary);
+    expect(unpackBytes(tail).map((text) => Buffer.from(text).toString())).toEqual(expected);
+  });
+
+  it('refuses more classes than are written', async () => {
+    const many = [{ name: 'x', shape: [8, 4000], datatype: 'FP32', data: Array<number>(32_000).fill(1) }];
+    const outputs = [{ name: 'y', parameters: { classification: 4000 } }];
+    const reply = await post('/v2/models/identity_fp32/infer', { inputs: many, outputs });
+    expect(reply.status).toBe(400);
+    expect(reply.bytes.toString()).toContain("output 'y': 4000 classes of 8 rows are more than 20000");
   });
 });
 

@@ -5,6 +5,7 @@ import type { ModelEntry } from './service.js';
 /** Protocol extensions that `/v2` and ServerMetadata list. */
 export const EXTENSIONS = [
   'binary_tensor_data',
+  'classification',
   'logging',
   'model_configuration',
   'model_repository',

@@ -20,7 +20,7 @@ import type { Explanation, InferCall, ParameterValue } from './service.js';
 const US_PER_MS = 1000;
 
 /** Parameters that ask for an extension we do not have; ignoring them would answer something else than was asked. */
-export const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region', 'classification']);
+export const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region']);
 
 /** @param owner whose parameter it is, such as `input 'x'` */
 export function unsupportedParameter(owner: string, name: string): OipFailure {

@@ -119,6 +119,8 @@ export interface ModelEntry {
   /** Whether a request of more rows runs alone rather than being refused: where nobody has stated the limit. */
   readonly takesLargerRequests?: boolean;
   readonly platform: 'onnxruntime_onnx';
+  /** What the classes of an output are called, by its name and their index. */
+  readonly labels?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Cumulative; Triton's statistics extension. Durations in ns. */

@@ -6,6 +6,7 @@
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { Tensor } from '../../../domain/tensor.js';
+import { readClassCount, type ClassifiedOutput } from '../classification.js';
 import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { ParameterValue } from '../service.js';
@@ -27,7 +28,7 @@ export interface DecodedInferRequest {
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /** Each with data that fits its datatype and shape. */
   readonly inputs: readonly Tensor[];
-  readonly outputNames: readonly string[];
+  readonly outputs: readonly ClassifiedOutput[];
 }
 
 /**
@@ -43,11 +44,14 @@ export function decodeInferRequest(message: Uint8Array, maxTypedBytes: number): 
     id: fields.id,
     parameters: fields.parameters,
     inputs: tensorsOf(fields, maxTypedBytes),
-    outputNames: fields.outputs.map((output) => {
-      checkParameterNames(`output '${output.name}'`, output.parameterNames);
-      return output.name;
-    }),
+    outputs: fields.outputs.map(requestedOutput),
   };
+}
+
+function requestedOutput({ name, parameters }: OutputFields): ClassifiedOutput {
+  checkParameterNames(`output '${name}'`, [...parameters.keys()]);
+  const classCount = readClassCount(name, parameters.get('classification'));
+  return classCount === undefined ? { name } : { name, classCount };
 }
 
 interface InputFields {
@@ -60,7 +64,7 @@ interface InputFields {
 
 interface OutputFields {
   name: string;
-  parameterNames: string[];
+  readonly parameters: Map<string, ParameterValue>;
 }
 
 interface RequestFields {
@@ -148,11 +152,11 @@ function readInput(message: Uint8Array): InputFields {
 }
 
 function readOutput(message: Uint8Array): OutputFields {
-  const output: OutputFields = { name: '', parameterNames: [] };
+  const output: OutputFields = { name: '', parameters: new Map() };
   forEachField(message, {
     onDelimited(fieldNumber, payload) {
       if (fieldNumber === 1) output.name = text(payload);
-      else if (fieldNumber === 2) output.parameterNames.push(readName(payload));
+      else if (fieldNumber === 2) readParameter(payload, output.parameters);
     },
   });
   return output;

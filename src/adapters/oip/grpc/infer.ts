@@ -7,6 +7,7 @@
  * headers say, bounds the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
 import type { Arrivals } from '../arrivals.js';
+import { classifierOf, type Classify } from '../classification.js';
 import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
 import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../status.js';
@@ -46,6 +47,12 @@ interface Received {
 type Answer =
   | { readonly kind: 'ok'; readonly response: InferResponse }
   | { readonly kind: 'error'; readonly reply: ErrorReply; readonly id: string };
+
+/** What a request says about its answer. */
+interface Wishes {
+  readonly isFinalAsked: boolean;
+  readonly classify: Classify | null;
+}
 
 /** Of a request: its client wants to be told which response is the last. Every one is here, as there is one each. */
 const FINAL_ASKED = 'triton_enable_empty_final_response';
@@ -133,11 +140,13 @@ async function answerInfer(
     const model = context.service.model(request.modelName, modelVersion);
     refuseSequence(request.parameters);
     checkInputs(model, request.inputs);
-    checkOutputNames(model, request.outputNames);
+    const outputNames = request.outputs.map((output) => output.name);
+    checkOutputNames(model, outputNames);
+    const classify = classifierOf(model, request.outputs);
     const inferCall: InferCall = {
       modelName: request.modelName,
       inputs: request.inputs,
-      outputNames: request.outputNames,
+      outputNames,
       parameters: withHeaderParameters(request.parameters, (name) => call.header(name)),
       statedBudgetsMs: isInStream ? [] : budgetsMs(call),
       arrival: {
@@ -152,7 +161,7 @@ async function answerInfer(
       ...(id === '' ? {} : { id }),
     };
     const isFinalAsked = isInStream && request.parameters[FINAL_ASKED] === true;
-    return answerOf(await context.service.infer(inferCall, call), id, context, isFinalAsked);
+    return answerOf(await context.service.infer(inferCall, call), id, context, { isFinalAsked, classify });
   } catch (error) {
     return { kind: 'error', reply: replyToError(error, context), id };
   }
@@ -164,10 +173,10 @@ function budgetsMs(call: Call): readonly number[] {
   return timeoutMs === null ? stated : [...stated, timeoutMs];
 }
 
-function answerOf(reply: InferReply, id: string, context: InferContext, isFinalAsked: boolean): Answer {
+function answerOf(reply: InferReply, id: string, context: InferContext, wishes: Wishes): Answer {
   switch (reply.kind) {
     case 'ok':
-      return { kind: 'ok', response: inferResponse(reply, id, isFinalAsked) };
+      return { kind: 'ok', response: inferResponse(reply, id, wishes) };
     case 'refused':
       return { kind: 'error', reply: describeRefusal(reply.outcome, reply.explanation, context.compat), id };
     case 'error':
@@ -175,7 +184,11 @@ function answerOf(reply: InferReply, id: string, context: InferContext, isFinalA
   }
 }
 
-function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string, isFinalAsked: boolean): InferResponse {
+function inferResponse(
+  reply: Extract<InferReply, { kind: 'ok' }>,
+  id: string,
+  { isFinalAsked, classify }: Wishes,
+): InferResponse {
   const { modelName, modelVersion, outputs } = reply;
   const parameters = responseParameters(reply.outcome, reply.explanation);
   return {
@@ -183,7 +196,7 @@ function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string, i
     modelVersion,
     id,
     parameters: isFinalAsked ? { ...parameters, [FINAL]: true } : parameters,
-    outputs,
+    outputs: classify === null ? outputs : outputs.map(classify),
   };
 }
 

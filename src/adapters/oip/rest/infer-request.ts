@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer';
 import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor.js';
 import type { Tensor } from '../../../domain/tensor.js';
+import { readClassCount } from '../classification.js';
 import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
@@ -19,6 +20,8 @@ export interface RequestedOutput {
   readonly name: string;
   /** Absent: as `DecodedInfer.isBinaryByDefault` says. */
   readonly isBinary?: boolean;
+  /** Its largest classes instead, of each row so many. */
+  readonly classCount?: number;
 }
 
 export interface DecodedInfer {
@@ -241,7 +244,12 @@ function readOutputs(outputs: unknown): readonly RequestedOutput[] {
     const owner = `output '${name}'`;
     const parameters = readParameters(owner, output['parameters']);
     const isBinary = readFlag(owner, parameters, 'binary_data');
-    return isBinary === undefined ? { name } : { name, isBinary };
+    const classCount = readClassCount(name, parameters['classification']);
+    return {
+      name,
+      ...(isBinary === undefined ? {} : { isBinary }),
+      ...(classCount === undefined ? {} : { classCount }),
+    };
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
+import { classifierOf, type Classify } from '../classification.js';
 import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { Departure, InferCall, InferReply, ModelEntry } from '../service.js';
@@ -61,6 +62,7 @@ class Exchange {
   #id: string | undefined;
   #outputs: readonly RequestedOutput[] = NONE_NAMED;
   #isBinaryByDefault = false;
+  #classify: Classify | null = null;
 
   constructor(context: RestContext, request: InferRoute, reply: FastifyReply) {
     this.#context = context;
@@ -116,6 +118,7 @@ class Exchange {
     const outputNames = decoded.outputs.length === 0 ? NONE_NAMED : decoded.outputs.map((output) => output.name);
     checkOutputNames(model, outputNames);
     checkJsonOutputs(model, decoded);
+    this.#classify = classifierOf(model, decoded.outputs);
     if (callInProgress.aborted) throw new ClientGone();
     this.#id = decoded.id ?? header(this.#request, 'x-request-id');
     if (decoded.outputs.length > 0) this.#outputs = decoded.outputs;
@@ -180,7 +183,7 @@ class Exchange {
       modelVersion: result.modelVersion,
       parameters: responseParameters(result.outcome, result.explanation),
       outputs: result.outputs.map((tensor) => ({
-        tensor,
+        tensor: this.#classify?.(tensor) ?? tensor,
         isBinary: isBinaryOutput(this.#outputs, this.#isBinaryByDefault, tensor.name),
       })),
       ...(this.#id === undefined ? {} : { id: this.#id }),
