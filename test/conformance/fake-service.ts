@@ -21,6 +21,7 @@ export interface RecordedCall {
 type InferBehaviour = (call: InferCall, signal: Departure) => Promise<InferReply>;
 
 export interface FakeService extends InferenceService {
+  serverName: string;
   readonly calls: RecordedCall[];
   isLiveNow: boolean;
   isReadyNow: boolean;

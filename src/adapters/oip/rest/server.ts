@@ -25,6 +25,7 @@ import { sendError } from './context.js';
 import type { ReceivedBody, RestContext } from './context.js';
 import { answerHalfClosed, endWith } from './half-closed.js';
 import { followCalls } from './call-in-progress.js';
+import { registerDocs } from './docs.js';
 import { clientOfCall, guardCalls } from './doorway.js';
 import { registerHealth } from './health.js';
 import { headerLength, registerInfer } from './infer.js';
@@ -132,6 +133,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   registerSettings(app, context);
   registerSharedMemory(app);
   registerInfer(app, context);
+  registerDocs(app, context);
   answerOtherMethods();
   try {
     await app.listen({ host, port });
