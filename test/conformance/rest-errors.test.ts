@@ -186,6 +186,7 @@ describe('what is not there is refused', () => {
     ['DELETE', '/v2/models/nope', 'GET, HEAD, OPTIONS'],
     ['POST', '/v2/', 'GET, HEAD, OPTIONS'],
     ['TRACE', '/v2/health/live', 'GET, HEAD, OPTIONS'],
+    ['QUERY', '/v2/models/raw', 'GET, HEAD, OPTIONS'],
     ['GET', '/v2/repository/index', 'OPTIONS, POST'],
   ] as const)('%s %s is no method of that path: 405, with those that are', async (method, path, allowed) => {
     const reply = await call(rest.server, method, path, method === 'PUT' ? 'a body that nobody reads' : undefined);

@@ -3,8 +3,6 @@ import { OipFailure } from '../service.js';
 
 /* A path that exists answers every method: what it has no use for with the list of those that it has. */
 
-const ALL_METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
-
 /** To be called before paths are registered, and what it returns behind the last of them. */
 export function followMethods(app: FastifyInstance): () => void {
   const methodsOf = new Map<string, Set<HTTPMethods>>();
@@ -24,7 +22,7 @@ export function followMethods(app: FastifyInstance): () => void {
 /** RFC 9110, sections 9.3.7 and 15.5.6. */
 function answerOtherMethods(app: FastifyInstance, url: string, methods: readonly HTTPMethods[]): void {
   const allowed = [...methods, 'OPTIONS'].sort().join(', ');
-  const others = ALL_METHODS.filter((method) => !methods.includes(method));
+  const others = app.supportedMethods.filter((method) => !methods.includes(method));
   app.route({
     method: others,
     url,

@@ -1,6 +1,7 @@
 import { requiredInputs } from '../../../domain/tensor.js';
 import type { Datatype, TensorSpec } from '../../../domain/tensor.js';
 import type { ModelEntry } from '../service.js';
+import { TRACE_SETTINGS } from '../trace-settings.js';
 
 /* The parts of the OpenAPI document that say what bodies look like (JSON Schema 2020-12). */
 
@@ -29,6 +30,30 @@ const shape: Schema = listOf({ type: 'integer', minimum: -1 });
 const tensorMetadata = objectOf({ name: text, datatype: text, shape, parameters }, ['parameters']);
 const duration = objectOf({ count, ns: count });
 const computeDurations = { compute_input: duration, compute_infer: duration, compute_output: duration };
+
+const logSettings = {
+  log_file: { const: '' },
+  log_info: flag,
+  log_warning: flag,
+  log_error: flag,
+  log_verbose_level: count,
+  log_format: { const: 'ISO8601' },
+};
+
+const traceSettings = [...TRACE_SETTINGS].map(([name, values]) => [
+  name,
+  { enum: [name === 'trace_level' ? values : values[0], null] },
+]);
+
+/** What may be sent to change settings. */
+export const CHANGES: Readonly<Record<'LogSettings' | 'TraceSettings', Schema>> = {
+  LogSettings: { type: 'object', properties: logSettings, additionalProperties: false },
+  TraceSettings: {
+    type: 'object',
+    properties: Object.fromEntries(traceSettings) as Schema,
+    additionalProperties: false,
+  },
+};
 
 /** Those that are the same for all models. */
 export const SCHEMAS: Readonly<Record<string, Schema>> = {
@@ -73,14 +98,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     },
     ['id', 'parameters'],
   ),
-  LogSettings: objectOf({
-    log_file: text,
-    log_info: flag,
-    log_warning: flag,
-    log_error: flag,
-    log_verbose_level: count,
-    log_format: text,
-  }),
+  LogSettings: objectOf(logSettings),
   TraceSettings: { type: 'object', additionalProperties: { anyOf: [text, listOf(text)] } },
 };
 
@@ -131,7 +149,7 @@ function inputSchema(spec: TensorSpec): Schema {
       data: dataSchema(datatype),
       parameters,
     },
-    ['data', 'parameters'],
+    ['parameters'],
   );
 }
 

@@ -1,7 +1,7 @@
 import { elementCount, requiredInputs } from '../../../domain/tensor.js';
 import type { Datatype, TensorSpec } from '../../../domain/tensor.js';
 import type { InferenceService, ModelEntry } from '../service.js';
-import { SCHEMAS, inferRequestSchema, listOf, named, type Schema } from './openapi-schemas.js';
+import { CHANGES, SCHEMAS, inferRequestSchema, listOf, named, type Schema } from './openapi-schemas.js';
 
 /*
  * The OpenAPI document of what is served now: the paths of the server, and of each model with the names, types and shapes of its own
@@ -74,7 +74,7 @@ function modelPaths(path: string, model: ModelEntry): Record<string, Path> {
     body: inferRequestSchema(model),
     ...(example === null ? {} : { example }),
     headers: {
-      'Request-Timeout-Ms': { description: 'total time budget, milliseconds', type: 'number', exclusiveMinimum: 0 },
+      'Request-Timeout-Ms': { description: 'total time budget, milliseconds', type: 'integer', minimum: 1 },
     },
   });
   return { ...answers, [`${path}/infer`]: { post: infer } };
@@ -84,12 +84,12 @@ function get(summary: string, schema: Schema, ...refusals: readonly number[]): P
   return { get: operation(summary, schema, { refusals }) };
 }
 
-function settings(schema: string, whose: string): Path {
+function settings(schema: 'LogSettings' | 'TraceSettings', whose: string): Path {
   return {
     get: operation(`settings ${whose}`, named(schema), { refusals: [404] }),
     post: operation(`changes settings ${whose}`, named(schema), {
       refusals: [400, 404, 413],
-      body: { type: 'object' },
+      body: CHANGES[schema],
       isBodyOptional: true,
     }),
   };
