@@ -128,6 +128,8 @@ describe('trace settings', () => {
     expect(error?.code).toBe(status.FAILED_PRECONDITION);
     const odd = await callRest(rest.server, 'POST', '/v2/trace/setting', { loud: '1' });
     expect(odd.bytes.toString()).toContain("there is no trace setting 'loud'");
+    const number = await callRest(rest.server, 'POST', '/v2/trace/setting', { log_frequency: 0 });
+    expect([number.status, number.bytes.toString()]).toEqual([400, expect.stringContaining('log_frequency: expected')]);
   });
 });
 

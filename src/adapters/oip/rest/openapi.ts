@@ -48,7 +48,7 @@ function serverPaths(): Record<string, Path> {
     '/v2/repository/index': {
       post: operation('models and their states', named('RepositoryIndex'), {
         refusals: [400, 413],
-        body: { type: 'object', properties: { ready: { type: 'boolean' } } },
+        body: { type: 'object', properties: { ready: { type: ['boolean', 'null'] } } },
         isBodyOptional: true,
       }),
     },

@@ -17,7 +17,7 @@ export function registerSettings(app: FastifyInstance, { service, logControl, do
     });
     app.post<{ Params: Partial<ModelParams> }>(path, (request, reply) => {
       assertModel(request.params);
-      const changes = Object.entries(settingsIn(request)).map(([name, value]) => [name, textsOf(value)] as const);
+      const changes = Object.entries(settingsIn(request)).map(([name, value]) => [name, textsOf(name, value)] as const);
       checkTraceChanges(new Map(changes));
       return reply.send(traceSettingsJson());
     });
@@ -47,6 +47,9 @@ function settingsIn(request: FastifyRequest): Readonly<Record<string, unknown>> 
 }
 
 /** Null clears a setting. */
-function textsOf(value: unknown): readonly string[] {
-  return value === null ? [] : [value].flat().map(String);
+function textsOf(name: string, value: unknown): readonly string[] {
+  const texts: readonly unknown[] = value === null ? [] : [value].flat();
+  const isText = (each: unknown): each is string => typeof each === 'string';
+  if (texts.every(isText)) return texts;
+  throw new OipFailure('invalid', `${name.slice(0, 64)}: expected a string, or a list of them`);
 }
