@@ -229,6 +229,7 @@ describe('repository calls', () => {
   it('refuses a malformed index request', async () => {
     expectError(await call(rest.server, 'POST', '/v2/repository/index', '{'), 400, 'not valid JSON');
     expectError(await call(rest.server, 'POST', '/v2/repository/index', { ready: 1 }), 400, 'ready must be');
+    expectError(await call(rest.server, 'POST', '/v2/repository/index', '[]'), 400, 'must be a JSON object');
   });
 });
 

@@ -146,7 +146,7 @@ function inputSchema(spec: TensorSpec): Schema {
       name: { const: name },
       datatype: { const: datatype },
       shape: shapeSchema(sizes),
-      data: dataSchema(datatype),
+      data: dataSchema(datatype, sizes === null || sizes.length === 0),
       parameters,
     },
     ['parameters'],
@@ -164,11 +164,11 @@ function shapeSchema(sizes: readonly number[] | null): Schema {
   };
 }
 
-/** Flat, or nested as the shape says; of a scalar also the bare element. */
-function dataSchema(datatype: Datatype): Schema {
+/** Flat, or nested as the shape says; of what may be a scalar also the bare element. */
+function dataSchema(datatype: Datatype, mayBeScalar: boolean): Schema {
   return {
     description: `${datatype}, flat in row-major order or nested as the shape says, as many as the shape has`,
-    type: ['array', ...ELEMENT_TYPES[datatype]],
+    type: mayBeScalar ? ['array', ...ELEMENT_TYPES[datatype]] : 'array',
   };
 }
 
