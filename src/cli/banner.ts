@@ -29,19 +29,22 @@ export function banner(server: Server, startMs: number): string {
 
 function describeModel(model: ServedModel): string[] {
   const { source, profile, defaultSloMs } = model;
-  const batching = model.isBatchable
-    ? `batches of up to ${model.pool.maxBatchSize}; ${model.batching.reason}`
-    : `served one at a time: ${model.batching.reason}`;
   const measured =
     profile === null
       ? 'no profile yet: the first request tells what it takes, and is followed by one (or give --shape or --sample)'
       : `${profile.quality} profile of ${profile.measuredAt.slice(0, 16).replace('T', ' ')}${refining(model)}`;
   return [
     `  ${source.name} version ${source.version}, ${model.state}`,
-    `            ${batching}`,
+    `            ${describeBatching(model)}`,
     `            ${measured}`,
     `            requests that state no budget get ${defaultSloMs.toFixed(0)} ms`,
   ];
+}
+
+function describeBatching({ isBatchable, pool, batching }: ServedModel): string {
+  if (isBatchable) return `batches of up to ${pool.maxBatchSize}; ${batching.reason}`;
+  const isLimited = batching.isBatchable && pool.maxBatchSize === 1;
+  return `served one at a time: ${isLimited ? 'the limit is one row (--max-batch or max_batch_size)' : batching.reason}`;
 }
 
 function describeFailure({ source, reason }: Server['failures'][number]): string[] {

@@ -21,6 +21,7 @@ export interface RecordedCall {
 type InferBehaviour = (call: InferCall, signal: Departure) => Promise<InferReply>;
 
 export interface FakeService extends InferenceService {
+  serverName: string;
   readonly calls: RecordedCall[];
   isLiveNow: boolean;
   isReadyNow: boolean;
@@ -44,7 +45,7 @@ const EXPLANATION: Explanation = {
  * - `identity_<datatype>` for every datatype: `x` [-1, -1] → `y`, the same bytes; batchable to 8;
  * - `fixed`: `a` FP32 [2, 3] and `b` INT64 [-1] → `sum` (the bytes of `a`) and `count` (those of `b`); not batchable;
  * - `versioned`: versions 1 and 2, 2 is the latest; `x` FP32 [-1, 2] → `y`; batchable to 4;
- * - `raw`: `x` FP32 [-1, 4] → `y`; batchable to 8;
+ * - `raw`: `x` FP32 [-1, 4] → `y`; batchable to 8; its classes are called ant, bee and cat, and the last has no name;
  * - `open`: `x` FP32 of any rank, `scale` FP32 [3] that may be left out → `y`, the bytes of `x`; not batchable;
  * - `loading`: never loaded.
  */
@@ -161,7 +162,7 @@ function fakeModels(): readonly ModelEntry[] {
     },
     { ...identity('versioned', 'FP32', [-1, 2], 4), version: '1', versions: ['1', '2'] },
     { ...identity('versioned', 'FP32', [-1, 2], 4), version: '2', versions: ['1', '2'] },
-    identity('raw', 'FP32', [-1, 4], 8),
+    { ...identity('raw', 'FP32', [-1, 4], 8), labels: { y: ['ant', 'bee', 'cat'] } },
     {
       ...ready,
       name: 'open',

@@ -96,6 +96,26 @@ describe('a gRPC client that leaves', () => {
 });
 
 describe('grpc-timeout', () => {
+  it('is one of the stated budgets beside those of other headers', async () => {
+    harness = await startHarness();
+    await withSession(harness.target, (session) =>
+      rawCall(
+        session,
+        MODEL_INFER,
+        { 'grpc-timeout': '30S', 'x-envoy-expected-rq-timeout-ms': '15000', 'x-llm-d-slo-ttft-ms': '500' },
+        SMALL_BODY,
+      ),
+    );
+    expect(harness.service.calls[0]!.call.statedBudgetsMs).toEqual([15_000, 500, 30_000]);
+    const { headers } = await withSession(harness.target, (session) =>
+      rawCall(session, MODEL_INFER, { 'x-request-timeout-seconds': 'soon' }, SMALL_BODY),
+    );
+    expect(headers).toMatchObject({
+      'grpc-status': '3',
+      'grpc-message': expect.stringContaining('x-request-timeout') as string,
+    });
+  });
+
   it.each([
     ['250m', 250],
     ['1500u', 1.5],

@@ -13,7 +13,8 @@ import {
   trailersOf,
   withSession,
 } from './grpc-harness.js';
-import type { Harness } from './grpc-harness.js';
+import type { CallResult, Harness } from './grpc-harness.js';
+import type { InferParameter } from '../../src/adapters/oip/grpc/generated/open_inference.js';
 
 const MODEL_INFER = '/inference.GRPCInferenceService/ModelInfer';
 
@@ -163,7 +164,7 @@ describe('gRPC status of a request that is wrong', () => {
 
   it('is UNIMPLEMENTED for methods of the protocol that are not there', async () => {
     await withSession(harness.target, async (session) => {
-      for (const method of ['SystemSharedMemoryStatus', 'CudaSharedMemoryRegister', 'TraceSetting', 'LogSettings']) {
+      for (const method of ['ModelGenerate', 'serverLive', '']) {
         const path = `/inference.GRPCInferenceService/${method}`;
         const { headers } = await rawCall(session, path, {}, framedMessage(new Uint8Array(0)));
         expect(headers['grpc-status']).toBe(String(status.UNIMPLEMENTED));
@@ -199,9 +200,23 @@ describe('gRPC status of a request that is wrong', () => {
     expect(error).toMatchObject({ code: status.INVALID_ARGUMENT, details: 'timeout must be positive' });
   });
 
-  it("answers a model that does not exist as not ready in Triton's mode, NOT_FOUND else", async () => {
-    const request = { name: 'nope', version: '' };
-    expect((await call(harness.client, 'modelReady', request)).error?.code).toBe(status.NOT_FOUND);
-    expect((await call(triton.client, 'modelReady', request)).response).toEqual({ ready: false });
+  it('answers a model or version that does not exist as not ready, as Triton does', async () => {
+    for (const { client } of [harness, triton]) {
+      for (const request of [
+        { name: 'nope', version: '' },
+        { name: 'raw', version: '9' },
+      ]) {
+        expect((await call(client, 'modelReady', request)).response).toEqual({ ready: false });
+      }
+    }
+  });
+
+  it('refuses a request that is one of a sequence, and none that says it is not', async () => {
+    const ask = (parameterChoice: InferParameter['parameterChoice']): Promise<CallResult<unknown>> =>
+      call(harness.client, 'modelInfer', smallRequest({ parameters: { sequence_id: { parameterChoice } } }));
+    const refused = await ask({ $case: 'stringParam', value: 'talk' });
+    expect(refused.error?.code).toBe(status.INVALID_ARGUMENT);
+    expect(refused.error?.details).toContain("parameter 'sequence_id' is not supported: models here keep no state");
+    expect((await ask({ $case: 'uint64Param', value: 0 })).error).toBeNull();
   });
 });

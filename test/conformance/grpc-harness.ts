@@ -8,6 +8,7 @@ import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import type { GrpcServer } from '../../src/adapters/oip/grpc/server.js';
 import { Arrivals } from '../../src/adapters/oip/arrivals.js';
 import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
+import type { LogControl } from '../../src/adapters/oip/log-settings.js';
 import type { EdgeLimits } from '../../src/adapters/oip/service.js';
 import type { Compat } from '../../src/adapters/oip/status.js';
 import { GRPCInferenceServiceClient, INFERENCE_METHODS } from '../fixtures/grpc-stubs.js';
@@ -37,6 +38,7 @@ export async function startHarness(
   limits: Partial<EdgeLimits> = {},
   compat: Compat = 'none',
   door?: Door,
+  logControl?: LogControl,
 ): Promise<Harness> {
   const service = createFakeService();
   const logged: object[] = [];
@@ -50,6 +52,7 @@ export async function startHarness(
     arrivals: new Arrivals(() => performance.now()),
     compat,
     ...(door === undefined ? {} : { door }),
+    ...(logControl === undefined ? {} : { logControl }),
     logger: { error: (details) => logged.push(details) },
   });
   const target = `127.0.0.1:${server.address.port}`;

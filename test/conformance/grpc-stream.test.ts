@@ -65,6 +65,21 @@ describe('ModelStreamInfer', () => {
     expect(responses.map((response) => response.inferResponse?.id)).toEqual(['slow', 'quick']);
   });
 
+  it('tells which response is the last where that is asked for, and else says nothing of it', async () => {
+    const { stream, responses, ended } = open();
+    const asked = {
+      triton_enable_empty_final_response: { parameterChoice: { $case: 'boolParam', value: true } },
+    } as const;
+    stream.write(smallRequest({ id: 'asked', parameters: asked }));
+    stream.write(smallRequest({ id: 'not asked' }));
+    stream.end();
+    expect(await ended).toBeNull();
+    expect(responses.map((response) => response.inferResponse?.parameters['triton_final_response'])).toEqual([
+      { parameterChoice: { $case: 'boolParam', value: true } },
+      undefined,
+    ]);
+  });
+
   it('puts an error into error_message with the id and the reason, and goes on', async () => {
     const { stream, responses, ended } = open();
     stream.write(smallRequest({ id: 'bad', modelName: 'nope' }));

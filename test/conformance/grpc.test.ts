@@ -1,9 +1,11 @@
 import { credentials, loadPackageDefinition, status } from '@grpc/grpc-js';
 import type { Client, ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { loadFileDescriptorSetFromBuffer, loadSync } from '@grpc/proto-loader';
+import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema, type DescriptorProto } from '@bufbuild/protobuf/wkt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DataType } from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import { packBytes } from '../../src/adapters/oip/tensor-layout.js';
+import { packBytes, unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
 import { DATATYPES } from '../../src/domain/tensor.js';
 import type { Datatype } from '../../src/domain/tensor.js';
 import { call, rawRequest, smallRequest, startHarness } from './grpc-harness.js';
@@ -288,6 +290,17 @@ describe('gRPC inference', () => {
   });
 });
 
+describe('classification over gRPC', () => {
+  it('answers the largest of each row with their labels', async () => {
+    const parameters = { classification: { parameterChoice: { $case: 'int64Param', value: 2 } } } as const;
+    const request = smallRequest({ outputs: [{ name: 'y', parameters }] });
+    const { response } = await call(harness.client, 'modelInfer', request);
+    expect(response.outputs).toMatchObject([{ name: 'y', datatype: 'BYTES', shape: [1, 2] }]);
+    const texts = unpackBytes(response.rawOutputContents[0]!).map((text) => Buffer.from(text).toString());
+    expect(texts).toEqual(['4.000000:3', '3.000000:2:cat']);
+  });
+});
+
 describe('gRPC reflection', () => {
   it('describes the services well enough to build a client from', async () => {
     const files = await reflectedFiles(harness.target, 'inference.GRPCInferenceService');
@@ -311,6 +324,23 @@ describe('gRPC reflection', () => {
     });
     client.close();
     expect(answer['raw_output_contents']).toEqual([Buffer.from(BigInt64Array.from([9_007_199_254_740_993n]).buffer)]);
+  });
+
+  it('gives descriptors of which only the entries of maps are marked as such, which others are refused for', async () => {
+    const files = await reflectedFiles(harness.target, 'inference.GRPCInferenceService');
+    const set = fromBinary(FileDescriptorSetSchema, fileDescriptorSet(files));
+    const messages = set.file.flatMap((file) => file.messageType);
+    const isEntry = (message: DescriptorProto): boolean => message.options?.mapEntry === true;
+    expect(messages.filter(isEntry)).toEqual([]);
+    const entries = messages.flatMap((message) => message.nestedType).filter(isEntry);
+    expect(entries.length).toBeGreaterThan(5);
+    for (const { name, field } of entries) {
+      expect([name, field.map((each) => each.name)]).toEqual([expect.stringMatching(/Entry$/), ['key', 'value']]);
+    }
+    const maps = createFileRegistry(set)
+      .getMessage('inference.ModelInferRequest')!
+      .fields.filter(({ fieldKind }) => fieldKind === 'map');
+    expect(maps.map(({ name }) => name)).toEqual(['parameters']);
   });
 
   it('lists both services', async () => {

@@ -110,7 +110,7 @@ describe('malformed requests are 400 and reach nothing', () => {
   });
 
   it.each(['0', '-5', 'soon', ''])('Request-Timeout-Ms: %j', async (text) => {
-    expectError(await infer({ inputs: [INPUT] }, { 'request-timeout-ms': text }), 400, 'Request-Timeout-Ms');
+    expectError(await infer({ inputs: [INPUT] }, { 'request-timeout-ms': text }), 400, 'request-timeout-ms');
     expect(rest.fake.calls).toEqual([]);
   });
 
@@ -159,7 +159,7 @@ describe('binary tensors that do not add up are 400', () => {
   });
 });
 
-describe('what is not there is 404', () => {
+describe('what is not there is refused', () => {
   it('unknown models and versions, on every path of a model', async () => {
     for (const suffix of ['', '/ready', '/config', '/stats']) {
       expectError(await call(rest.server, 'GET', `/v2/models/nope${suffix}`), 404, "Request for unknown model: 'nope'");
@@ -170,26 +170,51 @@ describe('what is not there is 404', () => {
   });
 
   it.each([
-    ['GET', '/v2/systemsharedmemory/status'],
-    ['POST', '/v2/cudasharedmemory/region/r/register'],
     ['POST', '/v2/models/raw/generate'],
     ['POST', '/v2/models/raw/generate_stream'],
     ['POST', '/v2/models/raw/infer_stream'],
-    ['GET', '/v2/trace/setting'],
-    ['POST', '/v2/logging'],
-    ['GET', '/v2/models/raw/infer'],
-    ['PUT', '/v2/models/raw/infer'],
+    ['PUT', '/v2/models/raw/generate'],
     ['GET', '/'],
     ['GET', '/v1/models/raw'],
   ] as const)('%s %s is unsupported', async (method, path) => {
     expectError(await call(rest.server, method, path), 404, `${method} ${path} is not supported`);
   });
 
+  it.each([
+    ['GET', '/v2/models/raw/infer', 'OPTIONS, POST'],
+    ['PUT', '/v2/models/raw/versions/1/infer', 'OPTIONS, POST'],
+    ['DELETE', '/v2/models/nope', 'GET, HEAD, OPTIONS'],
+    ['POST', '/v2/', 'GET, HEAD, OPTIONS'],
+    ['TRACE', '/v2/health/live', 'GET, HEAD, OPTIONS'],
+    ['QUERY', '/v2/models/raw', 'GET, HEAD, OPTIONS'],
+    ['GET', '/v2/repository/index', 'OPTIONS, POST'],
+  ] as const)('%s %s is no method of that path: 405, with those that are', async (method, path, allowed) => {
+    const reply = await call(rest.server, method, path, method === 'PUT' ? 'a body that nobody reads' : undefined);
+    expectError(reply, 405, `${method} is no method of this path, which has ${allowed}`);
+    expect(reply.headers['allow']).toBe(allowed);
+    const options = await call(rest.server, 'OPTIONS', path);
+    expect([options.status, options.headers['allow'], options.bytes.length]).toEqual([204, allowed, 0]);
+  });
+
   it('extensions asked for by parameter', async () => {
     const shared = { inputs: [{ ...INPUT, data: undefined, parameters: { shared_memory_region: 'r' } }] };
-    expectError(await infer(shared), 404, "parameter 'shared_memory_region' is not supported");
-    const classification = { inputs: [INPUT], outputs: [{ name: 'y', parameters: { classification: 3 } }] };
-    expectError(await infer(classification), 404, "parameter 'classification' is not supported");
+    expectError(await infer(shared), 400, "parameter 'shared_memory_region' is not supported");
+    const classification = { inputs: [INPUT], outputs: [{ name: 'y', parameters: { classification: 'all' } }] };
+    expectError(await infer(classification), 400, "output 'y': classification must be an integer ≥ 0");
+    const sequence = { inputs: [INPUT], parameters: { sequence_id: 7, sequence_start: true } };
+    expectError(await infer(sequence), 400, "parameter 'sequence_id' is not supported: models here keep no state");
+    const ended = { inputs: [INPUT], parameters: { sequence_id: '', sequence_end: true } };
+    expectError(await infer(ended), 400, "parameter 'sequence_end' is not supported");
+    const none = { inputs: [INPUT], parameters: { sequence_id: 0, sequence_start: false, sequence_end: false } };
+    expect((await infer(none)).status).toBe(200);
+  });
+});
+
+describe('errors and what is told', () => {
+  it('is JSON by its plain name, which the KServe SDK compares', async () => {
+    for (const path of ['/v2/models/nope', '/v2/models/raw', '/v2/health/ready', '/nowhere']) {
+      expect((await call(rest.server, 'GET', path)).headers['content-type']).toBe('application/json');
+    }
   });
 });
 
@@ -204,6 +229,7 @@ describe('repository calls', () => {
   it('refuses a malformed index request', async () => {
     expectError(await call(rest.server, 'POST', '/v2/repository/index', '{'), 400, 'not valid JSON');
     expectError(await call(rest.server, 'POST', '/v2/repository/index', { ready: 1 }), 400, 'ready must be');
+    expectError(await call(rest.server, 'POST', '/v2/repository/index', '[]'), 400, 'must be a JSON object');
   });
 });
 
@@ -281,6 +307,7 @@ describe('answers of the service', () => {
     ['not_found', 404],
     ['too_large', 413],
     ['unsupported', 404],
+    ['wrong_method', 405],
     ['not_allowed', 400],
     ['unavailable', 503],
     ['internal', 500],

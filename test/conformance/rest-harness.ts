@@ -50,7 +50,7 @@ export interface RestReply {
 
 export async function call(
   server: RestServer,
-  method: 'GET' | 'POST' | 'PUT',
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'OPTIONS' | 'TRACE' | 'QUERY',
   path: string,
   body?: string | Uint8Array | object,
   headers: Record<string, string> = {},

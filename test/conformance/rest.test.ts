@@ -2,6 +2,7 @@ import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DATATYPES } from '../../src/domain/tensor.js';
 import type { Datatype } from '../../src/domain/tensor.js';
+import { unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
 import { okReply } from './fake-service.js';
 import { binaryBody, call, splitBinary, startRest } from './rest-harness.js';
 import type { RestReply, RestUnderTest } from './rest-harness.js';
@@ -95,10 +96,28 @@ describe('metadata', () => {
       name: 'versioned',
       platform: 'onnxruntime_onnx',
       backend: 'onnxruntime',
+      version_policy: { specific: { versions: [1, 2] } },
       max_batch_size: 4,
-      input: [{ name: 'x', data_type: 'TYPE_FP32', dims: [2] }],
-      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [2] }],
-      dynamic_batching: { preferred_batch_size: [], max_queue_delay_microseconds: 0 },
+      input: [
+        {
+          name: 'x',
+          data_type: 'TYPE_FP32',
+          format: 'FORMAT_NONE',
+          dims: [2],
+          is_shape_tensor: false,
+          allow_ragged_batch: false,
+          optional: false,
+        },
+      ],
+      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [2], label_filename: '', is_shape_tensor: false }],
+      dynamic_batching: {
+        preferred_batch_size: [],
+        max_queue_delay_microseconds: 0,
+        preserve_ordering: false,
+        priority_levels: 0,
+        default_priority_level: 0,
+        priority_queue_policy: {},
+      },
     });
     const fixed = (await get('/v2/models/fixed/versions/1/config')).json();
     expect(fixed).toMatchObject({ max_batch_size: 0, input: [{ dims: [2, 3] }, { data_type: 'TYPE_INT64' }] });
@@ -148,6 +167,8 @@ describe('statistics and repository', () => {
             compute_input: { count: 3, ns: 500_000 },
             compute_infer: { count: 3, ns: 7_000_000 },
             compute_output: { count: 3, ns: 500_000 },
+            cache_hit: { count: 0, ns: 0 },
+            cache_miss: { count: 0, ns: 0 },
           },
           batch_stats: [
             {
@@ -163,6 +184,8 @@ describe('statistics and repository', () => {
               compute_output: { count: 1, ns: 400_000 },
             },
           ],
+          response_stats: {},
+          memory_usage: [],
         },
       ],
     });
@@ -176,6 +199,33 @@ describe('statistics and repository', () => {
     const ready = (await post('/v2/repository/index', { ready: true })).json();
     expect(ready).toContainEqual({ name: 'fixed', version: '1', state: 'READY', reason: '' });
     expect(ready).not.toContainEqual(loading);
+  });
+});
+
+describe('classification', () => {
+  const inputs = [{ name: 'x', shape: [2, 4], datatype: 'FP32', data: [0.5, 4, 3, 2, 9, 8, 7, 10] }];
+
+  it('answers the largest of each row with their labels, as JSON and as binary data', async () => {
+    const expected = ['4.000000:1:bee', '3.000000:2:cat', '10.000000:3', '9.000000:0:ant'];
+    const json = await post('/v2/models/raw/infer', {
+      inputs,
+      outputs: [{ name: 'y', parameters: { classification: 2 } }],
+    });
+    expect(json.json()).toMatchObject({ outputs: [{ name: 'y', datatype: 'BYTES', shape: [2, 2], data: expected }] });
+    const binary = await post('/v2/models/raw/infer', {
+      inputs,
+      outputs: [{ name: 'y', parameters: { classification: 2, binary_data: true } }],
+    });
+    const { tail } = splitBinary(binary);
+    expect(unpackBytes(tail).map((text) => Buffer.from(text).toString())).toEqual(expected);
+  });
+
+  it('refuses more classes than are written', async () => {
+    const many = [{ name: 'x', shape: [8, 4000], datatype: 'FP32', data: Array<number>(32_000).fill(1) }];
+    const outputs = [{ name: 'y', parameters: { classification: 4000 } }];
+    const reply = await post('/v2/models/identity_fp32/infer', { inputs: many, outputs });
+    expect(reply.status).toBe(400);
+    expect(reply.bytes.toString()).toContain("output 'y': 4000 classes of 8 rows are more than 20000");
   });
 });
 
@@ -213,6 +263,33 @@ describe('inference in JSON', () => {
     // 2^53 + 1: all its digits, which JSON.parse would lose.
     expect(text).toContain('{"name":"count","datatype":"INT64","shape":[1],"data":[9007199254740993]}');
     expect(text).toContain('"data":[1,2,3,4,5,6]');
+  });
+
+  it('takes NaN and the infinities bare, as Python writes them, and answers in strict JSON', async () => {
+    for (const body of [
+      '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[NaN,Infinity,-Infinity,1.5]}]}',
+      '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[["NaN", Infinity ,-Infinity,1.5]]}]}',
+    ]) {
+      const reply = await post('/v2/models/identity_fp32/infer', body);
+      expect(reply.json()).toMatchObject({ outputs: [{ data: ['NaN', 'Infinity', '-Infinity', 1.5] }] });
+    }
+    const refused = await post(
+      '/v2/models/identity_int32/infer',
+      '{"inputs":[{"name":"x","shape":[1,2],"datatype":"INT32","data":[1,NaN]}]}',
+    );
+    expect(refused.status).toBe(400);
+    expect(refused.bytes.toString()).toContain('INT32 element 1: expected an integer');
+  });
+
+  it('carries the ends of the 64-bit integers, which a double cannot hold', async () => {
+    for (const [datatype, data] of [
+      ['INT64', '-9223372036854775808,9223372036854775807'],
+      ['UINT64', '9007199254740993,18446744073709551615'],
+    ] as const) {
+      const body = `{"inputs":[{"name":"x","shape":[1,2],"datatype":"${datatype}","data":[${data}]}]}`;
+      const reply = await post(`/v2/models/identity_${datatype.toLowerCase()}/infer`, body);
+      expect(reply.bytes.toString()).toContain(`"data":[${data}]`);
+    }
   });
 
   const EXAMPLES: Readonly<Record<Exclude<Datatype, 'FP16' | 'BF16'>, readonly unknown[]>> = {
@@ -295,6 +372,8 @@ describe('inference in JSON', () => {
     });
     await post('/v2/models/versioned/versions/1/infer', body, {
       'request-timeout-ms': '300.5',
+      'x-envoy-expected-rq-timeout-ms': '15000',
+      'x-request-timeout-seconds': '0.25',
       'sponge-upload-us': '1234',
       'sponge-sent-unix-us': '1700000000000000',
     });
@@ -312,7 +391,7 @@ describe('inference in JSON', () => {
         sponge_upload_us: 1234,
         sponge_sent_unix_us: 1_700_000_000_000_000,
       },
-      statedBudgetsMs: [300.5],
+      statedBudgetsMs: [300.5, 15_000, 250],
       arrival: { bodyBytes: Buffer.byteLength(body), peer: '127.0.0.1' },
     });
     const { firstByteAtMs, receivedAtMs } = received.arrival;

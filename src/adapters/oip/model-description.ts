@@ -5,10 +5,13 @@ import type { ModelEntry } from './service.js';
 /** Protocol extensions that `/v2` and ServerMetadata list. */
 export const EXTENSIONS = [
   'binary_tensor_data',
+  'classification',
+  'logging',
   'model_configuration',
   'model_repository',
   'parameters',
   'statistics',
+  'trace',
 ] as const;
 
 /** Refused on both protocols: models come from the command line. */
@@ -29,6 +32,8 @@ export interface ModelConfig {
   readonly name: string;
   readonly platform: string;
   readonly backend: 'onnxruntime';
+  /** Those that are served, which is Triton's policy `specific`. */
+  readonly versions: readonly number[];
   readonly maxBatchSize: number;
   readonly input: readonly ConfigTensor[];
   readonly output: readonly ConfigTensor[];
@@ -50,6 +55,7 @@ export function modelConfig(model: ModelEntry): ModelConfig {
     name: model.name,
     platform: model.platform,
     backend: 'onnxruntime',
+    versions: model.versions.map(Number),
     maxBatchSize: model.maxBatchSize,
     input: model.signature?.inputs.map(describe) ?? [],
     output: model.signature?.outputs.map(describe) ?? [],

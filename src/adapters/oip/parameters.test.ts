@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   parseGrpcTimeout,
-  parseRequestTimeoutMs,
+  headerBudgetsMs,
   readDeadlineInputs,
   responseParameters,
   withHeaderParameters,
@@ -72,14 +72,32 @@ describe('deadline inputs', () => {
   });
 });
 
-describe('Request-Timeout-Ms', () => {
-  it('is a decimal number of milliseconds > 0', () => {
-    expect(parseRequestTimeoutMs('250')).toBe(250);
-    expect(parseRequestTimeoutMs(' 0.5 ')).toBe(0.5);
+describe('headers that say how much time there is', () => {
+  const budgetsOf = (headers: Readonly<Record<string, string>>): readonly number[] =>
+    headerBudgetsMs((name) => headers[name]);
+
+  it('are decimal numbers > 0 of the unit in their name, and all are told', () => {
+    expect(budgetsOf({})).toEqual([]);
+    expect(budgetsOf({ 'request-timeout-ms': '250' })).toEqual([250]);
+    expect(budgetsOf({ 'request-timeout-ms': ' 0.5 ' })).toEqual([0.5]);
+    const all = {
+      'x-llm-d-slo-ttft-ms': '120',
+      'x-request-timeout-seconds': '0.5',
+      'x-envoy-expected-rq-timeout-ms': '1500',
+      'request-timeout-ms': '2000',
+    };
+    expect(budgetsOf(all)).toEqual([2000, 1500, 500, 120]);
   });
 
-  it.each(['0', '-1', '', 'soon', '1e3', 'Infinity', 'NaN', '0x10', '1,2', '9'.repeat(400)])('refuses %j', (text) => {
-    expect(() => parseRequestTimeoutMs(text)).toThrow(/Request-Timeout-Ms/);
+  const WRONG = ['0', '-1', '', 'soon', '1e3', 'Infinity', 'NaN', '0x10', '1,2', '9'.repeat(400)];
+  it.each(WRONG)('are refused: %j', (text) => {
+    const names = [
+      'request-timeout-ms',
+      'x-envoy-expected-rq-timeout-ms',
+      'x-request-timeout-seconds',
+      'x-llm-d-slo-ttft-ms',
+    ];
+    for (const name of names) expect(() => budgetsOf({ [name]: text })).toThrow(`header ${name}: expected`);
   });
 });
 

@@ -19,6 +19,26 @@ import type { Explanation, InferCall, ParameterValue } from './service.js';
 
 const US_PER_MS = 1000;
 
+/** Parameters that ask for an extension we do not have; ignoring them would answer something else than was asked. */
+export const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region']);
+
+/** @param owner whose parameter it is, such as `input 'x'` */
+export function unsupportedParameter(owner: string, name: string): OipFailure {
+  return invalid(`${owner}: parameter '${name}' is not supported`);
+}
+
+/**
+ * A sequence's requests belong to one state of the model's, of which there is none here: each would be answered as if it were alone.
+ * @throws OipFailure `invalid` where a request says that it is one of a sequence; an id of 0 or '' says that it is not (Triton's meaning)
+ */
+export function refuseSequence(parameters: Readonly<Record<string, ParameterValue>>): void {
+  for (const name of ['sequence_id', 'sequence_start', 'sequence_end']) {
+    const value = parameters[name];
+    if (value === undefined || value === 0 || value === '' || value === false) continue;
+    throw invalid(`parameter '${name}' is not supported: models here keep no state from one request to the next`);
+  }
+}
+
 /** What a call says about its own deadline; nothing is judged credible or not yet. */
 export interface DeadlineInputs {
   /** Every stated total budget, each > 0, ms. Empty: none was stated. */
@@ -87,15 +107,33 @@ export function withHeaderParameters(
 }
 
 /**
- * HTTP header `Request-Timeout-Ms`: the client's total time budget, ms, fractional allowed.
- * @throws OipFailure `invalid` unless it is a decimal number > 0
+ * HTTP headers and gRPC metadata that say how long a request may take as a whole: ours, what Envoy tells those behind it, and what
+ * gateways in front of models send.
  */
-export function parseRequestTimeoutMs(text: string): number {
-  const timeoutMs = /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : Number.NaN;
-  if (!(timeoutMs > 0 && Number.isFinite(timeoutMs))) {
-    throw invalid('header Request-Timeout-Ms: expected milliseconds, a number > 0');
+const TIMEOUT_HEADERS = [
+  { name: 'request-timeout-ms', unit: 'milliseconds', unitMs: 1 },
+  { name: 'x-envoy-expected-rq-timeout-ms', unit: 'milliseconds', unitMs: 1 },
+  { name: 'x-request-timeout-seconds', unit: 'seconds', unitMs: 1000 },
+  { name: 'x-llm-d-slo-ttft-ms', unit: 'milliseconds', unitMs: 1 },
+] as const;
+
+const NONE_STATED: readonly number[] = [];
+
+/**
+ * The total time budgets that headers state, ms; decimal numbers, which may be fractions.
+ * @param header looks one up by lower-case name
+ * @throws OipFailure `invalid` unless each is > 0
+ */
+export function headerBudgetsMs(header: (name: string) => string | undefined): readonly number[] {
+  let budgetsMs = NONE_STATED;
+  for (const { name, unit, unitMs } of TIMEOUT_HEADERS) {
+    const text = header(name);
+    if (text === undefined) continue;
+    const timeoutMs = /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) * unitMs : Number.NaN;
+    if (!(timeoutMs > 0 && Number.isFinite(timeoutMs))) throw invalid(`header ${name}: expected ${unit}, a number > 0`);
+    budgetsMs = [...budgetsMs, timeoutMs];
   }
-  return timeoutMs;
+  return budgetsMs;
 }
 
 /** The units of `grpc-timeout` (grpc/doc/PROTOCOL-HTTP2.md), in ms. */

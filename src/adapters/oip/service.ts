@@ -36,7 +36,7 @@ export interface InferCall {
   /** Request-level parameters as sent, unknown ones included. */
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /**
-   * Total time budgets stated outside `parameters`, ms: `grpc-timeout`, `Request-Timeout-Ms`. Validated as numbers > 0.
+   * Total time budgets stated outside `parameters`, ms: `grpc-timeout` and headers. Validated as numbers > 0.
    * (`parameters.timeout`, µs, is read by the service.)
    */
   readonly statedBudgetsMs: readonly number[];
@@ -80,6 +80,7 @@ export type OipErrorKind =
   | 'unauthenticated'
   | 'forbidden'
   | 'not_found'
+  | 'wrong_method'
   | 'too_large'
   | 'unsupported'
   | 'not_allowed'
@@ -119,6 +120,8 @@ export interface ModelEntry {
   /** Whether a request of more rows runs alone rather than being refused: where nobody has stated the limit. */
   readonly takesLargerRequests?: boolean;
   readonly platform: 'onnxruntime_onnx';
+  /** What the classes of an output are called, by its name and their index. */
+  readonly labels?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Cumulative; Triton's statistics extension. Durations in ns. */

@@ -67,6 +67,7 @@ const ERROR_STATUS: Readonly<Record<OipErrorKind, Status>> = {
   unauthenticated: { http: 401, grpc: GRPC_CODE.UNAUTHENTICATED },
   forbidden: { http: 403, grpc: GRPC_CODE.PERMISSION_DENIED },
   not_found: { http: 404, grpc: GRPC_CODE.NOT_FOUND },
+  wrong_method: { http: 405, grpc: GRPC_CODE.UNIMPLEMENTED },
   too_large: { http: 413, grpc: GRPC_CODE.RESOURCE_EXHAUSTED },
   unsupported: { http: 404, grpc: GRPC_CODE.UNIMPLEMENTED },
   not_allowed: { http: 400, grpc: GRPC_CODE.FAILED_PRECONDITION },

@@ -4,7 +4,8 @@
  * JSON → layout is exact or refused: nothing is rounded, wrapped or guessed. What JSON numbers cannot say follows the
  * JSON mapping of Protocol Buffers (protobuf.dev/programming-guides/json): 64-bit integers beyond ±(2^53 − 1) are taken
  * as decimal strings, and NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity", both ways. Where the text
- * itself is read (`json/`), they may be numbers too: only `JSON.parse` rounds them.
+ * itself is read (`json/`), the integers may be numbers too: only `JSON.parse` rounds them. Going in NaN and the infinities may be
+ * bare, as Python writes them; what comes out is strict JSON.
  * 64-bit results are written as plain numbers with all their digits, as Triton does.
  * FP16 and BF16 have no JSON form in the protocol. BYTES elements are UTF-8 strings.
  *

@@ -191,6 +191,7 @@ export class Inference implements InferenceService {
       maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
       takesLargerRequests: served.takesLargerRequests,
       platform: 'onnxruntime_onnx',
+      labels: served.source.settings.labels,
     };
   }
 

@@ -52,7 +52,17 @@ describe('finding models', () => {
       samplePaths: [],
       batching: null,
       floorFraction: 0.25,
+      labels: {},
     });
+  });
+
+  it('reads labels from the files that the YAML names, a line each, and says which is not there', async () => {
+    await write('a/1/model.onnx');
+    await write('a/names.txt', 'ant\r\n\nbee\n');
+    await write('a/model.yaml', 'labels: { y: names.txt }\n');
+    expect((await findModels(folder))[0]!.settings.labels).toEqual({ y: ['ant', '', 'bee'] });
+    await write('a/model.yaml', 'labels: { y: nowhere.txt }\n');
+    expect((await findModels(folder))[0]!.fault).toMatch(/model\.yaml: labels: no file .*nowhere\.txt$/);
   });
 
   it('finds samples where the YAML says, or in their folder', async () => {

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { oneLine } from '../workers/load-failure.js';
 import { BATCHING_MODES, type BatchingMode } from './batching-decision.js';
+import { readLabels, type Labels } from './label-files.js';
 import { samplesIn } from './sample-files.js';
 import type { InputShapes } from '../workers/samples.js';
 
@@ -31,6 +32,8 @@ export interface ModelSettings {
   readonly batching: BatchingMode | null;
   /** Of the server's cores, in [0, 1]: what it may have in a backlog before other models get more. Null: an equal share of half of them. */
   readonly floorFraction: number | null;
+  /** What the classes of its outputs are called. */
+  readonly labels: Labels;
 }
 
 export interface ModelSource {
@@ -60,6 +63,7 @@ export const NO_SETTINGS: ModelSettings = {
   samplePaths: [],
   batching: null,
   floorFraction: null,
+  labels: {},
 };
 
 const settingsSchema = z.strictObject({
@@ -70,6 +74,7 @@ const settingsSchema = z.strictObject({
   sample: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
   batching: z.enum(BATCHING_MODES).optional(),
   floor: z.number().min(0).max(1).optional(),
+  labels: z.record(z.string(), z.string().min(1)).optional(),
 });
 
 /**
@@ -177,7 +182,8 @@ async function readSettings(path: string): Promise<{ modelFile: string | null; s
     const issue = parsed.error.issues[0]!;
     throw new RepositoryError(`${path}: ${[...issue.path.map(String), issue.message].join(': ')}`);
   }
-  const { model, shape, slo_ms, max_batch_size, sample, batching, floor } = parsed.data;
+  const { model, shape, slo_ms, max_batch_size, sample, batching, floor, labels } = parsed.data;
+  const labelFiles = Object.entries(labels ?? {}).map(([output, file]) => [output, resolve(dirname(path), file)]);
   return {
     modelFile: model ?? null,
     settings: {
@@ -187,6 +193,9 @@ async function readSettings(path: string): Promise<{ modelFile: string | null; s
       samplePaths: (sample === undefined ? [] : [sample].flat()).map((file) => resolve(dirname(path), file)),
       batching: batching ?? null,
       floorFraction: floor ?? null,
+      labels: await readLabels(Object.fromEntries(labelFiles) as Record<string, string>).catch((error: unknown) => {
+        throw new RepositoryError(`${path}: ${oneLine(error)}`);
+      }),
     },
   };
 }

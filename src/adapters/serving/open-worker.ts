@@ -1,6 +1,6 @@
 import type { Event } from '../../domain/event.js';
 import type { ShapeClass } from '../../domain/request.js';
-import { requiredInputs, shapeText, type ModelSignature } from '../../domain/tensor.js';
+import { requiredInputs, shapeText } from '../../domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { confinementOf, type ConfinementOptions } from '../workers/confinement.js';
@@ -11,11 +11,12 @@ import { GivenSamples, NoiseSamples, type InputShapes, type Sample, type SampleS
 import type { SyntheticTiming } from '../workers/synthetic-load.js';
 import { alone, decideBatching, type BatchingDecision, type BatchingMode } from './batching-decision.js';
 import { openGroup } from './instance-groups.js';
+import { assertLabelled } from './label-files.js';
 import type { ModelSource } from './model-repository.js';
 import { resized } from './resized.js';
-import { readSample } from './sample-files.js';
+import { readSamples } from './sample-files.js';
 import type { StartingCores } from './starting-cores.js';
-import { checkShapes, shapeClassOf, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
+import { checkShapes, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
 import { usefulThreadCounts } from './thread-counts.js';
 
 export interface WorkerOptions extends ConfinementOptions {
@@ -144,7 +145,9 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
     const mode = options.batching ?? source.settings.batching ?? 'auto';
     const worker = new LiveWorker(pool, scalings, options, mode, cores, startMillicores);
     try {
-      const samples = await givenSamples(source, options, pool.signature);
+      assertLabelled(source.settings.labels, pool.signature);
+      const paths = options.samplePaths ?? source.settings.samplePaths;
+      const samples = await readSamples(paths, pool.signature, options.onLog);
       const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(pool.signature);
       if (samples.length > 0) worker.useSamples(samples);
       else if (shapes !== null) {
@@ -375,24 +378,6 @@ class LiveWorker implements OpenWorker {
     if (this.#shapes === null) throw new Error('the shapes of a request are not known yet');
     return this.#shapes;
   }
-}
-
-/** Of the first one's shape class: a profile is of one. @throws SampleError */
-async function givenSamples(
-  { settings }: ModelSource,
-  { samplePaths, onLog }: WorkerOptions,
-  signature: ModelSignature,
-): Promise<readonly Sample[]> {
-  const paths = samplePaths ?? settings.samplePaths;
-  const samples = await Promise.all(paths.map((path) => readSample(path, signature)));
-  const keyOf = (sample: Sample): string => shapeClassOf(sample, true).key;
-  const alike = samples.filter((sample) => keyOf(sample) === keyOf(samples[0]!));
-  if (alike.length < samples.length) {
-    onLog(
-      `${samples.length - alike.length} of ${samples.length} samples have other shapes than ${paths[0]!} and are left out`,
-    );
-  }
-  return alike;
 }
 
 function floorTo(step: number, value: number): number {

@@ -8,6 +8,7 @@ import { startRestServer, type RestServer } from '../oip/rest/server.js';
 import type { EdgeLimits, InferenceService } from '../oip/service.js';
 import type { Compat } from '../oip/status.js';
 import type { LiveFeed } from '../telemetry/live-feed.js';
+import { logControlOf } from '../telemetry/logger.js';
 import { startMetricsServer, type MetricsServer } from '../telemetry/metrics-server.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import { readPageFiles } from '../telemetry/page-files.js';
@@ -52,7 +53,7 @@ export async function openPorts(options: PortsOptions, parts: Parts): Promise<Po
   const { telemetry, feed, intake, logger } = options;
   const tls = options.tls === null ? undefined : await ServerTls.open({ files: options.tls, logger });
   if (tls !== undefined) parts.add(tls, (part) => part.close());
-  const edge = { ...options, tls };
+  const edge = { ...options, logControl: logControlOf(logger), tls };
   const metrics = await startMetricsServer({
     ...edge,
     port: options.metricsPort,

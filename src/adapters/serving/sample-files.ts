@@ -13,6 +13,7 @@ import { encodeJsonData } from '../oip/tensor-codec.js';
 import { checkLayout } from '../oip/tensor-layout.js';
 import { oneLine } from '../workers/load-failure.js';
 import type { Sample } from '../workers/samples.js';
+import { shapeClassOf } from './shape-class.js';
 
 /*
  * Samples that the operator gives: a request as the protocol writes it in JSON,
@@ -53,8 +54,28 @@ export async function samplesIn(folder: string): Promise<readonly string[]> {
     .map((name) => join(folder, SAMPLES_FOLDER, name));
 }
 
+/**
+ * Those of the first one's shape class: a profile is of one.
+ * @throws SampleError
+ */
+export async function readSamples(
+  paths: readonly string[],
+  signature: ModelSignature,
+  onLog: (line: string) => void,
+): Promise<readonly Sample[]> {
+  const samples = await Promise.all(paths.map((path) => readSample(path, signature)));
+  const keyOf = (sample: Sample): string => shapeClassOf(sample, true).key;
+  const alike = samples.filter((sample) => keyOf(sample) === keyOf(samples[0]!));
+  if (alike.length < samples.length) {
+    onLog(
+      `${samples.length - alike.length} of ${samples.length} samples have other shapes than ${paths[0]!} and are left out`,
+    );
+  }
+  return alike;
+}
+
 /** @throws SampleError: no such file, not a request, not one of this model */
-export async function readSample(path: string, signature: ModelSignature): Promise<Sample> {
+async function readSample(path: string, signature: ModelSignature): Promise<Sample> {
   const parsed = schema.safeParse(await readJson(path));
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;

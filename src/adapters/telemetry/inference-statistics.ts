@@ -7,9 +7,10 @@ import type { DurationStat, ModelStatistics } from '../oip/service.js';
  * Where a duration is taken from, since our path is not Triton's:
  * - success, queue: completed requests; received → outcome, and admission → dispatch.
  * - fail: all other requests, cancelled ones included; received → outcome.
+ * - inference_count: rows, as Triton counts them: a request that a client batched by itself is several inferences.
  * - compute_infer: inside the model, measured by the worker. compute_output: the rest of dispatch → reply, which is the
- *   link both ways and the splitting of outputs. Of completed batches, once a row, as Triton counts them (a request that a client
- *   batched by itself is several inferences); once per execution in `batch_stats`, by rows.
+ *   link both ways and the splitting of outputs. Of completed batches, the whole of its batch's for each request, as Triton has it;
+ *   once per execution in `batch_stats`, by rows.
  * - compute_input: 0. Inputs are staged in the worker while their request is queued, so that time is in `queue` already.
  */
 
@@ -29,6 +30,8 @@ class DurationSum {
   }
 }
 
+type BatchEnded = Extract<Event, { kind: 'batch-ended' }>;
+
 interface BatchSums {
   readonly infer: DurationSum;
   readonly output: DurationSum;
@@ -40,6 +43,7 @@ export class InferenceStatistics {
   readonly queue = new DurationSum();
   readonly computeInfer = new DurationSum();
   readonly computeOutput = new DurationSum();
+  inferenceCount = 0;
   executionCount = 0;
   private readonly byBatchSize = new Map<number, BatchSums>();
   private lastInferenceUnixMs = 0;
@@ -60,7 +64,7 @@ export class InferenceStatistics {
         this.fail.add(totalMs);
       }
     } else if (event.kind === 'batch-ended' && event.result === 'completed') {
-      this.addExecution(event.rowCount, event.computeMs, Math.max(0, event.latencyMs - event.computeMs));
+      this.addExecution(event, Math.max(0, event.latencyMs - event.computeMs));
     }
   }
 
@@ -69,7 +73,7 @@ export class InferenceStatistics {
       name,
       version,
       lastInference: this.lastInferenceUnixMs,
-      inferenceCount: this.computeInfer.count,
+      inferenceCount: this.inferenceCount,
       executionCount: this.executionCount,
       inferenceStats: {
         success: this.success.toStat(),
@@ -90,10 +94,11 @@ export class InferenceStatistics {
     };
   }
 
-  private addExecution(rowCount: number, computeMs: number, outputMs: number): void {
+  private addExecution({ batchSize, rowCount, computeMs }: BatchEnded, outputMs: number): void {
+    this.inferenceCount += rowCount;
     this.executionCount += 1;
-    this.computeInfer.add(computeMs, rowCount);
-    this.computeOutput.add(outputMs, rowCount);
+    this.computeInfer.add(computeMs, batchSize);
+    this.computeOutput.add(outputMs, batchSize);
     let sums = this.byBatchSize.get(rowCount);
     if (sums === undefined) {
       sums = { infer: new DurationSum(), output: new DurationSum() };

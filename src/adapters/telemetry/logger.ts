@@ -1,5 +1,6 @@
 import { pino, stdTimeFunctions, type Logger } from 'pino';
 import { printable } from '../doors/printable.js';
+import type { LogControl, LogLevel } from '../oip/log-settings.js';
 
 /*
  * The process's logger. JSON is one object a line with `time` (ISO 8601, UTC), `level` and `msg`; text is the same line
@@ -15,7 +16,7 @@ import { printable } from '../doors/printable.js';
  */
 
 export type LogFormat = 'json' | 'text';
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent';
+export type { LogLevel };
 
 export interface LoggerOptions {
   readonly format: LogFormat;
@@ -26,17 +27,41 @@ export interface LoggerOptions {
 
 const STDERR = 2;
 
+/** Of each logger made here those made from it, which take its level when they are made and keep it. */
+const descendants = new WeakMap<Logger, Set<WeakRef<Logger>>>();
+
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? writeToStderr();
-  return pino(
+  const children = new Set<WeakRef<Logger>>();
+  const logger = pino(
     {
       level: options.level,
+      onChild: (child) => {
+        for (const other of children) if (other.deref() === undefined) children.delete(other);
+        children.add(new WeakRef(child));
+      },
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
     { write: options.format === 'json' ? write : (line: string) => write(toTextLine(line)) },
   );
+  descendants.set(logger, children);
+  return logger;
+}
+
+/** Of a logger that was made here, and of all that were made from it. */
+export function logControlOf(logger: Logger): LogControl {
+  return {
+    level: () => logger.level as LogLevel,
+    setLevel(level) {
+      logger.level = level;
+      for (const child of descendants.get(logger) ?? []) {
+        const alive = child.deref();
+        if (alive !== undefined) alive.level = level;
+      }
+    },
+  };
 }
 
 function writeToStderr(): (line: string) => void {

@@ -190,7 +190,7 @@ export function createMetricSet(registry: Registry) {
       'Requests not answered with a result. REJECTED: infeasible, overload or expired.',
       'reason',
     ),
-    nvInferenceCount: counter('nv_inference_count', 'Inferences performed: members of completed batches.'),
+    nvInferenceCount: counter('nv_inference_count', 'Inferences performed: rows of completed batches.'),
     nvExecutionCount: counter('nv_inference_exec_count', 'Model executions: completed batches.'),
     nvPending: gauge('nv_inference_pending_request_count', 'Requests waiting in the queue.'),
     nvRequestDuration: counter(
@@ -204,11 +204,11 @@ export function createMetricSet(registry: Registry) {
     ),
     nvComputeInferDuration: counter(
       'nv_inference_compute_infer_duration_us',
-      'Cumulative time inside the model; a batch of n counts n times.',
+      'Cumulative time inside the model; a batch of n requests counts n times.',
     ),
     nvComputeOutputDuration: counter(
       'nv_inference_compute_output_duration_us',
-      'Cumulative time from dispatch to reply outside the model (link, splitting of outputs); a batch of n counts n times.',
+      'Cumulative time from dispatch to reply outside the model (link, splitting of outputs); a batch of n requests counts n times.',
     ),
     nvCpuUtilization: processGauge('nv_cpu_utilization', 'CPU use of the whole machine since the last scrape, 0 to 1.'),
     nvCpuMemoryTotal: processGauge('nv_cpu_memory_total_bytes', 'Memory of the whole machine.'),

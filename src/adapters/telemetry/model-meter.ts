@@ -270,7 +270,7 @@ export class ModelMeter {
     }
 
     this.copy(metrics.nvRequestSuccess, statistics.success.count);
-    this.copy(metrics.nvInferenceCount, statistics.computeInfer.count);
+    this.copy(metrics.nvInferenceCount, statistics.inferenceCount);
     this.copy(metrics.nvExecutionCount, statistics.executionCount);
     this.copy(metrics.nvRequestDuration, wholeUs(statistics.success.totalMs));
     this.copy(metrics.nvQueueDuration, wholeUs(statistics.queue.totalMs));

@@ -47,7 +47,7 @@ export interface BadRequest {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const DEADLINE_ERROR = /Request-Timeout-Ms|parameter 'timeout'/;
+const DEADLINE_ERROR = /request-timeout-ms|parameter 'timeout'/;
 
 export const BAD_REQUESTS: readonly BadRequest[] = [
   { what: 'JSON that ends early', status: 400, error: /not valid JSON/, body: '{"inputs": [' },

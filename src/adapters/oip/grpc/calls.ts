@@ -47,6 +47,8 @@ const TELL_ONLY: ReadonlySet<string> = new Set([
   '/inference.GRPCInferenceService/ModelConfig',
   '/inference.GRPCInferenceService/ModelStatistics',
   '/inference.GRPCInferenceService/RepositoryIndex',
+  '/inference.GRPCInferenceService/SystemSharedMemoryStatus',
+  '/inference.GRPCInferenceService/CudaSharedMemoryStatus',
   '/grpc.health.v1.Health/Watch',
   '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
   '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',

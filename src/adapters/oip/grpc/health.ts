@@ -28,9 +28,8 @@ export function readinessHandlers(service: InferenceService, context: AnswerCont
     serverLive: unary(context, INFERENCE.serverLive, () => ({ live: service.isLive() })),
     serverReady: unary(context, INFERENCE.serverReady, () => ({ ready: service.isReady() })),
     modelReady: unary(context, INFERENCE.modelReady, ({ name, version }) => {
-      // Triton: a model that does not exist is not ready, and asking is no error.
-      if (context.compat === 'triton') return { ready: isModelServing(service, name, versionOf(version)) === true };
-      return { ready: service.model(name, versionOf(version)).state === 'READY' };
+      // As Triton has it: a model that does not exist is not ready, and asking is no error.
+      return { ready: isModelServing(service, name, versionOf(version)) === true };
     }),
   };
 }

@@ -6,6 +6,8 @@
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { Tensor } from '../../../domain/tensor.js';
+import { readClassCount, type ClassifiedOutput } from '../classification.js';
+import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { ParameterValue } from '../service.js';
 import { checkDatatype, checkLayout, checkShape } from '../tensor-layout.js';
@@ -17,9 +19,6 @@ const MAX_FIELDS = 4096;
 /** Sizes kept of a shape: more than `checkShape` takes, so that it is the one that refuses. */
 const MAX_SHAPE_SIZES = 64;
 
-/** Parameters of an input or output that ask for an extension we do not have; ignoring them would answer something else. */
-const UNSUPPORTED_PARAMETERS: ReadonlySet<string> = new Set(['shared_memory_region', 'classification']);
-
 export interface DecodedInferRequest {
   readonly modelName: string;
   /** Empty: the latest. */
@@ -29,7 +28,7 @@ export interface DecodedInferRequest {
   readonly parameters: Readonly<Record<string, ParameterValue>>;
   /** Each with data that fits its datatype and shape. */
   readonly inputs: readonly Tensor[];
-  readonly outputNames: readonly string[];
+  readonly outputs: readonly ClassifiedOutput[];
 }
 
 /**
@@ -45,10 +44,7 @@ export function decodeInferRequest(message: Uint8Array, maxTypedBytes: number): 
     id: fields.id,
     parameters: fields.parameters,
     inputs: tensorsOf(fields, maxTypedBytes),
-    outputNames: fields.outputs.map((output) => {
-      checkParameterNames(`output '${output.name}'`, output.parameterNames);
-      return output.name;
-    }),
+    outputs: fields.outputs.map(requestedOutput),
   };
 }
 
@@ -63,6 +59,12 @@ export function modelNameIn(beginning: Uint8Array): string | null {
   }
 }
 
+function requestedOutput({ name, parameters }: OutputFields): ClassifiedOutput {
+  checkParameterNames(`output '${name}'`, [...parameters.keys()]);
+  const classCount = readClassCount(name, parameters.get('classification'));
+  return classCount === undefined ? { name } : { name, classCount };
+}
+
 interface InputFields {
   name: string;
   datatype: string;
@@ -73,7 +75,7 @@ interface InputFields {
 
 interface OutputFields {
   name: string;
-  parameterNames: string[];
+  readonly parameters: Map<string, ParameterValue>;
 }
 
 interface RequestFields {
@@ -111,7 +113,7 @@ function tensorsOf({ inputs, rawContents }: RequestFields, maxTypedBytes: number
 function checkParameterNames(owner: string, names: readonly string[]): void {
   const unsupported = names.find((name) => UNSUPPORTED_PARAMETERS.has(name));
   if (unsupported === undefined) return;
-  throw new OipFailure('unsupported', `${owner}: parameter '${unsupported}' is not supported`);
+  throw unsupportedParameter(owner, unsupported);
 }
 
 function readMessage(message: Uint8Array): RequestFields {
@@ -161,11 +163,11 @@ function readInput(message: Uint8Array): InputFields {
 }
 
 function readOutput(message: Uint8Array): OutputFields {
-  const output: OutputFields = { name: '', parameterNames: [] };
+  const output: OutputFields = { name: '', parameters: new Map() };
   forEachField(message, {
     onDelimited(fieldNumber, payload) {
       if (fieldNumber === 1) output.name = text(payload);
-      else if (fieldNumber === 2) output.parameterNames.push(readName(payload));
+      else if (fieldNumber === 2) readParameter(payload, output.parameters);
     },
   });
   return output;

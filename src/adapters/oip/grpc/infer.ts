@@ -3,12 +3,13 @@
  * (always raw, as Triton does). The call is their client's departure: it is over when the client leaves, or at its gRPC deadline.
  *
  * A stream is not decoupled: each request gets one response, in the order of the requests, so that clients that send no
- * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
- * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
+ * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout`, and what else its
+ * headers say, bounds the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
 import { keptTensors } from '../../arena/lent-tensors.js';
 import type { Arrivals } from '../arrivals.js';
-import { responseParameters, withHeaderParameters } from '../parameters.js';
+import { classifierOf, type Classify } from '../classification.js';
+import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
 import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../status.js';
 import type { ErrorReply } from '../status.js';
@@ -38,7 +39,8 @@ interface Received {
   readonly call: Call;
   readonly frame: Frame;
   readonly firstByteAtMs: number;
-  readonly statedBudgetsMs: readonly number[];
+  /** Of several on one call, which its headers are not about. */
+  readonly isInStream?: boolean;
   /** Serves as the id of a request that has none; empty for none. */
   readonly requestId: string;
 }
@@ -47,14 +49,24 @@ type Answer =
   | { readonly kind: 'ok'; readonly response: InferResponse }
   | { readonly kind: 'error'; readonly reply: ErrorReply; readonly id: string };
 
+/** What a request says about its answer. */
+interface Wishes {
+  readonly isFinalAsked: boolean;
+  readonly classify: Classify | null;
+}
+
+/** Of a request: its client wants to be told which response is the last. Every one is here, as there is one each. */
+const FINAL_ASKED = 'triton_enable_empty_final_response';
+/** Of a response to such a request. */
+const FINAL = 'triton_final_response';
+
 export function modelInfer(context: InferContext): UnaryHandler {
   return (call, frame) => {
-    const { firstByteAtMs, timeoutMs } = call.head;
+    const { firstByteAtMs } = call.head;
     const answering = answerInfer(context, {
       call,
       frame,
       firstByteAtMs,
-      statedBudgetsMs: timeoutMs === null ? [] : [timeoutMs],
       requestId: call.header('x-request-id') ?? '',
     });
     // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
@@ -80,7 +92,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
         frame,
         // When the first byte of a message within a stream came is not known.
         firstByteAtMs: Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(call.head.socket)),
-        statedBudgetsMs: [],
+        isInStream: true,
         requestId: '',
       });
       call.handOver(frame.bytes.length);
@@ -120,7 +132,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
 /** Never rejects. */
 async function answerInfer(
   context: InferContext,
-  { call, frame, firstByteAtMs, statedBudgetsMs, requestId }: Received,
+  { call, frame, firstByteAtMs, isInStream = false, requestId }: Received,
 ): Promise<Answer> {
   const { peer, tokenName } = call.head;
   let id = requestId;
@@ -129,14 +141,17 @@ async function answerInfer(
     if (request.id !== '') id = request.id;
     const modelVersion = versionOf(request.modelVersion);
     const model = context.service.model(request.modelName, modelVersion);
+    refuseSequence(request.parameters);
     checkInputs(model, request.inputs);
-    checkOutputNames(model, request.outputNames);
+    const outputNames = request.outputs.map((output) => output.name);
+    checkOutputNames(model, outputNames);
+    const classify = classifierOf(model, request.outputs);
     const inferCall: InferCall = {
       modelName: request.modelName,
       inputs: request.inputs,
-      outputNames: request.outputNames,
+      outputNames,
       parameters: withHeaderParameters(request.parameters, (name) => call.header(name)),
-      statedBudgetsMs,
+      statedBudgetsMs: isInStream ? [] : budgetsMs(call),
       arrival: {
         firstByteAtMs,
         receivedAtMs: frame.receivedAtMs,
@@ -148,16 +163,23 @@ async function answerInfer(
       ...(modelVersion === undefined ? {} : { modelVersion }),
       ...(id === '' ? {} : { id }),
     };
-    return answerOf(await context.service.infer(inferCall, call), id, context);
+    const isFinalAsked = isInStream && request.parameters[FINAL_ASKED] === true;
+    return answerOf(await context.service.infer(inferCall, call), id, context, { isFinalAsked, classify });
   } catch (error) {
     return { kind: 'error', reply: replyToError(error, context), id };
   }
 }
 
-function answerOf(reply: InferReply, id: string, context: InferContext): Answer {
+function budgetsMs(call: Call): readonly number[] {
+  const stated = headerBudgetsMs((name) => call.header(name));
+  const { timeoutMs } = call.head;
+  return timeoutMs === null ? stated : [...stated, timeoutMs];
+}
+
+function answerOf(reply: InferReply, id: string, context: InferContext, wishes: Wishes): Answer {
   switch (reply.kind) {
     case 'ok':
-      return { kind: 'ok', response: inferResponse(reply, id) };
+      return { kind: 'ok', response: inferResponse(reply, id, wishes) };
     case 'refused':
       return { kind: 'error', reply: describeRefusal(reply.outcome, reply.explanation, context.compat), id };
     case 'error':
@@ -165,11 +187,22 @@ function answerOf(reply: InferReply, id: string, context: InferContext): Answer 
   }
 }
 
-function inferResponse(reply: Extract<InferReply, { kind: 'ok' }>, id: string): InferResponse {
+function inferResponse(
+  reply: Extract<InferReply, { kind: 'ok' }>,
+  id: string,
+  { isFinalAsked, classify }: Wishes,
+): InferResponse {
   const { modelName, modelVersion } = reply;
   // Not from where they are lent: what a stream that was reset had still to send is in its session, and nobody says when it has gone.
   const outputs = keptTensors(reply.outputs);
-  return { modelName, modelVersion, id, parameters: responseParameters(reply.outcome, reply.explanation), outputs };
+  const parameters = responseParameters(reply.outcome, reply.explanation);
+  return {
+    modelName,
+    modelVersion,
+    id,
+    parameters: isFinalAsked ? { ...parameters, [FINAL]: true } : parameters,
+    outputs: classify === null ? outputs : outputs.map(classify),
+  };
 }
 
 /** An error names its request by id, and carries what the trailers of a unary call would. */

@@ -38,15 +38,14 @@ export function metadataHandlers(service: InferenceService, context: AnswerConte
     }),
 
     modelConfig: unary(context, METHODS.modelConfig, ({ name, version }): ModelConfigResponse => {
-      const model = service.model(name, versionOf(version));
-      const config = modelConfig(model);
+      const config = modelConfig(service.model(name, versionOf(version)));
       return {
         config: {
           name: config.name,
           platform: config.platform,
           backend: config.backend,
           versionPolicy: {
-            policyChoice: { $case: 'specific', value: { versions: model.versions.map(Number) } },
+            policyChoice: { $case: 'specific', value: { versions: [...config.versions] } },
           },
           maxBatchSize: config.maxBatchSize,
           input: config.input.map(configInput),

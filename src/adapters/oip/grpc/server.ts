@@ -13,6 +13,7 @@ import type { ServerTls } from '../../tls/server-tls.js';
 import type { Arrivals } from '../arrivals.js';
 import { limitConnections } from '../connections.js';
 import { Intake } from '../intake.js';
+import { controlOfNoLog, type LogControl } from '../log-settings.js';
 import type { ReceiveBudget } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import type { Compat } from '../status.js';
@@ -29,6 +30,8 @@ import { metadataHandlers } from './metadata.js';
 import { methodsOf } from './methods.js';
 import { reflectionMethods } from './reflection.js';
 import { repositoryHandlers } from './repository.js';
+import { settingHandlers } from './settings.js';
+import { sharedMemoryHandlers } from './memory-regions.js';
 import { statisticsHandlers } from './statistics.js';
 
 /**
@@ -52,6 +55,8 @@ export interface GrpcServerOptions {
   /** Shared with the other front end; absent: for everybody but pages of other sites. */
   readonly door?: Door;
   readonly logger?: GrpcLogger;
+  /** Of the server's log; absent: of none. */
+  readonly logControl?: LogControl;
   /** Absent: in clear. */
   readonly tls?: ServerTls | undefined;
 }
@@ -73,11 +78,12 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   setMaxListeners(0, closing.signal);
   const { compat } = options;
   const intake = options.intake ?? new Intake({ maxCalls: limits.maxConcurrentCalls, clientFraction: 1, compat });
+  const door = options.door ?? new Door(options);
   const calls = new Calls({
     ...options,
     intake,
-    door: options.door ?? new Door(options),
-    methods: methodsBy(options, intake, closing.signal),
+    door,
+    methods: methodsBy({ ...options, door }, intake, closing.signal),
     findPlace: (beginning, byteCount) => {
       const modelName = modelNameIn(beginning);
       return modelName === null ? null : (options.service.placeFor?.(modelName, byteCount) ?? null);
@@ -105,8 +111,12 @@ function createListener(secured: ServerTls | undefined, onConnection: (socket: S
 }
 
 /** By their paths. */
-function methodsBy(options: GrpcServerOptions, intake: Intake, closing: AbortSignal): ReadonlyMap<string, Method> {
-  const { service, limits, compat, arrivals, logger } = options;
+function methodsBy(
+  options: GrpcServerOptions & { readonly door: Door },
+  intake: Intake,
+  closing: AbortSignal,
+): ReadonlyMap<string, Method> {
+  const { service, limits, compat, arrivals, logger, door, logControl = controlOfNoLog() } = options;
   const context: AnswerContext = { compat, intake, ...(logger === undefined ? {} : { logger }) };
   const inferContext = { ...context, service, arrivals, maxTypedBytes: limits.maxBinaryBytes, closing };
   return new Map([
@@ -115,6 +125,8 @@ function methodsBy(options: GrpcServerOptions, intake: Intake, closing: AbortSig
       ...metadataHandlers(service, context),
       ...repositoryHandlers(service, context),
       ...statisticsHandlers(service, context),
+      ...settingHandlers(service, { door, logControl }, context),
+      ...sharedMemoryHandlers(context),
       modelInfer: modelInfer(inferContext),
       modelStreamInfer: modelStreamInfer(inferContext),
     }),

@@ -6,6 +6,9 @@ import { GRPCInferenceServiceDefinition } from './generated/open_inference.js';
 import type { ModelStatistics as ModelStatisticsMessage, ModelStatisticsResponse } from './generated/open_inference.js';
 import { versionOf } from './versions.js';
 
+/** Answers are not cached. */
+const NEVER = { count: 0, ns: 0 };
+
 export function statisticsHandlers(service: InferenceService, context: AnswerContext) {
   return {
     modelStatistics: unary(
@@ -33,6 +36,8 @@ function statisticsMessage(statistics: ModelStatistics): ModelStatisticsMessage 
       computeInput: compute_input,
       computeInfer: compute_infer,
       computeOutput: compute_output,
+      cacheHit: NEVER,
+      cacheMiss: NEVER,
     },
     batchStats: statistics.batchStats.map((batch) => ({ ...batch })),
   };

@@ -1,5 +1,5 @@
 import { asciiText, endOfString, skipSpace, unquoted } from './bytes.js';
-import { CAPITAL_E, COMMA, MINUS, NINE, PLUS, POINT, QUOTE, SMALL_E, ZERO } from './bytes.js';
+import { CAPITAL_E, CAPITAL_I, CAPITAL_N, COMMA, MINUS, NINE, PLUS, POINT, QUOTE, SMALL_E, ZERO } from './bytes.js';
 import { RowScanner, WRONG } from './rows.js';
 
 /*
@@ -11,6 +11,8 @@ import { RowScanner, WRONG } from './rows.js';
  * - FP32 of more digits, as a float is written that was made a double before: the product is off by a few units in the last of a
  *   double's 53 bits, and a float has 24. Where all that it can be off by makes no other float, it is the float. It nearly always is.
  * - All else is left to `Number`.
+ *
+ * NaN and the infinities come as strings, or bare, which is no JSON but what Python writes.
  */
 
 /** How numbers of a datatype are taken. */
@@ -143,6 +145,11 @@ export class NumberScanner extends RowScanner {
         if (special === undefined) return this.stop(index);
         value = special;
         at = this.lastEnd;
+      } else if (!isWhole && (byte === CAPITAL_I || (byte === CAPITAL_N && !isNegative))) {
+        const word = byte === CAPITAL_N ? 'NaN' : 'Infinity';
+        if (asciiText(text, at, at + word.length) !== word) return this.stop(index);
+        value = isNegative ? Number.NEGATIVE_INFINITY : NON_FINITE.get(word)!;
+        at += word.length;
       } else {
         return this.stop(index);
       }

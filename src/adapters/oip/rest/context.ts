@@ -1,6 +1,8 @@
 /* What every REST handler is given. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Door } from '../../doors/door.js';
 import type { Intake } from '../intake.js';
+import type { LogControl } from '../log-settings.js';
 import type { Receipt } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../service.js';
 import { errorBody, errorHeaders } from '../status.js';
@@ -13,6 +15,8 @@ export interface RestContext {
   readonly compat: Compat;
   readonly offload: JsonOffload;
   readonly intake: Intake;
+  readonly door: Door;
+  readonly logControl: LogControl;
   /** Answers are the last of their connections. */
   isDraining(): boolean;
 }

@@ -70,6 +70,7 @@ export function clientOfCall(request: FastifyRequest): string {
  * @param route as it was registered; undefined where there is none
  */
 function rightFor(method: string, route = ''): Right {
+  if (method === 'OPTIONS') return 'read';
   if (method === 'GET' || method === 'HEAD') return PROBES.has(route) ? 'none' : 'read';
   return route === INDEX ? 'read' : 'full';
 }

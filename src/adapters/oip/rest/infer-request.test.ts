@@ -30,11 +30,21 @@ function read(body: Buffer): readonly Tensor[] {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** JSON, or else what it would be with quotes around bare NaN and infinities. */
+function parseWithNonFinite(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const token = /"(?:[^"\\]|\\[^])*"?|NaN|-?Infinity/g;
+    return JSON.parse(text.replaceAll(token, (found) => (found.startsWith('"') ? found : `"${found}"`)));
+  }
+}
+
 /** Every input has data; parameters and outputs are left to the other tests. */
 function readByParsing(body: Buffer): readonly Tensor[] {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body));
+    json = parseWithNonFinite(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body));
   } catch (error) {
     const cause = error instanceof SyntaxError ? '' : ': it is not UTF-8';
     throw new OipFailure('invalid', `request body is not valid JSON${cause}`);
@@ -56,6 +66,8 @@ const isLongNumber = (answer: Answer): boolean => typeof answer === 'string' && 
 
 const REQUESTS = [
   '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1.5,-0.25e1,0,"NaN"]}]}',
+  '{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[[NaN,-Infinity],[ Infinity ,-1]]},{"name":"NaN","shape":[1],"datatype":"BYTES","data":["-Infinity\\""]}]}',
+  '{"inputs":[{"name":"x","shape":[2],"datatype":"FP64","data":[-Infinity,NaN]},{"name":"y","shape":[],"datatype":"FP64","data":Infinity}]}',
   '{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP64","data":[[0.1,2e-7],[-0.0,123456789.123456789]]}]}',
   '{"inputs":[{"data":[ 1 ,\n2\t, 300 ],"name":"x","datatype":"INT32","shape":[3]}],"id":"a"}',
   '{"inputs":[{"name":"x","datatype":"UINT8","shape":[2,1,2],"data":[[[1,2]],[[3,255]]]},{"name":"y","datatype":"BOOL","shape":[2],"data":[true,false]}]}',
@@ -82,6 +94,8 @@ const PIECES = [
   'true',
   'null',
   '"Infinity"',
+  'NaN',
+  '-',
   '\u0000',
   '\uffff',
 ];
@@ -109,6 +123,8 @@ const ELEMENTS = [
     '0.10000000149011612',
     '16777217.00000000000001',
     '"NaN"',
+    'NaN',
+    '-Infinity',
     '"7"',
     'true',
     'null',

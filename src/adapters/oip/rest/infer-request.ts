@@ -6,8 +6,11 @@
 import { isUtf8 } from 'node:buffer';
 import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../domain/tensor.js';
 import type { Tensor } from '../../../domain/tensor.js';
+import { readClassCount } from '../classification.js';
+import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { ModelEntry, ParameterValue } from '../service.js';
+import { quoteNonFinite } from '../json/non-finite.js';
 import { scanJsonData } from '../json/read-data.js';
 import { checkElement, encodeJsonData } from '../tensor-codec.js';
 import { checkDatatype, checkLayout, checkShape, packBytes } from '../tensor-layout.js';
@@ -17,6 +20,8 @@ export interface RequestedOutput {
   readonly name: string;
   /** Absent: as `DecodedInfer.isBinaryByDefault` says. */
   readonly isBinary?: boolean;
+  /** Its largest classes instead, of each row so many. */
+  readonly classCount?: number;
 }
 
 export interface DecodedInfer {
@@ -177,6 +182,15 @@ function parseText(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
+    return parsePythons(text);
+  }
+}
+
+/** JSON as Python's own encoder writes it: with bare NaN and infinities, which become their strings. */
+function parsePythons(text: string): unknown {
+  try {
+    return JSON.parse(quoteNonFinite(text)) as unknown;
+  } catch {
     throw invalid('request body is not valid JSON');
   }
 }
@@ -232,20 +246,20 @@ function readOutputs(outputs: unknown): readonly RequestedOutput[] {
     const owner = `output '${name}'`;
     const parameters = readParameters(owner, output['parameters']);
     const isBinary = readFlag(owner, parameters, 'binary_data');
-    return isBinary === undefined ? { name } : { name, isBinary };
+    const classCount = readClassCount(name, parameters['classification']);
+    return {
+      name,
+      ...(isBinary === undefined ? {} : { isBinary }),
+      ...(classCount === undefined ? {} : { classCount }),
+    };
   });
 }
-
-/** Parameters that ask for an extension we do not have; ignoring them would answer something else than was asked. */
-const UNSUPPORTED_PARAMETERS = ['shared_memory_region', 'classification'];
 
 function readParameters(owner: string, parameters: unknown): Readonly<Record<string, ParameterValue>> {
   if (parameters === undefined) return {};
   if (!isObject(parameters)) throw invalid(`${owner}: parameters must be an object`);
   for (const [name, value] of Object.entries(parameters)) {
-    if (UNSUPPORTED_PARAMETERS.includes(name)) {
-      throw new OipFailure('unsupported', `${owner}: parameter '${name}' is not supported`);
-    }
+    if (UNSUPPORTED_PARAMETERS.has(name)) throw unsupportedParameter(owner, name);
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') {
       throw invalid(`${owner}: parameter '${name.slice(0, 64)}' must be a string, a number or a boolean`);
     }

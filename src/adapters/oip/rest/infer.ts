@@ -4,7 +4,8 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
-import { parseRequestTimeoutMs, responseParameters, withHeaderParameters } from '../parameters.js';
+import { classifierOf, type Classify } from '../classification.js';
+import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
 import type { BodyPlace, Departure, InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
@@ -63,6 +64,7 @@ class Exchange {
   #isBinaryByDefault = false;
   /** Where its inputs lie until it is known what becomes of them; null where that is memory of their own. */
   #place: BodyPlace | null = null;
+  #classify: Classify | null = null;
 
   constructor(context: RestContext, request: InferRoute, reply: FastifyReply) {
     this.#context = context;
@@ -114,10 +116,12 @@ class Exchange {
   /** Hands the request on; from here on the queue counts its bytes. */
   #ask(received: ReceivedBody, model: ModelEntry, decoded: DecodedInfer): void {
     const { callInProgress } = this.#request;
+    refuseSequence(decoded.parameters);
     checkInputs(model, decoded.inputs);
     const outputNames = decoded.outputs.length === 0 ? NONE_NAMED : decoded.outputs.map((output) => output.name);
     checkOutputNames(model, outputNames);
     checkJsonOutputs(model, decoded);
+    this.#classify = classifierOf(model, decoded.outputs);
     if (callInProgress.aborted) throw new ClientGone();
     this.#id = decoded.id ?? header(this.#request, 'x-request-id');
     if (decoded.outputs.length > 0) this.#outputs = decoded.outputs;
@@ -141,7 +145,7 @@ class Exchange {
       inputs,
       outputNames,
       parameters: withHeaderParameters(parameters, (name) => header(request, name)),
-      statedBudgetsMs: statedBudgetsMs(request),
+      statedBudgetsMs: headerBudgetsMs((name) => header(request, name)),
       arrival: {
         firstByteAtMs: received.firstByteAtMs,
         receivedAtMs: received.receivedAtMs,
@@ -184,7 +188,7 @@ class Exchange {
       modelVersion: result.modelVersion,
       parameters: responseParameters(result.outcome, result.explanation),
       outputs: result.outputs.map((tensor) => ({
-        tensor,
+        tensor: this.#classify?.(tensor) ?? tensor,
         isBinary: isBinaryOutput(this.#outputs, this.#isBinaryByDefault, tensor.name),
       })),
       ...(this.#id === undefined ? {} : { id: this.#id }),
@@ -229,11 +233,6 @@ function checkJsonOutputs(model: ModelEntry, { outputs, isBinaryByDefault }: Dec
 
 function isBinaryOutput(outputs: readonly RequestedOutput[], isBinaryByDefault: boolean, name: string): boolean {
   return outputs.find((output) => output.name === name)?.isBinary ?? isBinaryByDefault;
-}
-
-function statedBudgetsMs(request: InferRoute): readonly number[] {
-  const timeout = header(request, 'request-timeout-ms');
-  return timeout === undefined ? [] : [parseRequestTimeoutMs(timeout)];
 }
 
 async function sendResult(

@@ -29,15 +29,24 @@ export function registerMetadata(app: FastifyInstance, { service }: RestContext)
       name: config.name,
       platform: config.platform,
       backend: config.backend,
+      version_policy: { specific: { versions: config.versions } },
       max_batch_size: config.maxBatchSize,
-      input: config.input.map(configTensorJson),
-      output: config.output.map(configTensorJson),
-      ...(config.hasDynamicBatching
-        ? { dynamic_batching: { preferred_batch_size: [], max_queue_delay_microseconds: 0 } }
-        : {}),
+      input: config.input.map(configInputJson),
+      output: config.output.map(configOutputJson),
+      ...(config.hasDynamicBatching ? { dynamic_batching: DYNAMIC_BATCHING } : {}),
     });
   });
 }
+
+/** Batches form by deadlines: there are no preferred sizes and no levels, and results come in deadline order. */
+const DYNAMIC_BATCHING = {
+  preferred_batch_size: [],
+  max_queue_delay_microseconds: 0,
+  preserve_ordering: false,
+  priority_levels: 0,
+  default_priority_level: 0,
+  priority_queue_policy: {},
+};
 
 /** What the protocol's three fields cannot say is in parameters, which clients that do not know them ignore. */
 function tensorJson(spec: TensorSpec): Record<string, unknown> {
@@ -50,6 +59,19 @@ function tensorJson(spec: TensorSpec): Record<string, unknown> {
   return Object.keys(parameters).length === 0 ? { name, datatype, shape } : { name, datatype, shape, parameters };
 }
 
-function configTensorJson({ name, dataType, dims, isOptional }: ConfigTensor): Record<string, unknown> {
-  return { name, data_type: dataType, dims, ...(isOptional ? { optional: true } : {}) };
+/** Triton writes every field, whether it says something or not; its clients' users look for them. */
+function configInputJson({ name, dataType, dims, isOptional }: ConfigTensor): Record<string, unknown> {
+  return {
+    name,
+    data_type: dataType,
+    format: 'FORMAT_NONE',
+    dims,
+    is_shape_tensor: false,
+    allow_ragged_batch: false,
+    optional: isOptional,
+  };
+}
+
+function configOutputJson({ name, dataType, dims }: ConfigTensor): Record<string, unknown> {
+  return { name, data_type: dataType, dims, label_filename: '', is_shape_tensor: false };
 }

@@ -24,7 +24,9 @@ export function registerRepository(app: FastifyInstance, { service }: RestContex
 function wantsReadyOnly(bytes: Buffer | undefined): boolean {
   if (bytes === undefined || bytes.length === 0) return false;
   const json = parseJson(bytes);
-  if (typeof json !== 'object' || json === null) throw new OipFailure('invalid', 'request body must be a JSON object');
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new OipFailure('invalid', 'request body must be a JSON object');
+  }
   const ready = (json as Record<string, unknown>)['ready'] ?? false;
   if (typeof ready !== 'boolean') throw new OipFailure('invalid', 'ready must be true or false');
   return ready;

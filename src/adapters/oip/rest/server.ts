@@ -15,6 +15,7 @@ import { Intake } from '../intake.js';
 import type { EdgeCause } from '../intake.js';
 import { ReceiveBudgetSpent } from '../receive-budget.js';
 import type { ReceiveBudget } from '../receive-budget.js';
+import { controlOfNoLog, type LogControl } from '../log-settings.js';
 import { OipFailure } from '../service.js';
 import type { BodyPlace, EdgeLimits, InferenceService } from '../service.js';
 import { BODY_TIMEOUT_HTTP, describeError, describeBusy, statusOfError } from '../status.js';
@@ -24,12 +25,16 @@ import { sendError } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
 import { answerHalfClosed, endWith } from './half-closed.js';
 import { followCalls } from './call-in-progress.js';
+import { registerDocs } from './docs.js';
 import { clientOfCall, guardCalls } from './doorway.js';
 import { registerHealth } from './health.js';
 import { headerLength, registerInfer } from './infer.js';
 import { createJsonOffload } from './json-offload.js';
 import { registerMetadata } from './metadata.js';
+import { followMethods } from './methods.js';
 import { registerRepository } from './repository.js';
+import { registerSettings } from './settings.js';
+import { registerSharedMemory } from './memory-regions.js';
 import { registerStatistics } from './statistics.js';
 
 export interface RestLogger {
@@ -54,6 +59,8 @@ export interface RestOptions {
   /** Shared with the other front end; absent: for everybody but pages of other sites. */
   readonly door?: Door;
   readonly logger?: RestLogger;
+  /** Of the server's log; absent: of none. */
+  readonly logControl?: LogControl;
   /** Absent: in clear. */
   readonly tls?: ServerTls | undefined;
 }
@@ -76,19 +83,31 @@ const HEADER_CHECK_INTERVAL_MS = 1000;
 /** Of idle connections; fastify's default, stated for the servers that it does not make. */
 const KEEP_ALIVE_MS = 72_000;
 
+const FASTIFYS_JSON = 'application/json; charset=utf-8';
+
 /** A model's name in a path; longer ones are not found. */
 const MAX_NAME_CHARACTERS = 255;
 
 /** @throws Error of one line, with the remedy, when the port cannot be had */
 export async function startRestServer(options: RestOptions): Promise<RestServer> {
-  const { service, host, port, limits, compat } = options;
+  const { service, host, port, limits, compat, logControl = controlOfNoLog() } = options;
+  const door = options.door ?? new Door({ host });
   const intake = options.intake ?? new Intake({ maxCalls: limits.maxConcurrentCalls, clientFraction: 1, compat });
   const offload = createJsonOffload(
     (message) => new RestFailure(describeBusy('queue_full', message, compat)),
     options.jsonHeapBytes,
   );
   let isDraining = false;
-  const context: RestContext = { service, limits, compat, offload, intake, isDraining: () => isDraining };
+  const context: RestContext = {
+    service,
+    limits,
+    compat,
+    offload,
+    intake,
+    door,
+    logControl,
+    isDraining: () => isDraining,
+  };
   const app = createApp(options, intake);
   const refusal = rawAnswer('429 Too Many Requests', 'too many connections are open; try again later');
   // Before the handshake there is nothing to be read by a client of TLS.
@@ -98,17 +117,24 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   followCalls(app);
   app.addHook('onSend', (_request, reply, _payload, next) => {
     if (isDraining) reply.header('connection', 'close');
+    // JSON has no charset (RFC 8259), and the KServe SDK takes errors for JSON only by this very word.
+    if (reply.getHeader('content-type') === FASTIFYS_JSON) reply.header('content-type', 'application/json');
     next();
   });
-  guardCalls(app, options.door ?? new Door({ host }), intake, compat);
+  guardCalls(app, door, intake, compat);
   const calls = limitCalls(app, intake);
   readBodies(app, options);
   answerErrors(app, options, intake);
+  const answerOtherMethods = followMethods(app);
   registerHealth(app, context);
   registerMetadata(app, context);
   registerStatistics(app, context);
   registerRepository(app, context);
+  registerSettings(app, context);
+  registerSharedMemory(app);
   registerInfer(app, context);
+  registerDocs(app, context);
+  answerOtherMethods();
   try {
     await app.listen({ host, port });
   } catch (error) {
