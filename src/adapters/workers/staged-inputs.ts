@@ -1,4 +1,5 @@
 import type { Tensor } from '../../domain/tensor.js';
+import { reached } from '../path-points.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes } from './frames.js';
 import { MAX_ENCLOSED_BYTES, type EnclosedInputs } from './messages.js';
 import { StagingWatch } from './staging-watch.js';
@@ -93,6 +94,7 @@ export class InputStaging {
       return;
     }
     entry.state = 'staged';
+    reached('staged');
     entry.onStaged();
   }
 
@@ -161,6 +163,7 @@ export class InputStaging {
   #tellSmall(): void {
     const untold = this.#untold;
     this.#untold = [];
+    reached('staged');
     for (const entry of untold) if (this.#entries.get(entry.sequence) === entry) entry.onStaged();
   }
 

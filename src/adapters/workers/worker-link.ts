@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import type { Tensor } from '../../domain/tensor.js';
+import { reached } from '../path-points.js';
 import { confined, type Confinement } from './confinement.js';
 import { existing, FramedConnection } from './framed-connection.js';
 import { readTensors } from './frames.js';
@@ -89,7 +90,10 @@ export class WorkerLink {
         const message = header as WithTensors<ControlToRouter>;
         if (message.kind === 'load-failed') this.#endReason = explained(message.message, memoryBytes);
         else {
-          if (message.kind === 'done') deliverEnclosed(message, payload, callbacks);
+          if (message.kind === 'done') {
+            reached('returned');
+            deliverEnclosed(message, payload, callbacks);
+          }
           callbacks.onMessage(message);
         }
       },
@@ -98,6 +102,7 @@ export class WorkerLink {
     this.#data = new FramedConnection(
       existing(socketAt(this.#child, DATA_FD)),
       ({ header, payload }) => {
+        reached('returned');
         const { batchId, slot, tensors = [] } = header as WithTensors<OutputHeader>;
         callbacks.onOutput(batchId, slot, readTensors(tensors, payload));
       },
@@ -128,6 +133,7 @@ export class WorkerLink {
 
   /** @param enclosed of a `run` */
   sendControl(message: ControlToWorker, enclosed?: readonly Tensor[]): void {
+    if (message.kind === 'run') reached('planned');
     this.#control.send(message, enclosed);
   }
 

@@ -6,6 +6,7 @@
  * ids can match them. Requests run side by side and each by its own deadline, from its parameters: `grpc-timeout` bounds
  * the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
+import { reached } from '../../path-points.js';
 import type { Arrivals } from '../arrivals.js';
 import { responseParameters, withHeaderParameters } from '../parameters.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
@@ -60,8 +61,11 @@ export function modelInfer(context: InferContext): UnaryHandler {
     call.handOver(frame.bytes.length);
     void answering.then((answer) => {
       if (call.isAnswered) return;
-      if (answer.kind === 'ok') call.reply(encodeInferResponse(answer.response, false));
-      else call.fail(statusOf(answer.reply, context.intake));
+      if (answer.kind === 'ok') {
+        const parts = encodeInferResponse(answer.response, false);
+        reached('encoded');
+        call.reply(parts);
+      } else call.fail(statusOf(answer.reply, context.intake));
     });
   };
 }
@@ -123,6 +127,7 @@ async function answerInfer(
   let id = requestId;
   try {
     const request = decodeInferRequest(frame.bytes, context.maxTypedBytes);
+    reached('parsed');
     if (request.id !== '') id = request.id;
     const modelVersion = versionOf(request.modelVersion);
     const model = context.service.model(request.modelName, modelVersion);

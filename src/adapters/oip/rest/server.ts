@@ -8,6 +8,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Fasti
 import type { RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
 import { Door } from '../../doors/door.js';
+import { reached } from '../../path-points.js';
 import type { ServerTls } from '../../tls/server-tls.js';
 import type { Arrivals } from '../arrivals.js';
 import { limitConnections } from '../connections.js';
@@ -217,6 +218,7 @@ function readBodies(app: FastifyInstance, { limits, receiveBudget, arrivals }: R
     readBody(payload, { maxBytes, timeoutMs: limits.bodyTimeoutMs, declaredBytes }, receipt, (error, bytes) => {
       if (bytes === undefined) done(error);
       else {
+        reached('received');
         call.holdReceipt(receipt);
         const receivedAtMs = arrivals.nowMs();
         const routerDelayMs = arrivals.routerDelayMs(firstByteAtMs);
