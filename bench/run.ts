@@ -25,6 +25,7 @@ const BENCHES = [
   'standstill',
   'faults',
   'added-time',
+  'path',
   'throughput',
   'json',
   'resize',
