@@ -18,9 +18,12 @@ const ANSWER_TIMEOUT_MS = 20_000;
 /** In which the server hears that the kernel has taken its last answer. */
 const SETTLE_MS = 50;
 
-/** @param parent a folder that whoever made it removes */
-export function pathWatch(parent: string, what: 'times' | 'bytes'): PathWatch {
-  const folder = join(parent, `path-${what}`);
+/**
+ * @param parent a folder that whoever made it removes
+ * @param name of the folder in it, for a server of its own
+ */
+export function pathWatch(parent: string, what: 'times' | 'bytes', name: string = what): PathWatch {
+  const folder = join(parent, `path-${name}`);
   mkdirSync(folder);
   // Workers run as another user, who reads the probe there and leaves files.
   chmodSync(parent, 0o755);
