@@ -15,6 +15,10 @@ import { median } from './harness/statistics.js';
  *
  * `--tiny` shows within about a minute that everything works; its numbers mean nothing. Exit code 1: a bench broke. A missed
  * budget is a finding, not a failure.
+ *
+ *   npm run bench -- peers …
+ *
+ * is not one of them: it installs other servers and writes `docs/peers.md` (`peers/run.ts`).
  */
 
 const BENCHES = [
@@ -45,6 +49,14 @@ const BENCHES = [
 
 /** Benches side by side with `--tiny`. */
 const TINY_AT_A_TIME = 3;
+
+if (process.argv[2] === 'peers') {
+  const peers = fork(new URL('peers/run.ts', import.meta.url), process.argv.slice(3), {
+    execArgv: ['--import', 'tsx'],
+  });
+  const [exitCode] = (await once(peers, 'close')) as [number | null];
+  process.exit(exitCode ?? 1);
+}
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
