@@ -74,20 +74,25 @@ export async function openLoop(
   scope: Scope,
   environments: Environments,
   { pid }: RunningPeer,
-  { url, headers, body }: Endpoint,
+  { isHttp2, url, headers, body }: Endpoint,
   { perSec, seconds, sloMs, shape, seed }: Arrivals,
 ): Promise<OpenLoop> {
   const data = join(scope.folder(), 'body');
-  writeFileSync(data, body);
+  // Whoever speaks gRPC frames its messages itself.
+  writeFileSync(data, isHttp2 ? body.subarray(GRPC_PREFIX_BYTES) : body);
   // Who knows this header plans by it; to the others it says nothing.
-  const told = JSON.stringify({ ...headers, 'request-timeout-ms': String(sloMs) });
-  const args = [url, data, told, perSec, seconds, sloMs, shape, seed].map(String);
+  const told = { ...(isHttp2 ? {} : headers), 'request-timeout-ms': String(sloMs) };
+  const where = isHttp2 ? url.replace('http:', 'grpc:') : url;
+  const args = [where, data, JSON.stringify(told), perSec, seconds, sloMs, shape, seed].map(String);
   const cpuBefore = treeCpuSeconds(pid);
   const { stdout } = await run(environments.python('client'), [join(import.meta.dirname, 'client.py'), ...args]);
   const counts = JSON.parse(stdout) as Omit<OpenLoop, 'cpuMsEach'>;
   const cpuSeconds = treeCpuSeconds(pid) - cpuBefore;
   return { ...counts, cpuMsEach: (1000 * cpuSeconds) / Math.max(1, counts.inTime) };
 }
+
+/** Whether it is compressed, and its length. */
+const GRPC_PREFIX_BYTES = 5;
 
 const TICKS_PER_SECOND = 100;
 

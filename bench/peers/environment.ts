@@ -12,7 +12,7 @@ const ONNX_RUNTIME = 'onnxruntime==1.30.0';
 
 const PACKAGES = {
   /** Of the neutral client, and of the bare run. */
-  client: ['aiohttp==3.14.5', 'numpy==2.4.6', ONNX_RUNTIME],
+  client: ['aiohttp==3.14.5', 'grpcio==1.85.3', 'numpy==2.4.6', ONNX_RUNTIME],
   mosec: ['mosec==0.9.8', 'numpy==2.4.6', ONNX_RUNTIME],
   kserve: ['kserve==0.21.0', ONNX_RUNTIME],
   triton: ['nvidia-pytriton==0.7.0', ONNX_RUNTIME],

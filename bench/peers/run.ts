@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
@@ -9,14 +9,14 @@ import { describeMachine } from '../harness/machine.js';
 import { emptyClassifier, IMAGE_ELEMENTS, writeBareModel } from '../harness/tensor-models.js';
 import { Environments, type EnvironmentName } from './environment.js';
 import { PEERS, startPeer, type PeerName, type RunningPeer, type ServedModel } from './peers.js';
-import { peersPage } from './report.js';
+import { peersPage, type PeersRun } from './report.js';
 import { measureRow, MODEL_OF, ROWS, type Measure, type RowName } from './rows.js';
 
 /*
  * Ours beside mosec, KServe's server and Triton, with the same models and neutral clients; writes `docs/peers.md`. It needs PyPI, 1.3 GB
  * of disk, and half an hour.
  *
- *   npm run bench -- peers [--rows a,b] [--peers a,b] [--seconds n] [--out file] [--environment folder] [--python program]
+ *   npm run bench -- peers [--rows a,b] [--peers a,b] [--seconds n] [--out file] [--results file] [--environment folder] [--python program]
  */
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -27,6 +27,8 @@ const { values: flags } = parseArgs({
     peers: { type: 'string', default: PEERS.join() },
     seconds: { type: 'string', default: '20' },
     out: { type: 'string' },
+    /** A file of JSON: the page is made of what is in it too, and what is measured is added. */
+    results: { type: 'string' },
     /** Kept, and used again if it is there. */
     environment: { type: 'string' },
     python: { type: 'string', default: 'python3' },
@@ -53,14 +55,24 @@ await bench(async (scope) => {
     if (ofModel.length > 0)
       measures.push(...(await measureModel(environments, peers, missing, models[kind], ofModel, bareRun?.perSec ?? 0)));
   }
-  const command = ['npm run bench -- peers', ...process.argv.slice(2)].join(' ');
-  const loadAfter = os.loadavg().map((load) => Math.round(load * 100) / 100);
-  const page = await peersPage({ machine, loadAfter, command, peers, versions, missing, capacity: bareRun, measures });
+  const run: PeersRun = {
+    command: `npm run bench -- peers --rows ${rows.join()} --peers ${wanted.join()} --seconds ${seconds}`,
+    machine,
+    loadAfter: os.loadavg().map((load) => Math.round(load * 100) / 100),
+    ...{ peers, versions, missing, capacity: bareRun, measures },
+  };
+  const runs = [...(flags.results === undefined ? [] : storedRuns(flags.results)), run];
+  if (flags.results !== undefined) writeFileSync(flags.results, `${JSON.stringify(runs, null, 2)}\n`);
+  const page = await peersPage(runs);
   console.log(page);
   if (out === null) return;
   writeFileSync(out, page);
   console.log(`written to ${out}`);
 });
+
+function storedRuns(path: string): readonly PeersRun[] {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as PeersRun[]) : [];
+}
 
 function chosen<Name extends string>(flag: string, text: string, names: readonly Name[]): readonly Name[] {
   const unknown = text.split(',').filter((name) => !(names as readonly string[]).includes(name));
@@ -75,8 +87,8 @@ function fail(message: string): never {
 
 interface Installed {
   readonly peers: readonly PeerName[];
-  readonly missing: Map<string, string>;
-  readonly versions: ReadonlyMap<string, string>;
+  readonly missing: Record<string, string>;
+  readonly versions: Readonly<Record<string, string>>;
 }
 
 function environmentOf(peer: Exclude<PeerName, 'sponge'>): EnvironmentName {
@@ -86,8 +98,8 @@ function environmentOf(peer: Exclude<PeerName, 'sponge'>): EnvironmentName {
 /** Whoever cannot be had is left out, with its reason. */
 async function install(environments: Environments): Promise<Installed> {
   await environments.install('client').catch((error: unknown) => fail(`the client: ${(error as Error).message}`));
-  const missing = new Map<string, string>();
-  const versions = new Map([['client', environments.versions('client')]]);
+  const missing: Record<string, string> = {};
+  const versions: Record<string, string> = { client: environments.versions('client') };
   const peers: PeerName[] = [];
   for (const peer of wanted) {
     if (peer !== 'sponge') {
@@ -95,9 +107,9 @@ async function install(environments: Environments): Promise<Installed> {
       console.log(`installing ${name}`);
       try {
         await environments.install(name);
-        versions.set(name, environments.versions(name));
+        versions[name] = environments.versions(name);
       } catch (error) {
-        missing.set(peer, (error as Error).message);
+        missing[peer] = (error as Error).message;
         continue;
       }
     }
@@ -137,7 +149,7 @@ async function bare(
 async function measureModel(
   environments: Environments,
   names: readonly PeerName[],
-  missing: Map<string, string>,
+  missing: Record<string, string>,
   model: ServedModel,
   ofModel: readonly RowName[],
   capacityPerSec: number,
@@ -150,7 +162,7 @@ async function measureModel(
         peers.push(await startPeer(scope, environments, name, model));
       } catch (error) {
         if (name === 'sponge') throw error;
-        missing.set(name, (error as Error).message);
+        missing[name] = (error as Error).message;
       }
     }
     const measures: Measure[] = [];
