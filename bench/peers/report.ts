@@ -38,7 +38,7 @@ const METHOD = `## How
 - **Capacity** is what a bare run does on each core at the same time, in requests a second of both together.
 - **CPU** is user and system time of all processes of a server (\`/proc\`), without the client's.
 - **Bursts**: one second in four has 2.5 times the mean rate, the others half of it.
-- A cell is the median of its rounds, three in a closed loop, with the least and the most; one run where there is no range. Bold is the best of its row.`;
+- A cell is the median of its rounds, three in a closed loop after one that warms up, with the least and the most; one run where there is no range. Bold is the best of its row.`;
 
 const UNFAIR = `## What is unfair about it
 
