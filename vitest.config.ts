@@ -7,7 +7,7 @@ const HUNG_MS = 400_000;
 const UNTIMED = [
   'test/conformance/!(grpc-calls).test.ts',
   'test/system/{corpus,onnx}/**/*.test.ts',
-  'test/system/{dashboard,experiment-command,infer-command,metrics-server,models,operators,package,profile,simulate-command}.test.ts',
+  'test/system/{dashboard,experiment-command,infer-command,metrics-server,models,operators,package,path-bytes,profile,simulate-command}.test.ts',
   'test/system/worker-confinement.test.ts',
   'test/system/server/{bad-requests,bad-starts,changed-model,cli,client,deadly-inputs,feed,input-hints}.test.ts',
   'test/system/server/{observability,outputs,ownership}.test.ts',

@@ -16,6 +16,10 @@ import { median } from './harness/statistics.js';
  *
  * `--tiny` shows within about a minute that everything works; its numbers mean nothing. Exit code 1: a bench broke. A missed
  * budget is a finding, not a failure; nor is a machine that was too busy for a bench each time that it was tried, which is told.
+ *
+ *   npm run bench -- peers …
+ *
+ * is not one of them: it installs other servers and writes `docs/peers.md` (`peers/run.ts`).
  */
 
 const BENCHES = [
@@ -26,6 +30,7 @@ const BENCHES = [
   'standstill',
   'faults',
   'added-time',
+  'path',
   'throughput',
   'json',
   'resize',
@@ -47,6 +52,14 @@ const BENCHES = [
 const MOST_ATTEMPTS = 3;
 /** Benches side by side with `--tiny`. */
 const TINY_AT_A_TIME = 3;
+
+if (process.argv[2] === 'peers') {
+  const peers = fork(new URL('peers/run.ts', import.meta.url), process.argv.slice(3), {
+    execArgv: ['--import', 'tsx'],
+  });
+  const [exitCode] = (await once(peers, 'close')) as [number | null];
+  process.exit(exitCode ?? 1);
+}
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

@@ -20,6 +20,8 @@ export interface Row {
   readonly budget: Budget | null;
   /** What a reader of the numbers has to know, or why there are none. */
   readonly note: string;
+  /** What it is made of, where somebody may want to compare that with another run's; not in the table. */
+  readonly parts?: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 export function atMost(limit: number): Budget {

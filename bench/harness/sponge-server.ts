@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scope } from './bench.js';
-import type { TurnWatch } from './turn-watch.js';
 
 /** A server as a user starts it: the built package, its own process. */
 export interface SpongeServer {
@@ -45,12 +44,15 @@ const START_TIMEOUT_MS = 60_000;
 
 /**
  * @param flags of `sponge serve`, the model's path first
- * @param watch also watched by that
+ * @param watch whose flags the process is started with
  */
 export async function startSponge(
   scope: Scope,
   flags: readonly string[],
-  { withGarbageCollection = false, watch }: { withGarbageCollection?: boolean; watch?: TurnWatch } = {},
+  {
+    withGarbageCollection = false,
+    watch,
+  }: { withGarbageCollection?: boolean; watch?: { readonly nodeFlags: readonly string[] } } = {},
 ): Promise<SpongeServer> {
   const startedAtMs = performance.now();
   const ports = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0'];

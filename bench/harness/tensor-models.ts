@@ -21,11 +21,11 @@ export function emptyClassifier(): OnnxGraph {
   return graph;
 }
 
-/** The same both ways: `y` is `x`, f32 [batch, 150528]. */
-export function mirror(): OnnxGraph {
+/** The same both ways: `y` is `x`, f32 [batch, elements]. */
+export function mirror(elementCount = IMAGE_ELEMENTS): OnnxGraph {
   const graph = new OnnxGraph('mirror');
-  const x = graph.input('x', 'FP32', ['batch', IMAGE_ELEMENTS]);
-  graph.output(graph.add('Identity', [x], {}, 'y'), 'FP32', ['batch', IMAGE_ELEMENTS]);
+  const x = graph.input('x', 'FP32', ['batch', elementCount]);
+  graph.output(graph.add('Identity', [x], {}, 'y'), 'FP32', ['batch', elementCount]);
   return graph;
 }
 

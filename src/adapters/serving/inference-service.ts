@@ -19,6 +19,7 @@ import {
   type ModelEntry,
   type ModelStatistics,
 } from '../oip/service.js';
+import { reached } from '../path-points.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import type { ModelSource } from './model-repository.js';
 import type { ServedModel } from './served-model.js';
@@ -137,6 +138,7 @@ export class Inference implements InferenceService {
 
   /** No async function, and nothing here names the call below: of one that waits everything would be kept that has a name. */
   infer(call: InferCall, departure: Departure): Promise<InferReply> {
+    reached('checked');
     let registered: Registered;
     let request: InferRequest;
     try {
@@ -245,6 +247,7 @@ export class Inference implements InferenceService {
   }
 
   #toReply(registered: Registered, request: InferRequest, outcome: Outcome): InferReply {
+    reached('settled');
     this.#clientIds.delete(request.sequence);
     const explanation = explanationOf(request);
     if (outcome.kind !== 'completed') return { kind: 'refused', outcome, explanation };
@@ -311,6 +314,7 @@ function submit({ system }: ServedModel, request: InferRequest, departure: Depar
       if (outcome.kind === 'completed') holdAll(outcome.outputs);
       resolve(outcome);
     });
+    reached('admitted');
     // A client that left before now is cancelled all the same; a finished request is not known any more.
     if (departure.aborted) cancel();
     else departure.addEventListener('abort', cancel, { once: true });

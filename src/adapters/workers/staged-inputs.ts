@@ -1,4 +1,5 @@
 import type { Tensor } from '../../domain/tensor.js';
+import { reached } from '../path-points.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes } from './frames.js';
 import { MAX_ENCLOSED_BYTES, type EnclosedInputs, type StagedPlaces } from './messages.js';
 import type { PlacedInputs } from './placed-tensors.js';
@@ -117,6 +118,7 @@ export class InputStaging {
       return;
     }
     entry.state = 'staged';
+    reached('staged');
     entry.onStaged();
   }
 
@@ -194,6 +196,7 @@ export class InputStaging {
   #tellHere(): void {
     const untold = this.#untold;
     this.#untold = [];
+    reached('staged');
     for (const entry of untold) if (this.#entries.get(entry.sequence) === entry) entry.onStaged();
   }
 

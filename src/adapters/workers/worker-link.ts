@@ -7,6 +7,7 @@ import { stripVTControlCharacters } from 'node:util';
 import type { Tensor } from '../../domain/tensor.js';
 import type { InputArena } from '../arena/input-arena.js';
 import { createToRead } from '../arena/shared-memory.js';
+import { reached } from '../path-points.js';
 import { confined, type Confinement } from './confinement.js';
 import { existing, FramedConnection } from './framed-connection.js';
 import { FrameError, readTensors } from './frames.js';
@@ -120,6 +121,7 @@ export class WorkerLink {
         else {
           if (message.kind === 'ready') this.#isSharing = isShared && message.isSharing;
           if (message.kind === 'done') {
+            reached('returned');
             deliverEnclosed(message, payload, callbacks);
             this.#deliverPlaced(message, callbacks);
           }
@@ -131,6 +133,7 @@ export class WorkerLink {
     this.#data = new FramedConnection(
       existing(socketAt(this.#child, DATA_FD)),
       ({ header, payload }) => {
+        reached('returned');
         const { batchId, slot, tensors = [] } = header as WithTensors<OutputHeader>;
         callbacks.onOutput(batchId, slot, readTensors(tensors, payload));
       },
@@ -170,6 +173,7 @@ export class WorkerLink {
 
   /** @param enclosed tensors */
   run(batch: Omit<RunMessage, 'kind' | 'freed'>, enclosed: readonly Tensor[]): void {
+    reached('planned');
     const freed = this.#outputs?.takeFreed() ?? [];
     this.#control.send({ kind: 'run', ...batch, freed } satisfies RunMessage, enclosed);
   }

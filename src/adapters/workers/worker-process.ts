@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { basename } from 'node:path';
 import type { Tensor } from '../../domain/tensor.js';
+import { reached } from '../path-points.js';
 import { BatchError, concatenateInputs, rowCounts, splitOutput } from './batch-tensors.js';
 import { descriptor, FramedConnection } from './framed-connection.js';
 import { MAX_PAYLOAD_BYTES, payloadBytes, readTensors, type Frame } from './frames.js';
@@ -255,6 +256,7 @@ class WorkerProcess {
     clearTimeout(this.#idleTimer);
     let result: RunResult;
     try {
+      reached('begun');
       result = await this.#threads.run(instance, request);
     } catch (error) {
       const { isAborted } = this.#end(batchId);
@@ -263,6 +265,7 @@ class WorkerProcess {
     } finally {
       this.#releaseWhenIdle();
     }
+    reached('ran');
     this.#sendOutputs(batchId, result);
   }
 
@@ -315,7 +318,9 @@ class WorkerProcess {
     const last = following.at(-1);
     let unsent = last === undefined ? 1 : 2;
     const onSent = (): void => {
-      if (--unsent === 0) release();
+      if (--unsent > 0) return;
+      reached('sent');
+      release();
     };
     this.#control.send(
       { kind: 'done', batchId, computeMs, enclosed, placed, following: following.length } satisfies ControlToRouter,

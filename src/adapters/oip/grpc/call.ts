@@ -10,6 +10,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { GRPC_CODE } from '../status.js';
 import type { Departure } from '../service.js';
+import { reached } from '../../path-points.js';
 import { plainStatus, trailersOf } from './answers.js';
 import type { CallStatus, Frame } from './answers.js';
 import { MessageReceipt } from './message-receipt.js';
@@ -202,6 +203,7 @@ export class Call implements MessageSink, Departure {
     if (method.kind === 'stream') this.#handler?.onHalfClose();
     else if (this.#frame === null) this.fail(plainStatus(GRPC_CODE.UNIMPLEMENTED, 'this method takes one message'));
     else {
+      reached('received');
       const frame = this.#frame;
       // Held by whoever needs it, and no longer.
       this.#frame = null;
@@ -238,6 +240,7 @@ export class Call implements MessageSink, Departure {
   readonly #onWantTrailers = (): void => {
     if (this.#stream.destroyed || this.#stream.closed) return;
     this.#stream.sendTrailers(this.#trailers!);
+    reached('written');
     this.#end();
   };
 

@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Door, Head, Right } from '../../doors/door.js';
+import { reached } from '../../path-points.js';
 import type { Arrivals } from '../arrivals.js';
 import type { Intake } from '../intake.js';
 import { parseGrpcTimeout } from '../parameters.js';
@@ -84,6 +85,7 @@ export class Calls {
       refuse(stream, plainStatus(GRPC_CODE.UNIMPLEMENTED, 'this server has no such method'));
       return;
     }
+    reached('head');
     const firstByteAtMs = arrivals.arrivedAtMs(socket);
     const verdict = door.admit(headOf(headers), rightFor(path));
     if (verdict.kind === 'refused') {

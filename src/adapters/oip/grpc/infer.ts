@@ -7,6 +7,7 @@
  * headers say, bounds the stream as a whole and says nothing about one request. An error goes into `error_message` and the stream goes on.
  */
 import { keptTensors } from '../../arena/lent-tensors.js';
+import { reached } from '../../path-points.js';
 import type { Arrivals } from '../arrivals.js';
 import { classifierOf, type Classify } from '../classification.js';
 import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
@@ -74,8 +75,11 @@ export function modelInfer(context: InferContext): UnaryHandler {
     void answering.then((answer) => {
       frame.place?.release();
       if (call.isAnswered) return;
-      if (answer.kind === 'ok') call.reply(encodeInferResponse(answer.response, false));
-      else call.fail(statusOf(answer.reply, context.intake));
+      if (answer.kind === 'ok') {
+        const parts = encodeInferResponse(answer.response, false);
+        reached('encoded');
+        call.reply(parts);
+      } else call.fail(statusOf(answer.reply, context.intake));
     });
   };
 }
@@ -138,6 +142,7 @@ async function answerInfer(
   let id = requestId;
   try {
     const request = decodeInferRequest(frame.bytes, context.maxTypedBytes);
+    reached('parsed');
     if (request.id !== '') id = request.id;
     const modelVersion = versionOf(request.modelVersion);
     const model = context.service.model(request.modelName, modelVersion);

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { reached } from '../../path-points.js';
 import { releaseAll } from '../../../domain/tensor.js';
 import type { Tensor } from '../../../domain/tensor.js';
 import type { Receipt } from '../receive-budget.js';
@@ -40,6 +41,7 @@ export class CallInProgress implements Departure {
   #stopAsking: (() => void) | null = null;
 
   constructor({ raw }: FastifyRequest, reply: FastifyReply) {
+    reached('head');
     this.#request = raw;
     this.#response = reply.raw;
     // One for each request that a client has sent behind another: Node's warning at 11 is meant for leaks.
@@ -110,7 +112,10 @@ export class CallInProgress implements Departure {
     this.takePlace()?.release();
     releaseAll(this.#outputs);
     this.#outputs = NONE;
-    if (this.#response.writableFinished) return;
+    if (this.#response.writableFinished) {
+      reached('written');
+      return;
+    }
     this.#isAborted = true;
     this.#onAbort?.();
   }

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
+import { reached } from '../../path-points.js';
 import { classifierOf, type Classify } from '../classification.js';
 import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
 import { OipFailure } from '../service.js';
@@ -115,6 +116,7 @@ class Exchange {
 
   /** Hands the request on; from here on the queue counts its bytes. */
   #ask(received: ReceivedBody, model: ModelEntry, decoded: DecodedInfer): void {
+    reached('parsed');
     const { callInProgress } = this.#request;
     refuseSequence(decoded.parameters);
     checkInputs(model, decoded.inputs);
@@ -243,6 +245,7 @@ async function sendResult(
 ): Promise<void> {
   const { callInProgress } = request;
   const { json, tails } = await encode(context, response, callInProgress);
+  reached('encoded');
   const byteCount = tails.reduce((sum, tail) => sum + tail.length, json.length);
   const coding = byteCount < MIN_COMPRESSED_BYTES ? null : acceptedCoding(header(request, 'accept-encoding'));
   const compressed = coding === null ? null : await compress(Buffer.concat([json, ...tails], byteCount), coding);

@@ -8,6 +8,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, Fasti
 import type { RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
 import { Door } from '../../doors/door.js';
+import { reached } from '../../path-points.js';
 import type { ServerTls } from '../../tls/server-tls.js';
 import type { Arrivals } from '../arrivals.js';
 import { limitConnections } from '../connections.js';
@@ -249,6 +250,7 @@ function readBodies(app: FastifyInstance, { service, limits, receiveBudget, arri
         if (body === undefined) done(error);
         else {
           const { bytes, place } = body;
+          reached('received');
           call.holdReceipt(receipt);
           if (place !== null) call.holdPlace(place);
           const receivedAtMs = arrivals.nowMs();
