@@ -15,8 +15,8 @@ import { CompanyRecord } from './company-record.js';
 const LONGEST_WAIT_MS = 1000;
 /** Mean gaps between arrivals; of random ones, one in three thousand is longer. */
 const LONGEST_SILENCE_GAPS = 8;
-/** After so many in vain, 127 batches are started at once. */
-const MOST_DOUBLINGS = 7;
+/** After so many in vain, 1023 batches are started at once: a wait that helps nobody is then beyond the 99.9th percentile. */
+const MOST_DOUBLINGS = 10;
 /** A fiftieth of a core is not worth anybody's time. */
 const LEAST_SAVING_MILLICORES = 20;
 
