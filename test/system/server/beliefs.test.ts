@@ -68,16 +68,23 @@ async function maxBatchOf(server: RunningServer, model: string): Promise<unknown
 
 describe('a model whose graph does not tell whether rows are independent', () => {
   it('is tried, batched, and audited: a batch that was wrong turns batching off, loudly, and answers are right again', async () => {
-    const server = await bench.serve(bench.model('marked', coupledByMarker()), ['--no-refine', ...PATIENT]);
+    const server = await bench.serve(bench.model('marked', coupledByMarker()), [
+      ...['--no-refine', '--instances', '1', ...PATIENT],
+    ]);
     expect(server.banner).toMatch(/batches of up to 16; tried, and audited while it serves \(Loop .*not followed\)/);
     const send = (values: readonly number[]) =>
       inferBinary(server, 'marked', [floatTensor('x', [1, WIDTH], rowOf(values))], { sloMs: 60_000 });
-    // They wait for the worker together, and so share a batch.
+    // They wait for the one before together, and so share a batch.
     const [worker] = server.workers();
     process.kill(worker!, 'SIGSTOP');
+    const started = async () => (await scrape(server)).sum('sponge_batch_size_sum');
+    const startedBefore = await started();
+    const before = send([1, 2, 3, 4]);
+    await eventually('the one before', async () => (await started()) === startedBefore + 1);
     const together = Promise.all([send([1, 2, 3, 4]), send([MARKER, 0, 0, 0]), send([5, 6, 7, 8])]);
     await eventually('all to wait', async () => (await queueDepth(server)) === 3);
     process.kill(worker!, 'SIGCONT');
+    await before;
     const sizes = (await together).map(({ json }) => json.parameters?.['sponge_batch']);
     expect(Math.max(...sizes.map(Number))).toBeGreaterThan(1);
 
