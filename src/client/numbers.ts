@@ -1,22 +1,10 @@
-import type { Datatype, Tensor } from '../domain/tensor.js';
+import { NUMBER_ARRAYS, type NumberType } from '../domain/number-arrays.js';
+import type { Tensor } from '../domain/tensor.js';
 
 /* Tensors of numbers as typed arrays, both ways, without a copy where bytes are aligned. FP16, BF16, BOOL and BYTES have no typed array. */
 
-const ARRAYS = {
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const satisfies Partial<Record<Datatype, unknown>>;
-
-export type NumberType = keyof typeof ARRAYS;
-export type Numbers<Type extends NumberType = NumberType> = InstanceType<(typeof ARRAYS)[Type]>;
+export type { NumberType };
+export type Numbers<Type extends NumberType = NumberType> = InstanceType<(typeof NUMBER_ARRAYS)[Type]>;
 
 /** @throws RangeError where the shape has another number of elements */
 export function tensorOf(name: string, shape: readonly number[], numbers: Numbers): Tensor {
@@ -24,14 +12,17 @@ export function tensorOf(name: string, shape: readonly number[], numbers: Number
   if (count !== numbers.length) {
     throw new RangeError(`${name}: shape [${shape.join(', ')}] has ${count} elements, and ${numbers.length} are given`);
   }
-  const [datatype] = Object.entries(ARRAYS).find(([, type]) => numbers instanceof type)! as [NumberType, unknown];
+  const [datatype] = Object.entries(NUMBER_ARRAYS).find(([, type]) => numbers instanceof type)! as [
+    NumberType,
+    unknown,
+  ];
   return { name, datatype, shape, data: new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength) };
 }
 
 /** @throws TypeError where the tensor is of another type */
 export function numbersOf<Type extends NumberType>(tensor: Tensor, datatype: Type): Numbers<Type> {
   if (tensor.datatype !== datatype) throw new TypeError(`${tensor.name} is ${tensor.datatype}, not ${datatype}`);
-  const Numbers = ARRAYS[datatype];
+  const Numbers = NUMBER_ARRAYS[datatype];
   const { data } = tensor;
   const aligned = data.byteOffset % Numbers.BYTES_PER_ELEMENT === 0 ? data : Uint8Array.from(data);
   return new Numbers(

@@ -2,6 +2,7 @@
  * Triton's classification extension: instead of an output's numbers, the largest of each row as `value:index` or `value:index:label`,
  * largest first; of equal ones the first, and NaN below all.
  */
+import { NUMBER_ARRAYS, type NumberType } from '../../domain/number-arrays.js';
 import { elementCount } from '../../domain/tensor.js';
 import type { Datatype, Tensor } from '../../domain/tensor.js';
 import { OipFailure } from './service.js';
@@ -21,20 +22,6 @@ export type Classify = (output: Tensor) => Tensor;
 /** Of all rows of an output: each is a string that is written on the router's own thread. */
 const MAX_CLASSES = 20_000;
 
-const ARRAYS = {
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const satisfies Partial<Record<Datatype, unknown>>;
-
-type Scored = keyof typeof ARRAYS;
 type Scores = ArrayLike<number> | ArrayLike<bigint>;
 
 /** The parameter `classification` of an output; 0 is absent. @throws OipFailure `invalid` for what is no count */
@@ -100,13 +87,13 @@ function classesOf(output: Tensor, wanted: number, isBatched: boolean, labels: r
   };
 }
 
-function isScored(datatype: Datatype): datatype is Scored {
-  return datatype in ARRAYS;
+function isScored(datatype: Datatype): datatype is NumberType {
+  return datatype in NUMBER_ARRAYS;
 }
 
 /** A view of them where they are aligned, else of a copy. */
-function scoresOf(datatype: Scored, data: Uint8Array): Scores {
-  const array = ARRAYS[datatype];
+function scoresOf(datatype: NumberType, data: Uint8Array): Scores {
+  const array = NUMBER_ARRAYS[datatype];
   const { buffer, byteOffset, byteLength } = data.byteOffset % array.BYTES_PER_ELEMENT === 0 ? data : data.slice();
   return new array(buffer as ArrayBuffer, byteOffset, byteLength / array.BYTES_PER_ELEMENT);
 }
