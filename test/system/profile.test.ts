@@ -22,6 +22,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const MOST_ATTEMPTS = 5;
+
 interface Ended {
   readonly code: number | null;
   readonly stdout: string;
@@ -81,6 +83,16 @@ function readProfile(path: string): Profile {
 
 const runCount = ({ cells }: Profile): number => cells.reduce((sum, { samplesMs }) => sum + samplesMs.length, 0);
 
+/** A machine on which others' work has begun or ended is rightly measured again: then once more, with what was stored by that. */
+async function servedWithStored(modelPath: string, profilePath: string): Promise<Ended & { readonly stored: Profile }> {
+  for (let attempt = 1; ; attempt++) {
+    const stored = readProfile(profilePath);
+    const served = await serveBriefly(modelPath);
+    const isOff = `${served.stdout}${served.stderr}`.includes('the stored profile was off');
+    if (!isOff || attempt === MOST_ATTEMPTS) return { ...served, stored };
+  }
+}
+
 /** Serves until ready, then stops. */
 function serveBriefly(modelPath: string, ...more: readonly string[]): Promise<Ended> {
   const ports = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
@@ -111,9 +123,9 @@ describe('sponge profile', () => {
     expect(profile.quality).toBe('quick');
     for (const cell of profile.cells) expect(cell.samplesMs.length).toBeGreaterThanOrEqual(3);
 
-    const served = await serveBriefly(model);
-    expect(served.stdout).toContain(`quick profile of ${profile.measuredAt.slice(0, 16).replace('T', ' ')}`);
-    expect(readProfile(path)).toEqual(profile);
+    const { stdout: banner, stored } = await servedWithStored(model, path);
+    expect(banner).toContain(`quick profile of ${stored.measuredAt.slice(0, 16).replace('T', ' ')}`);
+    expect(readProfile(path)).toEqual(stored);
 
     const otherPeriod = await serveBriefly(model, '--quota-period-us', '20000');
     expect(otherPeriod.stderr).toContain('is for another quota period; profiling again');
