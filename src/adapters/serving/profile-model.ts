@@ -130,7 +130,7 @@ class Profiling {
         cell: run.nextCell,
       });
       if (nowMs() - keptAtMs < KEEP_EVERY_MS) continue;
-      await this.#keep(run);
+      await this.#keep(run.cells());
       keptAtMs = nowMs();
     }
     const interference = signal.aborted ? undefined : await this.#interference();
@@ -176,12 +176,12 @@ class Profiling {
   }
 
   async #interrupted(run: ProfileRun): Promise<ProfilingResult> {
-    await this.#keep(run);
-    return { kind: 'interrupted', runCount: runCount(run.cells()), partialPath: this.#partialPath };
+    const cells = run.cells(); // Once: the step that was left alone may end while they are written.
+    await this.#keep(cells);
+    return { kind: 'interrupted', runCount: runCount(cells), partialPath: this.#partialPath };
   }
 
-  async #keep(run: ProfileRun): Promise<void> {
-    const cells = run.cells();
+  async #keep(cells: Profile['cells']): Promise<void> {
     if (cells.length === 0) return;
     const profile = profileOf(this.#source, this.#worker, this.#fingerprint, cells, this.#options.quality);
     await writeProfile(this.#partialPath, profile).catch((error: unknown) => {
