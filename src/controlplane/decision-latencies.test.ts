@@ -19,12 +19,11 @@ function countingModel(): { readonly model: LatencyModel; asked: number } {
 }
 
 describe('latencies that decisions look at', () => {
-  it('say what a request takes at the least in batches of up to so many, and in full ones', () => {
+  it('say what a request takes at the least in batches of up to so many', () => {
     // 20, 26 and 45 ms: 20, 13 and 15 a request.
     const model = { predictedLatencyMs: (size: number) => [0, 20, 26, 45][size]! } as unknown as LatencyModel;
     const [latencies] = new DecisionLatencies({ models: [model], maxBatchSize: 3 }).on(1000);
     expect([1, 2, 3, 9].map((size) => latencies!.leastMsEach(size))).toEqual([20, 13, 13, 13]);
-    expect([1, 2, 3, 9].map((size) => latencies!.fullMsEach(size))).toEqual([20, 13, 15, 15]);
   });
 
   it('are asked of a model once, also by several decisions, until it changes', () => {

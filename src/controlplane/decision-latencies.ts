@@ -150,12 +150,6 @@ export class AllocationLatencies {
     return this.#leastMsEach[Math.min(sizeLimit, this.limit)]!;
   }
 
-  /** Of a request, in batches of so many, or of the most that may share one. */
-  fullMsEach(batchSize: number): number {
-    const size = Math.min(batchSize, this.limit);
-    return this.predictedMs(size) / size;
-  }
-
   /** Requests per ms in batches of up to so many. */
   bestRate(sizeLimit: number): number {
     let best = 0;

@@ -259,8 +259,8 @@ describe('an overload', () => {
   /** With who does not fit into its slots, and the size of the first batch. */
   const divide = (dueAtMs: readonly number[], fields: Partial<InstanceQuestion> = {}) => {
     const asked = question(dueAtMs, { maxBatchSize: 1, ...fields });
-    const { freeAtMs, cpuMillicores, firstSize, batchSize, cautionDeviations } = divideOverload(asked);
-    const { left } = new ListSchedule(asked).fillSlots(freeAtMs, cpuMillicores, batchSize, cautionDeviations);
+    const { freeAtMs, cpuMillicores, firstSize, batchSize, cautionDeviations, filling } = divideOverload(asked);
+    const { left } = new ListSchedule(asked).fillSlots(freeAtMs, cpuMillicores, batchSize, cautionDeviations, filling);
     return { shed: left, cpuMillicores, batchSize: firstSize };
   };
 
@@ -280,16 +280,20 @@ describe('an overload', () => {
     expect(divide([140, 140], one)).toMatchObject({ shed: [], batchSize: 2 });
   });
 
-  it('makes batches where that gives fewer up', () => {
-    // One alone until 70, or two together until 110, without the first
-    expect(divide([70, 110, 110], one)).toMatchObject({ shed: [0], batchSize: 2 });
+  it('passes over the first of a batch where that saves two more than a smaller one, and else gives up the newest', () => {
+    // The first alone until 70, then nobody until 140; or without it two until 110
+    expect(divide([70, 110, 110], one)).toMatchObject({ shed: [1, 2], batchSize: 1 });
+    // Two one by one until 140, and nobody until 210; or without them four until 190
+    const four = { ...one, maxBatchSize: 4 };
+    expect(divide([70, 140, 190, 190, 190, 190], four)).toMatchObject({ shed: [0, 1], batchSize: 4 });
   });
 
   it('counts what time is worth where it lasts', () => {
-    // One by one all three in 210 ms; two together in 110. At most 2/110 per ms = 18.2 a second.
-    expect(divide([70, 140, 210], { ...one, steadyRatePerSec: 15 })).toMatchObject({ shed: [], batchSize: 1 });
-    // 3 − 0.9·210·2/110 = −0.4; 2 − 0.9·110·2/110 = 0.2
-    expect(divide([70, 140, 210], { ...one, steadyRatePerSec: 19 })).toMatchObject({ shed: [0], batchSize: 2 });
+    // One by one all seven in 490 ms; two together in 110. At most 2/110 per ms = 18.2 a second.
+    const seven = [70, 140, 210, 280, 350, 420, 490];
+    expect(divide(seven, { ...one, steadyRatePerSec: 15 })).toMatchObject({ shed: [], batchSize: 1 });
+    // 7 − 0.9·490·2/110 = −1.02, and 1.5 as the first is not passed over; 6 − 0.9·330·2/110 = 0.6
+    expect(divide(seven, { ...one, steadyRatePerSec: 19 })).toMatchObject({ shed: [0], batchSize: 2 });
   });
 
   it('divides among as many as can have the least allocation, where that is fewer than there are instances', () => {
@@ -334,17 +338,23 @@ describe('an overload, for any queue', () => {
       return (index + 1) / asked.models[0]!.predictedLatencyMs(index + 1, equalShare);
     });
     const worth = 0.9 * lasting * Math.max(...rates);
-    const most = isFree ? availableMillicores : budgetMillicores;
+    const areAllRunning = busyUntilMs.length >= instanceCount;
+    const mostLater = lasting < 1 || !areAllRunning ? budgetMillicores : Math.min(budgetMillicores, 1.5 * equalShare);
+    const most = isFree ? availableMillicores : mostLater;
     const shares = [...[1, 1.5, 2, 4].map((share) => share * equalShare).filter((share) => share <= most), most];
     let best = { cpuMillicores: 0, batchSize: 0, leftCount: 0, value: -Infinity, cost: 0 };
     for (const share of shares) {
       const cpuMillicores = levels.findLast((level) => level <= share) ?? Math.floor(share);
       for (let batchSize = 1; batchSize <= maxBatchSize; batchSize++) {
-        const { onTime, usedMs, left } = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, 0.5 + 1.5 * lasting);
-        expect(onTime + left.length).toBe(dueAtMs.length);
-        const [value, cost] = [onTime - worth * usedMs, (usedMs * cpuMillicores) / 1000];
-        if (value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost))
-          best = { cpuMillicores, batchSize, leftCount: left.length, value, cost };
+        for (const filling of ['smaller', 'full'] as const) {
+          const filled = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, 0.5 + 1.5 * lasting, filling);
+          const { onTime, usedMs, left } = filled;
+          expect(onTime + left.length).toBe(dueAtMs.length);
+          const bonus = filling === 'smaller' ? 1.5 : 0;
+          const [value, cost] = [onTime + bonus - worth * usedMs, (usedMs * cpuMillicores) / 1000];
+          if (value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost))
+            best = { cpuMillicores, batchSize, leftCount: left.length, value, cost };
+        }
       }
     }
     const { cpuMillicores, batchSize, leftCount } = best;
@@ -355,7 +365,7 @@ describe('an overload, for any queue', () => {
     const anyQuestion = fc.record({
       dueAtMs: fc.array(fc.integer({ min: 20, max: 1500 }), { minLength: 1, maxLength: 40 }),
       busyUntilMs: fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 3 }),
-      instanceCount: fc.integer({ min: 3, max: 5 }),
+      instanceCount: fc.integer({ min: 2, max: 5 }),
       maxBatchSize: fc.integer({ min: 1, max: 6 }),
       availableMillicores: fc.constantFrom(300, 1000, 2500, 4000),
       steadyRatePerSec: fc.constantFrom(0, 20, 35, 50),

@@ -97,7 +97,7 @@ describe('list scheduling', () => {
 describe('slots that are filled', () => {
   it('take the earliest that they can still meet, and leave whom they pass over', () => {
     // One at a time: 20 never, until 30, 45 not after that, until 60.
-    expect(schedule([20, 30, 45, 60]).fillSlots([0], 1000, 1, 0)).toEqual({
+    expect(schedule([20, 30, 45, 60]).fillSlots([0], 1000, 1, 0, 'full')).toEqual({
       onTime: 2,
       usedMs: 60,
       firstSize: 1,
@@ -106,8 +106,8 @@ describe('slots that are filled', () => {
   });
 
   it('use as many instances as there are cores for', () => {
-    expect(schedule([30, 30, 30]).fillSlots([0, 0, 0], 1000, 1, 0)).toMatchObject({ onTime: 2, left: [2] });
-    expect(schedule([30, 30, 30], { budgetMillicores: 3000 }).fillSlots([0, 0, 0], 1000, 1, 0)).toMatchObject({
+    expect(schedule([30, 30, 30]).fillSlots([0, 0, 0], 1000, 1, 0, 'full')).toMatchObject({ onTime: 2, left: [2] });
+    expect(schedule([30, 30, 30], { budgetMillicores: 3000 }).fillSlots([0, 0, 0], 1000, 1, 0, 'full')).toMatchObject({
       onTime: 3,
       left: [],
     });
@@ -115,7 +115,7 @@ describe('slots that are filled', () => {
 
   it('make batches of the size that is asked for, the last of what is left', () => {
     // Two until 40, one until 70
-    expect(schedule([40, 40, 70]).fillSlots([0], 1000, 2, 0)).toEqual({
+    expect(schedule([40, 40, 70]).fillSlots([0], 1000, 2, 0, 'full')).toEqual({
       onTime: 3,
       usedMs: 70,
       firstSize: 2,
@@ -123,13 +123,25 @@ describe('slots that are filled', () => {
     });
     // No more than may share a batch: four until 60, one until 90
     const five = schedule([1000, 1000, 1000, 1000, 1000]);
-    expect(five.fillSlots([0], 1000, 9, 0)).toMatchObject({ onTime: 5, usedMs: 90, firstSize: 4 });
+    expect(five.fillSlots([0], 1000, 9, 0, 'full')).toMatchObject({ onTime: 5, usedMs: 90, firstSize: 4 });
+  });
+
+  it('make a batch smaller rather than go without its first, or pass that one over', () => {
+    // Two need until 40 > 35: the first alone until 30, the others until 70.
+    expect(schedule([35, 100, 100]).fillSlots([0], 1000, 2, 0, 'smaller')).toEqual({
+      onTime: 3,
+      usedMs: 70,
+      firstSize: 1,
+      left: [],
+    });
+    // Without it the others until 40.
+    expect(schedule([35, 100, 100]).fillSlots([0], 1000, 2, 0, 'full')).toMatchObject({ onTime: 2, left: [0] });
   });
 
   it('count with so many deviations more than is typical, but are busy for the typical time', () => {
     const model: LatencyModel = { ...MODEL, plannedLatencyMs: (b, c) => 4 * MODEL.predictedLatencyMs(b, c) };
     const onTime = (dueAtMs: readonly number[], deviations: number): number =>
-      schedule(dueAtMs, { models: [model] }).fillSlots([0], 1000, 1, deviations).onTime;
+      schedule(dueAtMs, { models: [model] }).fillSlots([0], 1000, 1, deviations, 'full').onTime;
     expect(onTime([30], 0)).toBe(1);
     // 30 × 4 as planned; 30 × √4 at half of the deviations
     expect(onTime([119], PLANNED_DEVIATIONS)).toBe(0);
@@ -145,6 +157,6 @@ describe('slots that are filled', () => {
     const models = [byBatch(10, 15), byBatch(20, 30)];
     const mixed = schedule([15, 20, 20, 50], { models, classIndexes: [0, 1, 0, 1], maxBatchSize: 2 });
     // First and third until 15; the second then needs until 45 > 20; the fourth until 35.
-    expect(mixed.fillSlots([0], 1000, 2, 0)).toEqual({ onTime: 3, usedMs: 35, firstSize: 2, left: [1] });
+    expect(mixed.fillSlots([0], 1000, 2, 0, 'full')).toEqual({ onTime: 3, usedMs: 35, firstSize: 2, left: [1] });
   });
 });

@@ -17,6 +17,9 @@ export interface ScheduledQueue extends Pick<
   readonly budgetMillicores: number;
 }
 
+/** What a slot does that would be late for its first with a full batch: it takes a `smaller` one, or passes that one over (`full`). */
+export type SlotFilling = 'smaller' | 'full';
+
 /** How slots of one size and allocation were filled. */
 export interface FilledSlots {
   readonly onTime: number;
@@ -122,19 +125,23 @@ export class ListSchedule {
     return -1;
   }
 
-  /** Slots in order of finish take the earliest that they can still meet; whoever is passed over is left. */
+  /**
+   * Slots in order of finish take the earliest that they can still meet; whoever is passed over is left.
+   */
   fillSlots(
     freeAtMs: readonly number[],
     cpuMillicores: number,
     batchSize: number,
     cautionDeviations: number,
+    filling: SlotFilling,
   ): FilledSlots {
-    return this.fillSlotsUnless(this.slotsOn(freeAtMs, cpuMillicores), batchSize, cautionDeviations, () => false)!;
+    const slots = this.slotsOn(freeAtMs, cpuMillicores);
+    return this.fillSlotsUnless(slots, batchSize, cautionDeviations, filling, () => false)!;
   }
 
   /** Whether nobody is left. */
   fillsAll(slots: Slots, batchSize: number, cautionDeviations: number): boolean {
-    return this.fillSlotsUnless(slots, batchSize, cautionDeviations, isSomebodyLeft) !== null;
+    return this.fillSlotsUnless(slots, batchSize, cautionDeviations, 'smaller', isSomebodyLeft) !== null;
   }
 
   /** As many as the budget has cores for. */
@@ -151,6 +158,7 @@ export class ListSchedule {
     { cpuMillicores, freeAtMs }: Slots,
     batchSize: number,
     cautionDeviations: number,
+    filling: SlotFilling,
     isEnough: (soFar: SlotsSoFar) => boolean,
   ): FilledSlots | null {
     const { dueAtMs } = this.#q;
@@ -164,8 +172,11 @@ export class ListSchedule {
       const classIndex = walk.classOf(head);
       const latencies = on[classIndex]!;
       const slot = leastOf(free);
-      const size = walk.matesOf(head, Math.min(batchSize, this.limitOf(classIndex)));
-      if (free[slot]! + latencies.cautiousMs(size, cautionDeviations) > dueAtMs[head]!) {
+      const leftMs = dueAtMs[head]! - free[slot]!;
+      let size = walk.matesOf(head, Math.min(batchSize, this.limitOf(classIndex)));
+      while (size > 0 && latencies.cautiousMs(size, cautionDeviations) > leftMs)
+        size = filling === 'full' ? 0 : size - 1;
+      if (size === 0) {
         left.push(head);
         soFar.leftCount += 1;
         walk.take(head, 1);

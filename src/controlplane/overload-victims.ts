@@ -5,9 +5,12 @@
  * other of them (Moore and Hodgson, 1968, whose choice of the victim is then free). So it is the newest: mostly the one whose
  * arrival made it too much, who is told at once and can go elsewhere, instead of one that has waited half of its time for nothing. Those of
  * clients that have less than their floor (`client-shares.ts`) come last.
+ *
+ * That needs the first that would be late to be one of the last. So, unless that gives more up, a batch that would be late for its first is
+ * smaller rather than without it (`SlotFilling`): else, where a batch had taken longer than foreseen, nobody but the head could be given up.
  */
 import { DecisionLatencies } from './decision-latencies.js';
-import { ListSchedule, type ScheduledQueue } from './list-schedule.js';
+import { ListSchedule, type ScheduledQueue, type SlotFilling } from './list-schedule.js';
 
 /** Above so many looks at a request the slots' own choice is taken: whoever does not fit. */
 const MOST_LOOKS = 50_000;
@@ -21,6 +24,7 @@ export interface VictimsQuestion {
   readonly cpuMillicores: number;
   readonly batchSize: number;
   readonly cautionDeviations: number;
+  readonly filling: SlotFilling;
   /** By place in the queue: when it came; larger is later. */
   readonly sequenceOf: (place: number) => number;
   /** Its client has less than it is to have at least. */
@@ -29,7 +33,7 @@ export interface VictimsQuestion {
 
 /** Places in the queue. */
 export function chooseVictims(question: VictimsQuestion): readonly number[] {
-  const { queue, freeAtMs, cpuMillicores, batchSize, cautionDeviations } = question;
+  const { queue, freeAtMs, cpuMillicores, batchSize, cautionDeviations, filling } = question;
   const { latencies = new DecisionLatencies(queue) } = question;
   const victims: number[] = [];
   let kept = queue.dueAtMs.map((_, place) => place);
@@ -39,6 +43,7 @@ export function chooseVictims(question: VictimsQuestion): readonly number[] {
       cpuMillicores,
       batchSize,
       cautionDeviations,
+      filling,
     );
     const [late] = left;
     if (late === undefined) return victims;
