@@ -48,6 +48,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          // Nothing of a file lasts beyond it, so those of a worker share one process.
+          isolate: false,
           include: ['src/**/*.test.ts', 'test/{faults,golden,simulation,tidy,oracle}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
