@@ -151,10 +151,8 @@ async function removeDirs(dirs: readonly string[], membersFile: string): Promise
  * lock cannot be seen from this network namespace.
  */
 async function removeDeadGroups(parentDirs: readonly string[]): Promise<void> {
-  const names = new Set(
-    parentDirs.flatMap((parent) => readdirSync(parent).filter((name) => name.startsWith('sponge-'))),
-  );
-  for (const name of names) {
+  // Those of the first tree, by which locks are named: in another may be groups of servers that are elsewhere in the first.
+  for (const name of readdirSync(parentDirs[0]!).filter((each) => each.startsWith('sponge-'))) {
     if (!parentDirs.every((parent) => isOld(join(parent, name)))) continue;
     const lock = await tryGroupLock(parentDirs[0]!, name);
     try {
