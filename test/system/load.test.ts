@@ -228,6 +228,8 @@ describe('a load', () => {
       'network.mode=none',
       '--most-violations',
       '0.5',
+      '--slo',
+      '60000',
     ];
     const { stdout } = await bench.run(['load', scenario, '--url', server.restUrl, ...flags]);
     expect(stdout).toBe('highest rate with at most 50 % violations: 80.0 requests/s (no higher rate was tried)\n');
