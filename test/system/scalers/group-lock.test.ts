@@ -88,10 +88,16 @@ describe.runIf(isV1)('groups that a dead server left', () => {
     make(dead);
     const young = `sponge-confine-young-${process.pid}`;
     make(young);
+    // Of a server that is elsewhere in the first tree, where its lock is: under a quota of its own, for example.
+    const elsewhere = `sponge-confine-elsewhere-${process.pid}`;
+    for (const parent of parents.slice(1)) mkdirSync(join(parent, elsewhere));
     // It has no lock here and no members yet, as of a server in another network namespace that is being started.
     const hourAgoSec = Date.now() / 1000 - 3600;
-    for (const name of [dead, inhabited, living])
-      for (const parent of parents) utimesSync(join(parent, name), hourAgoSec, hourAgoSec);
+    for (const name of [dead, inhabited, living, elsewhere])
+      for (const parent of parents) {
+        const dir = join(parent, name);
+        if (existsSync(dir)) utimesSync(dir, hourAgoSec, hourAgoSec);
+      }
     try {
       const next = await createScaler({
         kind: 'auto',
@@ -104,12 +110,14 @@ describe.runIf(isV1)('groups that a dead server left', () => {
       expect(isThere(inhabited)).toEqual(parents.map(() => true));
       expect(isThere(living)).toEqual(parents.map(() => true));
       expect(isThere(young)).toEqual(parents.map(() => true));
+      expect(isThere(elsewhere)).toEqual(parents.map((_, index) => index > 0));
       expect(member.exitCode).toBeNull();
     } finally {
       member.kill('SIGKILL');
       await once(member, 'exit');
       await alive.close();
-      for (const name of [inhabited, young]) for (const parent of parents) rmdirSync(join(parent, name));
+      for (const name of [inhabited, young, elsewhere])
+        for (const parent of parents) if (existsSync(join(parent, name))) rmdirSync(join(parent, name));
     }
   });
 });
