@@ -9,18 +9,20 @@ const MEASURING = [
   'test/agreement/**/*.test.ts',
   'test/system/{load,load-shaping}.test.ts',
   'test/system/scalers/scalers.test.ts',
-  'test/system/server/{batching,deadlines,mixed-lengths,node,order,overload,replicas,scaling,standstill,stored-profile}.test.ts',
+  'test/system/server/replicas.test.ts',
 ];
 
 /** Of those that run in parallel, the longest first: the last one to be begun is short. */
 const LONGEST = [
   'test/system/bench.test.ts',
-  'test/system/server/instances.test.ts',
   'test/system/experiment-command.test.ts',
-  'test/system/live-experiment.test.ts',
-  'test/system/server/cli.test.ts',
+  'test/system/package.test.ts',
+  'test/system/server/instances.test.ts',
+  'test/system/path-bytes.test.ts',
   'test/system/server/drain.test.ts',
-  'test/system/server/bad-starts.test.ts',
+  'test/system/live-experiment.test.ts',
+  'test/system/server/hang.test.ts',
+  'test/system/server/ownership.test.ts',
 ];
 
 class LongestFirst extends BaseSequencer {
@@ -35,7 +37,7 @@ class LongestFirst extends BaseSequencer {
 }
 
 // Three projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its
-// own random name, and judges only what they answer; both run in parallel. `measured` runs file by file, so that CPU measurements
+// own random name, and judges what they answer and times that are far apart; both run in parallel. `measured` runs file by file, so that CPU measurements
 // are not disturbed.
 export default defineConfig({
   test: {
