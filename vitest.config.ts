@@ -1,31 +1,57 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Beyond this a test counts as hung; half a core that others want too is enough to stay far below. */
 const HUNG_MS = 400_000;
 
-/** Real servers and commands of which only answers are judged, never how long something took. */
-const UNTIMED = [
-  'test/conformance/!(grpc-calls).test.ts',
-  'test/system/{corpus,onnx}/**/*.test.ts',
-  'test/system/{dashboard,experiment-command,infer-command,metrics-server,models,operators,package,path-bytes,profile,simulate-command}.test.ts',
-  'test/system/worker-confinement.test.ts',
-  'test/system/server/{bad-requests,bad-starts,changed-model,cli,client,deadly-inputs,feed,input-hints}.test.ts',
-  'test/system/server/{observability,outputs,ownership}.test.ts',
+/** These judge how long something takes or how much CPU it gets, so each has the machine to itself. */
+const MEASURING = [
+  'test/agreement/**/*.test.ts',
+  'test/system/{load,load-shaping}.test.ts',
+  'test/system/scalers/scalers.test.ts',
+  'test/system/server/replicas.test.ts',
 ];
 
-// Three projects: `unit` runs in parallel and touches nothing outside its process; `system` starts real servers, workers and
-// cgroups, each under its own random name: those that are `untimed` side by side, and then the others file by file, so that CPU
-// measurements are not disturbed.
+/** Of those that run in parallel, the longest first: the last one to be begun is short. */
+const LONGEST = [
+  'test/system/bench.test.ts',
+  'test/system/experiment-command.test.ts',
+  'test/system/package.test.ts',
+  'test/system/server/instances.test.ts',
+  'test/system/path-bytes.test.ts',
+  'test/system/server/drain.test.ts',
+  'test/system/live-experiment.test.ts',
+  'test/system/server/hang.test.ts',
+  'test/system/server/ownership.test.ts',
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rankOf = ({ moduleId }: TestSpecification): number => {
+      const rank = LONGEST.findIndex((path) => moduleId.endsWith(path));
+      return rank === -1 ? LONGEST.length : rank;
+    };
+    const groupOf = ({ project }: TestSpecification): number => project.config.sequence.groupOrder;
+    return (await super.sort(files)).sort((a, b) => groupOf(a) - groupOf(b) || rankOf(a) - rankOf(b));
+  }
+}
+
+// Three projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its
+// own random name, and judges what they answer and times that are far apart; both run in parallel. `measured` runs file by file, so that CPU measurements
+// are not disturbed.
 export default defineConfig({
   test: {
     // By default one fewer than there are cores: of two, one.
     maxWorkers: '100%',
+    sequence: { sequencer: LongestFirst },
     // Tests load ONNX Runtime in their own process too: keep its telemetry off there as the workers do.
     env: { ORT_DISABLE_TELEMETRY: '1' },
     projects: [
       {
         test: {
           name: 'unit',
+          // Nothing of a file lasts beyond it, so those of a worker share one process.
+          isolate: false,
           include: ['src/**/*.test.ts', 'test/{faults,golden,simulation,tidy,oracle}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -35,8 +61,9 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'untimed',
-          include: UNTIMED,
+          name: 'served',
+          include: ['test/{conformance,system}/**/*.test.ts'],
+          exclude: MEASURING,
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
@@ -45,9 +72,8 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'system',
-          include: ['test/{conformance,system,agreement}/**/*.test.ts'],
-          exclude: UNTIMED,
+          name: 'measured',
+          include: MEASURING,
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },

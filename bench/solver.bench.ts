@@ -59,7 +59,7 @@ function randomProblem(load: Load, queueSize: number): PlanningProblem {
   };
 }
 
-/** The plain way, one class: the same answer as `solve` for queues without hopeless requests, as all of these are. */
+/** The plain way, one class: the same answer as `solve` for queues without unsalvageable requests, as all of these are. */
 function enumerate(problem: PlanningProblem): string {
   const { queue, limits, arrivalRatePerSec } = problem;
   const model = problem.models[0]!;

@@ -41,6 +41,8 @@ export type EchoAnswer =
 
 export interface EchoOptions {
   readonly delayMs: number;
+  /** Nobody is answered before so many requests have come; 1 by default. */
+  readonly answersFrom?: number;
   /** That it listens at; by default 127.0.0.1, which is also where its URLs say it is. */
   readonly host?: string;
   /** Says no by the head of a request, and never reads its body. */
@@ -60,6 +62,7 @@ export interface EchoServer {
 
 export async function startEcho({
   delayMs,
+  answersFrom = 1,
   host = '127.0.0.1',
   keeps = true,
   refusesEarly = false,
@@ -70,6 +73,11 @@ export async function startEcho({
   const see = (request: SeenRequest): EchoAnswer => {
     if (keeps) seen.push(request);
     return answerTo(count++);
+  };
+  const held: (() => void)[] = [];
+  const whenDue = (act: () => void): void => {
+    held.push(act);
+    if (count >= answersFrom) for (const each of held.splice(0)) setTimeout(each, delayMs);
   };
   const rest = createServer((request, response) => {
     if (refusesEarly && request.method === 'POST') {
@@ -87,14 +95,14 @@ export async function startEcho({
         const { headers } = request;
         const body = Buffer.concat(chunks);
         const answer = see({ protocol: 'rest', headers, beganAtMs, endedAtMs: performance.now(), body });
-        setTimeout(() => {
+        whenDue(() => {
           if (answer.kind === 'hang-up') request.socket.destroy();
           else if (answer.kind === 'refuse') {
             if (answer.reason !== undefined) response.setHeader('x-sponge-reason', answer.reason);
             response.writeHead(answer.status).end('{"error":"no"}');
           } else if (answer.kind === 'answer') response.end(answerJson());
           else if (answer.kind === 'garbage') response.end('<p>hello</p>');
-        }, delayMs);
+        });
       }
     });
   });
@@ -129,7 +137,7 @@ export async function startEcho({
       else {
         const body = Buffer.concat(chunks);
         const answer = see({ protocol: 'grpc', headers, beganAtMs, endedAtMs: performance.now(), body });
-        setTimeout(() => {
+        whenDue(() => {
           if (answer.kind === 'hang-up') stream.session?.destroy();
           else if (answer.kind === 'refuse') {
             reply(
@@ -139,7 +147,7 @@ export async function startEcho({
             );
           } else if (answer.kind === 'answer') reply(answerMessage());
           else if (answer.kind === 'garbage') reply(Uint8Array.of(0xff, 0xff, 0xff));
-        }, delayMs);
+        });
       }
     });
   });

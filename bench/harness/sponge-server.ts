@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { whenReady } from '../../src/adapters/serving/ready-message.js';
+import { sumOfSamples } from '../../src/experiments/live/metric-samples.js';
 import type { Scope } from './bench.js';
 
 /** A server as a user starts it: the built package, its own process. */
@@ -13,7 +15,7 @@ export interface SpongeServer {
   readonly metricsUrl: string;
   /** Of its CPU groups: their names begin with `sponge-` and this. */
   readonly group: string;
-  /** Start of the process → its banner. */
+  /** Start of the process → its being ready. */
   readonly readyMs: number;
   /** The sum over its label sets of every sample of a metric whose labels include these; 0 for none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
@@ -65,7 +67,7 @@ export async function startSponge(
   // One worker, whatever the machine has, where a benchmark is not about several.
   const instances = flags.includes('--instances') ? [] : ['--instances', '1'];
   const args = [...nodeFlags, BIN, 'serve', ...flags, ...ports, ...instances, '--group', group, '--log-level', 'error'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const ended = once(child, 'exit');
   let isStopped = false;
   const stop = async (): Promise<void> => {
@@ -78,29 +80,22 @@ export async function startSponge(
   };
   scope.onEnd(stop);
 
-  let output = '';
   let errors = '';
-  child.stderr.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4000)));
-  const ready = new Promise<number>((resolve) => {
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      if (/^ {2}planning /m.test(output)) resolve(performance.now() - startedAtMs);
-    });
-  });
+  child.stderr!.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4000)));
   let timer: NodeJS.Timeout | undefined;
   const failed = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not ready after ${START_TIMEOUT_MS} ms: ${errors}`)), START_TIMEOUT_MS);
     void ended.then(() => reject(new Error(`sponge ended before it was ready: ${errors}`)));
   });
   failed.catch(() => undefined);
-  const readyMs = await Promise.race([ready, failed]);
+  const { restUrl, grpcAddress, metricsUrl } = await Promise.race([whenReady(child), failed]);
+  const readyMs = performance.now() - startedAtMs;
   clearTimeout(timer);
 
-  const metricsUrl = find(output, /^ {2}metrics +(\S+)/m);
   return {
     pid: child.pid!,
-    restPort: Number(find(output, /^ {2}REST +\S+:(\d+)\//m)),
-    grpcPort: Number(find(output, /^ {2}gRPC +\S+:(\d+)$/m)),
+    restPort: portOf(restUrl),
+    grpcPort: portOf(grpcAddress),
     metricsUrl,
     group,
     readyMs,
@@ -110,10 +105,10 @@ export async function startSponge(
         const read = (chunk: Buffer): void => {
           const said = /^held (.*)\n/m.exec((text += chunk.toString()))?.[1];
           if (said === undefined) return;
-          child.stderr.off('data', read);
+          child.stderr!.off('data', read);
           resolve(JSON.parse(said) as HeldMemory);
         };
-        child.stderr.on('data', read);
+        child.stderr!.on('data', read);
         child.kill('SIGUSR2');
       });
     },
@@ -128,21 +123,8 @@ export async function startSponge(
   };
 }
 
-function find(text: string, pattern: RegExp): string {
-  const match = pattern.exec(text);
-  if (match === null) throw new Error(`the banner has no ${pattern.source}:\n${text}`);
-  return match[1]!;
-}
-
-/** Of the Prometheus text exposition format. */
-function sumOfSamples(text: string, name: string, labels: Readonly<Record<string, string>>): number {
-  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-  let sum = 0;
-  for (const line of text.split('\n')) {
-    if (!line.startsWith(`${name}{`) && !line.startsWith(`${name} `)) continue;
-    if (wanted.every((label) => line.includes(label))) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
-  }
-  return sum;
+function portOf(address: string): number {
+  return Number(/:(\d+)$/.exec(address)![1]);
 }
 
 /** Resident memory of a process, MiB. */

@@ -27,6 +27,7 @@ interface ExperimentFlags {
   readonly json?: true;
   readonly into?: string;
   readonly scale: number;
+  readonly leastSeeds?: number;
 }
 
 const SEEDS = 5;
@@ -77,6 +78,9 @@ export function experimentCommand(): Command {
         .argParser(Number)
         .default(1)
         .hideHelp(),
+    )
+    .addOption(
+      new Option('--least-seeds <n>', 'of each case of planner and instances').argParser(positiveInteger).hideHelp(),
     )
     .option('--json', 'results.json on stdout instead of the report')
     .addHelpText(

@@ -1,3 +1,4 @@
+import { percentText } from '../domain/percent.js';
 import type { LoadProgress } from '../experiments/load/load.js';
 import type { LoadSummary, Quantiles } from '../experiments/load/load-summary.js';
 import type { LoadTarget } from '../experiments/load/target.js';
@@ -48,8 +49,8 @@ export function loadTable({ scenario, name }: ScenarioFile, target: LoadTarget, 
     ...(summary.refusedAfterMs === null ? [] : [quantileRow('send to refusal', summary.refusedAfterMs)]),
     ...splitRows(summary.split),
     '',
-    `  violations   ${(100 * summary.violationRate).toFixed(2)} % of ${due}: not answered within their SLO, counted from the planned instant of sending`,
-    `  generator    ${generator.cores.toFixed(2)} cores, busiest thread ${(100 * generator.busiestFraction).toFixed(0)} %; ${accuracyText(generator)}`,
+    `  violations   ${percentText(summary.violationRate, 2)} of ${due}: not answered within their SLO, counted from the planned instant of sending`,
+    `  generator    ${generator.cores.toFixed(2)} cores, busiest thread ${percentText(generator.busiestFraction, 0)}; ${accuracyText(generator)}`,
     ...warnings(summary).map((line) => `  WARNING      ${line}`),
     '',
   ].join('\n');
@@ -86,7 +87,7 @@ function perSec(rate: number): string {
 function accuracyText({ sendLateMs, pacingErrorFraction }: LoadSummary['generator']): string {
   const sends = sendLateMs === null ? '' : `sends ${sendLateMs.p99.toFixed(1)} ms late at p99`;
   if (pacingErrorFraction === null) return sends;
-  return `${sends}, upload times off by ${(100 * pacingErrorFraction.p50).toFixed(1)} % (p50), ${(100 * pacingErrorFraction.p99).toFixed(1)} % (p99)`;
+  return `${sends}, upload times off by ${percentText(pacingErrorFraction.p50, 1)} (p50), ${percentText(pacingErrorFraction.p99, 1)} (p99)`;
 }
 
 /** It could not have sent more in time. */

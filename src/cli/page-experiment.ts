@@ -41,6 +41,7 @@ export interface PlannerFlags {
   readonly threads: number;
   readonly settings: readonly string[];
   readonly scale: number;
+  readonly leastSeeds?: number;
 }
 
 /** Those whose pages are parts of another page. */

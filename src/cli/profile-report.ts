@@ -1,3 +1,4 @@
+import { percentText } from '../domain/percent.js';
 import type { Profile, ProfileCell } from '../perf-model/profile.js';
 import { interferenceText } from '../adapters/profiler/interference-runner.js';
 import type { ProfileSummary } from '../adapters/profiler/profile-summary.js';
@@ -25,7 +26,7 @@ export function reportText(report: ProfileReport): string {
   const runs = profile.cells.reduce((sum, cell) => sum + cell.samplesMs.length, 0);
   const margin = profile.quality === 'quick' ? ', with the margin of a quick profile' : '';
   const throttled =
-    throttledFraction === null ? 'not counted here' : `in ${percent(throttledFraction)} of the quota periods`;
+    throttledFraction === null ? 'not counted here' : `in ${percentText(throttledFraction, 1)} of the quota periods`;
   return [
     `${profile.name}: ${profile.quality} profile, ${profile.cells.length} cells, ${runs} runs in ${(elapsedMs / 1000).toFixed(1)} s`,
     scalerDescription,
@@ -66,7 +67,7 @@ export function reportJson({ summary, ...report }: ProfileReport): string {
 
 function heldOutText({ base: { heldOut, kind } }: ProfileSummary): string {
   if (heldOut === null) return `too few cells to tell; plans with the ${kind}`;
-  return `median error of unseen cells: fit ${percent(heldOut.fit)}, table ${percent(heldOut.table)}; plans with the ${kind}`;
+  return `median error of unseen cells: fit ${percentText(heldOut.fit, 1)}, table ${percentText(heldOut.table, 1)}; plans with the ${kind}`;
 }
 
 const COLUMN = 9;
@@ -91,8 +92,4 @@ function milliseconds(ms: number): string {
 
 function short(value: number): string {
   return String(Number(value.toPrecision(3)));
-}
-
-function percent(fraction: number): string {
-  return `${(100 * fraction).toFixed(1)} %`;
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
 import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
+import { tellReady } from '../adapters/serving/ready-message.js';
 import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
 import { SPARE_MODES, type SpareMode } from '../adapters/serving/spares.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
@@ -287,6 +288,7 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   });
   tuneGarbageCollection();
   console.log(banner(server, performance.now() - startedAtMs));
+  tellReady(server);
   if (display !== null) show(server, display);
   const signal = await stopSignal;
   display?.end();

@@ -30,7 +30,7 @@ export function requestsAt({ requests }: ModelState, instantMs: number): Present
 /** How recent the batches are that say what is typical. */
 const RECENT_MS = 10_000;
 
-/** The median time that a batch took lately: a waiting request with less left than this is in danger. Null without any. */
+/** The median time that a batch took recently: a waiting request with less left than this is in danger. Null without any. */
 export function typicalBatchMs({ batches }: ModelState, instantMs: number): number | null {
   const [from, to] = rowsWithin(batches, { fromMs: instantMs - RECENT_MS, toMs: instantMs });
   return quantileOf(sortedValues(batches.column('latencyMs'), from, to), 0.5);

@@ -34,7 +34,7 @@ export class QueueStrip {
       unit: 'ms to deadline',
       about:
         'Each request that waits or runs, by deadline: a bar as long as the time it has left. The dashed line is the time that ' +
-        'a batch has taken lately: at the recent pace a waiting request left of it will be late.',
+        'a batch has taken recently: at that pace a waiting request left of it will be late.',
       legend: [
         { label: 'waiting', colour: 'depth', look: 'block' },
         { label: 'short of time', colour: 'late', look: 'block' },
@@ -81,7 +81,7 @@ export class QueueStrip {
     const present = requestsAt(model, instantMs).filter(({ isRunning }) => !isRunning);
     const inDanger = short === null ? 0 : present.filter(({ leftMs }) => leftMs < short).length;
     this.card.readOut([String(this.#waiting), String(inDanger), String(this.#running)]);
-    const batch = short === null ? '' : `; lately a batch takes ${duration(short)}`;
+    const batch = short === null ? '' : `; a batch recently took ${duration(short)}`;
     this.card.note(`${when}${batch}`);
   }
 

@@ -226,7 +226,7 @@ describe('the queue', () => {
     expect([...model!.queue.column('depth')]).toEqual([0, 12]);
   });
 
-  it('is in danger when less time is left than batches take lately', () => {
+  it('is in danger when less time is left than batches took recently', () => {
     const [model] = runWith(SMALL).models;
     expect(typicalBatchMs(model!, 1300)).toBe(100);
     expect(typicalBatchMs(model!, 1100)).toBeNull();

@@ -19,7 +19,7 @@ import { ELEMENT_TERM, FIRST_SQUARED_TERM, SHAPE_TERM_COUNT, type ShapeTerms } f
  *
  * Old batches give way to new ones only in the direction that the new one speaks of (directional forgetting: Cao and Schwartz,
  * "A directional forgetting algorithm based on the decomposition of the information matrix", 2000). What was learnt about
- * shapes that have not been seen lately stays.
+ * shapes that have not been seen for long stays.
  *
  * It also says how sure it is: the posterior's deviation, with the noise estimated from what it mispredicts. Squares are held to
  * matter at the largest shape seen at most about half as much as linear terms, so that two sizes seen are joined by a line rather

@@ -167,7 +167,7 @@ function cores(count: number | null): string {
 }
 
 describe('live and simulated', () => {
-  it.for(POLICIES)('agree under %s', { timeout: 240_000 }, async (policy, { skip }) => {
+  it.for(POLICIES)('agree under %s', async (policy, { skip }) => {
     const all: Repetition[] = [];
     let judged: readonly Repetition[] = all;
     while (all.length < MOST_REPETITIONS) {

@@ -8,7 +8,7 @@ import type {
 import type { Datatype, Tensor } from '../../src/domain/tensor.js';
 import { GRPCInferenceServiceClient } from '../fixtures/grpc-stubs.js';
 import { stringsOf } from './ask-rest.js';
-import { parametersOf, type Ask, type Reply, type Wish } from './wish.js';
+import { parametersOf, type Ask, type Reply, type ClientRequest } from './client-request.js';
 
 /* Asks over gRPC: calls with raw or typed tensors, and one stream on which many requests are under way. */
 
@@ -36,14 +36,14 @@ export class GrpcClient {
     });
   }
 
-  readonly raw: Ask = (wish) => this.#call(wish, encode(wish, false));
-  readonly typed: Ask = (wish) => this.#call(wish, encode(wish, true));
+  readonly raw: Ask = (clientRequest) => this.#call(clientRequest, encode(clientRequest, false));
+  readonly typed: Ask = (clientRequest) => this.#call(clientRequest, encode(clientRequest, true));
   /** A member of a stream cannot leave alone: it stays. */
-  readonly streamed: Ask = (wish) =>
+  readonly streamed: Ask = (clientRequest) =>
     new Promise((resolve) => {
       const { stream, waiting } = (this.#open ??= this.#openStream());
       waiting.push(resolve);
-      stream.write(encode(wish, false));
+      stream.write(encode(clientRequest, false));
     });
 
   close(): void {
@@ -51,12 +51,12 @@ export class GrpcClient {
     this.#stub.close();
   }
 
-  #call(wish: Wish, message: ModelInferRequest): Promise<Reply> {
+  #call(clientRequest: ClientRequest, message: ModelInferRequest): Promise<Reply> {
     return new Promise((resolve) => {
       let isLeaving = false;
       // By turns with the call's own deadline and by a reset: the server is told in another way.
-      const leavesByDeadline = wish.leaveAfterMs !== null && Number(wish.id) % 2 === 0;
-      const options = leavesByDeadline ? { deadline: Date.now() + wish.leaveAfterMs } : {};
+      const leavesByDeadline = clientRequest.leaveAfterMs !== null && Number(clientRequest.id) % 2 === 0;
+      const options = leavesByDeadline ? { deadline: Date.now() + clientRequest.leaveAfterMs } : {};
       const call = this.#stub.modelInfer(message, new Metadata(), options, (error, response) => {
         clearTimeout(timer);
         if (error === null) resolve(answerOf(response));
@@ -64,12 +64,12 @@ export class GrpcClient {
         else resolve(refusalOf(error));
       });
       const timer =
-        wish.leaveAfterMs === null || leavesByDeadline
+        clientRequest.leaveAfterMs === null || leavesByDeadline
           ? undefined
           : setTimeout(() => {
               isLeaving = true;
               call.cancel();
-            }, wish.leaveAfterMs);
+            }, clientRequest.leaveAfterMs);
     });
   }
 
@@ -87,15 +87,15 @@ export class GrpcClient {
   }
 }
 
-export function encode(wish: Wish, isTyped: boolean): ModelInferRequest {
-  const { question, id } = wish;
+export function encode(clientRequest: ClientRequest, isTyped: boolean): ModelInferRequest {
+  const { question, id } = clientRequest;
   const { inputs } = question;
   return {
     modelName: question.model,
     modelVersion: '',
     id,
     parameters: Object.fromEntries(
-      Object.entries(parametersOf(wish, true)).map(([name, value]) => [name, parameterOf(value)]),
+      Object.entries(parametersOf(clientRequest, true)).map(([name, value]) => [name, parameterOf(value)]),
     ),
     inputs: inputs.map((tensor) => ({
       name: tensor.name,

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Prng } from '../../src/random/prng.js';
 import { codeOf, decodeReply, encodeRequest } from './ask-rest.js';
-import type { Ask, Reply, Wish } from './wish.js';
+import type { Ask, Reply, ClientRequest } from './client-request.js';
 
 /* Asks on a socket of its own, in ways that HTTP libraries do not: legal all of them, so the answer has to be right. */
 
@@ -20,8 +20,8 @@ export interface RawManner {
 }
 
 export function askingRaw(port: number, manner: RawManner, prng: Prng): Ask {
-  return async (wish) => {
-    const bytes = requestBytes(wish, prng.int(2) === 0);
+  return async (clientRequest) => {
+    const bytes = requestBytes(clientRequest, prng.int(2) === 0);
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     const chunks: Buffer[] = [];
     const ended = new Promise<string | null>((resolve) => {
@@ -50,8 +50,8 @@ export function askingRaw(port: number, manner: RawManner, prng: Prng): Ask {
 }
 
 /** Always `Connection: close`, so that the end of the connection is the end of the answer. */
-function requestBytes(wish: Wish, isBinary: boolean): Buffer {
-  const { path, headers, body } = encodeRequest(wish, isBinary ? 'binary' : 'json');
+function requestBytes(clientRequest: ClientRequest, isBinary: boolean): Buffer {
+  const { path, headers, body } = encodeRequest(clientRequest, isBinary ? 'binary' : 'json');
   const all = { host: 'faults', connection: 'close', 'content-length': String(body.length), ...headers };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), body]);

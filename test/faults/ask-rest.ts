@@ -1,7 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { Agent, request } from 'undici';
 import type { Datatype, Tensor } from '../../src/domain/tensor.js';
-import { parametersOf, type Ask, type Reply, type Wish } from './wish.js';
+import { parametersOf, type Ask, type Reply, type ClientRequest } from './client-request.js';
 
 /* Asks over REST: JSON or binary tensors, packed or not. Its codec is its own: a mistake that both ends share would not be seen. */
 
@@ -22,17 +22,18 @@ export class RestClient {
   }
 
   asking(form: RestForm): Ask {
-    return (wish) => this.#ask(wish, form);
+    return (clientRequest) => this.#ask(clientRequest, form);
   }
 
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
 
-  async #ask(wish: Wish, form: RestForm): Promise<Reply> {
-    const { path, headers, body } = encodeRequest(wish, form);
+  async #ask(clientRequest: ClientRequest, form: RestForm): Promise<Reply> {
+    const { path, headers, body } = encodeRequest(clientRequest, form);
     const leaving = new AbortController();
-    const timer = wish.leaveAfterMs === null ? undefined : setTimeout(() => leaving.abort(), wish.leaveAfterMs);
+    const timer =
+      clientRequest.leaveAfterMs === null ? undefined : setTimeout(() => leaving.abort(), clientRequest.leaveAfterMs);
     try {
       const { signal } = leaving;
       const response = await request(this.#url + path, {
@@ -57,14 +58,14 @@ export function codeOf(error: unknown): string {
   return code ?? message;
 }
 
-export function encodeRequest(wish: Wish, form: RestForm): EncodedRequest {
-  const { question, id, sloMs } = wish;
+export function encodeRequest(clientRequest: ClientRequest, form: RestForm): EncodedRequest {
+  const { question, id, sloMs } = clientRequest;
   const isBinary = form === 'binary';
   // Either way of stating a deadline, by the id.
   const isSloInHeader = Number(id) % 2 === 0;
   const json = JSON.stringify({
     id,
-    parameters: { ...parametersOf(wish, !isSloInHeader), ...(isBinary ? { binary_data_output: true } : {}) },
+    parameters: { ...parametersOf(clientRequest, !isSloInHeader), ...(isBinary ? { binary_data_output: true } : {}) },
     ...(question.outputNames === null ? {} : { outputs: question.outputNames.map((name) => ({ name })) }),
     inputs: question.inputs.map((tensor) => ({
       name: tensor.name,

@@ -6,7 +6,7 @@ import { RestClient } from './ask-rest.js';
 import type { Excuses, Ledger } from './ledger.js';
 import { makeQuestion, type QuestionKind } from './questions.js';
 import type { RunningServer } from '../system/server/harness.js';
-import type { Ask, Wish } from './wish.js';
+import type { Ask, ClientRequest } from './client-request.js';
 
 /*
  * Clients that ask, wait for the answer, and ask again; some at a time all at once. What request n is follows from the seed
@@ -56,7 +56,7 @@ const STAMPING_CLIENTS = 8;
 const CLOCK_STEP_EVERY = 400;
 
 interface Errand {
-  readonly wish: Wish;
+  readonly clientRequest: ClientRequest;
   readonly ask: Ask;
   readonly manner: string;
   readonly isSlowClient: boolean;
@@ -69,11 +69,11 @@ export async function runLoad(options: LoadOptions): Promise<number> {
   let next = from;
   const end = from + count;
   const send = async (n: number): Promise<void> => {
-    const { wish, ask, manner, isSlowClient } = errandOf(n, options, clients);
+    const { clientRequest, ask, manner, isSlowClient } = errandOf(n, options, clients);
     const isInStream = ask === clients.grpc.streamed;
-    ledger.send({ wish, manner, isSlowClient, isInStream, sentAtMs: performance.now() });
-    const reply = await ask(wish);
-    ledger.end(wish.id, reply, performance.now(), excuses);
+    ledger.send({ clientRequest, manner, isSlowClient, isInStream, sentAtMs: performance.now() });
+    const reply = await ask(clientRequest);
+    ledger.end(clientRequest.id, reply, performance.now(), excuses);
     const isNobodyThere = reply.kind === 'broken' || (reply.kind === 'refused' && reply.reason === null);
     if (isNobodyThere) await delay(BROKEN_PAUSE_MS);
   };
@@ -126,7 +126,7 @@ function errandOf(
   const isStamping = does('clock-steps');
   const client = prng.int(STAMPING_CLIENTS);
   const isPatient = isPoison || isSlowReader || !does('cancels');
-  const wish: Wish = {
+  const clientRequest: ClientRequest = {
     question: makeQuestion(kind, n, prng),
     id: String(n),
     ...drawDeadline(prng),
@@ -137,7 +137,7 @@ function errandOf(
     leaveAfterMs: isPatient ? null : prng.int(60),
   };
   const raw = (manner: string, { isHalfClosing = false, isSlowWriter = false, readsAfterMs = 0 }): Errand => ({
-    wish: { ...wish, leaveAfterMs: null },
+    clientRequest: { ...clientRequest, leaveAfterMs: null },
     ask: askingRaw(server.port, { isHalfClosing, isSlowWriter, readsAfterMs }, prng),
     manner,
     isSlowClient: isSlowWriter || readsAfterMs > 0,
@@ -145,14 +145,14 @@ function errandOf(
   if (isSlowReader) return raw('REST, reads slowly', { readsAfterMs: 200 + prng.int(800) });
   if (does('half-close')) return raw('REST, half-closed', { isHalfClosing: true });
   if (does('slow-writers')) return raw('REST, writes slowly', { isSlowWriter: true });
-  const errand = (manner: string, ask: Ask): Errand => ({ wish, ask, manner, isSlowClient: false });
+  const errand = (manner: string, ask: Ask): Errand => ({ clientRequest, ask, manner, isSlowClient: false });
   const draw = prng.uniform();
   if (draw < 0.35) return errand('REST JSON', rest.asking('json'));
   if (draw < 0.55) return errand('REST binary', rest.asking('binary'));
   if (draw < 0.6) return errand('REST gzip', rest.asking('gzip'));
   if (draw < 0.8) return errand('gRPC raw', grpc.raw);
   if (draw < 0.88) return errand('gRPC typed', grpc.typed);
-  return { ...errand('gRPC stream', grpc.streamed), wish: { ...wish, leaveAfterMs: null } };
+  return { ...errand('gRPC stream', grpc.streamed), clientRequest: { ...clientRequest, leaveAfterMs: null } };
 }
 
 function drawKind(prng: Prng): QuestionKind {
@@ -164,7 +164,7 @@ function drawKind(prng: Prng): QuestionKind {
   return draw < 0.9 ? 'strings' : 'any_length';
 }
 
-function drawDeadline(prng: Prng): Pick<Wish, 'sloMs' | 'isBestEffort'> {
+function drawDeadline(prng: Prng): Pick<ClientRequest, 'sloMs' | 'isBestEffort'> {
   const draw = prng.uniform();
   if (draw < 0.15) return { sloMs: null, isBestEffort: false };
   if (draw < 0.2) return { sloMs: 20 + prng.int(500), isBestEffort: true };

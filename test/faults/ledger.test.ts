@@ -4,24 +4,28 @@ import { Prng } from '../../src/random/prng.js';
 import { Ledger, overlaps, type Excuses } from './ledger.js';
 import { differenceFrom, makeQuestion, MODELS, type QuestionKind } from './questions.js';
 import { differencesOf, sumsBetween, type ServerSums } from './sums.js';
-import type { Reply, Wish } from './wish.js';
+import type { Reply, ClientRequest } from './client-request.js';
 
 /* A suite that finds nothing says little unless it finds what is there. */
 
 const NO_EXCUSE: Excuses = { routerAway: [], clientBusy: [] };
 const KINDS: readonly QuestionKind[] = ['affine', 'affine_alone', 'slow', 'divide', 'strings', 'any_length'];
 
-function wish(id: string, sloMs: number | null = 100, kind: QuestionKind = 'affine'): Wish {
+function clientRequest(id: string, sloMs: number | null = 100, kind: QuestionKind = 'affine'): ClientRequest {
   const question = makeQuestion(kind, Number(id), new Prng(Number(id)));
   return { question, id, sloMs, isBestEffort: false, clockOffsetMs: null, client: null, leaveAfterMs: null };
 }
 
-function sent(ledger: Ledger, asked: Wish, { isInStream = false, isSlowClient = false, sentAtMs = 0 } = {}): Wish {
-  ledger.send({ wish: asked, manner: 'test', isSlowClient, isInStream, sentAtMs });
+function sent(
+  ledger: Ledger,
+  asked: ClientRequest,
+  { isInStream = false, isSlowClient = false, sentAtMs = 0 } = {},
+): ClientRequest {
+  ledger.send({ clientRequest: asked, manner: 'test', isSlowClient, isInStream, sentAtMs });
   return asked;
 }
 
-function rightReply({ id, question }: Wish): Reply {
+function rightReply({ id, question }: ClientRequest): Reply {
   return { kind: 'answered', id, outputs: question.expected };
 }
 
@@ -66,7 +70,7 @@ describe('questions', () => {
 describe('the ledger', () => {
   it('finds nothing where each answer is right and in time', () => {
     const ledger = new Ledger();
-    for (const id of ['1', '2']) ledger.end(id, rightReply(sent(ledger, wish(id))), 90, NO_EXCUSE);
+    for (const id of ['1', '2']) ledger.end(id, rightReply(sent(ledger, clientRequest(id))), 90, NO_EXCUSE);
     ledger.giveUp();
     expect([ledger.sent, ledger.right, ledger.findings]).toEqual([2, 2, []]);
     expect(ledger.latestMs).toBe(-10);
@@ -74,10 +78,10 @@ describe('the ledger', () => {
 
   it('finds an answer that was meant for another, also under its own id', () => {
     const ledger = new Ledger();
-    const other = wish('2');
-    sent(ledger, wish('1'));
+    const other = clientRequest('2');
+    sent(ledger, clientRequest('1'));
     ledger.end('1', rightReply(other), 1, NO_EXCUSE);
-    sent(ledger, wish('3'));
+    sent(ledger, clientRequest('3'));
     ledger.end('3', { kind: 'answered', id: '3', outputs: other.question.expected }, 1, NO_EXCUSE);
     expect(kinds(ledger)).toEqual(['wrong', 'wrong']);
     expect(ledger.right).toBe(0);
@@ -85,18 +89,18 @@ describe('the ledger', () => {
 
   it('finds an answer to poison, and takes an error for right', () => {
     const ledger = new Ledger();
-    const poison = sent(ledger, wish('1', 100, 'poison'));
+    const poison = sent(ledger, clientRequest('1', 100, 'poison'));
     ledger.end('1', rightReply(poison), 1, NO_EXCUSE);
     expect(kinds(ledger)).toEqual(['wrong']);
-    sent(ledger, wish('2', 100, 'poison'));
+    sent(ledger, clientRequest('2', 100, 'poison'));
     ledger.end('2', { kind: 'refused', status: { http: 500 }, reason: 'backend', message: '' }, 1, NO_EXCUSE);
     expect([ledger.poisoned, ledger.findings.length]).toEqual([1, 1]);
   });
 
   it('finds requests that end twice, and those that never do', () => {
     const ledger = new Ledger();
-    const asked = sent(ledger, wish('1'));
-    sent(ledger, wish('2'));
+    const asked = sent(ledger, clientRequest('1'));
+    sent(ledger, clientRequest('2'));
     ledger.end('1', rightReply(asked), 1, NO_EXCUSE);
     ledger.end('1', rightReply(asked), 2, NO_EXCUSE);
     ledger.giveUp();
@@ -114,7 +118,7 @@ describe('the ledger', () => {
       { kind: 'refused', status: null, reason: 'queue_full', message: 'queue is full' },
     ] as const;
     for (const [i, reply] of refusals.entries()) {
-      sent(ledger, wish(String(i)));
+      sent(ledger, clientRequest(String(i)));
       ledger.end(String(i), reply, 1, NO_EXCUSE);
     }
     expect(kinds(ledger)).toEqual(['unexpected', 'unexpected']);
@@ -123,7 +127,8 @@ describe('the ledger', () => {
 
   it('finds answers that are more than a second behind their deadline, unless router or client were away', () => {
     const ledger = new Ledger();
-    const late = (id: string, excuses: Excuses) => ledger.end(id, rightReply(sent(ledger, wish(id))), 1101, excuses);
+    const late = (id: string, excuses: Excuses) =>
+      ledger.end(id, rightReply(sent(ledger, clientRequest(id))), 1101, excuses);
     late('1', NO_EXCUSE);
     expect(kinds(ledger)).toEqual(['late']);
     expect(ledger.latestMs).toBe(1001);
@@ -135,19 +140,19 @@ describe('the ledger', () => {
 
   it('counts the time of a stream from the latest deadline of those whose answers come before', () => {
     const ledger = new Ledger();
-    const first = sent(ledger, wish('1', 5000), { isInStream: true });
-    const second = sent(ledger, wish('2', 100), { isInStream: true });
+    const first = sent(ledger, clientRequest('1', 5000), { isInStream: true });
+    const second = sent(ledger, clientRequest('2', 100), { isInStream: true });
     ledger.end('1', rightReply(first), 4000, NO_EXCUSE);
     ledger.end('2', rightReply(second), 4000, NO_EXCUSE);
     expect(ledger.findings).toEqual([]);
-    const third = sent(ledger, wish('3', 100), { isInStream: true, sentAtMs: 4000 });
+    const third = sent(ledger, clientRequest('3', 100), { isInStream: true, sentAtMs: 4000 });
     ledger.end('3', rightReply(third), 5200, NO_EXCUSE);
     expect(kinds(ledger)).toEqual(['late']);
   });
 
   it('finds a connection that broke while the router was there', () => {
     const ledger = new Ledger();
-    for (const id of ['1', '2']) sent(ledger, wish(id));
+    for (const id of ['1', '2']) sent(ledger, clientRequest(id));
     const broken: Reply = { kind: 'broken', what: 'ECONNRESET' };
     ledger.end('1', broken, 10, { ...NO_EXCUSE, routerAway: [{ fromMs: 5, untilMs: 20 }] });
     ledger.end('2', broken, 10, NO_EXCUSE);
@@ -159,7 +164,7 @@ describe('sums', () => {
   function ledgerOf(right: number, left: number): Ledger {
     const ledger = new Ledger();
     for (let n = 0; n < right + left; n++) {
-      const asked = sent(ledger, wish(String(n)));
+      const asked = sent(ledger, clientRequest(String(n)));
       ledger.end(asked.id, n < right ? rightReply(asked) : { kind: 'left' }, 1, NO_EXCUSE);
     }
     return ledger;
@@ -179,7 +184,7 @@ describe('sums', () => {
 
   it('count what the edge refused, where the server says how much that is', () => {
     const ledger = new Ledger();
-    sent(ledger, wish('1'));
+    sent(ledger, clientRequest('1'));
     const message = '10 calls are in progress, which is the limit; try again later';
     ledger.end('1', { kind: 'refused', status: { http: 429 }, reason: 'queue_full', message }, 1, NO_EXCUSE);
     expect(differencesOf(ledger, sums(0))).toEqual([]);

@@ -1,7 +1,7 @@
 import { REASONS, type Reason } from '../../src/domain/outcome.js';
 import { statusOfReason } from '../../src/adapters/oip/status.js';
 import { differenceFrom } from './questions.js';
-import type { Reply, Wish } from './wish.js';
+import type { Reply, ClientRequest } from './client-request.js';
 
 /*
  * What became of every request, from the client's side: each is sent once and ends once, as right, as refused or failed by a
@@ -34,7 +34,7 @@ export interface Finding {
 }
 
 export interface Asked {
-  readonly wish: Wish;
+  readonly clientRequest: ClientRequest;
   /** How it was asked, for findings. */
   readonly manner: string;
   /** It writes or reads slowly: what that costs is its own. */
@@ -74,7 +74,7 @@ export class Ledger {
 
   send(asked: Asked): void {
     this.sent += 1;
-    const { id } = asked.wish;
+    const { id } = asked.clientRequest;
     this.#pending.set(id, asked);
     if (asked.isInStream) {
       const before = [...this.#streamDueAtMs.values()].at(-1) ?? 0;
@@ -140,10 +140,10 @@ export class Ledger {
   }
 
   #judgeAnswer(asked: Asked, { id, outputs }: Extract<Reply, { kind: 'answered' }>): void {
-    const { question } = asked.wish;
+    const { question } = asked.clientRequest;
     const difference = question.isPoison
       ? 'poison was answered'
-      : id === asked.wish.id
+      : id === asked.clientRequest.id
         ? differenceFrom(question.expected, outputs)
         : `the answer is that of request ${id}`;
     if (difference === null) this.right += 1;
@@ -168,7 +168,7 @@ export class Ledger {
     const isAsDocumented =
       status === null || ('http' in status ? status.http === documented.http : status.grpc === documented.grpc);
     if (!isAsDocumented) this.find('unexpected', `${labelOf(asked)}: ${reason} as ${JSON.stringify(status)}`);
-    if (asked.wish.question.isPoison && documented.http === 500) this.poisoned += 1;
+    if (asked.clientRequest.question.isPoison && documented.http === 500) this.poisoned += 1;
     increment(this.refused, reason);
     if (/calls are in progress|too many bytes are being received/.test(message)) this.refusedAtEdge += 1;
   }
@@ -185,13 +185,13 @@ export class Ledger {
 }
 
 /** Infinity where no answer can be late: none was promised, or the client itself is slow. */
-function dueAtMs({ wish: { sloMs, isBestEffort }, isSlowClient, sentAtMs }: Asked): number {
+function dueAtMs({ clientRequest: { sloMs, isBestEffort }, isSlowClient, sentAtMs }: Asked): number {
   return sloMs === null || isBestEffort || isSlowClient ? Number.POSITIVE_INFINITY : sentAtMs + sloMs;
 }
 
-function labelOf({ wish, manner }: Asked): string {
-  const slo = wish.sloMs === null ? 'no deadline' : `SLO ${wish.sloMs} ms`;
-  return `request ${wish.id} (${wish.question.model}, ${manner}, ${slo})`;
+function labelOf({ clientRequest, manner }: Asked): string {
+  const slo = clientRequest.sloMs === null ? 'no deadline' : `SLO ${clientRequest.sloMs} ms`;
+  return `request ${clientRequest.id} (${clientRequest.question.model}, ${manner}, ${slo})`;
 }
 
 /** @param intervals one after another, as they happened */

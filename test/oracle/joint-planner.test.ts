@@ -140,7 +140,7 @@ function servedOnTime(node: TinyNode): number {
     maxMillicores: node.budgetMillicores,
     maxBatchSize: node.maxBatchSize,
   });
-  // The class has run lately: no belief about it is put to the test, which would cost the others a run.
+  // The class has run recently: no belief about it is put to the test, which would cost the others a run.
   clock.schedule(START_AT_MS - 400, () =>
     system.submit(dueAt(node.requests.length, START_AT_MS, { byteCount: 1 }), () => undefined),
   );

@@ -41,7 +41,7 @@ function servedOnTime(instance: Instance, isTogether: boolean): number[] {
   const { clock, system } = exactSystem(modelOf(instance), MAX_BATCH_SIZE, 0);
   const onTime: number[] = [];
   let ended = 0;
-  // The class has run lately: no belief about it is put to the test, which would cost the others a run.
+  // The class has run recently: no belief about it is put to the test, which would cost the others a run.
   clock.schedule(START_AT_MS - 400, () =>
     system.submit(dueAt(instance.requests.length, START_AT_MS, { byteCount: 1 }), () => undefined),
   );

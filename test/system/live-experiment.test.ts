@@ -17,7 +17,7 @@ const CASES = ['sponge', 'sponge 2', 'sponge 4', 'paper', 'static small', 'stati
 /** Those that need a CPU group for each instance. */
 const OF_SEVERAL = ['sponge 2', 'sponge 4', 'replicas'];
 
-it('serves every policy, simulates the same, and reports both', { timeout: 180_000 }, async () => {
+it('serves every policy, simulates the same, and reports both', async () => {
   const model = bench.model('slow', slow(60));
   const out = bench.path('out');
   const page = bench.file('page.md', '# Live\n\n<!-- generated: begin -->\n<!-- generated: end -->\n');
@@ -34,7 +34,7 @@ it('serves every policy, simulates the same, and reports both', { timeout: 180_0
     'released',
   ];
   const args = ['experiment', 'live', ...flags, '--rate', '20', '--slo', '700', '--out', out, '--into', page, '--json'];
-  const { code, stdout, stderr } = await bench.run(args, {}, 150_000);
+  const { code, stdout, stderr } = await bench.run(args);
   expect(code, stderr).toBe(0);
 
   const results = JSON.parse(stdout) as LiveResults;

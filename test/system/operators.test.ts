@@ -20,5 +20,5 @@ describe.skipIf(!isInstalled)("ONNX's operator tests", () => {
     expect(served.filter(({ isProfiledAtStart }) => !isProfiledAtStart).map(({ test }) => test.name)).toEqual([]);
     const right = judged.filter(({ verdict }) => verdict.kind === 'right');
     expect(right.length).toBeGreaterThan(0.7 * tests.length);
-  }, 300_000);
+  });
 });

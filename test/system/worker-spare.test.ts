@@ -140,7 +140,7 @@ describe('a spare process', () => {
     expect(told.all.at(-1)).toBe('lost: it hung: it did not answer for 6 s');
     while (isAlive(pid)) await delay(10);
     await pool.close();
-  }, 30_000);
+  });
 
   it('is not made of a file that has changed, and one that was made before answers as the worker did', async () => {
     const path = bench.modelFile(slow(3), 'changed.onnx');
@@ -241,7 +241,7 @@ describe('a spare process', () => {
 async function openGroups(names: readonly string[]): Promise<readonly DetectedScaler[] | null> {
   const groups: DetectedScaler[] = [];
   for (const name of names) {
-    const group = await createScaler({ kind: 'auto', groupName: name, onWarning: () => undefined });
+    const group = await createScaler({ kind: 'auto', groupName: `${name}-${process.pid}`, onWarning: () => undefined });
     groups.push(group);
     if (filesToJoin(group.join).length > 0) continue;
     console.warn('SKIPPED where a spare is loaded: no right to make CPU groups here');

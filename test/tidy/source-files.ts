@@ -12,8 +12,8 @@ export interface SourceFile {
 
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Not ours (installed, built, measured) or not text. */
-const SKIPPED_FOLDERS = new Set(['.git', 'node_modules', 'dist', 'coverage', '.sponge', 'results', '.venv']);
+/** Not ours (installed, built, measured) or not text. `.git` of a worktree is a file. */
+const SKIPPED = new Set(['.git', 'node_modules', 'dist', 'coverage', '.sponge', 'results', '.venv']);
 const TEXT_FILE =
   /(?:\.(?:ts|js|mjs|cjs|json|md|ya?ml|txt|html|svg|css|csv|proto|pbtxt|sh|service|npmrc)|(?:^|\/)[^./]+|\/\.[^./]+)$/;
 
@@ -22,10 +22,10 @@ export function readFiles(folder = ''): readonly SourceFile[] {
   const files: SourceFile[] = [];
   const visit = (path: string): void => {
     for (const entry of readdirSync(REPOSITORY + path, { withFileTypes: true })) {
+      if (SKIPPED.has(entry.name)) continue;
       const entryPath = path === '' ? entry.name : `${path}/${entry.name}`;
-      if (entry.isDirectory()) {
-        if (!SKIPPED_FOLDERS.has(entry.name)) visit(entryPath);
-      } else if (entry.isFile() && TEXT_FILE.test(`/${entryPath}`)) {
+      if (entry.isDirectory()) visit(entryPath);
+      else if (entry.isFile() && TEXT_FILE.test(`/${entryPath}`)) {
         files.push({ path: entryPath, text: readFileSync(REPOSITORY + entryPath, 'utf8') });
       }
     }

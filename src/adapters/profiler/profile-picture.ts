@@ -1,3 +1,4 @@
+import { percentText } from '../../domain/percent.js';
 import { FittedCurve } from '../../perf-model/fit.js';
 import type { Profile, ProfileCell } from '../../perf-model/profile.js';
 import { PAGE_STYLE } from './profile-picture-style.js';
@@ -103,7 +104,7 @@ function modelFacts({ base, p99Factor }: ProfileSummary, { quality }: Profile): 
       'held-out error',
       base.heldOut === null
         ? 'too few cells'
-        : `fit ${percent(base.heldOut.fit)}, table ${percent(base.heldOut.table)}`,
+        : `fit ${percentText(base.heldOut.fit, 1)}, table ${percentText(base.heldOut.table, 1)}`,
     ],
     ['plans with', `the ${base.kind}`],
     [
@@ -265,10 +266,6 @@ function numbers({ cells }: Profile): string {
 <tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr>
 ${rows.map((row) => `<tr>${row}</tr>`).join('\n')}
 </table></details>`;
-}
-
-function percent(fraction: number): string {
-  return `${(100 * fraction).toFixed(1)} %`;
 }
 
 function coresText(cpuMillicores: number): string {

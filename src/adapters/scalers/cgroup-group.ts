@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GroupLock } from './group-lock.js';
@@ -29,6 +29,8 @@ const LEAVE_BY_THEMSELVES_MS = 1500;
 /** SIGKILL needs one scheduling of each thread; a throttled one waits for its quota first. */
 const KILLED_MS = 2000;
 const POLL_MS = 20;
+/** Longer than any server takes from making a group to its worker's joining it. */
+const SURELY_JOINED_MS = 600_000;
 
 /** Where a group is made, and how. */
 export interface GroupPlan {
@@ -144,14 +146,14 @@ async function removeDirs(dirs: readonly string[], membersFile: string): Promise
 }
 
 /**
- * Groups that servers which are dead left under other names, for models that nobody may serve again. Only empty ones: the workers
- * of a dead server have ended, and a group with members may be a server's whose lock cannot be seen from this network namespace.
+ * Groups that servers which are dead left under other names, for models that nobody may serve again. Only empty ones that have been there
+ * for long: the workers of a dead server have ended, and a group with members, or one that was just made for some, may be a server's whose
+ * lock cannot be seen from this network namespace.
  */
 async function removeDeadGroups(parentDirs: readonly string[]): Promise<void> {
-  const names = new Set(
-    parentDirs.flatMap((parent) => readdirSync(parent).filter((name) => name.startsWith('sponge-'))),
-  );
-  for (const name of names) {
+  // Those of the first tree, by which locks are named: in another may be groups of servers that are elsewhere in the first.
+  for (const name of readdirSync(parentDirs[0]!).filter((each) => each.startsWith('sponge-'))) {
+    if (!parentDirs.every((parent) => isOld(join(parent, name)))) continue;
     const lock = await tryGroupLock(parentDirs[0]!, name);
     try {
       if (lock !== null) removeEmptyDirs(parentDirs.map((parent) => join(parent, name)));
@@ -161,6 +163,12 @@ async function removeDeadGroups(parentDirs: readonly string[]): Promise<void> {
       lock?.release();
     }
   }
+}
+
+/** A group's time is when it was made, or a group in it. One that is gone is as good as old. */
+function isOld(dir: string): boolean {
+  const madeAtMs = statSync(dir, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return Date.now() - madeAtMs > SURELY_JOINED_MS;
 }
 
 async function becomesRemovable(dirs: readonly string[], timeoutMs: number): Promise<boolean> {

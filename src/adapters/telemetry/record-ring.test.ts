@@ -44,7 +44,7 @@ describe('the ring of recent records', () => {
     expect([ring.oldest, ring.end]).toEqual([1, 2]);
   });
 
-  it('has no history when nothing happened lately', () => {
+  it('has no history when nothing happened recently', () => {
     const ring = new RecordRing({ historyMs: 1000, historyRecords: 10 });
     expect(ring.startOfHistory(0)).toBe(ring.end);
     ring.append(chunkOf(0, 1));

@@ -1,5 +1,5 @@
 /*
- * Notices runs that hang. How long a run takes cannot be foretold: a loop count may be an input, and on the smallest
+ * Notices runs that hang. How long a run takes cannot be predicted: a loop count may be an input, and on the smallest
  * allocation a run may rightly take minutes. So it is asked whether the threads of its instance compute at all, and beyond
  * that there is a limit that the operator sets. Rejected: a multiple of the prediction, which killed runs that were right.
  */

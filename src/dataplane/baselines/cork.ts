@@ -131,10 +131,10 @@ class CorkDispatcher {
 
   #train(nowMs: number, view: BatchView, head: Candidate, stage: TrainingStage): BatchDecision {
     const spareFrom = stage.neededRequests - this.#stageBatches;
-    const hopeless = firstWhere(view, (waiting, candidate) => {
+    const unsalvageable = firstWhere(view, (waiting, candidate) => {
       return waiting > spareFrom && nowMs - candidate.admittedAtMs >= this.#maxLatencyMs;
     });
-    if (hopeless.length > 0) return { kind: 'refuse', sequences: hopeless };
+    if (unsalvageable.length > 0) return { kind: 'refuse', sequences: unsalvageable };
 
     const batchSize = Math.min(stage.batchSize, batchLimit(view, head));
     if (batchSize > 1 && view.queueDepth < batchSize) {
@@ -150,8 +150,8 @@ class CorkDispatcher {
   }
 
   #serve(nowMs: number, view: BatchView, head: Candidate): BatchDecision {
-    const hopeless = firstWhere(view, (waiting, candidate) => nowMs >= this.#givenUpAtMs(waiting, candidate));
-    if (hopeless.length > 0) return { kind: 'refuse', sequences: hopeless };
+    const unsalvageable = firstWhere(view, (waiting, candidate) => nowMs >= this.#givenUpAtMs(waiting, candidate));
+    if (unsalvageable.length > 0) return { kind: 'refuse', sequences: unsalvageable };
 
     const waiting = view.queueDepth;
     if (waiting < batchLimit(view, head)) {

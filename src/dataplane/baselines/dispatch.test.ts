@@ -53,20 +53,20 @@ describe('a dispatch policy put together from its rules', () => {
   });
 
   it('without admission takes what cannot be on time, also while the worker is away, and sets nothing aside', () => {
-    const hopeless = aRequest({ dueAtMs: 20 });
+    const unsalvageable = aRequest({ dueAtMs: 20 });
     const open = policy();
-    expect(open.admit(0, hopeless, admissionView())).toMatchObject({
+    expect(open.admit(0, unsalvageable, admissionView())).toMatchObject({
       kind: 'admit',
-      request: hopeless,
+      request: unsalvageable,
       isSetAside: false,
       isExploring: false,
     });
-    expect(open.admit(0, hopeless, admissionView({ workerReadyAtMs: 5000 })).kind).toBe('admit');
+    expect(open.admit(0, unsalvageable, admissionView({ workerReadyAtMs: 5000 })).kind).toBe('admit');
     expect(open.admit(30, aRequest({ dueAtMs: 20, isDeadlineDefaulted: true }), admissionView())).toMatchObject({
       kind: 'admit',
       isSetAside: false,
     });
-    expect(policy({ admission: 'sponge' }).admit(0, hopeless, admissionView())).toMatchObject({
+    expect(policy({ admission: 'sponge' }).admit(0, unsalvageable, admissionView())).toMatchObject({
       kind: 'refuse',
       outcome: { reason: 'infeasible_at_max_cores', bestCaseMs: 50, remainingBudgetMs: 20 },
     });

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { whenReady, type ReadyMessage } from '../../adapters/serving/ready-message.js';
+import { sumOfSamples } from './metric-samples.js';
 
 /*
  * `sponge serve` and `sponge profile` as a user starts them: processes of their own, so that what the kernel counts for
@@ -11,16 +12,14 @@ import { fileURLToPath } from 'node:url';
 const CLI = fileURLToPath(new URL('../../../bin/sponge.js', import.meta.url));
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 20_000;
-/** At the banner. */
-const LOOK_EVERY_MS = 20;
 const METRICS_TIMEOUT_MS = 10_000;
-/** Of what a process wrote: its banner, or the message about its failure. */
+/** Of what a process wrote about its failure. */
 const KEPT_CHARACTERS = 16_000;
 
 export interface ServerProcess {
   readonly restUrl: string;
   readonly grpcUrl: string;
-  /** Start of the process → its banner. */
+  /** Start of the process → its being ready. */
   readonly startMs: number;
   /** Rejects, with what it said, when it ends without being asked to. */
   readonly died: Promise<never>;
@@ -37,12 +36,11 @@ export async function startServerProcess(args: readonly string[], signal: AbortS
   const ports = ['--host', '127.0.0.1', '--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
   const child = new Child(['serve', ...args, ...ports]);
   try {
-    const banner = await child.bannerOf(signal);
+    const { restUrl, grpcAddress, metricsUrl } = await child.ready(signal);
     const startMs = performance.now() - startedAtMs;
-    const metricsUrl = find(banner, /^ {2}metrics +(\S+)/m);
     return {
-      restUrl: find(banner, /^ {2}REST +(\S+?)\/v2/m),
-      grpcUrl: `http://${find(banner, /^ {2}gRPC +(\S+)$/m)}`,
+      restUrl,
+      grpcUrl: `http://${grpcAddress}`,
       startMs,
       died: child.died,
       metrics: async () => {
@@ -78,18 +76,15 @@ class Child {
   readonly ended: Promise<number | null>;
   readonly died: Promise<never>;
   readonly #process: ChildProcess;
-  #output = '';
+  readonly #ready: Promise<ReadyMessage>;
   #errors = '';
   #isStopped = false;
 
   constructor(args: readonly string[], onLine: (line: string) => void = () => undefined) {
     // A group of its own: Ctrl-C at the terminal is for us, and how it ends is said once, by us.
-    const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', 'ipc'];
+    const stdio: StdioOptions = ['ignore', 'ignore', 'pipe', 'ipc'];
     this.#process = spawn(process.execPath, [CLI, ...args], { stdio, detached: true });
-    this.#process.stdout!.on(
-      'data',
-      (chunk: Buffer) => (this.#output = (this.#output + chunk.toString()).slice(-KEPT_CHARACTERS)),
-    );
+    this.#ready = whenReady(this.#process);
     this.#process.stderr!.on('data', (chunk: Buffer) => {
       this.#errors = (this.#errors + chunk.toString()).slice(-KEPT_CHARACTERS);
       chunk.toString().split('\n').filter(Boolean).forEach(onLine);
@@ -107,15 +102,14 @@ class Child {
     return this.#errors.trim().split('\n').at(-1) ?? '';
   }
 
-  async bannerOf(signal: AbortSignal): Promise<string> {
-    const timeout = AbortSignal.timeout(START_TIMEOUT_MS);
-    const isReady = (): boolean => /^ {2}planning .*\n/m.test(this.#output);
-    while (!isReady()) {
+  async ready(signal: AbortSignal): Promise<ReadyMessage> {
+    const given = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
+    const givenUp = once(given, 'abort').then(() => {
       signal.throwIfAborted();
-      if (timeout.aborted) throw new Error(`sponge serve was not ready after ${START_TIMEOUT_MS / 1000} s`);
-      await Promise.race([sleep(LOOK_EVERY_MS), this.died]);
-    }
-    return this.#output;
+      throw new Error(`sponge serve was not ready after ${START_TIMEOUT_MS / 1000} s`);
+    });
+    givenUp.catch(() => undefined); // Also when nobody waits for it any more.
+    return Promise.race([this.#ready, this.died, givenUp]);
   }
 
   /** Once: a second signal would end it at once, without its end. */
@@ -128,18 +122,4 @@ class Child {
     await this.ended;
     clearTimeout(timer);
   }
-}
-
-function find(text: string, pattern: RegExp): string {
-  const match = pattern.exec(text);
-  if (match === null) throw new Error(`the server's banner has no ${pattern.source}:\n${text}`);
-  return match[1]!;
-}
-
-/** Of the Prometheus text exposition format. */
-function sumOfSamples(text: string, name: string): number {
-  return text
-    .split('\n')
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }

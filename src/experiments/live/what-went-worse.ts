@@ -1,3 +1,4 @@
+import { percentText } from '../../domain/percent.js';
 import { wilson95 } from '../summary.js';
 import type { LiveResults, LiveRun } from './live-results.js';
 import {
@@ -186,19 +187,18 @@ const PACING_ERROR_FRACTION = 0.02;
 const OTHER_CORES = 0.1;
 
 function generatorNotes(live: readonly LiveRun[]): string[] {
-  const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
   return [
     ...exceeding(live, LATE_MS, ({ load }) => load.generator.sendLateMs?.p99 ?? null, {
       what: `the generator sent its latest percent of requests more than ${LATE_MS} ms late`,
       text: (ms) => `${ms.toFixed(1)} ms`,
     }),
     ...exceeding(live, BUSY_FRACTION, ({ load }) => load.generator.busiestFraction, {
-      what: `the generator's busiest thread was busy for more than ${percent(BUSY_FRACTION)} of the time`,
-      text: percent,
+      what: `the generator's busiest thread was busy for more than ${percentText(BUSY_FRACTION, 1)} of the time`,
+      text: (fraction) => percentText(fraction, 1),
     }),
     ...exceeding(live, PACING_ERROR_FRACTION, ({ load }) => load.generator.pacingErrorFraction?.p99 ?? null, {
-      what: `the worst percent of uploads took more than ${percent(PACING_ERROR_FRACTION)} longer or shorter than planned`,
-      text: percent,
+      what: `the worst percent of uploads took more than ${percentText(PACING_ERROR_FRACTION, 1)} longer or shorter than planned`,
+      text: (fraction) => percentText(fraction, 1),
     }),
     ...exceeding(live, 0, ({ load }) => load.planned - load.sent, {
       what: 'the generator did not send all that was planned',

@@ -33,7 +33,7 @@ export interface CaseOptions {
   readonly threads: number;
   /** Overrides of every scenario, the references' too. */
   readonly settings: readonly string[];
-  /** Of each case; `LEAST_SEEDS` by default. */
+  /** Of each case; `LEAST_SEEDS` by default. Fewer show that everything works, and no more. */
   readonly leastSeeds?: number;
   readonly onProgress?: (fraction: number, now: string) => void;
 }

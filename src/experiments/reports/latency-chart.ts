@@ -1,3 +1,4 @@
+import { logTicks } from '../../adapters/profiler/svg-axis.js';
 import { colour, textWidthPx, type ChartSpec, type ColourName } from './chart.js';
 
 /*
@@ -132,14 +133,4 @@ function sloLabels(slosMs: readonly number[], x: (ms: number) => number, rightPx
 /** Behind others, half the points do. */
 function thinned(points: LatencyCurve['points']): LatencyCurve['points'] {
   return points.filter((_, i) => i % 2 === 0 || i === points.length - 1);
-}
-
-/** 1, 2, 5 times powers of ten; powers alone over a wide range. */
-function logTicks(low: number, high: number): number[] {
-  const multiples = high / low < 200 ? [1, 2, 5] : [1];
-  const first = Math.floor(Math.log10(low));
-  const decades = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, i) => 10 ** (first + i));
-  return decades
-    .flatMap((decade) => multiples.map((multiple) => multiple * decade))
-    .filter((tick) => tick >= low && tick <= high);
 }

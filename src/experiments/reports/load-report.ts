@@ -1,3 +1,4 @@
+import { percentText } from '../../domain/percent.js';
 import type { LoadColumns } from '../load/load-ledger.js';
 import type { LoadResult } from '../load/load.js';
 import { outcomeAt, type LoadSummary, type Quantiles } from '../load/load-summary.js';
@@ -60,10 +61,7 @@ function outcomeFacts({ outcomes, sent, reasons, violationRate, goodputPerSec, o
     return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
   };
   return [
-    [
-      'on time',
-      `${outcomes['on-time']} of ${sent - outcomes.cancelled}; violations ${(100 * violationRate).toFixed(2)} %`,
-    ],
+    ['on time', `${outcomes['on-time']} of ${sent - outcomes.cancelled}; violations ${percentText(violationRate, 2)}`],
     ['late', String(outcomes.late)],
     ['refused', `${outcomes.refused}${because('refused')}`],
     ['lost', `${outcomes.lost}${because('lost')}`],
@@ -150,7 +148,7 @@ function generatorFacts({ generator }: LoadSummary): Facts {
   return [
     [
       'CPU',
-      `${cores.toFixed(2)} cores on ${threads} thread${threads === 1 ? '' : 's'}, the busiest ${(100 * busiestFraction).toFixed(0)} % of the time`,
+      `${cores.toFixed(2)} cores on ${threads} thread${threads === 1 ? '' : 's'}, the busiest ${percentText(busiestFraction, 0)} of the time`,
     ],
     ...(sendLateMs === null
       ? []
@@ -160,7 +158,7 @@ function generatorFacts({ generator }: LoadSummary): Facts {
       : [
           [
             'upload times off by',
-            `${(100 * pacingErrorFraction.p50).toFixed(2)} % (p50), ${(100 * pacingErrorFraction.p99).toFixed(2)} % (p99)`,
+            `${percentText(pacingErrorFraction.p50, 2)} (p50), ${percentText(pacingErrorFraction.p99, 2)} (p99)`,
           ] as const,
         ]),
   ];

@@ -1,3 +1,5 @@
+import { shortPercentText } from '../../domain/percent.js';
+
 /*
  * Shares that were missed, on a logarithmic axis, because policies differ by powers of ten; those that missed nothing stand
  * below it, at a zero of their own.
@@ -38,7 +40,7 @@ export function missedAxis({ shares, one, height }: Missed): MissedAxis {
     ticks: [
       ...decades.map((decade) => ({
         at: Math.round(y(10 ** decade)),
-        text: `${Number((100 * 10 ** decade).toPrecision(3))} %`,
+        text: shortPercentText(10 ** decade),
       })),
       ...(zeroAt === null ? [] : [{ at: zeroAt, text: 'none' }]),
     ],

@@ -1,3 +1,4 @@
+import { percentText } from '../../domain/percent.js';
 import type { PolicySummary } from '../summary.js';
 
 /* The table of `sponge simulate`: a line a policy. */
@@ -31,7 +32,7 @@ export const POLICY_COLUMNS: readonly PolicyColumn[] = [
 ];
 
 function percent(share: number): string {
-  return `${(100 * share).toFixed(share > 0 && share < 0.01 ? 3 : 2)} %`;
+  return percentText(share, share > 0 && share < 0.01 ? 3 : 2);
 }
 
 function count(value: number): string {

@@ -5,7 +5,7 @@ import { distinctDots, type Dot } from './distinct-dots.js';
 
 /*
  * What batches were predicted to take against what they took, on logarithmic axes, because an error of a tenth is as bad at
- * 20 ms as at 500 ms. Dots on the diagonal were foretold; grey is what was planned with (p99), so a dot above the grey ones
+ * 20 ms as at 500 ms. Dots on the diagonal were predicted right; grey is what was planned with (p99), so a dot above the grey ones
  * took longer than was allowed for.
  */
 

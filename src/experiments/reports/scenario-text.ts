@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { shortPercentText } from '../../domain/percent.js';
 import type { AllocationLimits } from '../../domain/plan.js';
 import type { Scenario } from '../scenarios/schema.js';
 import type { Facts } from './page.js';
@@ -24,7 +25,7 @@ export function scenarioFacts(scenario: Scenario, limits: AllocationLimits): Fac
     ['queue', `${queueLimit.toLocaleString('en')} requests at most`],
   ];
   if (scenario.leavingFraction > 0) {
-    facts.push(['clients', `${percent(scenario.leavingFraction)} leave before their SLO is over`]);
+    facts.push(['clients', `${shortPercentText(scenario.leavingFraction)} leave before their SLO is over`]);
   }
   return facts;
 }
@@ -69,7 +70,7 @@ function arrivalsText(arrivals: Scenario['arrivals']): string {
 
 function payloadText({ bytes, sloMs, weight }: Scenario['payloads'][number], all: Scenario['payloads']): string {
   const total = all.reduce((sum, each) => sum + each.weight, 0);
-  const share = all.length === 1 ? '' : `${percent(weight / total)}: `;
+  const share = all.length === 1 ? '' : `${shortPercentText(weight / total)}: `;
   return `${share}${range(bytes, 'B')}, SLO ${range(sloMs, 'ms')}`;
 }
 
@@ -109,7 +110,7 @@ function scalerText({ delayMs, readBackMs, refusedFraction }: Scenario['scaler']
   return [
     `in force after ${range(delayMs, 'ms')}`,
     ...(readBackMs === 0 ? [] : [`read back after ${range(readBackMs, 'ms')}`]),
-    ...(refusedFraction === 0 ? [] : [`${percent(refusedFraction)} refused`]),
+    ...(refusedFraction === 0 ? [] : [`${shortPercentText(refusedFraction)} refused`]),
   ].join('; ');
 }
 
@@ -131,10 +132,6 @@ function perSec(rate: number): string {
 function range(value: number | readonly [number, number], unit: string): string {
   const text = (each: number): string => each.toLocaleString('en', { maximumFractionDigits: 3 });
   return typeof value === 'number' ? `${text(value)} ${unit}` : `${text(value[0])} to ${text(value[1])} ${unit}`;
-}
-
-function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`;
 }
 
 function plural(count: number, noun: string): string {

@@ -1,3 +1,4 @@
+import { shortPercentText } from '../../domain/percent.js';
 import type { PolicySummary, SimulationSummary } from '../summary.js';
 import { colour, textWidthPx, type ChartSpec, type Layer } from './chart.js';
 import { placeLabels, type Box } from './label-placement.js';
@@ -88,7 +89,9 @@ export function tradeOffChart(summary: SimulationSummary, looks: readonly Policy
   return {
     description:
       'Violations, as a share of feasible requests, against core-seconds: ' +
-      points.map(({ policy, cost, missed }) => `${policy} ${percentText(missed)} at ${cost.toFixed(0)}`).join('; '),
+      points
+        .map(({ policy, cost, missed }) => `${policy} ${shortPercentText(missed)} at ${cost.toFixed(0)}`)
+        .join('; '),
     width,
     height,
     autosize: 'none',
@@ -247,8 +250,4 @@ function whiskerBoxes({ x, y, x0, x1, y0, y1 }: Record<'x' | 'y' | 'x0' | 'x1' |
     { x: x0, y: y - 1, width: x1 - x0, height: 2 },
     { x: x - 1, y: y1, width: 2, height: y0 - y1 },
   ];
-}
-
-function percentText(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`;
 }

@@ -5,7 +5,7 @@ import { Prng } from '../../../src/random/prng.js';
 import { encode } from '../ask-grpc.js';
 import { encodeRequest } from '../ask-rest.js';
 import { makeQuestion } from '../questions.js';
-import type { Wish } from '../wish.js';
+import type { ClientRequest } from '../client-request.js';
 import { FloodConnection } from './flood-connection.js';
 import {
   callHeaders,
@@ -48,7 +48,7 @@ const many = (count: number, make: (i: number) => Uint8Array): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));
 const FRAMES_AT_ONCE = 100;
 
-const LARGE: Wish = {
+const LARGE: ClientRequest = {
   question: makeQuestion('large', 1, new Prng(1)),
   id: '2',
   sloMs: null,

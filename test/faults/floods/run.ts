@@ -9,7 +9,7 @@ import { GrpcClient } from '../ask-grpc.js';
 import { RestClient } from '../ask-rest.js';
 import { differenceFrom, makeQuestion } from '../questions.js';
 import { Site } from '../site.js';
-import type { Ask } from '../wish.js';
+import type { Ask } from '../client-request.js';
 import { FLOODS, type Attack, type Flood } from './floods.js';
 
 /*
@@ -108,9 +108,16 @@ async function honestClients(until: Promise<unknown>): Promise<Honest> {
     for (let n = first; !isOver; n += 2) {
       const question = makeQuestion('affine', n, new Prng(n));
       const startedAtMs = performance.now();
-      const wish = { question, id: String(n), sloMs: null, isBestEffort: false, clockOffsetMs: null, client: null };
+      const clientRequest = {
+        question,
+        id: String(n),
+        sloMs: null,
+        isBestEffort: false,
+        clockOffsetMs: null,
+        client: null,
+      };
       const reply = await Promise.race([
-        ask({ ...wish, leaveAfterMs: null }),
+        ask({ ...clientRequest, leaveAfterMs: null }),
         delay(DENIED_AFTER_MS, null, { ref: false }),
       ]);
       tookMs.push(performance.now() - startedAtMs);

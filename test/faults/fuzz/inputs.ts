@@ -4,7 +4,7 @@ import { Prng } from '../../../src/random/prng.js';
 import { encodeRequest, type RestForm } from '../ask-rest.js';
 import { encode } from '../ask-grpc.js';
 import { makeQuestion, type QuestionKind } from '../questions.js';
-import type { Wish } from '../wish.js';
+import type { ClientRequest } from '../client-request.js';
 import {
   byteMutation,
   headerMutation,
@@ -60,7 +60,7 @@ export const restRecipe: fc.Arbitrary<RestRecipe> = fc.record({
 
 /** Of a head and a body, as they go over the wire. The body's length is told as it is, if no header says otherwise. */
 export function restBytes({ n, kind, form, json, headers, body: bodyMutations, bytes }: RestRecipe): Buffer {
-  const request = encodeRequest(wishOf(n, kind), form);
+  const request = encodeRequest(clientRequestOf(n, kind), form);
   let body: Buffer = request.body;
   const own: Record<string, string> = { ...request.headers };
   if (form !== 'gzip') {
@@ -115,7 +115,7 @@ export const grpcRecipe: fc.Arbitrary<GrpcRecipe> = fc.record({
 const HTTP_1_ONLY: readonly string[] = ['connection', 'transfer-encoding', 'host', 'upgrade', 'te', 'expect'];
 
 export function grpcBytes({ n, kind, isTyped, wire, bytes }: GrpcRecipe): Buffer {
-  let message: Buffer = Buffer.from(ModelInferRequest.encode(encode(wishOf(n, kind), isTyped)).finish());
+  let message: Buffer = Buffer.from(ModelInferRequest.encode(encode(clientRequestOf(n, kind), isTyped)).finish());
   for (const mutation of wire) message = mutateWire(message, mutation);
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(message.length, 1);
@@ -124,7 +124,7 @@ export function grpcBytes({ n, kind, isTyped, wire, bytes }: GrpcRecipe): Buffer
   return framed;
 }
 
-function wishOf(n: number, kind: QuestionKind): Wish {
+function clientRequestOf(n: number, kind: QuestionKind): ClientRequest {
   return {
     question: makeQuestion(kind, n, new Prng(n)),
     id: String(n),

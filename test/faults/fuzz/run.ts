@@ -9,7 +9,7 @@ import { GrpcClient } from '../ask-grpc.js';
 import { RestClient } from '../ask-rest.js';
 import { differenceFrom, makeQuestion } from '../questions.js';
 import { Site } from '../site.js';
-import type { Ask } from '../wish.js';
+import type { Ask } from '../client-request.js';
 import { grpcBytes, grpcRecipe, restBytes, restRecipe, type GrpcRecipe, type RestRecipe } from './inputs.js';
 import { sendGrpc, sendRest, type Answer } from './send.js';
 

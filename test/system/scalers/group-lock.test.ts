@@ -1,6 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -60,7 +70,7 @@ const isV1 = probe.join.kind === 'cgroup-v1';
 if (!isV1) console.warn(`SKIPPED dead groups: not a machine with cgroup v1 (${probe.passedOver.join('; ')})`);
 
 describe.runIf(isV1)('groups that a dead server left', () => {
-  it('are removed by the next server whatever that serves, but for those that live or have members', async () => {
+  it('are removed by the next server whatever that serves, but for those that live, have members or are young', async () => {
     const parents = files.map((file) => dirname(dirname(file)));
     const groups = ['dead', 'inhabited', 'living'].map((kind) => `sponge-confine-${kind}-${process.pid}`);
     const [dead, inhabited, living] = groups as [string, string, string];
@@ -76,6 +86,18 @@ describe.runIf(isV1)('groups that a dead server left', () => {
       onWarning: console.warn,
     });
     make(dead);
+    const young = `sponge-confine-young-${process.pid}`;
+    make(young);
+    // Of a server that is elsewhere in the first tree, where its lock is: under a quota of its own, for example.
+    const elsewhere = `sponge-confine-elsewhere-${process.pid}`;
+    for (const parent of parents.slice(1)) mkdirSync(join(parent, elsewhere));
+    // It has no lock here and no members yet, as of a server in another network namespace that is being started.
+    const hourAgoSec = Date.now() / 1000 - 3600;
+    for (const name of [dead, inhabited, living, elsewhere])
+      for (const parent of parents) {
+        const dir = join(parent, name);
+        if (existsSync(dir)) utimesSync(dir, hourAgoSec, hourAgoSec);
+      }
     try {
       const next = await createScaler({
         kind: 'auto',
@@ -87,12 +109,15 @@ describe.runIf(isV1)('groups that a dead server left', () => {
       expect(isThere(dead)).toEqual(parents.map(() => false));
       expect(isThere(inhabited)).toEqual(parents.map(() => true));
       expect(isThere(living)).toEqual(parents.map(() => true));
+      expect(isThere(young)).toEqual(parents.map(() => true));
+      expect(isThere(elsewhere)).toEqual(parents.map((_, index) => index > 0));
       expect(member.exitCode).toBeNull();
     } finally {
       member.kill('SIGKILL');
       await once(member, 'exit');
       await alive.close();
-      for (const parent of parents) rmdirSync(join(parent, inhabited));
+      for (const name of [inhabited, young, elsewhere])
+        for (const parent of parents) if (existsSync(join(parent, name))) rmdirSync(join(parent, name));
     }
   });
 });

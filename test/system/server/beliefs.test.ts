@@ -200,7 +200,7 @@ describe('a model that takes long', () => {
   it('is ready after few runs, and is not refined: a request might wait for the end of one', async () => {
     const model = bench.model('long', slow(await slowStepsFor(700)));
     const server = await bench.serve(model);
-    expect(server.banner).toMatch(/quick profile of/);
+    expect(server.banner, server.log).toMatch(/quick profile of/);
     await eventually('the log', () => /the quick profile is not refined: a run takes \d+ ms/.test(server.log));
     const { cells } = JSON.parse(readFileSync(model.replace('.onnx', '.profile.json'), 'utf8')) as Profile;
     const samplesMs = cells.flatMap((cell) => cell.samplesMs);

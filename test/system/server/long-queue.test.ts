@@ -73,6 +73,10 @@ async function healthAnswers(count: number): Promise<number> {
 /** gRPC's: OK, CANCELLED. */
 const [OK, CANCELLED, RESOURCE_EXHAUSTED] = [0, 1, 8];
 
+/** The router itself was too busy on a machine that does other work too: refused before it was a request, and so without an outcome. */
+const isTurnedAway = ({ error }: GrpcReply<unknown>): boolean =>
+  error?.metadata.get('x-sponge-reason').includes('server_overload') === true;
+
 const codesOf = (replies: readonly GrpcReply<unknown>[]): number[] => replies.map(({ error }) => error?.code ?? OK);
 
 describe('thousands that wait', () => {
@@ -99,8 +103,11 @@ describe('thousands that wait', () => {
     expect(await healthAnswers(HEALTH_CHECKS)).toBe(HEALTH_CHECKS);
 
     crowd.leave();
-    const all = codesOf(await Promise.all(crowd.answers));
+    const ended = await Promise.all(crowd.answers);
+    const all = codesOf(ended);
+    const turnedAway = ended.filter(isTurnedAway).length;
     expect(all).toHaveLength(3 * COUNT);
+    console.info(`${turnedAway} turned away before they were requests`);
     expect(all.filter((code) => code === CANCELLED).length).toBeGreaterThan(1.5 * COUNT);
     await eventually('an empty queue', async () => (await queueDepth(server)) === 0);
     const after = await scrape(server);
@@ -108,7 +115,7 @@ describe('thousands that wait', () => {
       after.sum(name, labels) - before.sum(name, labels);
     await eventually('an outcome for each', async () => {
       const outcomes = (await scrape(server)).sum('sponge_outcomes_total') - before.sum('sponge_outcomes_total');
-      return outcomes === 3 * COUNT;
+      return outcomes === 3 * COUNT - turnedAway;
     });
     expect(grown('sponge_outcomes_total', { outcome: 'rejected_overload', reason: 'queue_full' })).toBe(0);
     expect(grown('sponge_worker_losses_total')).toBe(0);

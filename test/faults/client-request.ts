@@ -2,7 +2,7 @@ import type { Tensor } from '../../src/domain/tensor.js';
 import type { Question } from './questions.js';
 
 /** What is asked, and how it is put; how it travels is chosen by who asks it. */
-export interface Wish {
+export interface ClientRequest {
   readonly question: Question;
   /** Unique in a run: comes back with the answer. */
   readonly id: string;
@@ -32,11 +32,14 @@ export type Reply =
   /** The connection ended, or could not be made. */
   | { readonly kind: 'broken'; readonly what: string };
 
-export type Ask = (wish: Wish) => Promise<Reply>;
+export type Ask = (clientRequest: ClientRequest) => Promise<Reply>;
 
 /** As request parameters; the deadline in µs, as Triton's clients state it. */
-export function parametersOf(wish: Wish, isSloIncluded: boolean): Record<string, string | number | boolean> {
-  const { sloMs, isBestEffort, clockOffsetMs, client } = wish;
+export function parametersOf(
+  clientRequest: ClientRequest,
+  isSloIncluded: boolean,
+): Record<string, string | number | boolean> {
+  const { sloMs, isBestEffort, clockOffsetMs, client } = clientRequest;
   return {
     ...(sloMs === null || !isSloIncluded ? {} : { timeout: Math.round(sloMs * 1000) }),
     ...(isBestEffort ? { best_effort: true } : {}),
