@@ -1,15 +1,15 @@
 import os from 'node:os';
-import { Registry } from 'prom-client';
 import type { Clock, Timer } from '../../clock/clock.js';
 import { WINDOW_MS } from '../../domain/core-seconds.js';
 import type { Event } from '../../domain/event.js';
 import type { ModelStatistics } from '../oip/service.js';
 import { DELAY_QUANTILES, EventLoopDelay } from './event-loop-delay.js';
+import { CONTENT_TYPE, Exposition } from './exposition.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
 
 /*
- * The server's metrics: one registry, one meter per model, one timer that closes the core-seconds windows of all of them.
+ * The server's metrics: one exposition, one meter per model, one timer that closes the core-seconds windows of all of them.
  * The series are listed in `metric-set.ts`.
  */
 
@@ -34,8 +34,8 @@ export class Telemetry {
   private readonly readUnixMs: () => number;
   private readonly budgetMillicores: () => number | null;
   private readonly pressure: () => number;
-  private readonly registry = new Registry();
-  private readonly metrics: MetricSet = createMetricSet(this.registry);
+  private readonly exposition = new Exposition();
+  private readonly metrics: MetricSet = createMetricSet(this.exposition);
   private readonly meters: ModelMeter[] = [];
   private readonly machine = new MachineCpu();
   private readonly eventLoopDelay = new EventLoopDelay();
@@ -62,12 +62,12 @@ export class Telemetry {
 
   /** A member of a real batch was run again alone. */
   countAudit(model: string, version: string, result: string): void {
-    this.metrics.batchAudits.inc({ model, version, result });
+    this.metrics.batchAudits.of({ model, version, result }).value += 1;
   }
 
   /** A call was answered before it was a request. */
   countEdgeRefusal(protocol: string, reason: string): void {
-    this.metrics.edgeRefusals.inc({ protocol, reason });
+    this.metrics.edgeRefusals.of({ protocol, reason }).value += 1;
   }
 
   /** Of all models, of one, or of one version; empty where nothing matches. */
@@ -81,26 +81,25 @@ export class Telemetry {
 
   /** Content-Type of what `render` gives. */
   get contentType(): string {
-    return this.registry.contentType;
+    return CONTENT_TYPE;
   }
 
   /** The Prometheus text exposition, as of now. */
-  render(): Promise<string> {
+  render(): string {
     const nowMs = this.clock.nowMs();
     for (const meter of this.meters) meter.publish(nowMs);
     const limits = this.meters.reduce((sum, { source }) => sum + source.limitMillicores, 0);
-    this.metrics.coreBudget.set(this.budgetMillicores() ?? limits);
-    this.metrics.routerCpuSeconds.reset();
-    this.metrics.routerCpuSeconds.inc(this.readRouterCpuSeconds());
+    this.metrics.coreBudget.value = this.budgetMillicores() ?? limits;
+    this.metrics.routerCpuSeconds.value = this.readRouterCpuSeconds();
     this.eventLoopDelay.sinceLast().forEach((seconds, index) => {
-      this.metrics.eventLoopDelay.set({ quantile: String(DELAY_QUANTILES[index]) }, seconds);
+      this.metrics.eventLoopDelay.of({ quantile: String(DELAY_QUANTILES[index]) }).value = seconds;
     });
-    this.metrics.pressure.set(this.pressure());
-    this.metrics.routerMemory.set(process.memoryUsage.rss());
-    this.metrics.nvCpuUtilization.set(this.machine.utilizationSinceLast());
-    this.metrics.nvCpuMemoryTotal.set(os.totalmem());
-    this.metrics.nvCpuMemoryUsed.set(os.totalmem() - os.freemem());
-    return this.registry.metrics();
+    this.metrics.pressure.value = this.pressure();
+    this.metrics.routerMemory.value = process.memoryUsage.rss();
+    this.metrics.nvCpuUtilization.value = this.machine.utilizationSinceLast();
+    this.metrics.nvCpuMemoryTotal.value = os.totalmem();
+    this.metrics.nvCpuMemoryUsed.value = os.totalmem() - os.freemem();
+    return this.exposition.render();
   }
 
   /** Stops the window timer; what was counted can still be rendered. */
