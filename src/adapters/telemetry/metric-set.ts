@@ -176,7 +176,7 @@ export function createMetricSet(exposition: Exposition) {
     ),
     eventLoopDelay: exposition.gauge(
       'sponge_event_loop_delay_seconds',
-      "How late the router's event loop was since the last scrape: quantiles over looks 10 ms apart; 1 is the longest stop.",
+      "How late the router's event loop was since the last scrape: quantiles over looks 20 ms apart; 1 is the longest stop.",
       ['quantile'],
     ),
     routerMemory: processGauge('sponge_router_resident_memory_bytes', 'Resident memory of the router process.'),

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../clock/clock.js';
 import { WINDOW_MS } from '../../domain/core-seconds.js';
 import type { Event } from '../../domain/event.js';
 import type { ModelStatistics } from '../oip/service.js';
-import { DELAY_QUANTILES, EventLoopDelay } from './event-loop-delay.js';
+import { DELAY_QUANTILES } from '../loop-delays.js';
 import { CONTENT_TYPE, Exposition } from './exposition.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
@@ -24,6 +24,8 @@ export interface TelemetryOptions {
   readonly budgetMillicores?: () => number | null;
   /** Of new calls, the part that is turned away now, in [0, 1]. */
   readonly pressure?: () => number;
+  /** What the router's event loop was late by since the last call, s, in the order of `DELAY_QUANTILES`. */
+  readonly readLoopDelays?: () => readonly number[];
   /** Wall time, Unix ms; only reported, never reckoned with. */
   readonly readUnixMs?: () => number;
 }
@@ -38,7 +40,7 @@ export class Telemetry {
   private readonly metrics: MetricSet = createMetricSet(this.exposition);
   private readonly meters: ModelMeter[] = [];
   private readonly machine = new MachineCpu();
-  private readonly eventLoopDelay = new EventLoopDelay();
+  private readonly readLoopDelays: () => readonly number[];
   private windowTimer: Timer | null = null;
 
   constructor(options: TelemetryOptions) {
@@ -47,6 +49,7 @@ export class Telemetry {
     this.readUnixMs = options.readUnixMs ?? Date.now;
     this.budgetMillicores = options.budgetMillicores ?? (() => null);
     this.pressure = options.pressure ?? (() => 0);
+    this.readLoopDelays = options.readLoopDelays ?? (() => []);
   }
 
   /** Begins to measure a model; returns what its system calls with every event. A model and version attach once. */
@@ -91,7 +94,7 @@ export class Telemetry {
     const limits = this.meters.reduce((sum, { source }) => sum + source.limitMillicores, 0);
     this.metrics.coreBudget.value = this.budgetMillicores() ?? limits;
     this.metrics.routerCpuSeconds.value = this.readRouterCpuSeconds();
-    this.eventLoopDelay.sinceLast().forEach((seconds, index) => {
+    this.readLoopDelays().forEach((seconds, index) => {
       this.metrics.eventLoopDelay.of({ quantile: String(DELAY_QUANTILES[index]) }).value = seconds;
     });
     this.metrics.pressure.value = this.pressure();
@@ -106,7 +109,6 @@ export class Telemetry {
   close(): void {
     this.windowTimer?.cancel();
     this.windowTimer = null;
-    this.eventLoopDelay.stop();
   }
 
   /** Windows keep their rhythm when a timer is late; those missed altogether become one long one. */
