@@ -12,7 +12,7 @@ import { grantedAfter } from '../../domain/granted.js';
  *
  * Events are copied when they happen, without their tensors, and handed on in chunks. While nobody looks that is all there
  * is to do: JSON is made for the first reader of a chunk, once for all of them. Where so much happens that the history would be of
- * seconds, not even that is done until somebody looks: keeping it took a quarter of the router's time at 14 000 small requests a second,
+ * seconds, not even that is done until somebody looks: keeping it took a fifth of the router's time at 14 000 small requests a second,
  * nearly all of it to collect the copies as garbage.
  *
  * Nobody slow can make it grow: a subscriber is a place in the ring, written to only while its socket takes more. One that
