@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock/clock.js';
+import { LoopDelays } from './loop-delays.js';
 
 /*
  * Knows when the router's own event loop stood still, so that nobody else is blamed for it: not a client whose bytes lay unread, not
@@ -29,6 +30,8 @@ interface Standstill {
 }
 
 export class EventLoopWatch {
+  /** What its beats were late by. */
+  readonly delays = new LoopDelays();
   readonly #clock: Clock;
   readonly #standstills: Standstill[] = [];
   #lastBeatAtMs: number;
@@ -98,7 +101,9 @@ export class EventLoopWatch {
       this.#catchingUp.beatsLeft -= 1;
       if (this.#catchingUp.beatsLeft === 0) this.#catchingUp = null;
     }
-    this.#meanDelayMs += DELAY_GAIN * (Math.min(this.#lateMs(nowMs), MOST_DELAY_MS) - this.#meanDelayMs);
+    const lateMs = this.#lateMs(nowMs);
+    this.delays.record(lateMs);
+    this.#meanDelayMs += DELAY_GAIN * (Math.min(lateMs, MOST_DELAY_MS) - this.#meanDelayMs);
     this.#lastBeatAtMs = nowMs;
     this.#dueAtMs = nowMs + BEAT_MS;
     this.#timer = this.#clock.schedule(this.#dueAtMs, this.#beat);

@@ -43,6 +43,7 @@ export interface ControllerOptions {
 }
 
 type Trigger = Extract<Event, { kind: 'planned' }>['trigger'];
+type SoonTrigger = Extract<Trigger, 'arrival' | 'batch-start' | 'batch-end'>;
 
 export class Controller {
   readonly #clock: Clock;
@@ -67,7 +68,8 @@ export class Controller {
   #idleSinceMs: number | null = null;
   #isLent = false;
   #isPlanning = false;
-  #hasUnplannedArrival = false;
+  /** What asks for a plan before the turn of the event loop is over; null while nothing does. */
+  #soon: SoonTrigger | null = null;
   #hasArrivalWhilePlanning = false;
 
   constructor(options: ControllerOptions) {
@@ -149,20 +151,22 @@ export class Controller {
         this.#arrivalClass = event.request.shapeClass;
         if (this.#planner.isEventDriven) {
           this.#idleSinceMs = null;
-          this.#planArrivals();
+          this.#planSoon('arrival');
         } else if (this.#idleSinceMs !== null) {
           this.#idleSinceMs = null;
           this.#resize(); // The CPU may have been released.
         }
         return;
       case 'batch-started':
-        // Another instance may start the next one.
-        if (this.#areApart && this.#planner.isEventDriven) this.#replan('batch-start');
+        // Another instance may start the next one; this one's is on its way first.
+        if (this.#areApart && this.#planner.isEventDriven) this.#planSoon('batch-start');
         return;
       case 'batch-ended':
         this.#noteIdle(); // Its members may all have left before it ended.
-        if (this.#planner.isEventDriven) this.#replan('batch-end');
-        else this.#resize();
+        if (!this.#planner.isEventDriven) this.#resize();
+        // Where nobody waits for the plan, whoever waits for an answer comes first.
+        else if (this.#plane?.isIdle === true) this.#planSoon('batch-end');
+        else this.#replan('batch-end');
         return;
       case 'request-finished':
         // The queue may have become empty without a batch: expiry, cancellation.
@@ -222,13 +226,16 @@ export class Controller {
     });
   }
 
-  /** Once for all that arrive in one turn of the event loop, unless something else has brought a plan by then. */
-  #planArrivals(): void {
-    if (this.#hasUnplannedArrival) return;
-    this.#hasUnplannedArrival = true;
+  /** Once for all that happens in one turn of the event loop, unless something else has brought a plan by then. */
+  #planSoon(trigger: SoonTrigger): void {
+    const isFirst = this.#soon === null;
+    // Only what arrives may leave the plan as it is.
+    if (isFirst || this.#soon === 'arrival') this.#soon = trigger;
+    if (!isFirst) return;
     this.#clock.whenSettled(() => {
-      if (this.#hasUnplannedArrival) this.#replanIfBroken('arrival');
-      this.#hasUnplannedArrival = false;
+      if (this.#soon === 'arrival') this.#replanIfBroken('arrival');
+      else if (this.#soon !== null) this.#replan(this.#soon);
+      this.#soon = null;
     });
   }
 
@@ -251,7 +258,7 @@ export class Controller {
 
   #replanFrom(view: PlannerView, trigger: Trigger): void {
     this.#isPlanning = true;
-    this.#hasUnplannedArrival = false;
+    this.#soon = null;
     const decision = this.#models.isProvisional ? provisionalPlan(view, this.#areApart) : this.#planner.plan(view);
     const { hopeless, shed = [], wakeAtMs } = decision;
     const unplanned = this.#withUnplanned(decision.plan, view);
@@ -332,14 +339,9 @@ export class Controller {
     snapshot: QueueSnapshot,
     nowMs: number,
   ): Pick<PlannerView, 'budgetMillicores' | 'reachMillicores' | 'coresFreeAtMs' | 'isContended'> {
-    const { totalMillicores } = this.#budget;
+    const { totalMillicores: total } = this.#budget;
     if (this.#own === null)
-      return {
-        budgetMillicores: totalMillicores,
-        reachMillicores: totalMillicores,
-        coresFreeAtMs: Infinity,
-        isContended: false,
-      };
+      return { budgetMillicores: total, reachMillicores: total, coresFreeAtMs: Infinity, isContended: false };
     return {
       budgetMillicores: this.#budget.shareOf(this.#own, firstDueAtMs(snapshot)),
       reachMillicores: this.#budget.reachOf(this.#own, nowMs),

@@ -94,6 +94,7 @@ export class CoreBudget {
 
   /** What a member may need in all, now that its first request is due then. */
   shareOf(member: BudgetMember, dueAtMs: number): number {
+    if (this.#shares.length === 1) return this.totalMillicores;
     const own = this.#shares.find((share) => share.member === member)!;
     const others = this.#shares.filter((share) => share !== own).map(claimOf);
     return shareMillicores({ ...claimOf(own), dueAtMs }, others, this.totalMillicores);
@@ -107,8 +108,8 @@ export class CoreBudget {
   reachOf(member: BudgetMember, nowMs: number): number {
     let reach = this.totalMillicores;
     for (const share of this.#shares) {
-      const isActive = share.member.lastBusyAtMs > nowMs - FLOOR_KEPT_MS;
-      if (share.member !== member && isActive) reach -= share.floorMillicores;
+      if (share.member === member) continue;
+      if (share.member.lastBusyAtMs > nowMs - FLOOR_KEPT_MS) reach -= share.floorMillicores;
     }
     return reach;
   }
@@ -128,8 +129,9 @@ export class CoreBudget {
   busyBesideMillicores(member: BudgetMember): number {
     let busy = 0;
     for (const share of this.#shares) {
+      if (share.member === member) continue;
       const { claim, restingMillicores } = share.member;
-      if (share.member !== member) busy += Math.max(0, claim.neededMillicores - restingMillicores);
+      busy += Math.max(0, claim.neededMillicores - restingMillicores);
     }
     return busy;
   }

@@ -16,6 +16,7 @@ function victims(dueAtMs: readonly number[], fields: Partial<VictimsQuestion> = 
     cpuMillicores: 1000,
     batchSize: 1,
     cautionDeviations: 0.5,
+    filling: 'full',
     sequenceOf: (place) => place,
     isBelowFloor: () => false,
     ...fields,

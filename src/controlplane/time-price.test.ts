@@ -83,6 +83,22 @@ describe('a curve that is kept', () => {
     expect(isDear()).toBe(true);
   });
 
+  it('is what would be drawn anew when the model has become slower or faster as a whole', () => {
+    const factors = [1, 1.5, 1.515, 0.4, 0.39, 7];
+    const rates = [1 / 300, 1 / 120, 1 / 100, 1 / 60, 1 / 45, 1 / 20];
+    let factor = 1;
+    const model = exactLatency((size, millicores) => factor * BATCHING.predictedLatencyMs(size, millicores));
+    const prices = new TimePrices();
+    for (const next of factors) {
+      const hasMoved = next / factor > 1.02 || factor / next > 1.02;
+      factor = next;
+      prices.priceOf(model, LEVELS, 2, 1);
+      if (!hasMoved) continue;
+      for (const rate of rates)
+        expect(prices.priceOf(model, LEVELS, 2, rate)).toBeCloseTo(new TimePrices().priceOf(model, LEVELS, 2, rate), 9);
+    }
+  });
+
   it('is of one model, one limit of batches and one list of allocations', () => {
     const prices = new TimePrices();
     const priceOf = (model: LatencyModel, levels: readonly number[], most: number): number =>

@@ -9,9 +9,9 @@
  * (everything would run on the dear end of each piece).
  */
 import type { LatencyModel } from '../domain/latency.js';
-import { powerCurve, slopeFrom, type PowerCurve } from '../perf-model/power-curve.js';
+import { powerCurve, slopeFrom, slowedCurve, type PowerCurve } from '../perf-model/power-curve.js';
 
-/** Relative change of the latencies at both ends of the curve from which on it is drawn anew. */
+/** Relative change of the latencies at both ends of the curve from which on it is another one. */
 const DRIFT = 0.02;
 
 interface Drawn {
@@ -20,9 +20,15 @@ interface Drawn {
   readonly slowMs: number;
   readonly fastMs: number;
   readonly curve: PowerCurve;
+  /** As it was used last: what takes so many times as long. */
+  slowdown: number;
+  slowed: PowerCurve;
 }
 
-/** Curves of the models that are asked for; drawn anew when a model has changed by more than a little. */
+/**
+ * Curves of the models that are asked for; drawn anew when a model has changed by more than a little. One that has become slower or
+ * faster as a whole, as a correction from a batch makes it, keeps its shape: of a tiny model every second batch does that.
+ */
 export class TimePrices {
   readonly #drawn = new WeakMap<LatencyModel, Drawn>();
 
@@ -49,12 +55,10 @@ export class TimePrices {
     const slowMs = model.predictedLatencyMs(1, levels[0]!);
     const fastMs = model.predictedLatencyMs(maxBatchSize, levels.at(-1)!);
     const known = this.#drawn.get(model);
-    const isSame =
-      known?.levels === levels &&
-      known.maxBatchSize === maxBatchSize &&
-      Math.abs(slowMs / known.slowMs - 1) < DRIFT &&
-      Math.abs(fastMs / known.fastMs - 1) < DRIFT;
-    if (isSame) return known.curve;
+    if (known?.levels === levels && known.maxBatchSize === maxBatchSize) {
+      const slowdown = slowMs / known.slowMs;
+      if (isClose(slowdown * known.fastMs, fastMs)) return slowedTo(known, slowdown);
+    }
     const curve = powerCurve({
       // A model that knows nothing yet takes no time.
       latencyMs: (batchSize, cpuMillicores) => Math.max(1e-3, model.predictedLatencyMs(batchSize, cpuMillicores)),
@@ -62,9 +66,21 @@ export class TimePrices {
       allocations: levels,
       idleMillicores: 0,
     });
-    this.#drawn.set(model, { levels, maxBatchSize, slowMs, fastMs, curve });
+    this.#drawn.set(model, { levels, maxBatchSize, slowMs, fastMs, curve, slowdown: 1, slowed: curve });
     return curve;
   }
+}
+
+function slowedTo(drawn: Drawn, slowdown: number): PowerCurve {
+  if (!isClose(slowdown, drawn.slowdown)) {
+    drawn.slowdown = slowdown;
+    drawn.slowed = slowedCurve(drawn.curve, slowdown);
+  }
+  return drawn.slowed;
+}
+
+function isClose(one: number, other: number): boolean {
+  return Math.abs(one / other - 1) < DRIFT;
 }
 
 /**

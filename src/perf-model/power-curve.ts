@@ -56,6 +56,11 @@ export function powerCurve(options: PowerCurveOptions): PowerCurve {
   return lowerHull([{ ratePerMs: 0, cores: leastCores }, ...points]);
 }
 
+/** Where every batch takes so many times as long. @param slowdown > 0 */
+export function slowedCurve({ idleCores, ratesPerMs, cores }: PowerCurve, slowdown: number): PowerCurve {
+  return { idleCores, cores, ratesPerMs: ratesPerMs.map((ratePerMs) => ratePerMs / slowdown) };
+}
+
 /** Cores at a rate ≥ 0, linear between vertices; null above the top rate. O(log vertices). */
 export function coresAt(curve: PowerCurve, ratePerMs: number): number | null {
   const { ratesPerMs, cores } = curve;

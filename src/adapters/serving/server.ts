@@ -171,6 +171,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       readRouterCpuSeconds: () => routerCpu.usedSeconds(),
       budgetMillicores,
       pressure: () => pressure.now().fraction,
+      readLoopDelays: () => loop.delays.sinceLast(),
     }),
     (part) => part.close(),
   );

@@ -1,5 +1,5 @@
-import type { Counter } from 'prom-client';
 import type { Event } from '../../domain/event.js';
+import type { Sample } from './exposition.js';
 import type { MetricSet } from './metric-set.js';
 
 /*
@@ -19,26 +19,40 @@ interface Running {
   readonly startedAtMs: number;
 }
 
+/** The series of one instance. */
+interface InstanceSeries {
+  readonly allocation: Sample;
+  readonly batches: Sample;
+  readonly busySeconds: Sample;
+  readonly ready: Sample;
+}
+
 export class InstanceMeter {
-  readonly #metrics: MetricSet;
   readonly #source: InstanceSource;
+  readonly #series: readonly InstanceSeries[];
   /** By instance, of batches that have ended. */
   readonly #busyMs: number[];
   /** By batch; at most one an instance. */
   readonly #running = new Map<number, Running>();
 
   constructor(metrics: MetricSet, source: InstanceSource, allocations: readonly number[]) {
-    this.#metrics = metrics;
+    const { model, version } = source;
     this.#source = source;
     this.#busyMs = allocations.map(() => 0);
-    allocations.forEach((millicores, instance) => {
-      metrics.instanceBatches.inc(this.#labels(instance), 0);
-      this.setAllocation(instance, millicores);
+    this.#series = allocations.map((_, index) => {
+      const labels = { model, version, instance: String(index) };
+      return {
+        allocation: metrics.instanceAllocation.of(labels),
+        batches: metrics.instanceBatches.of(labels),
+        busySeconds: metrics.instanceBusySeconds.of(labels),
+        ready: metrics.instanceReady.of(labels),
+      };
     });
+    allocations.forEach((millicores, instance) => this.setAllocation(instance, millicores));
   }
 
   setAllocation(instance: number, millicores: number): void {
-    this.#metrics.instanceAllocation.set(this.#labels(instance), millicores);
+    this.#series[instance]!.allocation.value = millicores;
   }
 
   start({ batchId, instance, atMs }: Extract<Event, { kind: 'batch-started' }>): void {
@@ -50,7 +64,7 @@ export class InstanceMeter {
     if (running === undefined) return;
     this.#running.delete(batchId);
     this.#busyMs[running.instance]! += atMs - running.startedAtMs;
-    this.#metrics.instanceBatches.inc(this.#labels(running.instance));
+    this.#series[running.instance]!.batches.value += 1;
   }
 
   /** A batch that runs counts for as long as it has: a scrape in the middle of a long one sees a busy instance. */
@@ -58,24 +72,9 @@ export class InstanceMeter {
     const busyMs = [...this.#busyMs];
     for (const { instance, startedAtMs } of this.#running.values())
       busyMs[instance]! += Math.max(0, nowMs - startedAtMs);
-    busyMs.forEach((ms, instance) => {
-      copyTotal(this.#metrics.instanceBusySeconds, this.#labels(instance), ms / 1000);
-      this.#metrics.instanceReady.set(this.#labels(instance), Number(this.#source.isReady(instance)));
+    this.#series.forEach(({ busySeconds, ready }, instance) => {
+      busySeconds.value = busyMs[instance]! / 1000;
+      ready.value = Number(this.#source.isReady(instance));
     });
   }
-
-  #labels(instance: number): Record<'model' | 'version' | 'instance', string> {
-    const { model, version } = this.#source;
-    return { model, version, instance: String(instance) };
-  }
-}
-
-/** prom-client's counters can only be added to; this one follows a total (which begins anew with a new group). */
-export function copyTotal<Label extends string>(
-  counter: Counter<Label>,
-  labels: Record<Label, string>,
-  total: number,
-): void {
-  counter.remove(labels);
-  counter.inc(labels, total);
 }

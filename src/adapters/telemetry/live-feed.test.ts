@@ -107,6 +107,56 @@ describe('the live feed', () => {
     ]);
   });
 
+  it('takes nothing down that nobody looks at while its history would be of moments, and all of it for who looks', async () => {
+    // A minute of 1000 records: more than 167 a second are less than a tenth of that.
+    const { clock, feed, observe, receive, subscribe, settle } = setUp();
+    const histories: number[][] = [];
+    const look = async (): Promise<Browser> => {
+      const browser = subscribe();
+      await settle();
+      histories.push(browser.sequences);
+      return browser;
+    };
+    let sequence = 0;
+    const run = (untilMs: number, perSec: number): void => {
+      for (let atMs = clock.nowMs() + 1000 / perSec; atMs <= untilMs; atMs += 1000 / perSec) {
+        clock.advanceTo(atMs);
+        receive(++sequence);
+      }
+    };
+    run(1000, 10);
+    run(5000, 200);
+    observe(resized(5000, 1500));
+    const first = await look();
+    expect(histories).toEqual([[]]);
+    expect(first.headers[0]!.models).toEqual([{ ...MODEL, cpuMillicores: 1500 }]);
+    const unseen = sequence;
+    run(6000, 200);
+    clock.advanceTo(6100);
+    await settle();
+    // The first one who looks has all from then on, and so has the next as history.
+    expect(first.sequences).toEqual(Array.from({ length: sequence - unseen }, (_, i) => unseen + 1 + i));
+    await look();
+    expect(histories[1]).toEqual(first.sequences);
+    await feed.close();
+  });
+
+  it('has a history again once less happens', async () => {
+    const { clock, receive, subscribe, settle } = setUp();
+    for (let atMs = 5; atMs <= 2000; atMs += 5) {
+      clock.advanceTo(atMs);
+      receive(atMs);
+    }
+    for (let atMs = 3100; atMs <= 6000; atMs += 100) {
+      clock.advanceTo(atMs);
+      receive(atMs);
+    }
+    clock.advanceTo(6200);
+    const browser = subscribe();
+    await settle();
+    expect(browser.sequences).toEqual(Array.from({ length: 30 }, (_, i) => 3100 + 100 * i));
+  });
+
   it('gives a new subscriber the last minute, in order and once', async () => {
     const { clock, subscribe, receive, settle } = setUp();
     for (let second = 0; second < 100; second++) {

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Exposition, Family, Histogram, Sample } from './exposition.js';
 
 /*
  * Every metric that Sponge exposes: name, help, labels, buckets. Values come from `model-meter.ts` (per model) and
@@ -12,10 +12,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 /** 1-2-5 steps from half a millisecond (a tiny graph) to 10 s (the slowest model a request would wait for). */
 const LATENCY_BUCKETS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
-/**
- * The same steps on both sides of zero, coarser below. Without −1: prom-client 1.15 marks "above every bucket" with −1
- * and would count those observations in a bucket of that bound.
- */
+/** The same steps on both sides of zero, coarser below. */
 const SLACK_BUCKETS_S = [-5, -2, -0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
 const BATCH_SIZE_BUCKETS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128];
@@ -28,24 +25,27 @@ const RESIZE_BUCKETS_S = [0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 
 
 const MODEL = ['model', 'version'] as const;
 
-function withLabels<T extends string>(...names: readonly T[]): ('model' | 'version' | T)[] {
-  return [...MODEL, ...names];
-}
+type OfModel<Label extends string> = 'model' | 'version' | Label;
 
-export function createMetricSet(registry: Registry) {
-  const registers = [registry];
-  const counter = <T extends string>(name: string, help: string, ...labels: readonly T[]) =>
-    new Counter({ name, help, registers, labelNames: withLabels(...labels) });
-  const gauge = <T extends string>(name: string, help: string, ...labels: readonly T[]) =>
-    new Gauge({ name, help, registers, labelNames: withLabels(...labels) });
-  const histogram = <T extends string>(
+export function createMetricSet(exposition: Exposition) {
+  const counter = <T extends string = never>(
     name: string,
     help: string,
-    buckets: readonly number[],
     ...labels: readonly T[]
-  ) => new Histogram({ name, help, registers, labelNames: withLabels(...labels), buckets: [...buckets] });
-  const processCounter = (name: string, help: string) => new Counter({ name, help, registers });
-  const processGauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  ): Family<OfModel<T>, Sample> => exposition.counter<OfModel<T>>(name, help, [...MODEL, ...labels]);
+  const gauge = <T extends string = never>(
+    name: string,
+    help: string,
+    ...labels: readonly T[]
+  ): Family<OfModel<T>, Sample> => exposition.gauge<OfModel<T>>(name, help, [...MODEL, ...labels]);
+  const histogram = <T extends string = never>(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    ...labels: readonly T[]
+  ): Family<OfModel<T>, Histogram> => exposition.histogram<OfModel<T>>(name, help, bounds, [...MODEL, ...labels]);
+  const processCounter = (name: string, help: string): Sample => exposition.counter(name, help, []).of({});
+  const processGauge = (name: string, help: string): Sample => exposition.gauge(name, help, []).of({});
 
   return {
     // Requests
@@ -165,22 +165,20 @@ export function createMetricSet(registry: Registry) {
       'sponge_router_cpu_seconds_total',
       "CPU used outside the resized groups: the router and its workers' socket threads.",
     ),
-    edgeRefusals: new Counter({
-      name: 'sponge_edge_refusals_total',
-      help: 'Calls that were answered before they were a request, by protocol and cause: a reason, or a kind of error. With sponge_outcomes_total they are all the answers that clients got.',
-      registers,
-      labelNames: ['protocol', 'reason'],
-    }),
+    edgeRefusals: exposition.counter(
+      'sponge_edge_refusals_total',
+      'Calls that were answered before they were a request, by protocol and cause: a reason, or a kind of error. With sponge_outcomes_total they are all the answers that clients got.',
+      ['protocol', 'reason'],
+    ),
     pressure: processGauge(
       'sponge_pressure',
       'Of new calls, the part that the server turns away because of its own condition, in [0, 1].',
     ),
-    eventLoopDelay: new Gauge({
-      name: 'sponge_event_loop_delay_seconds',
-      help: "How late the router's event loop was since the last scrape: quantiles over looks 10 ms apart; 1 is the longest stop.",
-      registers,
-      labelNames: ['quantile'],
-    }),
+    eventLoopDelay: exposition.gauge(
+      'sponge_event_loop_delay_seconds',
+      "How late the router's event loop was since the last scrape: quantiles over looks 20 ms apart; 1 is the longest stop.",
+      ['quantile'],
+    ),
     routerMemory: processGauge('sponge_router_resident_memory_bytes', 'Resident memory of the router process.'),
 
     // Triton's names

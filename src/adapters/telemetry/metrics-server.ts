@@ -63,7 +63,7 @@ export interface MetricsServerOptions {
   /** 0 for any free port. */
   readonly port: number;
   /** The exposition; a failure becomes a 500 without its text. */
-  render(): Promise<string>;
+  render(): string | Promise<string>;
   readonly contentType: string;
   /** Null where they were not built. */
   readonly page: PageFiles | null;

@@ -39,9 +39,9 @@ function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'
 }
 
 /** Samples by series, labels in the order they are exposed: `name{a="b"}` → value. */
-async function scrape(telemetry: Telemetry): Promise<Map<string, number>> {
+function scrape(telemetry: Telemetry): Map<string, number> {
   const samples = new Map<string, number>();
-  for (const line of (await telemetry.render()).split('\n')) {
+  for (const line of telemetry.render().split('\n')) {
     if (line === '' || line.startsWith('#')) continue;
     const split = line.lastIndexOf(' ');
     samples.set(line.slice(0, split), Number(line.slice(split + 1)));
@@ -52,7 +52,7 @@ async function scrape(telemetry: Telemetry): Promise<Map<string, number>> {
 const MODEL = 'model="ocr",version="1"';
 
 describe('Telemetry', () => {
-  it('counts each outcome once under its reason, and misses without what was cancelled in time', async () => {
+  it('counts each outcome once under its reason, and misses without what was cancelled in time', () => {
     const { telemetry, observe } = setUp();
     const outcomes: Outcome[] = [
       completed(),
@@ -67,7 +67,7 @@ describe('Telemetry', () => {
     for (const outcome of outcomes) observe(finished(50, outcome));
     observe(finished(50, completed(true), aRequest({ isDeadlineDefaulted: true })));
 
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     const outcomeCount = (outcome: string, reason: string) =>
       samples.get(`sponge_outcomes_total{${MODEL},outcome="${outcome}",reason="${reason}"}`);
     expect(outcomeCount('completed_on_time', '')).toBe(2);
@@ -87,14 +87,14 @@ describe('Telemetry', () => {
     expect(samples.get(`nv_inference_request_success{${MODEL}}`)).toBe(4);
   });
 
-  it('has a series for every reason from the first scrape on', async () => {
+  it('has a series for every reason from the first scrape on', () => {
     const { telemetry } = setUp();
-    const text = await telemetry.render();
+    const text = telemetry.render();
     for (const reason of REASONS) expect(text).toMatch(new RegExp(`sponge_outcomes_total\\{.*reason="${reason}"\\} 0`));
     expect(text).toContain(`sponge_slack_seconds_count{${MODEL}} 0`);
   });
 
-  it('measures where the time of a request went, in seconds', async () => {
+  it('measures where the time of a request went, in seconds', () => {
     const { telemetry, observe } = setUp();
     observe(received());
     observe(received(aRequest({ networkDelaySource: 'send_stamp', networkDelayMs: 40, isDeadlineDefaulted: true })));
@@ -102,7 +102,7 @@ describe('Telemetry', () => {
     observe(batchEnded());
     observe(finished(41, completed()));
 
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     const latencySum = (stage: string) => samples.get(`sponge_latency_seconds_sum{${MODEL},stage="${stage}"}`);
     expect(latencySum('queue')).toBeCloseTo(0.01, 9);
     expect(latencySum('worker')).toBeCloseTo(0.03, 9);
@@ -117,22 +117,22 @@ describe('Telemetry', () => {
     expect(samples.get(`sponge_batches_total{${MODEL},result="completed"}`)).toBe(1);
   });
 
-  it('puts slack into buckets on both sides of zero, and what is above them all only into +Inf', async () => {
+  it('puts slack into buckets on both sides of zero, and what is above them all only into +Inf', () => {
     const { telemetry, observe } = setUp();
     for (const slackAtDispatchMs of [-700, -3, 3, 60_000])
       observe(finished(50, completed(false, { slackAtDispatchMs })));
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     const upTo = (bound: string) => samples.get(`sponge_slack_seconds_bucket{le="${bound}",${MODEL}}`);
     expect(['-2', '-0.5', '-0.01', '0', '0.01', '5', '+Inf'].map(upTo)).toEqual([0, 1, 1, 2, 3, 3, 4]);
   });
 
-  it('counts a batch of two as two inferences and one execution, in Triton’s names and microseconds', async () => {
+  it('counts a batch of two as two inferences and one execution, in Triton’s names and microseconds', () => {
     const { telemetry, observe } = setUp();
     observe(batchEnded());
     observe(batchEnded({ result: 'worker-lost', actualToPredicted: null }));
     observe(finished(41, completed()));
     observe(finished(43, completed()));
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     const nv = (name: string) => samples.get(`nv_inference_${name}{${MODEL}}`);
     expect(nv('count')).toBe(2);
     expect(nv('exec_count')).toBe(1);
@@ -143,12 +143,12 @@ describe('Telemetry', () => {
     expect(nv('compute_output_duration_us')).toBe(4_000); // 2 × (30 − 28) ms
   });
 
-  it('reads queue depth, kernel counters and router CPU at the scrape', async () => {
+  it('reads queue depth, kernel counters and router CPU at the scrape', () => {
     const { telemetry, worker } = setUp();
-    await telemetry.render();
+    telemetry.render();
     worker.queueDepth = 3;
     worker.usedSeconds = 4.5;
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.get(`sponge_queue_depth{${MODEL}}`)).toBe(3);
     expect(samples.get(`nv_inference_pending_request_count{${MODEL}}`)).toBe(3);
     expect(samples.get(`sponge_cpu_seconds_total{${MODEL}}`)).toBe(4.5);
@@ -159,15 +159,15 @@ describe('Telemetry', () => {
     expect(samples.get('nv_cpu_memory_total_bytes')).toBeGreaterThan(0);
   });
 
-  it('exposes no kernel counters where there are none', async () => {
+  it('exposes no kernel counters where there are none', () => {
     const { telemetry, worker } = setUp();
     worker.hasCounters = false;
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.has(`sponge_cpu_seconds_total{${MODEL}}`)).toBe(false);
     expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBe(0);
   });
 
-  it('charges granted or used CPU, whichever is more, in windows of 100 ms', async () => {
+  it('charges granted or used CPU, whichever is more, in windows of 100 ms', () => {
     const { clock, telemetry, worker, observe } = setUp();
     clock.advanceTo(50);
     worker.usedSeconds = 0.18;
@@ -176,14 +176,14 @@ describe('Telemetry', () => {
     clock.advanceTo(200); // granted 0.2, used nothing
     observe({ kind: 'resized', atMs: 200, resizeId: 1, cpuMillicores: 2000, isWritten: true, tookMs: 0.3 });
     clock.advanceTo(250); // 0.1 granted in the open window
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(0.18 + 0.2 + 0.1, 9);
     expect(samples.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(2000);
     expect(samples.get(`sponge_resizes_total{${MODEL},result="written"}`)).toBe(1);
     expect(samples.get(`sponge_resize_seconds_sum{${MODEL}}`)).toBeCloseTo(0.0003, 9);
   });
 
-  it('reads the counters of a model that has nothing to do once a second, and hides no use behind that', async () => {
+  it('reads the counters of a model that has nothing to do once a second, and hides no use behind that', () => {
     const { clock, telemetry, worker, observe } = setUp({ millicores: [100] });
     clock.advanceTo(10_000);
     // Once when it is attached, ten times within the first second and once in each of the others, or a little more seldom.
@@ -195,18 +195,17 @@ describe('Telemetry', () => {
     worker.usedSeconds = 0.09;
     clock.advanceTo(10_650);
     expect(worker.reads).toBe(before + 1);
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     // 10.55 s of 100 millicores; 0.05 s of 200, or the 0.09 that was used; 0.05 s of the open window.
     expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(1.055 + 0.09 + 0.01, 9);
   });
 
-  it('charges an instance from the request for it, cold start included, until it has ended', async () => {
+  it('charges an instance from the request for it, cold start included, until it has ended', () => {
     const { clock, telemetry, observe } = setUp({ millicores: [250], startingMillicores: 250 });
-    const instances = async (): Promise<number | undefined> =>
-      (await scrape(telemetry)).get(`sponge_instances{${MODEL}}`);
+    const instances = (): number | undefined => scrape(telemetry).get(`sponge_instances{${MODEL}}`);
     const changed = (atMs: number, count: number): void =>
       observe({ kind: 'instances-changed', atMs, instances: count });
-    expect(await instances()).toBe(1);
+    expect(instances()).toBe(1);
 
     clock.advanceTo(1000); // 1 s × 1 × 0.25
     observe({ kind: 'instances-requested', atMs: 1000, fromInstances: 1, toInstances: 3 });
@@ -214,10 +213,10 @@ describe('Telemetry', () => {
     changed(3000, 2);
     clock.advanceTo(3500); // 0.5 s × 3 × 0.25
     changed(3500, 3);
-    expect(await instances()).toBe(3);
+    expect(instances()).toBe(3);
     clock.advanceTo(5500); // 2 s × 3 × 0.25; then one dies, and is started anew for 1 s × 3 × 0.25
     changed(5500, 2);
-    expect(await instances()).toBe(2);
+    expect(instances()).toBe(2);
     clock.advanceTo(6500);
     changed(6500, 3);
     observe({ kind: 'instances-requested', atMs: 6500, fromInstances: 3, toInstances: 1 });
@@ -226,21 +225,21 @@ describe('Telemetry', () => {
     changed(6900, 1);
     clock.advanceTo(8900); // 2 s × 1 × 0.25
     const coreSeconds = 0.25 * (1 + 2 * 3 + 0.5 * 3 + 2 * 3 + 1 * 3 + 0.4 * 2 + 2 * 1);
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.get(`sponge_allocated_cpu_seconds_total{${MODEL}}`)).toBeCloseTo(coreSeconds, 9);
     expect(samples.get(`sponge_instances{${MODEL}}`)).toBe(1);
   });
 
-  it('says of each of several instances what it ran, for how long, on what, and whether it can', async () => {
+  it('says of each of several instances what it ran, for how long, on what, and whether it can', () => {
     const { clock, telemetry, worker, observe } = setUp({ millicores: [3900, 100] });
-    const samples = async (name: string): Promise<(number | undefined)[]> => {
-      const all = await scrape(telemetry);
+    const samples = (name: string): (number | undefined)[] => {
+      const all = scrape(telemetry);
       return ['0', '1', '2'].map((instance) => all.get(`sponge_instance_${name}{${MODEL},instance="${instance}"}`));
     };
     // From the first scrape on, and of no instance that there is not.
-    expect(await samples('batches_total')).toEqual([0, 0, undefined]);
-    expect(await samples('busy_seconds_total')).toEqual([0, 0, undefined]);
-    expect(await samples('ready')).toEqual([1, 1, undefined]);
+    expect(samples('batches_total')).toEqual([0, 0, undefined]);
+    expect(samples('busy_seconds_total')).toEqual([0, 0, undefined]);
+    expect(samples('ready')).toEqual([1, 1, undefined]);
 
     observe({ kind: 'resized', atMs: 5, resizeId: 1, instance: 0, cpuMillicores: 1500, isWritten: true, tookMs: 0.1 });
     observe(batchStarted({ atMs: 10, batchId: 1, instance: 0 }));
@@ -251,54 +250,53 @@ describe('Telemetry', () => {
     worker.restarting = 0;
     clock.advanceTo(100);
     // 30 + 10 ms; and the one that runs, since 80 ms.
-    expect(await samples('busy_seconds_total')).toEqual([0.04, 0.08, undefined]);
-    expect(await samples('batches_total')).toEqual([2, 0, undefined]);
-    expect(await samples('ready')).toEqual([0, 1, undefined]);
-    expect(await samples('allocation_millicores')).toEqual([1500, 100, undefined]);
-    const all = await scrape(telemetry);
+    expect(samples('busy_seconds_total')).toEqual([0.04, 0.08, undefined]);
+    expect(samples('batches_total')).toEqual([2, 0, undefined]);
+    expect(samples('ready')).toEqual([0, 1, undefined]);
+    expect(samples('allocation_millicores')).toEqual([1500, 100, undefined]);
+    const all = scrape(telemetry);
     expect(all.get(`sponge_granted_millicores{${MODEL}}`)).toBe(1600);
     expect(all.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(1600);
   });
 
-  it('says what alike instances hold together, and has no series of each', async () => {
+  it('says what alike instances hold together, and has no series of each', () => {
     const { telemetry, observe } = setUp({ millicores: [250], startingMillicores: 250 });
     observe({ kind: 'instances-changed', atMs: 10, instances: 3 });
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.get(`sponge_granted_millicores{${MODEL}}`)).toBe(750);
     expect(samples.get(`sponge_allocation_millicores{${MODEL}}`)).toBe(250);
     expect([...samples.keys()].filter((name) => name.startsWith('sponge_instance_'))).toEqual([]);
   });
 
-  it('shows no instance while all are lost', async () => {
+  it('shows no instance while all are lost', () => {
     const { telemetry, observe } = setUp();
-    const instances = async (): Promise<number | undefined> =>
-      (await scrape(telemetry)).get(`sponge_instances{${MODEL}}`);
+    const instances = (): number | undefined => scrape(telemetry).get(`sponge_instances{${MODEL}}`);
     observe({ kind: 'worker-lost', atMs: 4, message: 'exit code 1', restartEstimateMs: 500 });
-    expect(await instances()).toBe(0);
+    expect(instances()).toBe(0);
     observe({ kind: 'worker-ready', atMs: 5 });
-    expect(await instances()).toBe(1);
+    expect(instances()).toBe(1);
   });
 
-  it('shows whether a spare stands ready, and counts the losses that one took over from', async () => {
+  it('shows whether a spare stands ready, and counts the losses that one took over from', () => {
     const { telemetry, worker, observe } = setUp();
-    const shown = async (): Promise<unknown[]> => {
-      const samples = await scrape(telemetry);
+    const shown = (): unknown[] => {
+      const samples = scrape(telemetry);
       return ['spare_ready', 'worker_losses_total', 'worker_takeovers_total'].map((name) =>
         samples.get(`sponge_${name}{${MODEL}}`),
       );
     };
-    expect(await shown()).toEqual([0, 0, 0]);
+    expect(shown()).toEqual([0, 0, 0]);
     worker.hasSpare = true;
-    expect(await shown()).toEqual([1, 0, 0]);
+    expect(shown()).toEqual([1, 0, 0]);
     worker.hasSpare = false;
     for (const isTakeover of [true, false]) {
       observe({ kind: 'worker-lost', atMs: 4, message: 'killed', restartEstimateMs: 0 });
       observe({ kind: 'worker-ready', atMs: 5, ...(isTakeover ? { isTakeover } : {}) });
     }
-    expect(await shown()).toEqual([0, 2, 1]);
+    expect(shown()).toEqual([0, 2, 1]);
   });
 
-  it('shows the plan in force, refused and needless resizes, and lost workers', async () => {
+  it('shows the plan in force, refused and needless resizes, and lost workers', () => {
     const { telemetry, observe } = setUp();
     const plan = { instances: 1, cpuMillicores: 1700, batchSize: 4 };
     observe({
@@ -311,7 +309,7 @@ describe('Telemetry', () => {
     observe({ kind: 'resize-refused', atMs: 3, resizeId: 1, message: 'read-only' });
     observe({ kind: 'worker-lost', atMs: 4, message: 'exit code 1', restartEstimateMs: 500 });
     observe({ kind: 'worker-ready', atMs: 5 });
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.get(`sponge_plan_millicores{${MODEL}}`)).toBe(1700);
     expect(samples.get(`sponge_plan_batch_size{${MODEL}}`)).toBe(4);
     expect(samples.get(`sponge_plan_infeasible{${MODEL}}`)).toBe(1);
@@ -322,7 +320,7 @@ describe('Telemetry', () => {
     expect(samples.get(`sponge_worker_losses_total{${MODEL}}`)).toBe(1);
   });
 
-  it('keeps models apart, refuses one twice, and leaves no timer behind when closed', async () => {
+  it('keeps models apart, refuses one twice, and leaves no timer behind when closed', () => {
     const { clock, telemetry, observe } = setUp();
     const source: ModelSource = {
       ...{ model: 'mlp', version: '2', limitMillicores: 1500, millicores: [500] },
@@ -331,7 +329,7 @@ describe('Telemetry', () => {
     telemetry.attachModel(source);
     expect(() => telemetry.attachModel(source)).toThrow('mlp version 2 is measured already');
     observe(finished(50, completed()));
-    const samples = await scrape(telemetry);
+    const samples = scrape(telemetry);
     expect(samples.get('nv_inference_request_success{model="mlp",version="2"}')).toBe(0);
     // Each has a share of the cores: 4000 + 1500.
     expect(samples.get('sponge_limit_millicores{model="mlp",version="2"}')).toBe(1500);

@@ -1,15 +1,15 @@
 import os from 'node:os';
-import { Registry } from 'prom-client';
 import type { Clock, Timer } from '../../clock/clock.js';
 import { WINDOW_MS } from '../../domain/core-seconds.js';
 import type { Event } from '../../domain/event.js';
 import type { ModelStatistics } from '../oip/service.js';
-import { DELAY_QUANTILES, EventLoopDelay } from './event-loop-delay.js';
+import { DELAY_QUANTILES } from '../loop-delays.js';
+import { CONTENT_TYPE, Exposition } from './exposition.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
 
 /*
- * The server's metrics: one registry, one meter per model, one timer that closes the core-seconds windows of all of them.
+ * The server's metrics: one exposition, one meter per model, one timer that closes the core-seconds windows of all of them.
  * The series are listed in `metric-set.ts`.
  */
 
@@ -24,6 +24,8 @@ export interface TelemetryOptions {
   readonly budgetMillicores?: () => number | null;
   /** Of new calls, the part that is turned away now, in [0, 1]. */
   readonly pressure?: () => number;
+  /** What the router's event loop was late by since the last call, s, in the order of `DELAY_QUANTILES`. */
+  readonly readLoopDelays?: () => readonly number[];
   /** Wall time, Unix ms; only reported, never reckoned with. */
   readonly readUnixMs?: () => number;
 }
@@ -34,11 +36,11 @@ export class Telemetry {
   private readonly readUnixMs: () => number;
   private readonly budgetMillicores: () => number | null;
   private readonly pressure: () => number;
-  private readonly registry = new Registry();
-  private readonly metrics: MetricSet = createMetricSet(this.registry);
+  private readonly exposition = new Exposition();
+  private readonly metrics: MetricSet = createMetricSet(this.exposition);
   private readonly meters: ModelMeter[] = [];
   private readonly machine = new MachineCpu();
-  private readonly eventLoopDelay = new EventLoopDelay();
+  private readonly readLoopDelays: () => readonly number[];
   private windowTimer: Timer | null = null;
 
   constructor(options: TelemetryOptions) {
@@ -47,6 +49,7 @@ export class Telemetry {
     this.readUnixMs = options.readUnixMs ?? Date.now;
     this.budgetMillicores = options.budgetMillicores ?? (() => null);
     this.pressure = options.pressure ?? (() => 0);
+    this.readLoopDelays = options.readLoopDelays ?? (() => []);
   }
 
   /** Begins to measure a model; returns what its system calls with every event. A model and version attach once. */
@@ -62,12 +65,12 @@ export class Telemetry {
 
   /** A member of a real batch was run again alone. */
   countAudit(model: string, version: string, result: string): void {
-    this.metrics.batchAudits.inc({ model, version, result });
+    this.metrics.batchAudits.of({ model, version, result }).value += 1;
   }
 
   /** A call was answered before it was a request. */
   countEdgeRefusal(protocol: string, reason: string): void {
-    this.metrics.edgeRefusals.inc({ protocol, reason });
+    this.metrics.edgeRefusals.of({ protocol, reason }).value += 1;
   }
 
   /** Of all models, of one, or of one version; empty where nothing matches. */
@@ -81,33 +84,31 @@ export class Telemetry {
 
   /** Content-Type of what `render` gives. */
   get contentType(): string {
-    return this.registry.contentType;
+    return CONTENT_TYPE;
   }
 
   /** The Prometheus text exposition, as of now. */
-  render(): Promise<string> {
+  render(): string {
     const nowMs = this.clock.nowMs();
     for (const meter of this.meters) meter.publish(nowMs);
     const limits = this.meters.reduce((sum, { source }) => sum + source.limitMillicores, 0);
-    this.metrics.coreBudget.set(this.budgetMillicores() ?? limits);
-    this.metrics.routerCpuSeconds.reset();
-    this.metrics.routerCpuSeconds.inc(this.readRouterCpuSeconds());
-    this.eventLoopDelay.sinceLast().forEach((seconds, index) => {
-      this.metrics.eventLoopDelay.set({ quantile: String(DELAY_QUANTILES[index]) }, seconds);
+    this.metrics.coreBudget.value = this.budgetMillicores() ?? limits;
+    this.metrics.routerCpuSeconds.value = this.readRouterCpuSeconds();
+    this.readLoopDelays().forEach((seconds, index) => {
+      this.metrics.eventLoopDelay.of({ quantile: String(DELAY_QUANTILES[index]) }).value = seconds;
     });
-    this.metrics.pressure.set(this.pressure());
-    this.metrics.routerMemory.set(process.memoryUsage.rss());
-    this.metrics.nvCpuUtilization.set(this.machine.utilizationSinceLast());
-    this.metrics.nvCpuMemoryTotal.set(os.totalmem());
-    this.metrics.nvCpuMemoryUsed.set(os.totalmem() - os.freemem());
-    return this.registry.metrics();
+    this.metrics.pressure.value = this.pressure();
+    this.metrics.routerMemory.value = process.memoryUsage.rss();
+    this.metrics.nvCpuUtilization.value = this.machine.utilizationSinceLast();
+    this.metrics.nvCpuMemoryTotal.value = os.totalmem();
+    this.metrics.nvCpuMemoryUsed.value = os.totalmem() - os.freemem();
+    return this.exposition.render();
   }
 
   /** Stops the window timer; what was counted can still be rendered. */
   close(): void {
     this.windowTimer?.cancel();
     this.windowTimer = null;
-    this.eventLoopDelay.stop();
   }
 
   /** Windows keep their rhythm when a timer is late; those missed altogether become one long one. */

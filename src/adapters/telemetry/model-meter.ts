@@ -1,11 +1,11 @@
-import type { Counter, Histogram } from 'prom-client';
 import type { CpuCounters } from '../../controlplane/scaler.js';
 import { CoreSeconds, IDLE_WINDOWS } from '../../domain/core-seconds.js';
 import type { Event } from '../../domain/event.js';
 import { REASONS, type OutcomeName, type Reason } from '../../domain/outcome.js';
 import type { NetworkDelaySource } from '../../domain/request.js';
+import type { Family, Sample } from './exposition.js';
 import { InferenceStatistics } from './inference-statistics.js';
-import { copyTotal, InstanceMeter, type InstanceSource } from './instance-meter.js';
+import { InstanceMeter, type InstanceSource } from './instance-meter.js';
 import type { MetricSet } from './metric-set.js';
 import { grantedAfter, grantedMillicores, type Granted } from '../../domain/granted.js';
 import { plannedMillicores } from '../../domain/plan.js';
@@ -13,8 +13,8 @@ import { plannedMillicores } from '../../domain/plan.js';
 /*
  * One model's events turned into its metrics.
  *
- * Every label set is resolved when the model is attached, so an event costs a handful of additions (about 0.3 µs an
- * observation in prom-client) and creates no objects; it also makes every counter and histogram exist, at 0, from the first scrape.
+ * Every label set is resolved when the model is attached, so an event costs a handful of additions and creates no objects; it also makes
+ * every counter and histogram exist, at 0, from the first scrape.
  * What has a running total elsewhere (the ledger, the kernel, the statistics) is copied over at a scrape by `publish`.
  */
 
@@ -76,44 +76,38 @@ function forEach<K extends string, V>(keys: readonly K[], make: (key: K) => V): 
   return Object.fromEntries(keys.map((key) => [key, make(key)])) as Record<K, V>;
 }
 
-/** The children of every series that an event can touch, each made once. */
-function resolveChildren(metrics: MetricSet, model: string, version: string) {
-  const count = (counter: Counter, labels: Readonly<Record<string, string>>) => {
-    const child = counter.labels({ model, version, ...labels });
-    child.inc(0);
-    return child;
-  };
-  const spread = (histogram: Histogram, labels: Readonly<Record<string, string>>) => {
-    histogram.zero({ model, version, ...labels });
-    return histogram.labels({ model, version, ...labels });
-  };
+/** Every series that an event can touch. */
+function resolveSeries(metrics: MetricSet, model: string, version: string) {
+  const ofModel = { model, version };
   return {
-    completedOnTime: count(metrics.outcomes, { outcome: 'completed_on_time', reason: '' }),
-    completedLate: count(metrics.outcomes, { outcome: 'completed_late', reason: '' }),
-    refused: forEach(REASONS, (reason) => count(metrics.outcomes, { outcome: OUTCOME_OF_REASON[reason], reason })),
-    nvFailure: forEach(REASONS, (reason) => count(metrics.nvRequestFailure, { reason: TRITON_REASON[reason] })),
-    misses: forEach(['stated', 'default'], (deadline) => count(metrics.deadlineMisses, { deadline })),
-    budget: forEach(['stated', 'default'], (deadline) => spread(metrics.budget, { deadline })),
-    networkDelay: forEach(NETWORK_DELAY_SOURCES, (source) => spread(metrics.networkDelay, { source })),
-    slack: spread(metrics.slack, {}),
-    latency: forEach(['queue', 'worker', 'compute', 'total'], (stage) => spread(metrics.latency, { stage })),
-    batchSize: spread(metrics.batchSize, {}),
-    batches: forEach(['completed', 'backend-error', 'aborted', 'worker-lost'], (result) =>
-      count(metrics.batches, { result }),
+    completedOnTime: metrics.outcomes.of({ ...ofModel, outcome: 'completed_on_time', reason: '' }),
+    completedLate: metrics.outcomes.of({ ...ofModel, outcome: 'completed_late', reason: '' }),
+    refused: forEach(REASONS, (reason) =>
+      metrics.outcomes.of({ ...ofModel, outcome: OUTCOME_OF_REASON[reason], reason }),
     ),
-    explorations: count(metrics.explorations, {}),
-    latencyRatio: spread(metrics.latencyRatio, {}),
-    workerTakeovers: count(metrics.workerTakeovers, {}),
-    workerLosses: count(metrics.workerLosses, {}),
-    plans: forEach(PLAN_TRIGGERS, (trigger) => count(metrics.plans, { trigger })),
-    planMillicores: metrics.planMillicores.labels({ model, version }),
-    planBatchSize: metrics.planBatchSize.labels({ model, version }),
-    planInfeasible: metrics.planInfeasible.labels({ model, version }),
-    allocation: metrics.allocation.labels({ model, version }),
-    granted: metrics.granted.labels({ model, version }),
-    instances: metrics.instances.labels({ model, version }),
-    resizes: forEach(['written', 'unchanged', 'refused'], (result) => count(metrics.resizes, { result })),
-    resizeSeconds: spread(metrics.resizeSeconds, {}),
+    nvFailure: forEach(REASONS, (reason) => metrics.nvRequestFailure.of({ ...ofModel, reason: TRITON_REASON[reason] })),
+    misses: forEach(['stated', 'default'], (deadline) => metrics.deadlineMisses.of({ ...ofModel, deadline })),
+    budget: forEach(['stated', 'default'], (deadline) => metrics.budget.of({ ...ofModel, deadline })),
+    networkDelay: forEach(NETWORK_DELAY_SOURCES, (source) => metrics.networkDelay.of({ ...ofModel, source })),
+    slack: metrics.slack.of(ofModel),
+    latency: forEach(['queue', 'worker', 'compute', 'total'], (stage) => metrics.latency.of({ ...ofModel, stage })),
+    batchSize: metrics.batchSize.of(ofModel),
+    batches: forEach(['completed', 'backend-error', 'aborted', 'worker-lost'], (result) =>
+      metrics.batches.of({ ...ofModel, result }),
+    ),
+    explorations: metrics.explorations.of(ofModel),
+    latencyRatio: metrics.latencyRatio.of(ofModel),
+    workerTakeovers: metrics.workerTakeovers.of(ofModel),
+    workerLosses: metrics.workerLosses.of(ofModel),
+    plans: forEach(PLAN_TRIGGERS, (trigger) => metrics.plans.of({ ...ofModel, trigger })),
+    planMillicores: metrics.planMillicores.of(ofModel),
+    planBatchSize: metrics.planBatchSize.of(ofModel),
+    planInfeasible: metrics.planInfeasible.of(ofModel),
+    allocation: metrics.allocation.of(ofModel),
+    granted: metrics.granted.of(ofModel),
+    instances: metrics.instances.of(ofModel),
+    resizes: forEach(['written', 'unchanged', 'refused'], (result) => metrics.resizes.of({ ...ofModel, result })),
+    resizeSeconds: metrics.resizeSeconds.of(ofModel),
   };
 }
 
@@ -121,7 +115,7 @@ export class ModelMeter {
   readonly source: ModelSource;
   readonly statistics: InferenceStatistics;
   private readonly metrics: MetricSet;
-  private readonly series: ReturnType<typeof resolveChildren>;
+  private readonly series: ReturnType<typeof resolveSeries>;
   private readonly coreSeconds: CoreSeconds;
   private granted: Granted;
   private runningCount = 0;
@@ -135,7 +129,7 @@ export class ModelMeter {
     this.source = source;
     this.metrics = metrics;
     this.statistics = new InferenceStatistics(readUnixMs);
-    this.series = resolveChildren(metrics, source.model, source.version);
+    this.series = resolveSeries(metrics, source.model, source.version);
     const { millicores } = source;
     const areApart = millicores.length > 1;
     this.granted = {
@@ -145,8 +139,8 @@ export class ModelMeter {
     };
     this.instances = areApart ? new InstanceMeter(metrics, source, millicores) : null;
     this.setAllocation();
-    this.series.instances.set(millicores.length);
-    metrics.limit.set({ model: source.model, version: source.version }, source.limitMillicores);
+    this.series.instances.value = millicores.length;
+    metrics.limit.of({ model: source.model, version: source.version }).value = source.limitMillicores;
     this.coreSeconds = new CoreSeconds(nowMs, millicores, {
       existing: millicores.length,
       ready: millicores.length,
@@ -174,45 +168,44 @@ export class ModelMeter {
         return;
       case 'batch-started':
         series.batchSize.observe(event.batchSize);
-        if (event.isExploring) series.explorations.inc();
+        if (event.isExploring) series.explorations.value += 1;
         this.instances?.start(event);
         return;
       case 'batch-ended':
-        series.batches[event.result].inc();
+        series.batches[event.result].value += 1;
         this.instances?.end(event);
         if (event.result === 'completed') series.latency.compute.observe(event.computeMs / 1000);
         if (event.actualToPredicted !== null) series.latencyRatio.observe(event.actualToPredicted);
         return;
       case 'planned':
-        series.plans[event.trigger].inc();
-        series.planMillicores.set(
-          event.plan.allocations === undefined ? event.plan.cpuMillicores : plannedMillicores(event.plan),
-        );
-        series.planBatchSize.set(event.plan.batchSize);
-        series.planInfeasible.set(event.plan.kind === 'infeasible' ? 1 : 0);
+        series.plans[event.trigger].value += 1;
+        series.planMillicores.value =
+          event.plan.allocations === undefined ? event.plan.cpuMillicores : plannedMillicores(event.plan);
+        series.planBatchSize.value = event.plan.batchSize;
+        series.planInfeasible.value = event.plan.kind === 'infeasible' ? 1 : 0;
         return;
       case 'resized':
         this.granted = grantedAfter(this.granted, event);
         this.setAllocation();
         this.instances?.setAllocation(event.instance ?? 0, event.cpuMillicores);
-        series.resizes[event.isWritten ? 'written' : 'unchanged'].inc();
+        series.resizes[event.isWritten ? 'written' : 'unchanged'].value += 1;
         if (event.isWritten) series.resizeSeconds.observe(event.tookMs / 1000);
         return;
       case 'resize-refused':
-        series.resizes.refused.inc();
+        series.resizes.refused.value += 1;
         return;
       case 'worker-lost':
-        series.workerLosses.inc();
-        series.instances.set(0);
+        series.workerLosses.value += 1;
+        series.instances.value = 0;
         return;
       case 'router-standstill':
         return;
       case 'worker-ready':
-        if (event.isTakeover === true) series.workerTakeovers.inc();
-        if (this.granted.allocations === undefined) series.instances.set(1);
+        if (event.isTakeover === true) series.workerTakeovers.value += 1;
+        if (this.granted.allocations === undefined) series.instances.value = 1;
         return;
       case 'instances-changed':
-        series.instances.set(event.instances);
+        series.instances.value = event.instances;
         this.granted = grantedAfter(this.granted, event);
         this.setAllocation();
         return;
@@ -227,8 +220,8 @@ export class ModelMeter {
   private setAllocation(): void {
     const { cpuMillicores, allocations } = this.granted;
     const all = grantedMillicores(this.granted);
-    this.series.granted.set(all);
-    this.series.allocation.set(allocations === undefined ? cpuMillicores : all);
+    this.series.granted.value = all;
+    this.series.allocation.value = allocations === undefined ? cpuMillicores : all;
   }
 
   /** A model that has nothing to do plans all the same, twice a second. */
@@ -250,14 +243,13 @@ export class ModelMeter {
     this.idleWindows = 0;
   }
 
-  /** Copies the totals that are kept elsewhere into their series, for a scrape. */
+  /** Copies what is kept elsewhere into its series, for a scrape. */
   publish(nowMs: number): void {
     const { metrics, source, statistics } = this;
-    const { model, version } = source;
-    metrics.spareReady.set({ model, version }, Number(source.isSpareReady()));
+    this.copy(metrics.spareReady, Number(source.isSpareReady()));
     const depth = source.queueDepth();
-    metrics.queueDepth.set({ model, version }, depth);
-    metrics.nvPending.set({ model, version }, depth);
+    this.copy(metrics.queueDepth, depth);
+    this.copy(metrics.nvPending, depth);
     this.instances?.publish(nowMs);
 
     this.copy(metrics.allocatedCpuSeconds, this.coreSeconds.totalSeconds(nowMs));
@@ -283,22 +275,22 @@ export class ModelMeter {
     const { series } = this;
     const { outcome, request } = event;
     if (outcome.kind === 'completed') {
-      (outcome.isLate ? series.completedLate : series.completedOnTime).inc();
+      (outcome.isLate ? series.completedLate : series.completedOnTime).value += 1;
       series.slack.observe(outcome.service.slackAtDispatchMs / 1000);
       series.latency.queue.observe(outcome.service.queuedMs / 1000);
       series.latency.worker.observe(outcome.service.latencyMs / 1000);
       series.latency.total.observe((event.atMs - request.receivedAtMs) / 1000);
     } else {
-      series.refused[outcome.reason].inc();
-      series.nvFailure[outcome.reason].inc();
+      series.refused[outcome.reason].value += 1;
+      series.nvFailure[outcome.reason].value += 1;
     }
     const isMiss = outcome.kind === 'completed' ? outcome.isLate : outcome.kind !== 'cancelled';
-    if (isMiss) series.misses[request.isDeadlineDefaulted ? 'default' : 'stated'].inc();
+    if (isMiss) series.misses[request.isDeadlineDefaulted ? 'default' : 'stated'].value += 1;
   }
 
-  private copy(counter: Counter<'model' | 'version'>, total: number): void {
+  private copy(family: Family<'model' | 'version', Sample>, value: number): void {
     const { model, version } = this.source;
-    copyTotal(counter, { model, version }, total);
+    family.of({ model, version }).value = value;
   }
 }
 

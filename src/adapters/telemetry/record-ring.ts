@@ -77,6 +77,8 @@ export interface RingLimits {
   readonly historyRecords: number;
 }
 
+export const RING_LIMITS: RingLimits = { historyMs: HISTORY_MS, historyRecords: HISTORY_RECORDS };
+
 export class RecordRing {
   readonly #limits: RingLimits;
   #chunks: RecordChunk[] = [];
@@ -84,7 +86,7 @@ export class RecordRing {
   #oldest = 0;
   #recordCount = 0;
 
-  constructor(limits: RingLimits = { historyMs: HISTORY_MS, historyRecords: HISTORY_RECORDS }) {
+  constructor(limits: RingLimits) {
     this.#limits = limits;
   }
 
@@ -100,6 +102,14 @@ export class RecordRing {
   /** Undefined where it has been dropped or is still to come. */
   at(index: number): RecordChunk | undefined {
     return this.#chunks[index - this.#oldest];
+  }
+
+  /** Readers that are not at the end have lost their place. */
+  clear(): void {
+    if (this.#chunks.length === 0) return;
+    this.#oldest = this.end;
+    this.#chunks = [];
+    this.#recordCount = 0;
   }
 
   append(chunk: RecordChunk): void {
