@@ -1,7 +1,8 @@
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
 import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
-import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
+import { startServer, type Server } from '../adapters/serving/server.js';
+import type { ServerOptions } from '../adapters/serving/server-options.js';
 import { SPARE_MODES, type SpareMode } from '../adapters/serving/spares.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { oneLine } from '../adapters/workers/load-failure.js';

@@ -141,6 +141,11 @@ export class Controller {
     this.#own?.leave();
   }
 
+  /** As of a node's model; nothing where it shares no cores. */
+  setFloor(floorFraction: number | undefined): void {
+    this.#own?.setFloor(floorFraction);
+  }
+
   /** Reads the data plane's events; its own, and unknown ones, are ignored. */
   observe(event: Event): void {
     switch (event.kind) {

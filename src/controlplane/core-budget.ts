@@ -67,6 +67,11 @@ export class CoreBudget {
     this.#setFloors([...this.#shares, { member, floorFraction, floorMillicores: 0 }]);
   }
 
+  /** A model that takes another's place comes to have its floor. @throws Error where the floors of all do not fit together */
+  setFloor(member: BudgetMember, floorFraction: number | undefined): void {
+    this.#setFloors(this.#shares.map((share) => (share.member === member ? { ...share, floorFraction } : share)));
+  }
+
   /** It holds nothing any more. */
   leave(member: BudgetMember): void {
     this.#setFloors(this.#shares.filter((share) => share.member !== member));

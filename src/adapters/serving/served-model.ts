@@ -115,7 +115,7 @@ export class ServedModel {
       startMillicores: this.sharesCores
         ? allResting(this.#instanceCount, idleRules)
         : startMillicores(this.#instanceCount, { ...idleRules, limits: this.limits }),
-      floorFraction: options.floorFraction ?? source.settings.floorFraction ?? undefined,
+      floorFraction: options.floorFraction,
       onPoison: ({ inputs }) => this.poison.remember(options.nowMs(), inputs),
       onEvent: (event) => {
         if (event.kind === 'request-received') this.#lastRequestAtMs = event.atMs;

@@ -1,5 +1,5 @@
-import type { Counter } from 'prom-client';
 import type { Event } from '../../domain/event.js';
+import { FollowedTotals } from './followed-totals.js';
 import type { MetricSet } from './metric-set.js';
 
 /*
@@ -22,6 +22,7 @@ interface Running {
 export class InstanceMeter {
   readonly #metrics: MetricSet;
   readonly #source: InstanceSource;
+  readonly #totals = new FollowedTotals();
   /** By instance, of batches that have ended. */
   readonly #busyMs: number[];
   /** By batch; at most one an instance. */
@@ -59,7 +60,7 @@ export class InstanceMeter {
     for (const { instance, startedAtMs } of this.#running.values())
       busyMs[instance]! += Math.max(0, nowMs - startedAtMs);
     busyMs.forEach((ms, instance) => {
-      copyTotal(this.#metrics.instanceBusySeconds, this.#labels(instance), ms / 1000);
+      this.#totals.follow(this.#metrics.instanceBusySeconds, this.#labels(instance), ms / 1000);
       this.#metrics.instanceReady.set(this.#labels(instance), Number(this.#source.isReady(instance)));
     });
   }
@@ -68,14 +69,4 @@ export class InstanceMeter {
     const { model, version } = this.#source;
     return { model, version, instance: String(instance) };
   }
-}
-
-/** prom-client's counters can only be added to; this one follows a total (which begins anew with a new group). */
-export function copyTotal<Label extends string>(
-  counter: Counter<Label>,
-  labels: Record<Label, string>,
-  total: number,
-): void {
-  counter.remove(labels);
-  counter.inc(labels, total);
 }

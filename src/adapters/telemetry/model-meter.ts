@@ -5,7 +5,8 @@ import type { Event } from '../../domain/event.js';
 import { REASONS, type OutcomeName, type Reason } from '../../domain/outcome.js';
 import type { NetworkDelaySource } from '../../domain/request.js';
 import { InferenceStatistics } from './inference-statistics.js';
-import { copyTotal, InstanceMeter, type InstanceSource } from './instance-meter.js';
+import { FollowedTotals } from './followed-totals.js';
+import { InstanceMeter, type InstanceSource } from './instance-meter.js';
 import type { MetricSet } from './metric-set.js';
 import { grantedAfter, grantedMillicores, type Granted } from '../../domain/granted.js';
 import { plannedMillicores } from '../../domain/plan.js';
@@ -123,6 +124,7 @@ export class ModelMeter {
   private readonly metrics: MetricSet;
   private readonly series: ReturnType<typeof resolveChildren>;
   private readonly coreSeconds: CoreSeconds;
+  private readonly totals = new FollowedTotals();
   private granted: Granted;
   private runningCount = 0;
   /** Nothing has happened since the last window was closed, and so many were left out. */
@@ -298,7 +300,7 @@ export class ModelMeter {
 
   private copy(counter: Counter<'model' | 'version'>, total: number): void {
     const { model, version } = this.source;
-    copyTotal(counter, { model, version }, total);
+    this.totals.follow(counter, { model, version }, total);
   }
 }
 
