@@ -8,6 +8,7 @@ import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemet
 import { oneLine } from '../adapters/workers/load-failure.js';
 import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
+import { addControlFlags, controlOf, type ControlFlags } from './control-flags.js';
 import { addDoorFlags, doorsOf, type DoorFlags } from './door-flags.js';
 import {
   cores,
@@ -37,7 +38,7 @@ const MIB = 1024 * 1024;
 const DEFAULT_MAX_BATCH_SIZE = 16;
 
 /** As commander parses them; see the flags below. */
-interface ServeFlags extends DoorFlags, PolicyFlags, TlsFlags {
+interface ServeFlags extends ControlFlags, DoorFlags, PolicyFlags, TlsFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -262,7 +263,7 @@ Examples:
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
-  return withConfiguration(addDoorFlags(command));
+  return withConfiguration(addDoorFlags(addControlFlags(command)));
 }
 
 /** To end workers and groups, once the drain is over. */
@@ -352,6 +353,8 @@ function serverOptions(
     shapes: flags.shape ?? null,
     samplePaths: flags.sample ?? null,
     batching: flags.batching ?? null,
+    control: controlOf(flags),
+    modelName: flags.modelName ?? null,
     isStrict: flags.strict,
     isRefining: flags.refine,
     tls: tlsFiles(flags),

@@ -142,9 +142,7 @@ export class Controller {
   }
 
   /** As of a node's model; nothing where it shares no cores. */
-  setFloor(floorFraction: number | undefined): void {
-    this.#own?.setFloor(floorFraction);
-  }
+  readonly setFloor = (floorFraction: number | undefined): void => this.#own?.setFloor(floorFraction);
 
   /** Reads the data plane's events; its own, and unknown ones, are ignored. */
   observe(event: Event): void {

@@ -5,6 +5,7 @@ import type { Outcome } from '../../domain/outcome.js';
 import type { InferRequest } from '../../domain/request.js';
 import { holdAll, type Tensor } from '../../domain/tensor.js';
 import { readDeadlineInputs } from '../oip/parameters.js';
+import type { ModelRepository } from '../oip/repository.js';
 import {
   OipFailure,
   type Arrival,
@@ -53,6 +54,8 @@ export class Inference implements InferenceService {
   readonly serverVersion: string;
   readonly #options: InferenceServiceOptions;
   readonly listings = new ModelListings();
+  /** Set before anybody calls. */
+  repository: ModelRepository | undefined;
   readonly #network = new PeerNetwork();
   /** The ids that clients gave their requests, by sequence, while they are held. */
   readonly #clientIds = new Map<number, string>();

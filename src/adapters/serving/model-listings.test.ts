@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ModelListings } from './model-listings.js';
-import { NO_SETTINGS, type ModelSource } from './model-repository.js';
+import type { ModelSource } from './model-repository.js';
+import { NO_SETTINGS } from './model-settings.js';
 import type { ServedModel } from './served-model.js';
 
 function sourceOf(name: string, version: string): ModelSource {
   const folder = `/models/${name}/${version}`;
   return {
-    ...{ name, version, versions: [version], modelPath: `${folder}/model.onnx` },
+    ...{ name, version, modelPath: `${folder}/model.onnx` },
     ...{ profilePath: `${folder}/model.profile.json`, settings: NO_SETTINGS },
   };
 }

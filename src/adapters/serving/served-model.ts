@@ -201,7 +201,7 @@ export class ServedModel {
       // While it waits for its turn it needs no more.
       if (isShared) await worker.resize(readyMillicores);
       // One at a time: two would measure each other.
-      const profile = await options.turns.take(async () => {
+      const profile = await options.turns.takeAhead(async () => {
         const made = await initialProfileOrNone(source, worker, options);
         await worker.resize(readyMillicores);
         return made;

@@ -3,6 +3,7 @@ import type { DoorSettings } from '../doors/open-door.js';
 import type { Compat } from '../oip/status.js';
 import type { TlsFiles } from '../tls/certificate-files.js';
 import type { StatedLimits } from './edge-limits.js';
+import type { ControlChoice } from './model-control.js';
 import type { PolicyChoice } from './policy-choice.js';
 import type { ServedModelOptions } from './served-model-options.js';
 import type { SpareMode } from './spares.js';
@@ -51,6 +52,10 @@ export interface ServerOptions extends ModelOptions {
   /** By model, of the cores that models share: what it may have in a backlog before others get more. */
   readonly floorFractions: Readonly<Record<string, number>>;
   readonly spareMode: SpareMode;
+  /** Which models are served after the start. */
+  readonly control: ControlChoice;
+  /** Of the model that the path is the file or the folder of; null: as that is called. */
+  readonly modelName: string | null;
   /** One model that cannot be loaded ends the start. */
   readonly isStrict: boolean;
   readonly compat: Compat;

@@ -15,8 +15,9 @@ import { Turns } from './background-profiling.js';
 import { warnOfClamping } from './clamping.js';
 import { allEnded, inParallel } from './in-parallel.js';
 import { Inference } from './inference-service.js';
-import { receiptLimits, shareMemory, type SharedMemory } from './edge-limits.js';
-import { findModels, type ModelSource } from './model-repository.js';
+import { receiptLimits, shareBeside, shareMemory, type SharedMemory } from './edge-limits.js';
+import { describeSkipped, EXPECTED, readRepository, type ModelSource } from './model-repository.js';
+import { ModelControl, type ControlMode } from './model-control.js';
 import { ModelSet } from './model-set.js';
 import { assertFloors, Nodes } from './nodes.js';
 import { Parts } from './parts.js';
@@ -40,6 +41,8 @@ export interface ModelFailure {
 
 export interface Server {
   readonly models: readonly ServedModel[];
+  /** Whether models come and go, and how. */
+  readonly controlMode: ControlMode;
   readonly failures: readonly ModelFailure[];
   readonly policy: PolicyChoice;
   /** All three ports speak TLS. */
@@ -65,7 +68,15 @@ const LOADED_SIDE_BY_SIDE = Math.max(2, Math.min(4, availableParallelism()));
 
 /** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const sources = await findModels(options.path);
+  const { path, modelName, control, policy } = options;
+  if (control.mode !== 'none' && policy.name !== 'sponge') {
+    throw new Error(
+      `--model-control ${control.mode}: models that come and go share the cores, which --policy ${policy.name} cannot; use --policy sponge`,
+    );
+  }
+  const { sources: all, skipped } = await readRepository(path, modelName);
+  const sources = beginningWith(all, options);
+  for (const each of skipped) options.logger.warn(describeSkipped(each));
   const parts = new Parts();
   try {
     return await start(sources, options, parts);
@@ -92,7 +103,8 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const { limits, receiveBudget } = receiptLimits(options.limits, shares);
   const pressure = new ServerPressure({ nowMs, loopDelayMs: () => loop.meanDelayMs, memory: room });
   assertFloors(sources, options.floorFractions);
-  const areTogether = options.policy.name === 'sponge' && sources.length > 1;
+  const isFixed = options.control.mode === 'none';
+  const areTogether = options.policy.name === 'sponge' && (sources.length > 1 || !isFixed);
   const nodes = new Nodes(clock, areTogether);
   const budgetMillicores = (): number | null => nodes.budgetMillicores;
   const routerCpu = new RouterCpu();
@@ -121,7 +133,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     serverVersion: SERVER_VERSION,
     clock,
     telemetry,
-    isReadyWithout: false,
+    isReadyWithout: !isFixed,
     readUnixMs: () => Date.now(),
   });
 
@@ -147,15 +159,25 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }),
     (part) => part.close(),
   );
+  const control = parts.add(
+    new ModelControl({
+      ...{ ...options.control, listings: service.listings, logger },
+      read: () => readRepository(options.path, options.modelName),
+      add: async (source, old, signal) => set.add(source, await shareBeside(set.models, source, memory), old, signal),
+      remove: (served) => set.remove(served),
+    }),
+    (part) => part.close(),
+  );
+  service.repository = control;
   const failures: ModelFailure[] = [];
   // Workers load while ports are opened. A busy one should not cost a profile: the first turn is theirs.
-  const opening = turns.take(open).catch((error: unknown) => {
+  const opening = turns.takeAhead(open).catch((error: unknown) => {
     abandoned.abort(error);
     throw error;
   });
   const loading = inParallel(sources, LOADED_SIDE_BY_SIDE, async (source) => {
     try {
-      await set.add(source, { ...shares, modelCount: sources.length }, null, interruption);
+      await control.begin(source, () => set.add(source, { ...shares, modelCount: sources.length }, null, interruption));
     } catch (error) {
       interruption.throwIfAborted();
       const reason = oneLine(error);
@@ -172,10 +194,12 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   warnOfClamping(models, options);
   for (const served of models) served.beginRefining();
   if (writer !== null) feed.follow(followerOf(writer));
+  control.watch();
 
   const metricsBase = `${tls === null ? 'http' : 'https'}://${urlHost(host)}:${metrics.port}`;
   return {
     models,
+    controlMode: options.control.mode,
     failures,
     policy: options.policy,
     isSecure: tls !== null,
@@ -193,6 +217,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     follow: (follower) => feed.follow(follower),
     close: async () => {
       service.drain();
+      await control.close();
       rest.drain();
       set.endBackground();
       await set.drain();
@@ -201,13 +226,23 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   };
 }
 
+/** What is to be served when the server is ready. @throws Error of one line, with the remedy, where that is nothing or unknown */
+function beginningWith(all: readonly ModelSource[], { path, control }: ServerOptions): readonly ModelSource[] {
+  if (control.mode === 'none' && all.length === 0) throw new Error(`${path} holds no models: ${EXPECTED}`);
+  if (control.mode !== 'explicit' || control.loadModels.includes('*')) return all;
+  const unknown = control.loadModels.find((name) => all.every((source) => source.name !== name));
+  if (unknown !== undefined) throw new Error(`--load-model ${unknown}: there is no such model in ${path}`);
+  return all.filter(({ name }) => control.loadModels.includes(name));
+}
+
 /** @throws Error naming every model that could not be loaded, each with its reason, where the others are not to be served */
 function assertServable(
   sources: readonly ModelSource[],
   failures: readonly ModelFailure[],
-  { isStrict }: ServerOptions,
+  { isStrict, control }: ServerOptions,
 ): void {
-  if (failures.length === 0 || (!isStrict && failures.length < sources.length)) return;
+  const mayComeLater = control.mode !== 'none';
+  if (failures.length === 0 || (!isStrict && (mayComeLater || failures.length < sources.length))) return;
   const [first] = failures;
   if (sources.length === 1) throw new Error(first!.reason);
   const listed = failures.map(({ source, reason }) => `${source.name}: ${reason}`).join('; ');
