@@ -347,7 +347,7 @@ export class Controller {
       budgetMillicores: this.#budget.shareOf(this.#own, firstDueAtMs(snapshot)),
       reachMillicores: this.#budget.reachOf(this.#own, nowMs),
       coresFreeAtMs: this.#budget.freeAtMs(this.#own, nowMs),
-      isContended: this.#budget.isWantedBeside(this.#own),
+      isContended: this.#budget.isContendedBeside(this.#own),
     };
   }
 

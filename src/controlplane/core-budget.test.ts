@@ -78,6 +78,19 @@ describe('a core budget', () => {
     expect(budget.reachOf(own, 0)).toBe(8000 - 6400);
   });
 
+  it('is contended for whoever is beside one that waits for cores, or that is being loaded', () => {
+    const budget = new CoreBudget(8000);
+    const own = memberOf();
+    const starting = { ...memberOf(), startingMillicores: 0 };
+    budget.join(own);
+    budget.join(starting);
+    expect(budget.isContendedBeside(own)).toBe(false);
+    starting.startingMillicores = 1000;
+    expect([own, starting].map((member) => budget.isContendedBeside(member))).toEqual([true, false]);
+    budget.join({ ...memberOf(), claim: { neededMillicores: 0, wantedMillicores: 100, dueAtMs: 1 } });
+    expect(budget.isContendedBeside(starting)).toBe(true);
+  });
+
   it('gives what a member held that leaves to those that wait, and its floor to the others', () => {
     const budget = new CoreBudget(8000);
     const retried: string[] = [];

@@ -151,6 +151,11 @@ export class CoreBudget {
     return this.#shares.some((share) => share.member !== member && share.member.claim.wantedMillicores > 0);
   }
 
+  /** Whether cores that are free now may not be soon: others wait for some, or load something, step by step. */
+  isContendedBeside(member: BudgetMember): boolean {
+    return this.isWantedBeside(member) || this.startingBesideMillicores(member) > 0;
+  }
+
   /** Has the others give up what they hold and do not need. */
   reclaim(member: BudgetMember): void {
     for (const share of this.#shares) if (share.member !== member) share.member.release(member);

@@ -16,6 +16,7 @@ export interface Tally {
   /** Anything else: none is to be expected. */
   readonly failures: readonly string[];
   readonly p50Ms: number;
+  readonly p99Ms: number;
   readonly mostMs: number;
 }
 
@@ -54,6 +55,7 @@ export class SteadyClient {
       late: this.#late,
       failures: this.#failures,
       p50Ms: sorted[sorted.length >> 1] ?? NaN,
+      p99Ms: sorted[Math.floor(0.99 * sorted.length)] ?? NaN,
       mostMs: sorted.at(-1) ?? NaN,
     };
   }
