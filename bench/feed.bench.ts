@@ -135,7 +135,7 @@ async function startFeed(scope: Scope): Promise<{ feed: InstanceType<typeof Live
     }),
     (part) => part.close(),
   );
-  const play = feed.addModel({
+  const { observe: play } = feed.attachModel({
     name: 'resnet18',
     version: '1',
     policy: 'sponge',

@@ -89,6 +89,8 @@ export interface System {
    * cores: finish soon, release.
    */
   lease(when: 'idle' | 'free', onWanted: () => void): Lease | null;
+  /** Of a shared budget: what this one may have in a backlog from now on; undefined for an equal share. */
+  setFloor(floorFraction: number | undefined): void;
   /** Refuses new requests; calls back when every held one has its outcome. */
   drain(onDrained: () => void): void;
   /** Ends whatever is still held as failed, and stops all timers. */
@@ -196,6 +198,7 @@ export function createSystem(options: SystemOptions): System {
       lease = granted;
       return granted;
     },
+    setFloor: (floorFraction) => controller.setFloor(floorFraction),
     drain: (onDrained) => pipeline.drain(onDrained),
     stop: () => {
       pipeline.abandon();

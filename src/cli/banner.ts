@@ -10,21 +10,33 @@ export function banner(server: Server, startMs: number): string {
   const lines = [
     `Sponge is ready after ${(startMs / 1000).toFixed(1)} s`,
     '',
-    ...server.models.flatMap(describeModel),
+    ...(first === undefined ? ['  no model yet'] : server.models.flatMap(describeModel)),
     ...server.failures.flatMap(describeFailure),
     '',
+    ...describeControl(server),
     `  REST      ${server.restUrl}/v2`,
     `  gRPC      ${server.grpcAddress}${server.isSecure ? ', TLS' : ''}`,
     `  metrics   ${server.metricsUrl}`,
     `  dashboard ${server.dashboardUrl}`,
     ...(server.isOpen ? [OPEN] : []),
     '',
-    `  CPU       ${first!.scaling.description}; ${describeShare(first!)}`,
+    ...(first === undefined ? [] : [`  CPU       ${first.scaling.description}; ${describeShare(first)}`]),
     ...server.passedOver.map((line) => `            not ${line}`),
     ...describeMemory(server),
     `  planning  ${describePolicy(server)}`,
   ];
   return lines.map(printable).join('\n');
+}
+
+function describeControl({ controlMode }: Server): string[] {
+  switch (controlMode) {
+    case 'none':
+      return [];
+    case 'poll':
+      return ['  models    come and go with the files in the repository'];
+    case 'explicit':
+      return ['  models    are loaded and unloaded by clients: /v2/repository'];
+  }
 }
 
 function describeModel(model: ServedModel): string[] {

@@ -2,12 +2,14 @@ import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
 import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
 import { tellReady } from '../adapters/serving/ready-message.js';
-import { startServer, type Server, type ServerOptions } from '../adapters/serving/server.js';
+import { startServer, type Server } from '../adapters/serving/server.js';
+import type { ServerOptions } from '../adapters/serving/server-options.js';
 import { SPARE_MODES, type SpareMode } from '../adapters/serving/spares.js';
 import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
 import { oneLine } from '../adapters/workers/load-failure.js';
 import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
+import { addControlFlags, controlOf, type ControlFlags } from './control-flags.js';
 import { addDoorFlags, doorsOf, type DoorFlags } from './door-flags.js';
 import {
   cores,
@@ -37,7 +39,7 @@ const MIB = 1024 * 1024;
 const DEFAULT_MAX_BATCH_SIZE = 16;
 
 /** As commander parses them; see the flags below. */
-interface ServeFlags extends DoorFlags, PolicyFlags, TlsFlags {
+interface ServeFlags extends ControlFlags, DoorFlags, PolicyFlags, TlsFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -262,7 +264,7 @@ Examples:
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
-  return withConfiguration(addDoorFlags(command));
+  return withConfiguration(addDoorFlags(addControlFlags(command)));
 }
 
 /** To end workers and groups, once the drain is over. */
@@ -353,6 +355,8 @@ function serverOptions(
     shapes: flags.shape ?? null,
     samplePaths: flags.sample ?? null,
     batching: flags.batching ?? null,
+    control: controlOf(flags),
+    modelName: flags.modelName ?? null,
     isStrict: flags.strict,
     isRefining: flags.refine,
     tls: tlsFiles(flags),

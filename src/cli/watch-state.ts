@@ -24,16 +24,20 @@ const MAX_OPEN = 65_536;
 
 export class WatchedRun {
   readonly header: RunHeader;
+  /** By their index in the records. */
+  readonly #all: readonly WatchedModel[];
+  /** That are served now. */
   readonly models: readonly WatchedModel[];
 
   constructor(header: RunHeader) {
     this.header = header;
-    this.models = header.models.map((model) => new WatchedModel(model));
+    this.#all = header.models.map((model) => new WatchedModel(model));
+    this.models = this.#all.filter(({ model }) => model.isGone !== true);
   }
 
   /** Messages come in the order of their instants. */
   apply({ atMs, records }: FeedMessage): void {
-    for (const record of records) this.models[record.model]?.apply(record);
+    for (const record of records) this.#all[record.model]?.apply(record);
     for (const model of this.models) model.advance(atMs);
   }
 }

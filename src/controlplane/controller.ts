@@ -20,7 +20,7 @@ import type { CoreBudget } from './core-budget.js';
 import { Estimator } from './estimator.js';
 import { InstanceAllocation } from './instance-allocation.js';
 import { OwnAllocations } from './own-allocations.js';
-import { busyUntilMs, firstDueAtMs } from './planned-queue.js';
+import { busyUntilMs, firstDueAtMs, isWindowHopeless } from './planned-queue.js';
 import type { Planner, PlannerView } from './planner.js';
 import type { ResizeResult, Scaler } from './scaler.js';
 import { SharedAllocation } from './shared-allocation.js';
@@ -142,6 +142,9 @@ export class Controller {
     this.#plane = null;
     this.#own?.leave();
   }
+
+  /** As of a node's model; nothing where it shares no cores. */
+  readonly setFloor = (floorFraction: number | undefined): void => this.#own?.setFloor(floorFraction);
 
   /** Reads the data plane's events; its own, and unknown ones, are ignored. */
   observe(event: Event): void {
@@ -346,7 +349,7 @@ export class Controller {
       budgetMillicores: this.#budget.shareOf(this.#own, firstDueAtMs(snapshot)),
       reachMillicores: this.#budget.reachOf(this.#own, nowMs),
       coresFreeAtMs: this.#budget.freeAtMs(this.#own, nowMs),
-      isContended: this.#budget.isWantedBeside(this.#own),
+      isContended: this.#budget.isContendedBeside(this.#own),
     };
   }
 
@@ -382,11 +385,6 @@ export class Controller {
   #retry(): void {
     if (!this.#isPlanning) this.#replan('worker');
   }
-}
-
-/** The whole window was given up, and others wait behind it. */
-function isWindowHopeless({ snapshot }: PlannerView, hopeless: readonly number[]): boolean {
-  return snapshot.behind.length > 0 && hopeless.length === snapshot.work.length;
 }
 
 /** When the first batch that runs is expected to end; Infinity where none does. */

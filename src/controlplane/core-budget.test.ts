@@ -63,6 +63,34 @@ describe('a core budget', () => {
     expect(budget.reachOf(own!, 60_000)).toBe(8000 - 1000 - 1000);
   });
 
+  it('lets one that takes the place of another have its floor, where both would not fit', () => {
+    const budget = new CoreBudget(8000);
+    const [own, old, successor] = [memberOf(), ...[1, 2].map(() => ({ ...memberOf(), lastBusyAtMs: Infinity }))];
+    budget.join(own, 0.2);
+    budget.join(old!, 0.8);
+    expect(() => budget.join(successor!, 0.8)).toThrow('do not fit together');
+    budget.join(successor!, 0);
+    expect(budget.reachOf(own, 0)).toBe(8000 - 6400);
+    budget.setFloor(old!, 0);
+    budget.setFloor(successor!, 0.8);
+    expect(budget.reachOf(own, 0)).toBe(8000 - 6400);
+    budget.leave(old!);
+    expect(budget.reachOf(own, 0)).toBe(8000 - 6400);
+  });
+
+  it('is contended for whoever is beside one that waits for cores, or that is being loaded', () => {
+    const budget = new CoreBudget(8000);
+    const own = memberOf();
+    const starting = { ...memberOf(), startingMillicores: 0 };
+    budget.join(own);
+    budget.join(starting);
+    expect(budget.isContendedBeside(own)).toBe(false);
+    starting.startingMillicores = 1000;
+    expect([own, starting].map((member) => budget.isContendedBeside(member))).toEqual([true, false]);
+    budget.join({ ...memberOf(), claim: { neededMillicores: 0, wantedMillicores: 100, dueAtMs: 1 } });
+    expect(budget.isContendedBeside(starting)).toBe(true);
+  });
+
   it('gives what a member held that leaves to those that wait, and its floor to the others', () => {
     const budget = new CoreBudget(8000);
     const retried: string[] = [];

@@ -67,6 +67,11 @@ export class CoreBudget {
     this.#setFloors([...this.#shares, { member, floorFraction, floorMillicores: 0 }]);
   }
 
+  /** A model that takes another's place comes to have its floor. @throws Error where the floors of all do not fit together */
+  setFloor(member: BudgetMember, floorFraction: number | undefined): void {
+    this.#setFloors(this.#shares.map((share) => (share.member === member ? { ...share, floorFraction } : share)));
+  }
+
   /** It holds nothing any more. */
   leave(member: BudgetMember): void {
     this.#setFloors(this.#shares.filter((share) => share.member !== member));
@@ -146,6 +151,11 @@ export class CoreBudget {
   /** Whether others wait for cores. */
   isWantedBeside(member: BudgetMember): boolean {
     return this.#shares.some((share) => share.member !== member && share.member.claim.wantedMillicores > 0);
+  }
+
+  /** Whether cores that are free now may not be soon: others wait for some, or load something, step by step. */
+  isContendedBeside(member: BudgetMember): boolean {
+    return this.isWantedBeside(member) || this.startingBesideMillicores(member) > 0;
   }
 
   /** Has the others give up what they hold and do not need. */

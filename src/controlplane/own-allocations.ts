@@ -102,6 +102,11 @@ export class OwnAllocations implements Allocations, BudgetMember {
     this.#restingSinceMs[0] = null;
   }
 
+  /** Of the budget: what these may have in a backlog from now on before others get more. */
+  setFloor(floorFraction: number | undefined): void {
+    this.#budget.setFloor(this, floorFraction);
+  }
+
   /** None is counted, and none is waited for any more. */
   leave(): void {
     this.stop();

@@ -85,6 +85,11 @@ export function hopelessOf(view: PlannerView, freeAtMs: number): number[] {
   return hopeless;
 }
 
+/** The whole window was given up, and others wait behind it. */
+export function isWindowHopeless({ snapshot }: PlannerView, hopeless: readonly number[]): boolean {
+  return snapshot.behind.length > 0 && hopeless.length === snapshot.work.length;
+}
+
 /** The largest allocation that one instance can have: the others keep their floors. */
 function mostMillicores({ limits, instances, restingMillicores }: PlannerView): number {
   const floors = (instances.length - 1) * restingMillicores;

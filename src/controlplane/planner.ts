@@ -41,7 +41,7 @@ export interface PlannerView {
   readonly reachMillicores: number;
   /** When cores of other models are expected to come free, from now on; Infinity where nobody shares. */
   readonly coresFreeAtMs: number;
-  /** Whether other models wait for cores. */
+  /** Whether other models wait for cores, or are being loaded on some: what is free now may not be soon. */
   readonly isContended: boolean;
   /** φ: how much busy neighbours slow a batch down (`perf-model/interference.ts`); 0 while nothing is known of it. */
   readonly interference: number;

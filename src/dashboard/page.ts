@@ -94,7 +94,7 @@ class Page {
     if (this.#liveRuns.begin(header, this.#view.isHeld)) this.#showLive();
   }
 
-  /** After a break, or when a model was added, whoever looked at one still does. */
+  /** After a break, or when a model has come or gone, whoever looked at one still does. */
   #showLive(): void {
     const run = this.#liveRuns.shown!;
     const name = this.#run?.header.models[this.#modelIndex]?.name;
@@ -102,7 +102,7 @@ class Page {
     this.#choose(
       Math.max(
         0,
-        run.header.models.findIndex((model) => model.name === name),
+        run.header.models.findIndex((model) => model.name === name && model.isGone !== true),
       ),
     );
   }
@@ -323,13 +323,14 @@ class Page {
   }
 
   #tellModels({ header }: RunState): void {
-    const buttons = header.models.map(({ name, version }, index) => {
-      const isUnique = header.models.filter((other) => other.name === name).length === 1;
+    const buttons = header.models.map(({ name, version, isGone }, index) => {
+      const isUnique = header.models.filter((other) => other.name === name && other.isGone !== true).length === 1;
       const button = make('button', { type: 'button' }, isUnique ? name : `${name} v${version}`);
+      button.hidden = isGone === true;
       button.addEventListener('click', () => this.#choose(index));
       return button;
     });
-    this.#models.replaceChildren(...(buttons.length > 1 ? buttons : []));
+    this.#models.replaceChildren(...(buttons.filter(({ hidden }) => !hidden).length > 1 ? buttons : []));
   }
 
   #tellControls(): void {

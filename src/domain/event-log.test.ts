@@ -42,6 +42,27 @@ describe('an event log', () => {
     expect(parseFeedMessage(JSON.stringify({ atMs: 9, records: [older] }), header).records).toEqual([records[0]]);
   });
 
+  it('has a header again where a model came or went, whose records are its own also where it has the place of one that is gone', () => {
+    const [model] = HEADER.models;
+    const header = (...models: readonly { readonly name: string; readonly version: string }[]): unknown => ({
+      ...HEADER,
+      models: models.map((each) => ({ ...model, ...each })),
+    });
+    const a1 = { name: 'a', version: '1' };
+    const a2 = { name: 'a', version: '2' };
+    const b = { name: 'b', version: '7' };
+    const second = { ...READY, model: 1 };
+    const text = lines(header(a1), READY, header(a2, b), READY, second, header(b, b), READY, second);
+    const log = parseEventLog(text);
+    expect(log.header.models.map(({ name, version }) => [name, version])).toEqual([
+      ['a', '2'],
+      ['b', '7'],
+      ['b', '7'],
+    ]);
+    expect(log.records.map((record) => record.model)).toEqual([0, 0, 1, 2, 1]);
+    expect(() => parseEventLog(lines(header(a1), second))).toThrow('line 2 of the event log is no event');
+  });
+
   it('may end anywhere in its last line', () => {
     const text = lines(HEADER, READY, LOST);
     const lostStart = lines(HEADER, READY).length;

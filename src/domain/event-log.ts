@@ -4,7 +4,7 @@ import type { EventRecord, ModelRecord, RunHeader, RunModel } from './event-reco
  * Reading what an event log or the live feed says. Pure, so that experiments, the dashboard and `sponge watch` share it.
  *
  * An event log is JSON Lines: the `RunHeader`, then one `ModelRecord` a line, in the order in which things happened. Where
- * the writer had to leave records out, a `LogGap` stands in their place.
+ * the writer had to leave records out, a `LogGap` stands in their place; where a model came or went, the header stands once more.
  *
  * What older logs of version 1 do not say is filled in here, so that no reader has to know of them.
  */
@@ -36,7 +36,9 @@ export interface FeedMessage {
  */
 export function parseEventLog(text: string): RecordedRun {
   const firstEnd = endOfLine(text, 0);
+  const models = new ModelsOfLog();
   const header = parseRunHeader(text.slice(0, firstEnd), 'line 1');
+  models.begin(header);
   const records: ModelRecord[] = [];
   let droppedRecords = 0;
   let lineNumber = 2;
@@ -49,10 +51,37 @@ export function parseEventLog(text: string): RecordedRun {
     const value = jsonOrUndefined(line);
     if (value === undefined && !isWhole) break;
     if (isGap(value)) droppedRecords += value.droppedRecords;
-    else if (isModelRecord(value, header.models.length)) records.push(completed(value));
+    else if (isHeader(value)) models.begin(parseRunHeader(line, `line ${lineNumber}`));
+    else if (isModelRecord(value, models.slotCount)) records.push(models.placed(completed(value)));
     else throw new Error(`line ${lineNumber} of the event log is no event of this run: ${excerpt(line)}`);
   }
-  return { header, records, droppedRecords };
+  return { header: { ...header, models: models.all }, records, droppedRecords };
+}
+
+/** All models of a log, of which a later header may give one that is gone's place to another. */
+class ModelsOfLog {
+  readonly all: RunModel[] = [];
+  /** By the index in the records now: where the model is among all. */
+  #places: number[] = [];
+
+  begin({ models }: RunHeader): void {
+    this.#places = models.map((model, slot) => {
+      const known = this.#places[slot];
+      // What was granted when it began stays; what it is called is as it was last.
+      if (known === undefined || this.all[known]!.name !== model.name) return this.all.push(model) - 1;
+      const { name, version, policy, limits, maxBatchSize } = model;
+      this.all[known] = { ...this.all[known]!, name, version, policy, limits, maxBatchSize };
+      return known;
+    });
+  }
+
+  get slotCount(): number {
+    return this.#places.length;
+  }
+
+  placed(record: ModelRecord): ModelRecord {
+    return { ...record, model: this.#places[record.model]! };
+  }
 }
 
 /** Not always was told how many instances were ready. */
@@ -116,6 +145,10 @@ function isModelRecord(value: unknown, modelCount: number): value is ModelRecord
     (model as number) >= 0 &&
     (model as number) < modelCount
   );
+}
+
+function isHeader(value: unknown): boolean {
+  return (value as Partial<RunHeader> | null | undefined)?.kind === 'run';
 }
 
 function isGap(value: unknown): value is LogGap {

@@ -93,6 +93,8 @@ export interface RunModel extends Granted {
   readonly policy: string;
   readonly limits: AllocationLimits;
   readonly maxBatchSize: number;
+  /** It is not served any more: what is told of it is the past. */
+  readonly isGone?: true;
 }
 
 export function recordOf(event: Event): EventRecord {

@@ -38,5 +38,6 @@ export function limitMillicores({ limits, allocations, instances }: RunHeader['m
 
 /** What all models of a run may have together. */
 export function budgetMillicores({ budgetMillicores: shared, models }: RunHeader): number {
-  return shared ?? models.reduce((sum, model) => sum + limitMillicores(model), 0);
+  const served = models.filter(({ isGone }) => isGone !== true);
+  return shared ?? served.reduce((sum, model) => sum + limitMillicores(model), 0);
 }

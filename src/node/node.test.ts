@@ -63,6 +63,21 @@ describe('a node', () => {
     }
   });
 
+  it('has the cores and the floor of a model that is gone for those that stay, and for one that comes', () => {
+    const bench = new Bench([SLOW, QUICK]);
+    bench.node.systems[1]!.stop();
+    expect(bench.node.systems).toHaveLength(1);
+    expect(bench.node.grantedMillicores).toBe(200);
+    const [part] = benchParts(bench.clock, 2000, [{ ...QUICK, name: 'next' }]);
+    const next = bench.node.add({ ...part!.model, startMillicores: [100, 100], onEvent: () => undefined });
+    expect(bench.node.systems[1]).toBe(next);
+    bench.clock.advanceTo(2000);
+    expect(bench.node.grantedMillicores).toBe(400);
+    next.stop();
+    next.stop();
+    expect(bench.node.systems).toHaveLength(1);
+  });
+
   it('starts what waited for cores as soon as a batch of another model has given them up', () => {
     const bench = new Bench([SLOW, QUICK]);
     bench.send(0, 1, 1078); // 100 / 67 = 1.49 cores: all 1.7, as less leaves nobody a core

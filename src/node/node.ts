@@ -28,7 +28,7 @@ export interface NodeOptions {
 export interface Node {
   /** Whoever holds cores of the node joins it. */
   readonly budget: CoreBudget;
-  /** In the order they were added. */
+  /** In the order they were added; one that was stopped is not among them any more. */
   readonly systems: readonly System[];
   /** In force now, of all instances of all models. */
   readonly grantedMillicores: number;
@@ -57,7 +57,15 @@ export function createNode({ clock, budgetMillicores }: NodeOptions): Node {
       if (solitary !== null && systems.length > 0)
         throw new Error(`${solitary} does not plan instances one by one, so it cannot share cores`);
       if (planner.plansInstances) assertRoom(budget, model);
-      const system = createSystem({ ...model, clock, budget });
+      const made = createSystem({ ...model, clock, budget });
+      const system: System = {
+        ...made,
+        stop: () => {
+          made.stop();
+          if (systems.includes(system)) systems.splice(systems.indexOf(system), 1);
+          if (systems.length === 0) solitary = null;
+        },
+      };
       systems.push(system);
       return system;
     },
@@ -70,7 +78,7 @@ export function createNode({ clock, budgetMillicores }: NodeOptions): Node {
         });
       }
     },
-    stop: () => systems.forEach((system) => system.stop()),
+    stop: () => [...systems].forEach((system) => system.stop()),
   };
 }
 

@@ -52,12 +52,13 @@ export class InputArena {
     return this.#table.takenCount;
   }
 
-  /** No more processes will read it. What is held stays as it is. */
+  /** No more processes will read it. What is held stays as it is; the pages of all else are given back. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     closeSync(this.#memory.fd);
     clearTimeout(this.#idleTimer);
+    this.#forgetFree();
   }
 
   /** @returns null where there is no room */
@@ -95,7 +96,12 @@ export class InputArena {
     }
     this.#held.delete(id);
     this.#table.release(id);
-    if (this.#idleTimer === undefined) this.#forgetWhenIdle();
+    if (this.#isClosed) this.#forgetFree();
+    else if (this.#idleTimer === undefined) this.#forgetWhenIdle();
+  }
+
+  #forgetFree(): void {
+    forget(this.#memory.bytes, this.#table.gaps());
   }
 
   /** One timer however many come and go: to set one for each would be a cost of each. */
@@ -104,7 +110,7 @@ export class InputArena {
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = undefined;
       if (this.#isInUse) this.#forgetWhenIdle();
-      else forget(this.#memory.bytes, this.#table.gaps());
+      else this.#forgetFree();
     }, IDLE_MS);
     this.#idleTimer.unref();
   }

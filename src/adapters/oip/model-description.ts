@@ -14,10 +14,6 @@ export const EXTENSIONS = [
   'trace',
 ] as const;
 
-/** Refused on both protocols: models come from the command line. */
-export const LOAD_NOT_ALLOWED =
-  'explicit model load / unload is not allowed: restart the server with the models to serve';
-
 export interface ConfigTensor {
   readonly name: string;
   /** `TYPE_FP32` and so on, from Triton's model_config.proto. */

@@ -1,6 +1,7 @@
 import type { Outcome } from '../../domain/outcome.js';
 import type { NetworkDelaySource } from '../../domain/request.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
+import type { ModelRepository } from './repository.js';
 
 /*
  * What REST and gRPC share: one protocol-neutral call in, one reply out. The two front ends only translate.
@@ -181,6 +182,8 @@ export interface InferenceService {
    * and the resolved value is ignored by the caller. Of the call only the inputs are kept until then.
    */
   infer(call: InferCall, departure: Departure): Promise<InferReply>;
+  /** Absent: nobody may load or unload anything. */
+  readonly repository?: ModelRepository | undefined;
   /** Where to read a body for this model into; null, or absent: into memory of one's own. */
   placeFor?(modelName: string, byteCount: number): BodyPlace | null;
 }

@@ -51,6 +51,7 @@ class Fixture {
   readonly system = new FakeSystem();
   readonly heldMs: number[] = [];
   abortCount = 0;
+  isPaused = false;
   /** What happens while a run goes on. */
   duringRun = (): void => undefined;
   readonly target: LeasedTarget;
@@ -68,6 +69,7 @@ class Fixture {
       onHeld: (heldMs) => this.heldMs.push(heldMs),
       nowMs: () => this.nowMs,
       lastRequestAtMs: () => -Infinity,
+      isPaused: () => this.isPaused,
       quietMs: 0,
       patienceMs: Infinity,
       mostLosses: 1,
@@ -94,6 +96,17 @@ describe('a profile of a model that is served', () => {
     await fixture.finish(2);
     expect(fixture.system.leases).toEqual(['idle', 'released', 'idle', 'released']);
     expect([fixture.heldMs, fixture.abortCount]).toEqual([[], 0]);
+  });
+
+  it('begins no step while something else is measured', async () => {
+    const fixture = new Fixture();
+    fixture.isPaused = true;
+    const finished = fixture.finish();
+    await new Promise(setImmediate);
+    expect(fixture.system.leases).toEqual([]);
+    fixture.isPaused = false;
+    await finished;
+    expect(fixture.stepCount).toBe(1);
   });
 
   it('ends the run, grows to all CPU and repeats the step later, when a request comes', async () => {

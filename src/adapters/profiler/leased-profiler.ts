@@ -38,6 +38,8 @@ export interface LeasedProfilerOptions {
   readonly nowMs: () => number;
   /** When the last request came. */
   readonly lastRequestAtMs: () => number;
+  /** While something else is measured no step begins. */
+  readonly isPaused: () => boolean;
   /** A step begins only this long after the last request: one that comes during a step has to wait for its end. */
   readonly quietMs: number;
   /** A step that found no quiet for so long is done between two batches; queued requests wait then. */
@@ -119,9 +121,10 @@ export class LeasedTarget implements ProfilingTarget {
   }
 
   #borrow(waitingSinceMs: number): boolean {
-    const { system, maxMillicores, nowMs, lastRequestAtMs, quietMs, patienceMs, abort } = this.#options;
+    const { system, maxMillicores, nowMs, isPaused, lastRequestAtMs, quietMs, patienceMs, abort } = this.#options;
     this.#isWanted = false;
     this.#wantedAtMs = null;
+    if (isPaused()) return false;
     if (nowMs() - waitingSinceMs >= patienceMs) {
       const isAwaited = system.status().queueDepth > 0;
       this.#lease = system.lease('free', () => (this.#wantedAtMs ??= nowMs()));

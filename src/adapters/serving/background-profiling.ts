@@ -6,6 +6,7 @@ import { oneLine } from '../workers/load-failure.js';
 import { WorkerLostError } from '../workers/synthetic-load.js';
 import type { Sample } from '../workers/samples.js';
 import type { OpenWorker } from './open-worker.js';
+import { Sequence } from './sequence.js';
 import { shapeClassOf } from './shape-class.js';
 
 /*
@@ -13,17 +14,25 @@ import { shapeClassOf } from './shape-class.js';
  * model whose shapes only a request could tell.
  */
 
-/** Models of one server are refined one after another: two at a time would measure each other. */
+/**
+ * Models of one server are measured one after another: two at a time would measure each other. One that is started goes ahead of those
+ * that are refined, which may wait for a quiet moment for ever: they pause.
+ */
 export class Turns {
-  #last: Promise<void> = Promise.resolve();
+  readonly #ahead = new Sequence();
+  readonly #others = new Sequence();
 
   take<Result>(task: () => Promise<Result>): Promise<Result> {
-    const turn = this.#last.then(task);
-    this.#last = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    return turn;
+    return this.#others.take(task);
+  }
+
+  takeAhead<Result>(task: () => Promise<Result>): Promise<Result> {
+    return this.#ahead.take(task);
+  }
+
+  /** Whether whoever has a turn is to pause. */
+  get isPaused(): boolean {
+    return !this.#ahead.isIdle;
   }
 
   /** The same; one that is given up before its turn has come is over at once, whoever's turn it is. */
@@ -191,7 +200,7 @@ export class BackgroundProfiling {
   }
 
   #target(quality: 'quick' | 'full'): LeasedTarget {
-    const { system, worker, maxMillicores, nowMs, lastRequestAtMs } = this.#options;
+    const { system, worker, maxMillicores, turns, nowMs, lastRequestAtMs } = this.#options;
     const isFirst = quality === 'quick';
     return new LeasedTarget({
       system,
@@ -201,6 +210,7 @@ export class BackgroundProfiling {
       onHeld: (heldMs) => this.#onHeld(quality, heldMs),
       nowMs,
       lastRequestAtMs,
+      isPaused: () => turns.isPaused,
       quietMs: isFirst ? 0 : REFINING_QUIET_MS,
       patienceMs: isFirst ? FIRST_PROFILE_PATIENCE_MS : Infinity,
       mostLosses: MOST_LOSSES[quality],

@@ -1,5 +1,5 @@
 import type { ServedModel } from './served-model.js';
-import type { ServerOptions } from './server.js';
+import type { ServerOptions } from './server-options.js';
 
 /** What was asked for and cannot be is said once, not silently changed. */
 export function warnOfClamping(

@@ -3,7 +3,10 @@ import { ReceiveBudget } from '../oip/receive-budget.js';
 import type { EdgeLimits } from '../oip/service.js';
 import { findMemoryRoom, type MemoryRoom } from './memory.js';
 import { memoryShares, type MemoryShares } from './memory-shares.js';
+import { loadedBytes, PROCESS_BYTES } from './instance-count.js';
 import type { ModelSource } from './model-repository.js';
+import type { ModelShare } from './model-set.js';
+import { keptFreeBytes } from './pressure.js';
 
 /* What strangers may send, as the operator says it, and where nobody does, as memory allows. */
 
@@ -18,6 +21,29 @@ export interface SharedMemory {
 export async function shareMemory(sources: readonly ModelSource[]): Promise<SharedMemory> {
   const room = findMemoryRoom();
   return { room, shares: memoryShares(room.limitBytes, await Promise.all(sources.map(fileBytes))) };
+}
+
+/**
+ * What a model that is loaded later may hold, beside those that are served: as much as if all had been there from the start. What they
+ * were promised they keep.
+ * @throws Error, in one line, where there is no memory for it
+ */
+export async function shareBeside(
+  models: readonly { readonly source: ModelSource }[],
+  source: ModelSource,
+  { room }: SharedMemory,
+): Promise<ModelShare> {
+  const neededBytes = PROCESS_BYTES + loadedBytes(await fileBytes(source));
+  const freeBytes = room.limitBytes - keptFreeBytes(room.limitBytes) - room.usedBytes();
+  if (neededBytes > freeBytes) {
+    const [needed, free] = [neededBytes, freeBytes].map((bytes) => Math.max(0, Math.ceil(bytes / 1024 ** 2)));
+    throw new Error(
+      `there is no memory for it: about ${needed} MiB are needed, and ${free} are free; unload another model`,
+    );
+  }
+  const all = [...models.map((each) => each.source), source];
+  const sizes = await Promise.all(all.map(fileBytes));
+  return { ...memoryShares(room.limitBytes, sizes), modelCount: all.length };
 }
 
 /** What a body may be at most is what can be received at all. */

@@ -1,12 +1,11 @@
-import { dirname, join, sep } from 'node:path';
 import { PeerNetwork } from '../../dataplane/peer-network.js';
 import { resolveBudget } from '../../dataplane/budget.js';
 import type { Clock } from '../../clock/clock.js';
 import type { Outcome } from '../../domain/outcome.js';
-import type { InferRequest, ShapeClass } from '../../domain/request.js';
+import type { InferRequest } from '../../domain/request.js';
 import { holdAll, type Tensor } from '../../domain/tensor.js';
-import { RecentlyUsed } from '../../perf-model/recently-used.js';
 import { readDeadlineInputs } from '../oip/parameters.js';
+import type { ModelRepository } from '../oip/repository.js';
 import {
   OipFailure,
   type Arrival,
@@ -21,7 +20,7 @@ import {
 } from '../oip/service.js';
 import { reached } from '../path-points.js';
 import type { Telemetry } from '../telemetry/metrics.js';
-import type { ModelSource } from './model-repository.js';
+import { ModelListings, type Registered } from './model-listings.js';
 import type { ServedModel } from './served-model.js';
 import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
@@ -39,38 +38,29 @@ const LEAST_PLACED_BYTES = 16 * 1024;
 /** Whoever sends slowly keeps others out for as long: not by one body. */
 const MOST_OF_ARENA = 1 / 4;
 
-/** Of a model, known by sight. */
-const MOST_SHAPE_CLASSES = 64;
-
 export interface InferenceServiceOptions {
   readonly serverName: string;
   readonly serverVersion: string;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** Whether a server without a model is ready: where models come when they are asked for. */
+  readonly isReadyWithout: boolean;
   /** Unix ms. */
   readonly readUnixMs: () => number;
-}
-
-interface Registered {
-  readonly served: ServedModel;
-  replyBytes: number;
-  /** By key: of requests that are alike one object, however many wait. */
-  readonly shapeClasses: RecentlyUsed<string, ShapeClass>;
 }
 
 export class Inference implements InferenceService {
   readonly serverName: string;
   readonly serverVersion: string;
   readonly #options: InferenceServiceOptions;
-  readonly #models = new Map<string, Registered>();
-  /** Models that are still being loaded, by name. */
-  readonly #expected = new Map<string, ModelSource>();
-  /** Models that could not be loaded, and why. */
-  readonly #failed = new Map<string, { readonly source: ModelSource; readonly reason: string }>();
+  readonly listings = new ModelListings();
+  /** Set before anybody calls. */
+  repository: ModelRepository | undefined;
   readonly #network = new PeerNetwork();
   /** The ids that clients gave their requests, by sequence, while they are held. */
   readonly #clientIds = new Map<number, string>();
   #nextSequence = 1;
+  #hasStarted = false;
   #isDraining = false;
 
   constructor(options: InferenceServiceOptions) {
@@ -79,21 +69,9 @@ export class Inference implements InferenceService {
     this.#options = options;
   }
 
-  /** A model that will be added; until then the server is not ready, and the model is loading. */
-  expect(source: ModelSource): void {
-    this.#expected.set(source.name, source);
-  }
-
-  /** It could not be loaded, and will not be: it is listed, and answers why. */
-  fail(source: ModelSource, reason: string): void {
-    this.#expected.delete(source.name);
-    this.#failed.set(source.name, { source, reason: withoutFolder(reason, source) });
-  }
-
-  add(served: ServedModel): void {
-    this.#expected.delete(served.source.name);
-    const shapeClasses = new RecentlyUsed<string, ShapeClass>(MOST_SHAPE_CLASSES);
-    this.#models.set(served.source.name, { served, replyBytes: 0, shapeClasses });
+  /** Every model that the server begins with is loaded, or has failed: it may be ready from now on. */
+  started(): void {
+    this.#hasStarted = true;
   }
 
   /** Not ready from now on; calls in progress go on. */
@@ -112,27 +90,22 @@ export class Inference implements InferenceService {
   }
 
   isReady(): boolean {
-    const isUp = !this.#isDraining && this.#expected.size === 0;
+    if (this.#isDraining || !this.#hasStarted) return false;
+    const { served } = this.listings;
     // Of the others each one's own readiness tells: this one takes all of them from behind a load balancer.
-    return isUp && [...this.#models.values()].some(({ served }) => served.state === 'READY');
+    return served.length === 0 ? this.#options.isReadyWithout : served.some(({ state }) => state === 'READY');
   }
 
   models(): readonly ModelEntry[] {
-    const loaded = [...this.#models.values()].map(({ served }) => this.#entryOf(served));
-    const failed = [...this.#failed.values()].map(({ source, reason }) => failedEntry(source, reason));
-    return [...loaded, ...[...this.#expected.values()].map(loadingEntry), ...failed];
+    return this.listings.entries().map((entry) => this.#asOfNow(entry));
   }
 
   model(name: string, version?: string): ModelEntry {
-    const expected = this.#expected.get(name);
-    if (expected !== undefined) return loadingEntry(expected);
-    const failed = this.#failed.get(name);
-    if (failed !== undefined) return failedEntry(failed.source, failed.reason);
-    return this.#entryOf(this.#find(name, version).served);
+    return this.#asOfNow(this.listings.entry(name, version));
   }
 
   statistics(name?: string, version?: string): readonly ModelStatistics[] {
-    if (name !== undefined) this.#find(name, version);
+    if (name !== undefined) this.listings.find(name, version);
     return this.#options.telemetry.statistics(name, version);
   }
 
@@ -142,7 +115,7 @@ export class Inference implements InferenceService {
     let registered: Registered;
     let request: InferRequest;
     try {
-      registered = this.#find(call.modelName, call.modelVersion);
+      registered = this.listings.find(call.modelName, call.modelVersion);
       request = this.#toRequest(call, registered);
     } catch (error) {
       if (error instanceof OipFailure) return Promise.resolve({ kind: 'error', error: error.error });
@@ -154,47 +127,15 @@ export class Inference implements InferenceService {
 
   placeFor(modelName: string, byteCount: number): BodyPlace | null {
     if (byteCount < LEAST_PLACED_BYTES) return null;
-    const arena = this.#models.get(modelName)?.served.pool.inputArena ?? null;
+    const arena = this.listings.latest(modelName)?.served.pool.inputArena ?? null;
     return arena === null || byteCount > MOST_OF_ARENA * arena.byteCount ? null : arena.take(byteCount);
   }
 
   // ---- translation -------------------------------------------------------------------------------------------------
 
-  #find(name: string, version?: string): Registered {
-    const registered = this.#models.get(name);
-    if (this.#expected.has(name)) throw new OipFailure('unavailable', `model '${name}' is still being loaded`);
-    const failed = this.#failed.get(name);
-    if (failed !== undefined) {
-      throw new OipFailure('unavailable', `model '${name}' could not be loaded: ${failed.reason}`);
-    }
-    if (registered === undefined) {
-      throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here`);
-    }
-    const served = registered.served.source.version;
-    if (version !== undefined && version !== '' && version !== served) {
-      throw new OipFailure(
-        'not_found',
-        `Request for unknown model: '${name}' has no version ${version} here, only ${served}`,
-      );
-    }
-    return registered;
-  }
-
-  #entryOf(served: ServedModel): ModelEntry {
-    const { name, version } = served.source;
-    const state = this.#isDraining ? 'UNLOADING' : served.state;
-    return {
-      name,
-      version,
-      versions: [version],
-      state,
-      stateReason: this.#isDraining ? 'the server is shutting down' : served.stateReason,
-      signature: served.signature,
-      maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
-      takesLargerRequests: served.takesLargerRequests,
-      platform: 'onnxruntime_onnx',
-      labels: served.source.settings.labels,
-    };
+  #asOfNow(entry: ModelEntry): ModelEntry {
+    if (!this.#isDraining || entry.signature === null) return entry;
+    return { ...entry, state: 'UNLOADING', stateReason: 'the server is shutting down' };
   }
 
   #toRequest(call: InferCall, { served, replyBytes, shapeClasses }: Registered): InferRequest {
@@ -279,30 +220,6 @@ function explanationOf(request: InferRequest): Explanation {
 function clientOf({ tokenName, peer }: Arrival, name: string | undefined): string {
   if (tokenName !== undefined) return `token ${tokenName}`;
   return name === undefined ? `address ${peer}` : `name ${name}`;
-}
-
-/** Clients have no business with where on the machine a model is. */
-function withoutFolder(reason: string, { modelPath }: ModelSource): string {
-  // Its own, and the one above, where a repository has its settings.
-  const folders = [dirname(modelPath), dirname(dirname(modelPath))].filter((folder) => folder.length > 1);
-  return folders.reduce((text, folder) => text.replaceAll(join(folder, sep), ''), reason);
-}
-
-function failedEntry(source: ModelSource, reason: string): ModelEntry {
-  return { ...loadingEntry(source), state: 'UNAVAILABLE', stateReason: reason };
-}
-
-function loadingEntry({ name, version }: ModelSource): ModelEntry {
-  return {
-    name,
-    version,
-    versions: [version],
-    state: 'LOADING',
-    stateReason: 'the model is being loaded and measured',
-    signature: null,
-    maxBatchSize: 0,
-    platform: 'onnxruntime_onnx',
-  };
 }
 
 function submit({ system }: ServedModel, request: InferRequest, departure: Departure): Promise<Outcome> {

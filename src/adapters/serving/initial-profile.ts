@@ -76,12 +76,15 @@ async function initialProfile(
 /** What the first start with several instances spends on it. */
 const INTERFERENCE_BUDGET_MS = 1000;
 
-/** The same profile where it says already how much instances slow each other down, or there are not several in the process. */
+/**
+ * The same profile where it says already how much instances slow each other down, or there are not several in the process. Beside a model
+ * that is called it is left to serving: all cores for a second are not to be had.
+ */
 async function withInterference(profile: Profile, worker: OpenWorker, options: ServedModelOptions): Promise<Profile> {
   if (profile.interference !== undefined || worker.scalings.length === 1) return profile;
   const plan = { ...options, budgetMs: INTERFERENCE_BUDGET_MS };
   try {
-    return { ...profile, interference: await worker.preemptible(() => interferenceOf(worker, plan)) };
+    return { ...profile, interference: await worker.preemptible(() => interferenceOf(worker, plan), 'give-up') };
   } catch (error) {
     options.interruption?.throwIfAborted();
     options.onLog(`how much instances slow each other down is not known yet: ${oneLine(error)}`);

@@ -1,45 +1,32 @@
-import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import type { Stats } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { z } from 'zod';
-import { oneLine } from '../workers/load-failure.js';
-import { BATCHING_MODES, type BatchingMode } from './batching-decision.js';
-import { readLabels, type Labels } from './label-files.js';
+import {
+  NO_SETTINGS,
+  readSettings,
+  RepositoryError,
+  resolveModelFile,
+  SETTINGS_FILE,
+  type ModelSettings,
+} from './model-settings.js';
 import { samplesIn } from './sample-files.js';
-import type { InputShapes } from '../workers/samples.js';
+import { compareVersions, isVersion, ONLY_VERSION, versionsBy } from './versions.js';
 
 /*
- * Where models come from: a bare `.onnx` file, or a repository
+ * Where models come from: a bare `.onnx` file, a model's own folder, or a folder of models
  *
- *   <repository>/<name>/<version>/model.onnx      versions are numbers; the highest one is served
- *   <repository>/<name>/model.yaml                optional; may name the model file elsewhere
+ *   <name>.onnx                      its only version
+ *   <name>/model.onnx                the same
+ *   <name>/<version>/model.onnx      versions are numbers; the highest one is served where nothing else is said
+ *   <name>/model.yaml                optional; may name the model file elsewhere, and the versions that are served
  *
- * Reading another description (Triton's config.pbtxt, say) means another function from a folder to `ModelSettings`.
+ * A model's own folder may be given itself, as KServe mounts it. Links are followed, as Kubernetes makes mounts of them; names that begin
+ * with a dot are not looked at. Whatever else is no model is named, with the reason.
  */
-
-/** What a model's own YAML may say; everything is optional. */
-export interface ModelSettings {
-  /** Shape of one request for each input, first axis included; what profiling runs. Null: from the model or the first request. */
-  readonly shapes: InputShapes | null;
-  /** For requests that state no budget. Null: from the profile. */
-  readonly defaultSloMs: number | null;
-  readonly maxBatchSize: number | null;
-  /** Files of requests that the model is profiled and tried with. */
-  readonly samplePaths: readonly string[];
-  /** Null: by what the graph says. */
-  readonly batching: BatchingMode | null;
-  /** Of the server's cores, in [0, 1]: what it may have in a backlog before other models get more. Null: an equal share of half of them. */
-  readonly floorFraction: number | null;
-  /** What the classes of its outputs are called. */
-  readonly labels: Labels;
-}
 
 export interface ModelSource {
   readonly name: string;
   readonly version: string;
-  readonly versions: readonly string[];
   readonly modelPath: string;
   /** Where its profile is kept: beside the model. */
   readonly profilePath: string;
@@ -48,105 +35,174 @@ export interface ModelSource {
   readonly fault?: string;
 }
 
-/** The user's mistake, in one line with its remedy. */
-class RepositoryError extends Error {
-  override readonly name = 'RepositoryError';
+/** What lies in a repository and is not served, and why. */
+export interface Skipped {
+  readonly path: string;
+  readonly reason: string;
 }
 
-const SETTINGS_FILE = 'model.yaml';
-const MODEL_FILE = 'model.onnx';
-const MAX_SETTINGS_BYTES = 1024 * 1024;
-export const NO_SETTINGS: ModelSettings = {
-  shapes: null,
-  defaultSloMs: null,
-  maxBatchSize: null,
-  samplePaths: [],
-  batching: null,
-  floorFraction: null,
-  labels: {},
-};
+export function describeSkipped({ path, reason }: Skipped): string {
+  return `${path} is left out: ${reason}`;
+}
 
-const settingsSchema = z.strictObject({
-  model: z.string().min(1).optional(),
-  shape: z.record(z.string(), z.array(z.int().min(1)).max(16)).optional(),
-  slo_ms: z.number().positive().optional(),
-  max_batch_size: z.int().min(1).optional(),
-  sample: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional(),
-  batching: z.enum(BATCHING_MODES).optional(),
-  floor: z.number().min(0).max(1).optional(),
-  labels: z.record(z.string(), z.string().min(1)).optional(),
-});
+export interface Repository {
+  /** By name, then by version, ascending. */
+  readonly sources: readonly ModelSource[];
+  readonly skipped: readonly Skipped[];
+}
+
+const MODEL_FILE = 'model.onnx';
+/** In a folder of models. */
+export const EXPECTED = `expected <name>.onnx, <name>/${MODEL_FILE}, <name>/<version>/${MODEL_FILE} or <name>/${SETTINGS_FILE} in it`;
 
 /**
- * The models at a path, sorted by name; at least one.
- * @throws RepositoryError when the path holds no model or a YAML is wrong
+ * The models at a path; at least one.
+ * @throws RepositoryError when the path holds no model
  */
 export async function findModels(path: string): Promise<readonly ModelSource[]> {
-  const absolute = resolve(path);
-  const info = await stat(absolute).catch(() => null);
-  if (info === null) throw new RepositoryError(`no such model: ${path} (give a .onnx file or a model repository)`);
-  if (info.isFile()) return [bareModel(absolute)];
-  const names = (await readdir(absolute, { withFileTypes: true })).filter((entry) => entry.isDirectory());
-  const found = await Promise.all(names.map((entry) => modelOrFault(join(absolute, entry.name))));
-  const sources = found.filter((source) => source !== null).sort((a, b) => (a.name < b.name ? -1 : 1));
-  if (sources.length === 0) {
-    throw new RepositoryError(
-      `${path} holds no models: expected <name>/<version>/${MODEL_FILE} or <name>/${SETTINGS_FILE} in it`,
-    );
-  }
+  const { sources } = await readRepository(path);
+  if (sources.length === 0) throw new RepositoryError(`${path} holds no models: ${EXPECTED}`);
   return sources;
 }
 
-function bareModel(path: string): ModelSource {
-  if (!path.endsWith('.onnx')) throw new RepositoryError(`${path} is not a .onnx file`);
+/**
+ * All that there is at a path.
+ * @param modelName of a model whose own folder, or file, the path is; null: as that is called
+ * @throws RepositoryError when there is nothing, or a file that is no model
+ */
+export async function readRepository(path: string, modelName: string | null = null): Promise<Repository> {
+  const absolute = resolve(path);
+  const info = await stat(absolute).catch(() => null);
+  if (info === null) throw new RepositoryError(`no such model: ${path} (give a .onnx file or a model repository)`);
+  if (info.isFile()) {
+    if (!absolute.endsWith('.onnx')) throw new RepositoryError(`${path} is not a .onnx file`);
+    return { sources: [bareModel(absolute, modelName)], skipped: [] };
+  }
+  const entries = await entriesOf(absolute);
+  if (await isModelFolder(absolute, entries)) return modelIn(absolute, modelName ?? basename(absolute));
+  const parts = await Promise.all(entries.map((entry) => partOf(absolute, entry)));
+  const sources = parts.flatMap((part) => part.sources);
+  const skipped = parts.flatMap((part) => part.skipped);
+  const byName = (a: ModelSource, b: ModelSource): number => (a.name < b.name ? -1 : Number(a.name > b.name));
+  return withoutDoubles({
+    sources: sources.sort((a, b) => byName(a, b) || compareVersions(a.version, b.version)),
+    skipped,
+  });
+}
+
+async function modelIn(folder: string, name: string): Promise<Repository> {
+  try {
+    return await modelInFolder(folder, name);
+  } catch (error) {
+    // What is wrong with one model is no reason to serve none.
+    if (!(error instanceof RepositoryError)) throw error;
+    const profilePath = join(folder, 'model.profile.json');
+    const unread = {
+      version: ONLY_VERSION,
+      modelPath: join(folder, SETTINGS_FILE),
+      profilePath,
+    };
+    return { sources: [{ name, ...unread, settings: NO_SETTINGS, fault: error.message }], skipped: [] };
+  }
+}
+
+/** In a folder; where a link leads is what it is. Null: that is nowhere. */
+interface Entry {
+  readonly name: string;
+  readonly info: Stats | null;
+}
+
+async function entriesOf(folder: string): Promise<readonly Entry[]> {
+  const names = (await readdir(folder)).filter((name) => !name.startsWith('.'));
+  return Promise.all(names.map(async (name) => ({ name, info: await stat(join(folder, name)).catch(() => null) })));
+}
+
+/** Rather than a folder of models. */
+async function isModelFolder(folder: string, entries: readonly Entry[]): Promise<boolean> {
+  const models = entries.filter(({ name, info }) => info?.isFile() === true && name.endsWith('.onnx'));
+  if (models.length === 1 && models[0]!.name === MODEL_FILE) return true;
+  if (entries.some(({ name, info }) => name === SETTINGS_FILE && info?.isFile() === true)) return true;
+  const versions = entries.filter(({ name }) => isVersion(name));
+  const have = await Promise.all(versions.map(({ name }) => isFile(join(folder, name, MODEL_FILE))));
+  return have.includes(true);
+}
+
+/** What one entry of a folder of models is. */
+async function partOf(folder: string, { name, info }: Entry): Promise<Repository> {
+  const path = join(folder, name);
+  if (info === null) return skipping(path, 'a link that leads nowhere');
+  if (info.isDirectory()) return modelIn(path, name);
+  if (info.isFile() && name.endsWith('.onnx')) return { sources: [bareModel(path, null)], skipped: [] };
+  // Of what is written beside a bare model, and of weights, there is nothing to be said.
+  const isBesideModel = /\.profile\.[\w.-]+$|\.onnx[._]/.test(name);
+  return isBesideModel ? NOTHING : skipping(path, 'neither a folder nor a .onnx file');
+}
+
+const NOTHING: Repository = { sources: [], skipped: [] };
+
+function skipping(path: string, reason: string): Repository {
+  return { sources: [], skipped: [{ path, reason }] };
+}
+
+/** `<name>.onnx` beside a folder of that name: the folder says more. */
+function withoutDoubles({ sources, skipped }: Repository): Repository {
+  const isBare = ({ name, modelPath }: ModelSource): boolean => basename(modelPath) === `${name}.onnx`;
+  const doubles = sources.filter(
+    (source) => isBare(source) && sources.some((other) => other !== source && other.name === source.name),
+  );
+  const told = doubles.map(({ modelPath, name }) => ({
+    path: modelPath,
+    reason: `the folder ${name} beside it is served`,
+  }));
+  return { sources: sources.filter((source) => !doubles.includes(source)), skipped: [...skipped, ...told] };
+}
+
+function bareModel(path: string, modelName: string | null): ModelSource {
   return {
-    name: basename(path, '.onnx'),
-    version: '1',
-    versions: ['1'],
+    name: modelName ?? basename(path, '.onnx'),
+    version: ONLY_VERSION,
     modelPath: path,
     profilePath: path.replace(/\.onnx$/, '.profile.json'),
     settings: NO_SETTINGS,
   };
 }
 
-/** What is wrong with one model is no reason to serve none. */
-async function modelOrFault(folder: string): Promise<ModelSource | null> {
-  try {
-    return await modelInFolder(folder);
-  } catch (error) {
-    if (!(error instanceof RepositoryError)) throw error;
-    const profilePath = join(folder, 'model.profile.json');
-    const unread = { version: '1', versions: ['1'], modelPath: join(folder, SETTINGS_FILE), profilePath };
-    return { name: basename(folder), ...unread, settings: NO_SETTINGS, fault: error.message };
+async function modelInFolder(folder: string, name: string): Promise<Repository> {
+  const description = await readSettings(join(folder, SETTINGS_FILE));
+  const settings = await withSamples(description.settings, folder);
+  const { versions, skipped } = await versionsIn(folder);
+  const { modelFile, versionPolicy } = description;
+  const profilePath = join(folder, 'model.profile.json');
+  if (modelFile !== null) {
+    const modelPath = resolveModelFile(modelFile, folder);
+    return { sources: [{ name, version: versions.at(-1) ?? ONLY_VERSION, modelPath, profilePath, settings }], skipped };
   }
-}
-
-/** Null for a folder that is not a model's. */
-async function modelInFolder(folder: string): Promise<ModelSource | null> {
-  const name = basename(folder);
-  const versions = await versionsIn(folder);
-  const read = await readSettings(join(folder, SETTINGS_FILE));
-  const settings = { ...read, settings: await withSamples(read.settings, folder) };
-  const version = versions.at(-1);
-  if (settings.modelFile !== null) {
+  if (versions.length > 0) {
+    if (versionPolicy.kind === 'specific') {
+      const missing = versionPolicy.versions.find((version) => !versions.includes(version));
+      if (missing !== undefined)
+        throw new RepositoryError(`${folder}: there is no version ${missing}, only ${versions.join(', ')}`);
+    }
+    const sources = versionsBy(versionPolicy, versions).map((version) => ({
+      ...{ name, version, settings },
+      modelPath: join(folder, version, MODEL_FILE),
+      profilePath: join(folder, version, 'model.profile.json'),
+    }));
+    return { sources, skipped };
+  }
+  if (await isFile(join(folder, MODEL_FILE))) {
+    const modelPath = join(folder, MODEL_FILE);
     return {
-      name,
-      version: version ?? '1',
-      versions: versions.length > 0 ? versions : ['1'],
-      modelPath: resolveModelFile(settings.modelFile, folder),
-      profilePath: join(folder, 'model.profile.json'),
-      settings: settings.settings,
+      sources: [{ name, version: ONLY_VERSION, modelPath, profilePath, settings }],
+      skipped,
     };
   }
-  if (version === undefined) return null;
-  return {
-    name,
-    version,
-    versions,
-    modelPath: join(folder, version, MODEL_FILE),
-    profilePath: join(folder, version, 'model.profile.json'),
-    settings: settings.settings,
-  };
+  const [found] = (await entriesOf(folder)).filter((entry) => entry.name.endsWith('.onnx'));
+  const reason =
+    found === undefined
+      ? `holds no ${MODEL_FILE}, no version with one, and no ${SETTINGS_FILE} that names one`
+      : `holds ${found.name}, and a model is called ${MODEL_FILE}: rename it, or name it in ${SETTINGS_FILE}`;
+  return { sources: [], skipped: [...skipped, { path: folder, reason }] };
 }
 
 /** Those that the YAML names, or else all in the model's folder of samples. */
@@ -154,73 +210,57 @@ async function withSamples(settings: ModelSettings, folder: string): Promise<Mod
   return settings.samplePaths.length > 0 ? settings : { ...settings, samplePaths: await samplesIn(folder) };
 }
 
-/** Ascending. */
-async function versionsIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  return entries
-    .filter(
-      (entry) =>
-        entry.isDirectory() && /^\d{1,9}$/.test(entry.name) && existsSync(join(folder, entry.name, MODEL_FILE)),
-    )
-    .map((entry) => entry.name)
-    .sort((a, b) => Number(a) - Number(b));
+/** Ascending; folders that look like one and are none are named. */
+async function versionsIn(folder: string): Promise<{ versions: readonly string[]; skipped: readonly Skipped[] }> {
+  const versions: string[] = [];
+  const skipped: Skipped[] = [];
+  for (const { name, info } of await entriesOf(folder)) {
+    const path = join(folder, name);
+    if (info === null) skipped.push({ path, reason: 'a link that leads nowhere' });
+    else if (!info.isDirectory() || !/^\d/.test(name)) continue;
+    else if (!isVersion(name))
+      skipped.push({ path, reason: 'a version is a whole number that does not begin with a zero' });
+    else if (!(await isFile(join(path, MODEL_FILE))))
+      skipped.push({ path, reason: `a version without a ${MODEL_FILE}` });
+    else versions.push(name);
+  }
+  return { versions: versions.sort(compareVersions), skipped };
 }
 
-async function readSettings(path: string): Promise<{ modelFile: string | null; settings: ModelSettings }> {
-  const info = await stat(path).catch(() => null);
-  if (info === null) return { modelFile: null, settings: NO_SETTINGS };
-  if (info.size > MAX_SETTINGS_BYTES) throw new RepositoryError(`${path} is larger than 1 MiB`);
-  const { parse } = await import('yaml');
-  let value: unknown;
-  try {
-    value = parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new RepositoryError(`${path}: ${oneLine(error)}`);
-  }
-  const parsed = settingsSchema.safeParse(value ?? {});
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new RepositoryError(`${path}: ${[...issue.path.map(String), issue.message].join(': ')}`);
-  }
-  const { model, shape, slo_ms, max_batch_size, sample, batching, floor, labels } = parsed.data;
-  const labelFiles = Object.entries(labels ?? {}).map(([output, file]) => [output, resolve(dirname(path), file)]);
-  return {
-    modelFile: model ?? null,
-    settings: {
-      shapes: shape ?? null,
-      defaultSloMs: slo_ms ?? null,
-      maxBatchSize: max_batch_size ?? null,
-      samplePaths: (sample === undefined ? [] : [sample].flat()).map((file) => resolve(dirname(path), file)),
-      batching: batching ?? null,
-      floorFraction: floor ?? null,
-      labels: await readLabels(Object.fromEntries(labelFiles) as Record<string, string>).catch((error: unknown) => {
-        throw new RepositoryError(`${path}: ${oneLine(error)}`);
-      }),
-    },
-  };
-}
-
-/** `npm:<package>/<file>` is looked up as Node would from the folder, then from Sponge's own packages; else a path. */
-function resolveModelFile(file: string, folder: string): string {
-  if (!file.startsWith('npm:')) return resolve(folder, file);
-  const match = /^npm:((?:@[^/]+\/)?[^/]+)\/(.+)$/.exec(file);
-  if (match === null)
-    throw new RepositoryError(`${join(folder, SETTINGS_FILE)}: model: expected npm:<package>/<file>, got ${file}`);
-  const [, packageName, path] = match;
-  for (const from of [pathToFileURL(join(folder, SETTINGS_FILE)).href, import.meta.url]) {
-    for (const root of createRequire(from).resolve.paths(packageName!) ?? []) {
-      const candidate = join(root, packageName!, path!);
-      if (existsSync(candidate)) return candidate;
-    }
-  }
-  throw new RepositoryError(
-    `${join(folder, SETTINGS_FILE)}: ${file} is not installed; run "npm install ${packageName!}" in ${dirname(folder)}`,
-  );
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() === true;
 }
 
 /** A clear error before a worker is started for nothing. @throws Error, in one line */
 export async function assertReadable({ name, modelPath, fault }: ModelSource): Promise<void> {
   if (fault !== undefined) throw new Error(fault);
-  const info = await stat(modelPath).catch(() => null);
-  if (info?.isFile() !== true) throw new Error(`model ${name}: no file ${modelPath}`);
+  if (!(await isFile(modelPath))) throw new Error(`model ${name}: no file ${modelPath}`);
+}
+
+/** Of a folder with more files, that many are looked at. */
+const MOST_FILES_STAMPED = 200;
+
+/** Tells one state of what a model consists of from another: its file, what lies beside it, and what is said of it above. */
+export async function stampOf({ modelPath, settings }: ModelSource): Promise<string> {
+  const folder = dirname(modelPath);
+  const names = await readdir(folder).catch((): string[] => []);
+  const own = basename(modelPath, '.onnx');
+  const isShared = names.filter((name) => name.endsWith('.onnx')).length > 1;
+  const beside = names.filter((name) => !name.includes('.profile.') && (!isShared || name.startsWith(own)));
+  const said = [folder, dirname(folder)].map((each) => join(each, SETTINGS_FILE));
+  const paths = [
+    modelPath,
+    ...said,
+    ...beside
+      .sort()
+      .slice(0, MOST_FILES_STAMPED)
+      .map((name) => join(folder, name)),
+  ];
+  const states = await Promise.all([...new Set(paths)].map(stateOf));
+  return JSON.stringify([states, settings]);
+}
+
+async function stateOf(path: string): Promise<readonly (string | number)[]> {
+  const info = await stat(path).catch(() => null);
+  return info?.isFile() === true ? [path, info.ino, info.size, info.mtimeMs] : [];
 }

@@ -83,8 +83,11 @@ export interface OpenWorker {
   readonly mostMillicores: number;
   /** Resolves when in force, once others leave so much. @throws Error when refused */
   resize(cpuMillicores: number): Promise<void>;
-  /** Does something that runs the model; once more where it was ended for a model that is served, which goes first. */
-  preemptible<Result>(step: () => Promise<Result>): Promise<Result>;
+  /**
+   * Does something that runs the model, and is ended for a model that is served, which goes first: then once more, or not at all
+   * where it is long and can be done without.
+   */
+  preemptible<Result>(step: () => Promise<Result>, whenEnded?: 'again' | 'give-up'): Promise<Result>;
   /** Resolves when there are cores for another process of the model to be loaded on, in a group of its own; `resize` gives them up. */
   coresToLoadAnother(): Promise<number>;
   /** From now on somebody else holds its cores. */
@@ -287,7 +290,7 @@ class LiveWorker implements OpenWorker {
     return Math.min(this.scaling.scaler.limits.maxMillicores, this.#cores?.mostMillicores ?? Infinity);
   }
 
-  async preemptible<Result>(step: () => Promise<Result>): Promise<Result> {
+  async preemptible<Result>(step: () => Promise<Result>, whenEnded: 'again' | 'give-up' = 'again'): Promise<Result> {
     const cores = this.#cores;
     if (cores === null) return step();
     const ended = new AbortController();
@@ -298,7 +301,7 @@ class LiveWorker implements OpenWorker {
     try {
       return await step();
     } catch (error) {
-      if (!ended.signal.aborted) throw error;
+      if (!ended.signal.aborted || whenEnded === 'give-up') throw error;
     } finally {
       cores.onWanted = () => undefined;
     }

@@ -6,7 +6,7 @@ import { createThreadUsage, socketThreads, type ThreadUsage } from '../scalers/i
  */
 export class RouterCpu {
   readonly #createUsage: () => ThreadUsage;
-  readonly #readPids: (() => readonly number[])[] = [];
+  readonly #readPids = new Set<() => readonly number[]>();
   readonly #usages = new Map<number, ThreadUsage>();
   /** Of workers that are gone. */
   #endedSeconds = 0;
@@ -15,9 +15,16 @@ export class RouterCpu {
     this.#createUsage = createUsage;
   }
 
-  /** @param readPids of the workers of one model; 0 stands for one that is not there now */
-  add(readPids: () => readonly number[]): void {
-    this.#readPids.push(readPids);
+  /**
+   * @param readPids of the workers of one model; 0 stands for one that is not there now
+   * @returns ends it, when the workers are about to be ended: what they used until then is counted
+   */
+  add(readPids: () => readonly number[]): () => void {
+    this.#readPids.add(readPids);
+    return () => {
+      this.#readPids.delete(readPids);
+      for (const pid of readPids()) if (pid !== 0) this.settle(pid);
+    };
   }
 
   /** A worker is about to be ended: the last moment at which what it used can be read. It is not among its model's any more. */
@@ -28,7 +35,7 @@ export class RouterCpu {
 
   /** Cumulative. */
   usedSeconds(): number {
-    const living = new Set(this.#readPids.flatMap((readPids) => readPids()).filter((pid) => pid !== 0));
+    const living = new Set([...this.#readPids].flatMap((readPids) => readPids()).filter((pid) => pid !== 0));
     for (const pid of [...this.#usages.keys()]) if (!living.has(pid)) this.settle(pid);
     const { user, system } = process.cpuUsage();
     let seconds = (user + system) / 1e6 + this.#endedSeconds;

@@ -40,8 +40,8 @@ export interface ServedModelOptions extends Omit<WorkerOptions, 'onScaling' | 's
   readonly spares: Spares;
   /** Where it is to be served. */
   readonly nodes: Nodes;
-  /** Of its node's cores: what it may have in a backlog before others get more; null: from YAML, else an equal share. */
-  readonly floorFraction: number | null;
+  /** Of its node's cores: what it may have in a backlog before others get more; undefined: an equal share. */
+  readonly floorFraction: number | undefined;
   /** The CPU group stands, with so much in force, and so it is known how many instances there will be; the worker process starts next. */
   readonly onScaling: (scaling: DetectedScaler, instances: number, cpuMillicores: number) => void;
   readonly onEvent: (event: Event) => void;

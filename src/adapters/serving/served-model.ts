@@ -115,7 +115,7 @@ export class ServedModel {
       startMillicores: this.sharesCores
         ? allResting(this.#instanceCount, idleRules)
         : startMillicores(this.#instanceCount, { ...idleRules, limits: this.limits }),
-      floorFraction: options.floorFraction ?? source.settings.floorFraction ?? undefined,
+      floorFraction: options.floorFraction,
       onPoison: ({ inputs }) => this.poison.remember(options.nowMs(), inputs),
       onEvent: (event) => {
         if (event.kind === 'request-received') this.#lastRequestAtMs = event.atMs;
@@ -201,7 +201,7 @@ export class ServedModel {
       // While it waits for its turn it needs no more.
       if (isShared) await worker.resize(readyMillicores);
       // One at a time: two would measure each other.
-      const profile = await options.turns.take(async () => {
+      const profile = await options.turns.takeAhead(async () => {
         const made = await initialProfileOrNone(source, worker, options);
         await worker.resize(readyMillicores);
         return made;

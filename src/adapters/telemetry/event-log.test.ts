@@ -22,7 +22,7 @@ function setUp(level: LogLevel = 'info') {
     write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>),
   });
   const log = new EventLog({ logger, clock, linesPerSecond: 3 });
-  const observe = log.attachModel({
+  const { observe } = log.attachModel({
     model: 'ocr',
     version: '1',
     clientIdOf: (sequence) => (sequence === 42 ? 'client-42' : undefined),

@@ -4,6 +4,7 @@ import type { Event } from '../../domain/event.js';
 import { outcomeName } from '../../domain/outcome.js';
 import { plannedMillicores } from '../../domain/plan.js';
 import type { InferRequest } from '../../domain/request.js';
+import type { Attached } from './attached.js';
 import { LineBound } from './line-bound.js';
 
 /*
@@ -38,17 +39,22 @@ export interface LoggedModel {
 
 export class EventLog {
   private readonly options: EventLogOptions;
-  private readonly modelLogs: ModelLog[] = [];
+  private readonly modelLogs = new Set<ModelLog>();
 
   constructor(options: EventLogOptions) {
     this.options = options;
   }
 
-  /** Returns what the model's system calls with every event. */
-  attachModel(model: LoggedModel): (event: Event) => void {
+  attachModel(model: LoggedModel): Attached {
     const modelLog = new ModelLog(this.options, model);
-    this.modelLogs.push(modelLog);
-    return (event) => modelLog.observe(event);
+    this.modelLogs.add(modelLog);
+    return {
+      observe: (event) => modelLog.observe(event),
+      detach: () => {
+        modelLog.flush();
+        this.modelLogs.delete(modelLog);
+      },
+    };
   }
 
   /** Logs the summaries that are due later, and stops their timers. */

@@ -59,7 +59,8 @@ export class Family<Label extends string, Kind extends Series> {
   readonly #head: string;
   readonly #labelNames: readonly Label[];
   readonly #make: () => Kind;
-  readonly #series = new Map<string, Kind>();
+  /** By the text of their labels. */
+  readonly #series = new Map<string, { readonly labels: Readonly<Record<Label, string>>; readonly kind: Kind }>();
 
   constructor(name: string, head: string, labelNames: readonly Label[], make: () => Kind) {
     this.#name = name;
@@ -72,19 +73,27 @@ export class Family<Label extends string, Kind extends Series> {
   of(labels: Readonly<Record<Label, string>>): Kind {
     const text = this.#labelNames.map((name) => `${name}="${escaped(labels[name])}"`).join(',');
     let series = this.#series.get(text);
-    if (series === undefined) this.#series.set(text, (series = this.#make()));
-    return series;
+    if (series === undefined) this.#series.set(text, (series = { labels, kind: this.#make() }));
+    return series.kind;
+  }
+
+  /** All that have these labels, whatever their others are. */
+  remove(wanted: Readonly<Record<string, string>>): void {
+    for (const [text, { labels }] of this.#series) {
+      const its: Readonly<Record<string, string>> = labels;
+      if (Object.entries(wanted).every(([name, value]) => its[name] === value)) this.#series.delete(text);
+    }
   }
 
   render(): string {
-    const lines = [...this.#series].flatMap(([labels, series]) => series.lines(this.#name, labels));
+    const lines = [...this.#series].flatMap(([text, { kind }]) => kind.lines(this.#name, text));
     return [this.#head, ...lines].join('\n');
   }
 }
 
 /** All families, in the order in which they were added. */
 export class Exposition {
-  readonly #families: { render(): string }[] = [];
+  readonly #families: Pick<Family<string, Series>, 'render' | 'remove'>[] = [];
 
   counter<Label extends string>(name: string, help: string, labelNames: readonly Label[]): Family<Label, Sample> {
     return this.#add('counter', name, help, labelNames, () => new Sample());
@@ -101,6 +110,11 @@ export class Exposition {
     labelNames: readonly Label[],
   ): Family<Label, Histogram> {
     return this.#add('histogram', name, help, labelNames, () => new Histogram(bounds));
+  }
+
+  /** Of all families, the series that have these labels. Whoever counts in one goes on, and nobody sees it. */
+  remove(labels: Readonly<Record<string, string>>): void {
+    for (const family of this.#families) family.remove(labels);
   }
 
   render(): string {

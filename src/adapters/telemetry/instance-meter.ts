@@ -1,5 +1,6 @@
 import type { Event } from '../../domain/event.js';
 import type { Sample } from './exposition.js';
+import { FollowedTotals } from './followed-totals.js';
 import type { MetricSet } from './metric-set.js';
 
 /*
@@ -30,6 +31,7 @@ interface InstanceSeries {
 export class InstanceMeter {
   readonly #source: InstanceSource;
   readonly #series: readonly InstanceSeries[];
+  readonly #totals = new FollowedTotals();
   /** By instance, of batches that have ended. */
   readonly #busyMs: number[];
   /** By batch; at most one an instance. */
@@ -73,7 +75,7 @@ export class InstanceMeter {
     for (const { instance, startedAtMs } of this.#running.values())
       busyMs[instance]! += Math.max(0, nowMs - startedAtMs);
     this.#series.forEach(({ busySeconds, ready }, instance) => {
-      busySeconds.value = busyMs[instance]! / 1000;
+      this.#totals.follow(busySeconds, busyMs[instance]! / 1000);
       ready.value = Number(this.#source.isReady(instance));
     });
   }

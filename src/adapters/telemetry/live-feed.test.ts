@@ -53,7 +53,7 @@ class Browser extends Writable {
 function setUp(limits = { historyMs: 60_000, historyRecords: 1000 }) {
   const clock = new VirtualClock();
   const feed = new LiveFeed({ clock, title: 'test', startedAt: '2026-01-31T09:30:00.000Z', limits });
-  const observe = feed.addModel(MODEL);
+  const { observe, detach } = feed.attachModel(MODEL);
   const receive = (sequence: number): void => observe(received(aRequest({ sequence, receivedAtMs: clock.nowMs() })));
   const subscribe = (address = '192.0.2.1'): Browser => {
     const browser = new Browser({ highWaterMark: 1 });
@@ -67,7 +67,7 @@ function setUp(limits = { historyMs: 60_000, historyRecords: 1000 }) {
       clock.advanceBy(0);
     }
   };
-  return { clock, feed, observe, receive, subscribe, settle };
+  return { clock, feed, observe, detach, receive, subscribe, settle };
 }
 
 function resized(atMs: number, cpuMillicores: number): Event {
@@ -210,7 +210,7 @@ describe('the live feed', () => {
     receive(1);
     clock.advanceBy(100);
     await settle();
-    const observe = feed.addModel({ ...MODEL, name: 'b' });
+    const { observe } = feed.attachModel({ ...MODEL, name: 'b' });
     await settle();
     observe(received(aRequest({ sequence: 1 })));
     clock.advanceBy(100);
@@ -218,6 +218,44 @@ describe('the live feed', () => {
     expect(browser.headers.map(({ models }) => models.map(({ name }) => name))).toEqual([['a'], ['a', 'b']]);
     // The first one again, of the model it was of, and then what is new.
     expect(browser.messages.flatMap(({ records }) => records.map(({ model }) => model))).toEqual([0, 0, 1]);
+  });
+
+  it('goes on with a model that takes the place of another, and gives the place of one that is gone away when nobody is told of it any more', async () => {
+    const { clock, feed, observe, detach, subscribe, settle } = setUp({ historyMs: 1000, historyRecords: 1000 });
+    const namesNow = (): unknown =>
+      subscribe().headers[0]!.models.map(({ name, version, isGone }) => [name, version, isGone === true]);
+    observe(resized(0, 2000));
+    const successor = feed.attachModel({ ...MODEL, version: '2' });
+    detach();
+    expect(namesNow()).toEqual([
+      ['a', '1', true],
+      ['a', '2', false],
+    ]);
+    // What it held is given back with it.
+    const browser = subscribe();
+    await settle();
+    expect(browser.messages.flatMap(({ records }) => records)).toMatchObject([
+      { kind: 'resized', model: 0, cpuMillicores: 2000 },
+      { kind: 'resized', model: 0, cpuMillicores: 0 },
+    ]);
+    const third = feed.attachModel({ ...MODEL, version: '3' });
+    successor.detach();
+    feed.attachModel({ ...MODEL, name: 'b', version: '1' });
+    third.detach();
+    // The first one's place is the third's, and what was told of the second is still in the ring.
+    expect(namesNow()).toEqual([
+      ['a', '3', true],
+      ['a', '2', true],
+      ['b', '1', false],
+    ]);
+    clock.advanceBy(5000);
+    const last = feed.attachModel({ ...MODEL, name: 'c' });
+    last.observe(received(aRequest({ sequence: 1 })));
+    clock.advanceBy(5000);
+    last.observe(received(aRequest({ sequence: 2 })));
+    clock.advanceBy(100);
+    feed.attachModel({ ...MODEL, name: 'd' });
+    expect(namesNow()).toHaveLength(4);
   });
 
   it('holds no more than the ring, and lets go of a subscriber that stops reading', async () => {

@@ -5,6 +5,7 @@ import { recordOf, type ModelRecord, type RunHeader, type RunModel } from '../..
 import { EventRate } from './event-rate.js';
 import { messageOf, RecordChunk, RecordRing, RING_LIMITS, type RingLimits, type Standing } from './record-ring.js';
 import { grantedAfter } from '../../domain/granted.js';
+import type { Attached } from './attached.js';
 
 /*
  * The event stream of all models, as it goes to whoever looks: subscribers of `GET /events` (server-sent events), and
@@ -51,9 +52,15 @@ export interface LiveFeedOptions {
 
 /** Someone in this process, told synchronously. */
 export interface FeedFollower {
-  /** Before anything else, and again when a model was added. */
+  /** Before anything else, and again when a model has come or gone. */
   onRun(header: RunHeader): void;
   onChunk(chunk: RecordChunk): void;
+}
+
+interface Slot {
+  readonly model: RunModel;
+  /** The first chunk in which nothing is told of it any more; null while it is served. */
+  readonly goneAt: number | null;
 }
 
 export class LiveFeed {
@@ -64,7 +71,8 @@ export class LiveFeed {
   readonly #rate = new EventRate();
   /** Above this nothing is taken down while nobody looks. */
   readonly #mostUnseenPerSec: number;
-  readonly #models: RunModel[] = [];
+  /** By index in the records. What is gone keeps its place until nothing of it is in the ring. */
+  readonly #models: Slot[] = [];
   /** Of each model, now. Replaced, never changed: chunks keep it. */
   #standing: readonly Standing[] = [];
   #beforePending: readonly Standing[] = [];
@@ -97,16 +105,53 @@ export class LiveFeed {
     return this.#subscribers.size >= MAX_SUBSCRIBERS;
   }
 
-  /** Begins to tell of a model; everyone is given a new header. Returns what its system calls with every event. */
-  addModel(model: RunModel): (event: Event) => void {
+  /**
+   * Begins to tell of a model; everyone is given a new header. One that takes the place of another of its name goes on where that one
+   * was told of, once it is gone.
+   */
+  attachModel(model: RunModel): Attached {
     this.flush();
-    const index = this.#models.push(model) - 1;
+    const index = this.#slotFor(model.name);
+    this.#models[index] = { model, goneAt: null };
     const { cpuMillicores, instances, allocations } = model;
     const standing = { cpuMillicores, instances, ...(allocations === undefined ? {} : { allocations }) };
-    this.#standing = [...this.#standing, standing];
+    this.#standing = Object.assign([...this.#standing], { [index]: standing });
+    this.#announce();
+    return {
+      observe: (event) => this.#observe(index, event),
+      detach: () => this.#detach(index),
+    };
+  }
+
+  /** One of the same name that is gone; else one of which nobody is told any more; else a new one. */
+  #slotFor(name: string): number {
+    const same = this.#models.findIndex(({ model, goneAt }) => goneAt !== null && model.name === name);
+    if (same >= 0) return same;
+    const free = this.#models.findIndex(({ goneAt }) => goneAt !== null && goneAt < this.#ring.oldest);
+    return free >= 0 ? free : this.#models.length;
+  }
+
+  /** Its cores are given back with it. */
+  #detach(index: number): void {
+    const { model } = this.#models[index]!;
+    const { allocations } = this.#standing[index]!;
+    const instances: readonly (number | undefined)[] = allocations?.map((_, instance) => instance) ?? [undefined];
+    for (const instance of instances) {
+      const atMs = this.#clock.nowMs();
+      const resize = { resizeId: 0, cpuMillicores: 0, isWritten: true, tookMs: 0 };
+      this.#add({
+        model: index,
+        ...recordOf({ kind: 'resized', atMs, ...resize, ...(instance === undefined ? {} : { instance }) }),
+      });
+    }
+    this.flush();
+    this.#models[index] = { model, goneAt: this.#ring.end };
+    this.#announce();
+  }
+
+  #announce(): void {
     for (const follower of this.#followers) follower.onRun(this.#header(this.#standing));
     for (const subscriber of this.#subscribers) subscriber.restart();
-    return (event) => this.#observe(index, event);
   }
 
   /** From now on, without history. */
@@ -208,7 +253,11 @@ export class LiveFeed {
 
   /** @param standing before the first record that follows, of the models there were then */
   #header(standing: readonly Standing[]): RunHeader {
-    const models = this.#models.map((model, index) => ({ ...model, ...standing[index] }));
+    const models = this.#models.map(({ model, goneAt }, index) => ({
+      ...model,
+      ...standing[index],
+      ...(goneAt === null ? {} : { isGone: true as const }),
+    }));
     const budgetMillicores = this.#budgetMillicores();
     return budgetMillicores === null ? { ...this.#head, models } : { ...this.#head, budgetMillicores, models };
   }

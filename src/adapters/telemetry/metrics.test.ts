@@ -25,7 +25,7 @@ function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'
       ? { usedSeconds: worker.usedSeconds, periods: 50, throttledPeriods: 5, throttledSeconds: 0.25 }
       : null;
   };
-  const observe = telemetry.attachModel({
+  const source: ModelSource = {
     model: 'ocr',
     version: '1',
     limitMillicores: 4000,
@@ -34,8 +34,9 @@ function setUp(allocation: Pick<ModelSource, 'millicores' | 'startingMillicores'
     isReady: (instance) => instance !== worker.restarting,
     isSpareReady: () => worker.hasSpare,
     queueDepth: () => worker.queueDepth,
-  });
-  return { clock, telemetry, worker, observe };
+  };
+  const attached = telemetry.attachModel(source);
+  return { clock, telemetry, worker, source, ...attached };
 }
 
 /** Samples by series, labels in the order they are exposed: `name{a="b"}` → value. */
@@ -320,14 +321,13 @@ describe('Telemetry', () => {
     expect(samples.get(`sponge_worker_losses_total{${MODEL}}`)).toBe(1);
   });
 
-  it('keeps models apart, refuses one twice, and leaves no timer behind when closed', () => {
+  it('keeps models apart, and leaves no timer behind when closed', () => {
     const { clock, telemetry, observe } = setUp();
     const source: ModelSource = {
       ...{ model: 'mlp', version: '2', limitMillicores: 1500, millicores: [500] },
       ...{ isReady: () => true, isSpareReady: () => false, readCounters: () => null, queueDepth: () => 0 },
     };
     telemetry.attachModel(source);
-    expect(() => telemetry.attachModel(source)).toThrow('mlp version 2 is measured already');
     observe(finished(50, completed()));
     const samples = scrape(telemetry);
     expect(samples.get('nv_inference_request_success{model="mlp",version="2"}')).toBe(0);
@@ -337,6 +337,24 @@ describe('Telemetry', () => {
     expect(clock.pendingCount).toBe(1);
     telemetry.close();
     expect(clock.pendingCount).toBe(0);
+  });
+
+  it('adds up what two of a version do while one takes the place of the other, and forgets both with the last of them', () => {
+    const { telemetry, source, observe, detach } = setUp();
+    observe(finished(50, completed()));
+    const before = scrape(telemetry);
+    expect(before.get(`nv_inference_request_success{${MODEL}}`)).toBe(1);
+    const successor = telemetry.attachModel(source);
+    successor.observe(finished(60, completed()));
+    observe(finished(70, completed()));
+    expect(scrape(telemetry).get(`nv_inference_request_success{${MODEL}}`)).toBe(3);
+    detach();
+    const after = scrape(telemetry);
+    expect(after.get(`nv_inference_request_success{${MODEL}}`)).toBe(3);
+    expect(after.get(`sponge_outcomes_total{${MODEL},outcome="completed_on_time",reason=""}`)).toBe(3);
+    successor.detach();
+    expect(telemetry.render()).not.toContain(MODEL);
+    expect(telemetry.statistics()).toEqual([]);
   });
 
   it('counts the rows of client-side batches as inferences, as Triton does', () => {

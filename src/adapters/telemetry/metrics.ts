@@ -1,9 +1,9 @@
 import os from 'node:os';
 import type { Clock, Timer } from '../../clock/clock.js';
 import { WINDOW_MS } from '../../domain/core-seconds.js';
-import type { Event } from '../../domain/event.js';
 import type { ModelStatistics } from '../oip/service.js';
 import { DELAY_QUANTILES } from '../loop-delays.js';
+import type { Attached } from './attached.js';
 import { CONTENT_TYPE, Exposition } from './exposition.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
@@ -38,7 +38,7 @@ export class Telemetry {
   private readonly pressure: () => number;
   private readonly exposition = new Exposition();
   private readonly metrics: MetricSet = createMetricSet(this.exposition);
-  private readonly meters: ModelMeter[] = [];
+  private meters: readonly ModelMeter[] = [];
   private readonly machine = new MachineCpu();
   private readonly readLoopDelays: () => readonly number[];
   private windowTimer: Timer | null = null;
@@ -52,15 +52,25 @@ export class Telemetry {
     this.readLoopDelays = options.readLoopDelays ?? (() => []);
   }
 
-  /** Begins to measure a model; returns what its system calls with every event. A model and version attach once. */
-  attachModel(source: ModelSource): (event: Event) => void {
-    if (this.statistics(source.model, source.version).length > 0) {
-      throw new Error(`${source.model} version ${source.version} is measured already`);
-    }
+  /**
+   * Begins to measure a model. Of two of the same name and version, one of which takes the other's place, the series are the
+   * same: counts of both add up, and gauges are the newer one's.
+   */
+  attachModel(source: ModelSource): Attached {
     const meter = new ModelMeter(this.metrics, source, this.clock.nowMs(), this.readUnixMs);
-    this.meters.push(meter);
+    this.meters = [...this.meters, meter];
     if (this.windowTimer === null) this.scheduleWindow(this.clock.nowMs() + WINDOW_MS);
-    return (event) => meter.observe(event);
+    return { observe: (event) => meter.observe(event), detach: () => this.detach(meter) };
+  }
+
+  /** Series end with the last model that has them. */
+  private detach(meter: ModelMeter): void {
+    meter.closeWindow(this.clock.nowMs());
+    meter.publish(this.clock.nowMs());
+    this.meters = this.meters.filter((other) => other !== meter);
+    const { model, version } = meter.source;
+    const isLast = this.meters.every(({ source }) => source.model !== model || source.version !== version);
+    if (isLast) this.exposition.remove({ model, version });
   }
 
   /** A member of a real batch was run again alone. */
@@ -75,7 +85,8 @@ export class Telemetry {
 
   /** Of all models, of one, or of one version; empty where nothing matches. */
   statistics(model?: string, version?: string): readonly ModelStatistics[] {
-    return this.meters
+    const newest = new Map(this.meters.map((meter) => [`${meter.source.model}\n${meter.source.version}`, meter]));
+    return [...newest.values()]
       .filter(
         ({ source }) => (model ?? source.model) === source.model && (version ?? source.version) === source.version,
       )

@@ -5,6 +5,7 @@ import { REASONS, type OutcomeName, type Reason } from '../../domain/outcome.js'
 import type { NetworkDelaySource } from '../../domain/request.js';
 import type { Family, Sample } from './exposition.js';
 import { InferenceStatistics } from './inference-statistics.js';
+import { FollowedTotals } from './followed-totals.js';
 import { InstanceMeter, type InstanceSource } from './instance-meter.js';
 import type { MetricSet } from './metric-set.js';
 import { grantedAfter, grantedMillicores, type Granted } from '../../domain/granted.js';
@@ -117,6 +118,7 @@ export class ModelMeter {
   private readonly metrics: MetricSet;
   private readonly series: ReturnType<typeof resolveSeries>;
   private readonly coreSeconds: CoreSeconds;
+  private readonly totals = new FollowedTotals();
   private granted: Granted;
   private runningCount = 0;
   /** Nothing has happened since the last window was closed, and so many were left out. */
@@ -246,29 +248,30 @@ export class ModelMeter {
   /** Copies what is kept elsewhere into its series, for a scrape. */
   publish(nowMs: number): void {
     const { metrics, source, statistics } = this;
-    this.copy(metrics.spareReady, Number(source.isSpareReady()));
+    const labels = { model: source.model, version: source.version };
+    metrics.spareReady.of(labels).value = Number(source.isSpareReady());
     const depth = source.queueDepth();
-    this.copy(metrics.queueDepth, depth);
-    this.copy(metrics.nvPending, depth);
+    metrics.queueDepth.of(labels).value = depth;
+    metrics.nvPending.of(labels).value = depth;
     this.instances?.publish(nowMs);
 
-    this.copy(metrics.allocatedCpuSeconds, this.coreSeconds.totalSeconds(nowMs));
+    this.follow(metrics.allocatedCpuSeconds, this.coreSeconds.totalSeconds(nowMs));
     const counters = source.readCounters();
     if (counters !== null) {
-      this.copy(metrics.cpuSeconds, counters.usedSeconds);
-      this.copy(metrics.cpuPeriods, counters.periods);
-      this.copy(metrics.cpuThrottledPeriods, counters.throttledPeriods);
-      this.copy(metrics.cpuThrottledSeconds, counters.throttledSeconds);
+      this.follow(metrics.cpuSeconds, counters.usedSeconds);
+      this.follow(metrics.cpuPeriods, counters.periods);
+      this.follow(metrics.cpuThrottledPeriods, counters.throttledPeriods);
+      this.follow(metrics.cpuThrottledSeconds, counters.throttledSeconds);
     }
 
-    this.copy(metrics.nvRequestSuccess, statistics.success.count);
-    this.copy(metrics.nvInferenceCount, statistics.inferenceCount);
-    this.copy(metrics.nvExecutionCount, statistics.executionCount);
-    this.copy(metrics.nvRequestDuration, wholeUs(statistics.success.totalMs));
-    this.copy(metrics.nvQueueDuration, wholeUs(statistics.queue.totalMs));
-    this.copy(metrics.nvComputeInputDuration, 0);
-    this.copy(metrics.nvComputeInferDuration, wholeUs(statistics.computeInfer.totalMs));
-    this.copy(metrics.nvComputeOutputDuration, wholeUs(statistics.computeOutput.totalMs));
+    this.follow(metrics.nvRequestSuccess, statistics.success.count);
+    this.follow(metrics.nvInferenceCount, statistics.inferenceCount);
+    this.follow(metrics.nvExecutionCount, statistics.executionCount);
+    this.follow(metrics.nvRequestDuration, wholeUs(statistics.success.totalMs));
+    this.follow(metrics.nvQueueDuration, wholeUs(statistics.queue.totalMs));
+    this.follow(metrics.nvComputeInputDuration, 0);
+    this.follow(metrics.nvComputeInferDuration, wholeUs(statistics.computeInfer.totalMs));
+    this.follow(metrics.nvComputeOutputDuration, wholeUs(statistics.computeOutput.totalMs));
   }
 
   private observeOutcome(event: Extract<Event, { kind: 'request-finished' }>): void {
@@ -288,9 +291,9 @@ export class ModelMeter {
     if (isMiss) series.misses[request.isDeadlineDefaulted ? 'default' : 'stated'].value += 1;
   }
 
-  private copy(family: Family<'model' | 'version', Sample>, value: number): void {
+  private follow(counters: Family<'model' | 'version', Sample>, total: number): void {
     const { model, version } = this.source;
-    family.of({ model, version }).value = value;
+    this.totals.follow(counters.of({ model, version }), total);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ModelRecord } from '../../domain/event-record.js';
+import type { Granted } from '../../domain/granted.js';
 
 /*
  * The last minute of the event stream, for whoever begins to watch now. It is kept in chunks, one for each message of the
@@ -12,10 +13,7 @@ const HISTORY_RECORDS = 80_000;
 const SPARE_FRACTION = 0.25;
 
 /** What a model has at an instant, as the header of a run tells it. */
-export interface Standing {
-  readonly cpuMillicores: number;
-  readonly instances: number;
-}
+export type Standing = Granted;
 
 /** Records that went out together, and their JSON, which is made when the first reader asks and only once. */
 export class RecordChunk {

@@ -69,9 +69,8 @@ export class RecordWriter {
     return this.#droppedRecords;
   }
 
-  /** Once, before the records. */
+  /** Before the records, and again when a model has come or gone. */
   begin(header: RunHeader): void {
-    if (this.#hasBegun) throw new Error('an event log has one header');
     this.#hasBegun = true;
     this.#isOursAndEmpty = false;
     this.#append({ text: `${JSON.stringify(header)}\n`, recordCount: 0 });

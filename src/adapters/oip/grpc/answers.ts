@@ -60,21 +60,22 @@ export interface AnswerContext {
   readonly logger?: GrpcLogger;
 }
 
-/** A unary method that is answered at once from what the service knows. */
+/** A unary method that is answered from what the service knows, at once or when that is done which was asked for. */
 export function unary<Request, Response>(
   context: AnswerContext,
   { requestType, responseType }: MessageTypes<Request, Response>,
-  answer: (request: Request) => Response,
+  answer: (request: Request) => Response | Promise<Response>,
 ): UnaryHandler {
   return (call, frame) => {
-    let message: Buffer;
+    const reply = (response: Response): void => call.reply([framed(responseType, response)]);
+    const fail = (error: unknown): void => call.fail(statusOf(replyToError(error, context), context.intake));
     try {
-      message = framed(responseType, answer(decodeMessage(requestType, frame.bytes)));
+      const response = answer(decodeMessage(requestType, frame.bytes));
+      if (response instanceof Promise) response.then(reply).catch(fail);
+      else reply(response);
     } catch (error) {
-      call.fail(statusOf(replyToError(error, context), context.intake));
-      return;
+      fail(error);
     }
-    call.reply([message]);
   };
 }
 

@@ -1,27 +1,38 @@
-/* RepositoryIndex; loading and unloading are refused: models come from the command line. */
-import { LOAD_NOT_ALLOWED } from '../model-description.js';
-import { OipFailure } from '../service.js';
+/* RepositoryIndex, RepositoryModelLoad and RepositoryModelUnload. */
+import type { Door } from '../../doors/door.js';
+import { assertMayChangeModels, checkLoadParameters, checkUnloadParameters, repositoryOf } from '../repository.js';
 import type { InferenceService } from '../service.js';
 import { unary } from './answers.js';
 import type { AnswerContext } from './answers.js';
 import { GRPCInferenceServiceDefinition } from './generated/open_inference.js';
-import type { RepositoryIndexResponse } from './generated/open_inference.js';
+import type { ModelRepositoryParameter } from './generated/open_inference.js';
 
 const METHODS = GRPCInferenceServiceDefinition.methods;
 
-export function repositoryHandlers(service: InferenceService, context: AnswerContext) {
+export function repositoryHandlers(service: InferenceService, door: Door, context: AnswerContext) {
+  const repository = repositoryOf(service);
   return {
-    repositoryIndex: unary(context, METHODS.repositoryIndex, (request): RepositoryIndexResponse => {
-      const models = service.models().filter((model) => !request.ready || model.state === 'READY');
+    repositoryIndex: unary(context, METHODS.repositoryIndex, async ({ ready }) => {
+      const models = (await repository.index()).filter((model) => !ready || model.state === 'READY');
       return {
         models: models.map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason })),
       };
     }),
-    repositoryModelLoad: unary(context, METHODS.repositoryModelLoad, refuse),
-    repositoryModelUnload: unary(context, METHODS.repositoryModelUnload, refuse),
+    repositoryModelLoad: unary(context, METHODS.repositoryModelLoad, async ({ modelName, parameters }) => {
+      assertMayChangeModels(door);
+      checkLoadParameters(parametersIn(parameters));
+      await repository.load(modelName);
+      return {};
+    }),
+    repositoryModelUnload: unary(context, METHODS.repositoryModelUnload, async ({ modelName, parameters }) => {
+      assertMayChangeModels(door);
+      checkUnloadParameters(parametersIn(parameters));
+      await repository.unload(modelName);
+      return {};
+    }),
   };
 }
 
-function refuse(): never {
-  throw new OipFailure('not_allowed', LOAD_NOT_ALLOWED);
+function parametersIn(parameters: Readonly<Record<string, ModelRepositoryParameter>>): ReadonlyMap<string, unknown> {
+  return new Map(Object.entries(parameters).map(([name, { parameterChoice }]) => [name, parameterChoice?.value]));
 }

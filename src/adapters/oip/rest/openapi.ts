@@ -22,7 +22,11 @@ export function openApiDocument(service: InferenceService): OpenApiDocument {
   const paths: Record<string, Path> = serverPaths();
   for (const model of service.models()) {
     const own = `/v2/models/${encodeURIComponent(model.name)}`;
-    Object.assign(paths, modelPaths(own, model), modelPaths(`${own}/versions/${model.version}`, model));
+    Object.assign(
+      paths,
+      modelPaths(own, service.model(model.name)),
+      modelPaths(`${own}/versions/${model.version}`, model),
+    );
     Object.assign(paths, { [`${own}/trace/setting`]: settings('TraceSettings', `of model ${model.name}`) });
   }
   return {

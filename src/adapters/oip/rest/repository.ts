@@ -1,33 +1,55 @@
-import type { FastifyInstance } from 'fastify';
-import { LOAD_NOT_ALLOWED } from '../model-description.js';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { assertMayChangeModels, checkLoadParameters, checkUnloadParameters, repositoryOf } from '../repository.js';
 import { OipFailure } from '../service.js';
 import { takeBody, type RestContext } from './context.js';
 import { parseJson } from './infer-request.js';
 
-/** Triton's model repository extension: the index; loading and unloading are refused. */
-export function registerRepository(app: FastifyInstance, { service }: RestContext): void {
-  app.post('/v2/repository/index', (request, reply) => {
-    const isReadyOnly = wantsReadyOnly(takeBody(request)?.bytes);
-    const models = service.models().filter((model) => !isReadyOnly || model.state === 'READY');
-    return reply.send(
-      models.map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason })),
-    );
+interface Named {
+  readonly model: string;
+}
+
+/** Triton's model repository extension: the index, loading and unloading. */
+export function registerRepository(app: FastifyInstance, { service, door }: RestContext): void {
+  const repository = repositoryOf(service);
+  app.post('/v2/repository/index', async (request) => {
+    const isReadyOnly = wantsReadyOnly(request);
+    const models = await repository.index();
+    return models
+      .filter((model) => !isReadyOnly || model.state === 'READY')
+      .map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason }));
   });
-  for (const action of ['load', 'unload']) {
-    app.post(`/v2/repository/models/:model/${action}`, () => {
-      throw new OipFailure('not_allowed', LOAD_NOT_ALLOWED);
-    });
-  }
+  app.post<{ Params: Named }>('/v2/repository/models/:model/load', async (request, reply) => {
+    assertMayChangeModels(door);
+    checkLoadParameters(parametersIn(request));
+    await repository.load(request.params.model);
+    return reply.code(200).send();
+  });
+  app.post<{ Params: Named }>('/v2/repository/models/:model/unload', async (request, reply) => {
+    assertMayChangeModels(door);
+    checkUnloadParameters(parametersIn(request));
+    await repository.unload(request.params.model);
+    return reply.code(200).send();
+  });
 }
 
 /** The body is optional: `{"ready": true}` leaves out what is not ready. */
-function wantsReadyOnly(bytes: Buffer | undefined): boolean {
-  if (bytes === undefined || bytes.length === 0) return false;
-  const json = parseJson(bytes);
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new OipFailure('invalid', 'request body must be a JSON object');
-  }
-  const ready = (json as Record<string, unknown>)['ready'] ?? false;
+function wantsReadyOnly(request: FastifyRequest): boolean {
+  const ready = objectIn(request)['ready'] ?? false;
   if (typeof ready !== 'boolean') throw new OipFailure('invalid', 'ready must be true or false');
   return ready;
+}
+
+function parametersIn(request: FastifyRequest): ReadonlyMap<string, unknown> {
+  const parameters = objectIn(request)['parameters'] ?? {};
+  if (typeof parameters === 'object' && !Array.isArray(parameters)) return new Map(Object.entries(parameters));
+  throw new OipFailure('invalid', 'parameters must be a JSON object');
+}
+
+/** Empty where there is no body. */
+function objectIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
+  const bytes = takeBody(request)?.bytes;
+  if (bytes === undefined || bytes.length === 0) return {};
+  const json = parseJson(bytes);
+  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  throw new OipFailure('invalid', 'request body must be a JSON object');
 }
