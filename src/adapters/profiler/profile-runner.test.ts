@@ -61,6 +61,16 @@ describe('a profile run', () => {
     expect(new Set(run.cells().map((cell) => cellKey(cell)))).toEqual(sizes);
   });
 
+  it('says what there is now, which stays so while it goes on', async () => {
+    const run = new ProfileRun(fakeTarget(), PLAN);
+    for (let step = 0; step < 10; step++) await run.step();
+    const cells = run.cells();
+    const before = structuredClone(cells);
+    await finish(run);
+    expect(cells).toEqual(before);
+    expect(run.cells()).not.toEqual(before);
+  });
+
   it('goes on from what an earlier run measured', async () => {
     const first = new ProfileRun(fakeTarget(), PLAN);
     for (let step = 0; step < 40; step++) await first.step();

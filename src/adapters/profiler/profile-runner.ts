@@ -115,13 +115,13 @@ export class ProfileRun {
     return Math.min(...this.#cells.map((cell) => this.#samples.get(cellKey(cell))?.length ?? 0));
   }
 
-  /** Cells with at least one sample, the earlier ones included. */
+  /** Cells with at least one sample, the earlier ones included; as they are now, whatever is measured after that. */
   cells(): ProfileCell[] {
     const once = this.#once === null ? [] : [this.#once];
     const byKey = new Map([...this.#earlier, ...once, ...this.#cells].map((cell) => [cellKey(cell), cell]));
     return [...byKey].flatMap(([key, { batchSize, cpuMillicores, threadCount }]) => {
       const samples = this.#samples.get(key) ?? [];
-      return samples.length > 0 ? [profileCell({ batchSize, cpuMillicores, threadCount }, samples)] : [];
+      return samples.length > 0 ? [profileCell({ batchSize, cpuMillicores, threadCount }, [...samples])] : [];
     });
   }
 
