@@ -280,7 +280,7 @@ describe('an overload', () => {
     expect(divide([140, 140], one)).toMatchObject({ shed: [], batchSize: 2 });
   });
 
-  it('passes over the first of a batch where that saves two more than a smaller one, and else gives up the newest', () => {
+  it('passes over the first of a batch where that saves two and a quarter of the queue, and else gives up the newest', () => {
     // The first alone until 70, then nobody until 140; or without it two until 110
     expect(divide([70, 110, 110], one)).toMatchObject({ shed: [1, 2], batchSize: 1 });
     // Two one by one until 140, and nobody until 210; or without them four until 190
@@ -288,12 +288,12 @@ describe('an overload', () => {
     expect(divide([70, 140, 190, 190, 190, 190], four)).toMatchObject({ shed: [0, 1], batchSize: 4 });
   });
 
-  it('counts what time is worth where it lasts', () => {
+  it('gives nobody up for what time is worth who can be met in a smaller batch', () => {
     // One by one all seven in 490 ms; two together in 110. At most 2/110 per ms = 18.2 a second.
     const seven = [70, 140, 210, 280, 350, 420, 490];
     expect(divide(seven, { ...one, steadyRatePerSec: 15 })).toMatchObject({ shed: [], batchSize: 1 });
-    // 7 − 0.9·490·2/110 = −1.02, and 1.5 as the first is not passed over; 6 − 0.9·330·2/110 = 0.6
-    expect(divide(seven, { ...one, steadyRatePerSec: 19 })).toMatchObject({ shed: [0], batchSize: 2 });
+    // 7 − 0.9·490·2/110 = −1.02, and 1.75 as the first is not passed over; without it 6 − 0.9·330·2/110 = 0.6
+    expect(divide(seven, { ...one, steadyRatePerSec: 19 })).toMatchObject({ shed: [], batchSize: 1 });
   });
 
   it('divides among as many as can have the least allocation, where that is fewer than there are instances', () => {
@@ -350,7 +350,7 @@ describe('an overload, for any queue', () => {
           const filled = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, 0.5 + 1.5 * lasting, filling);
           const { onTime, usedMs, left } = filled;
           expect(onTime + left.length).toBe(dueAtMs.length);
-          const bonus = filling === 'smaller' ? 1.5 : 0;
+          const bonus = filling === 'smaller' ? Math.max(1.5, 0.25 * dueAtMs.length) : 0;
           const [value, cost] = [onTime + bonus - worth * usedMs, (usedMs * cpuMillicores) / 1000];
           if (value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost))
             best = { cpuMillicores, batchSize, leftCount: left.length, value, cost };
