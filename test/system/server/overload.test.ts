@@ -71,18 +71,23 @@ describe('more than can be served', () => {
       expectRetryAfter(reply);
     }
     const late = served.filter(({ json }) => json.parameters?.['sponge_late'] === true);
-    const overrunMs = served.reduce((sum, reply) => sum + Math.max(0, runMs(reply) - plannedMs), 0);
+    // Runs that are shorter than planned make room for more, who are on time where the others are as short.
+    const runsMs = served.map(runMs).sort((a, b) => a - b);
+    const medianMs = runsMs[Math.floor(runsMs.length / 2)]!;
+    const foreseenMs = Math.min(medianMs, plannedMs);
+    const overrunMs = runsMs.reduce((sum, ms) => sum + Math.max(0, ms - foreseenMs), 0);
     console.info(
       `${burst} at once: ${served.length} served, ${late.length} of them late, ${shed.length} shed, ` +
-        `${rest.length} expired; runs took ${overrunMs.toFixed(0)} ms longer than the ${plannedMs.toFixed(0)} ms planned`,
+        `${rest.length} expired; planned ${plannedMs.toFixed(0)} ms, median ${medianMs.toFixed(0)}, longer by ${overrunMs.toFixed(0)} in all`,
     );
     expect(served.length + rest.length, 'kept').toBeGreaterThanOrEqual(3);
     expect(shed.length).toBeGreaterThan(0);
-    if (overrunMs < 0.4 * plannedMs) {
-      // Five runs leave half of one to spare; runs that are shorter than planned make room for more.
+    if (overrunMs < 0.4 * foreseenMs) {
+      // Five runs leave half of one to spare.
       expect(late.length + rest.length, 'late or expired').toBe(0);
-      expect(shed.length).toBeGreaterThanOrEqual(burst - Math.ceil(sloMs / Math.min(...served.map(runMs))));
-    } else console.warn('NOT JUDGED: whether what is kept is on time; the machine became slower than its plan');
+      // What is measured of a run is a little more than it took.
+      expect(shed.length).toBeGreaterThanOrEqual(burst - Math.ceil(sloMs / runsMs[0]!) - 1);
+    } else console.warn('NOT JUDGED: whether what is kept is on time; the machine was not even');
     const after = await scrape(server);
     expect(after.sum('sponge_outcomes_total') - before.sum('sponge_outcomes_total')).toBe(burst);
     const overload = { outcome: 'rejected_overload', reason: 'queue_overload' };
