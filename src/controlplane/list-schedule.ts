@@ -125,9 +125,7 @@ export class ListSchedule {
     return -1;
   }
 
-  /**
-   * Slots in order of finish take the earliest that they can still meet; whoever is passed over is left.
-   */
+  /** Slots in order of finish take the earliest that they can still meet; whoever is passed over is left. */
   fillSlots(
     freeAtMs: readonly number[],
     cpuMillicores: number,

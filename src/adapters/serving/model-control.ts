@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { ModelRepository } from '../oip/repository.js';
 import { OipFailure, type ModelEntry } from '../oip/service.js';
 import { oneLine } from '../workers/load-failure.js';
+import { FailedLoads } from './failed-loads.js';
 import { unservedEntry, withoutFolder, type ModelListings } from './model-listings.js';
 import { describeSkipped, stampOf, type ModelSource, type Repository } from './model-repository.js';
 import { reconcile } from './reconcile.js';
@@ -52,8 +53,7 @@ export class ModelControl implements ModelRepository {
   readonly #closing = new AbortController();
   /** By name, as they were at the last look, where that is news: what is still being written is not loaded. */
   #seen: ReadonlyMap<string, string> = new Map();
-  /** By name: the files that could not be loaded, which are not tried again. */
-  readonly #failed = new Map<string, string>();
+  readonly #failed = new FailedLoads();
   /** What was told of what is left out. */
   #toldSkipped: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
@@ -154,17 +154,17 @@ export class ModelControl implements ModelRepository {
       const own = sources.filter((source) => source.name === name);
       const stamp = JSON.stringify(await Promise.all(own.map(stampOf)));
       seen.set(name, stamp);
-      if (this.#seen.get(name) !== stamp || this.#failed.get(name) === stamp) return;
+      if (this.#seen.get(name) !== stamp || !this.#failed.mayTry(name, stamp)) return;
       await this.#inTurn(name, () => this.#settle(name, own)).then(
-        () => this.#failed.delete(name),
+        () => this.#failed.forget(name),
         (error: unknown) => {
-          this.#failed.set(name, stamp);
+          this.#failed.fail(name, stamp);
           this.#options.logger.error({ model: name }, `not loaded: ${oneLine(error)}`);
         },
       );
     });
     await Promise.all(looks);
-    for (const name of this.#failed.keys()) if (!names.has(name)) this.#failed.delete(name);
+    this.#failed.keepOnly(names);
     this.#seen = seen;
   }
 

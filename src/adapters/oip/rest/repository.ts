@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { assertMayChangeModels, checkLoadParameters, checkUnloadParameters, repositoryOf } from '../repository.js';
 import { OipFailure } from '../service.js';
-import { takeBody, type RestContext } from './context.js';
-import { parseJson } from './infer-request.js';
+import type { RestContext } from './context.js';
+import { objectIn } from './object-body.js';
 
 interface Named {
   readonly model: string;
@@ -43,13 +43,4 @@ function parametersIn(request: FastifyRequest): ReadonlyMap<string, unknown> {
   const parameters = objectIn(request)['parameters'] ?? {};
   if (typeof parameters === 'object' && !Array.isArray(parameters)) return new Map(Object.entries(parameters));
   throw new OipFailure('invalid', 'parameters must be a JSON object');
-}
-
-/** Empty where there is no body. */
-function objectIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
-  const bytes = takeBody(request)?.bytes;
-  if (bytes === undefined || bytes.length === 0) return {};
-  const json = parseJson(bytes);
-  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  throw new OipFailure('invalid', 'request body must be a JSON object');
 }

@@ -1,9 +1,9 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { assertMaySetLogs, changeLogSettings, logSettings } from '../log-settings.js';
 import { OipFailure } from '../service.js';
 import { TRACE_SETTINGS, checkTraceChanges } from '../trace-settings.js';
-import { takeBody, type ModelParams, type RestContext } from './context.js';
-import { parseJson } from './infer-request.js';
+import type { ModelParams, RestContext } from './context.js';
+import { objectIn } from './object-body.js';
 
 /** Triton's trace and logging extensions. */
 export function registerSettings(app: FastifyInstance, { service, logControl, door }: RestContext): void {
@@ -17,7 +17,7 @@ export function registerSettings(app: FastifyInstance, { service, logControl, do
     });
     app.post<{ Params: Partial<ModelParams> }>(path, (request, reply) => {
       assertModel(request.params);
-      const changes = Object.entries(settingsIn(request)).map(([name, value]) => [name, textsOf(name, value)] as const);
+      const changes = Object.entries(objectIn(request)).map(([name, value]) => [name, textsOf(name, value)] as const);
       checkTraceChanges(new Map(changes));
       return reply.send(traceSettingsJson());
     });
@@ -25,7 +25,7 @@ export function registerSettings(app: FastifyInstance, { service, logControl, do
   app.get('/v2/logging', (_request, reply) => reply.send(logSettings(logControl)));
   app.post('/v2/logging', (request, reply) => {
     assertMaySetLogs(door);
-    changeLogSettings(logControl, settingsIn(request));
+    changeLogSettings(logControl, objectIn(request));
     return reply.send(logSettings(logControl));
   });
 }
@@ -36,14 +36,6 @@ function traceSettingsJson(): Record<string, unknown> {
     ([name, values]) => [name, name === 'trace_level' ? values : values[0]] as const,
   );
   return Object.fromEntries(entries);
-}
-
-function settingsIn(request: FastifyRequest): Readonly<Record<string, unknown>> {
-  const bytes = takeBody(request)?.bytes;
-  if (bytes === undefined || bytes.length === 0) return {};
-  const json = parseJson(bytes);
-  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  throw new OipFailure('invalid', 'request body must be a JSON object');
 }
 
 /** Null clears a setting. */
