@@ -14,7 +14,8 @@ import type { OnOutcome } from './dataplane/queue-entry.js';
 import type { WorkerPool } from './dataplane/worker-pool.js';
 import type { Event } from './domain/event.js';
 import type { AllocationLimits, Plan } from './domain/plan.js';
-import type { InferRequest } from './domain/request.js';
+import type { ModelOutlook } from './domain/pod-report.js';
+import type { InferRequest, ShapeClass } from './domain/request.js';
 import type { LatencyModels } from './perf-model/model-source.js';
 
 /** In which order, who enters, what runs next, and on how much CPU. Baselines are policies, not forks. */
@@ -83,6 +84,11 @@ export interface System {
   /** The client left. */
   cancel(sequence: number): void;
   status(): SystemStatus;
+  /**
+   * How much room there is for one more request; null once it is stopped. Reckoned when it is asked for, and only then.
+   * @param likely its class, while none has come
+   */
+  outlook(likely: ShapeClass): ModelOutlook | null;
   /**
    * Lends the worker. `when: 'idle'`: null unless nothing is held; `'free'`: null while a batch runs, and queued requests
    * wait. `onWanted` is called, once, when a request arrives meanwhile (growing the allocation helps then), or another model lacks
@@ -179,6 +185,7 @@ export function createSystem(options: SystemOptions): System {
       grantedMillicores: controller.grantedMillicores,
       allocations: controller.allocations,
     }),
+    outlook: (likely) => controller.outlook(likely, pipeline.readyInMs),
     lease: (when, wanted) => {
       const isAvailable = when === 'idle' ? pipeline.isIdle : !pipeline.isRunning;
       if (lease !== null || !isAvailable || !pipeline.isWorkerReady) return null;

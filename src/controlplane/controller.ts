@@ -8,8 +8,9 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import { exactLatency, type LatencyModel } from '../domain/latency.js';
+import { ZERO_LATENCY } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
+import type { ModelOutlook } from '../domain/pod-report.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
@@ -19,8 +20,9 @@ import type { ControlledPlane } from './controlled-plane.js';
 import type { CoreBudget } from './core-budget.js';
 import { Estimator } from './estimator.js';
 import { InstanceAllocation } from './instance-allocation.js';
+import { outlookOf } from './outlook.js';
 import { OwnAllocations } from './own-allocations.js';
-import { busyUntilMs, firstDueAtMs, isWindowHopeless } from './planned-queue.js';
+import { firstDueAtMs, isWindowHopeless, nextFreeAtMs } from './planned-queue.js';
 import type { Planner, PlannerView } from './planner.js';
 import type { ResizeResult, Scaler } from './scaler.js';
 import { SharedAllocation } from './shared-allocation.js';
@@ -299,8 +301,18 @@ export class Controller {
     return withUnplanned(plan, view, { areApart: this.#areApart, isExploring: this.#plane!.isExploring });
   }
 
+  /** As of a system. While somebody profiles, it is as if nobody did: that ends for a request. @param readyInMs until there is a worker */
+  outlook(likely: ShapeClass, readyInMs: number): ModelOutlook | null {
+    const view = this.#viewOf(this.#arrivalClass ?? likely);
+    return view === null ? null : outlookOf(view, readyInMs);
+  }
+
   #view(): PlannerView | null {
-    if (this.#plane === null || this.#isLent) return null;
+    return this.#isLent ? null : this.#viewOf(this.#arrivalClass);
+  }
+
+  #viewOf(arrivalClass: ShapeClass | null): PlannerView | null {
+    if (this.#plane === null) return null;
     const snapshot = this.#plane.snapshot();
     const models = snapshot.classes.map((shapeClass) => this.#models.forClass(shapeClass));
     const runningModels = snapshot.running.map(({ shapeClass }) => this.#models.forClass(shapeClass));
@@ -313,8 +325,8 @@ export class Controller {
       modelsRevision: this.#models.revision,
       inFlightModel: runningModels[0] ?? null,
       runningModels,
-      arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
-      arrivalRowCount: this.#arrivalClass?.rowCount ?? 1,
+      arrivalModel: arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(arrivalClass),
+      arrivalRowCount: arrivalClass?.rowCount ?? 1,
       forecast: this.#estimator.forecast(nowMs),
       limits: this.#config.limits,
       current: this.#plan,
@@ -386,11 +398,3 @@ export class Controller {
     if (!this.#isPlanning) this.#replan('worker');
   }
 }
-
-/** When the first batch that runs is expected to end; Infinity where none does. */
-function nextFreeAtMs(view: PlannerView): number {
-  return Math.min(...busyUntilMs(view));
-}
-
-/** No request was seen yet: any allocation keeps up with none. */
-const ZERO_LATENCY: LatencyModel = exactLatency(() => 0);

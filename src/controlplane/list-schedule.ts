@@ -103,6 +103,36 @@ export class ListSchedule {
     });
   }
 
+  /**
+   * Runs the whole queue, whoever is late: each batch on the instance that is free first, the largest prefix that meets its head, up to the
+   * batch that does most; one alone where none does.
+   * @param onBatch told of each, the instances as they are free after it; the list is the same one each time
+   * @returns when each instance is free in the end, of as many as the cores are for
+   */
+  runAll(
+    freeAtMs: readonly number[],
+    cpuMillicores: number,
+    onBatch: (
+      batch: { readonly head: number; readonly size: number; readonly endAtMs: number },
+      free: readonly number[],
+    ) => void,
+  ): readonly number[] {
+    const { dueAtMs } = this.#q;
+    const on = this.#latencies.on(cpuMillicores);
+    const free = this.#sideBySide(freeAtMs, cpuMillicores);
+    const walk = new QueueWalk(dueAtMs.length, this.#ranks, 0);
+    for (let head = walk.head(); head !== -1; head = walk.head()) {
+      const latencies = on[walk.classOf(head)]!;
+      const slot = leastOf(free);
+      let size = walk.matesOf(head, latencies.bestSize);
+      while (size > 1 && free[slot]! + latencies.predictedMs(size) > dueAtMs[head]!) size -= 1;
+      free[slot]! += latencies.predictedMs(size);
+      onBatch({ head, size, endAtMs: free[slot]! }, free);
+      walk.take(head, size);
+    }
+    return free;
+  }
+
   #listSchedule(
     taken: number,
     free: number[],

@@ -123,6 +123,11 @@ export function busyUntilMs(view: PlannerView): number[] {
   });
 }
 
+/** When the first batch that runs is expected to end; Infinity where none does. */
+export function nextFreeAtMs(view: PlannerView): number {
+  return Math.min(...busyUntilMs(view));
+}
+
 /** So long after they were due, requests that wait behind all others of their model come before what is due then at others. */
 const SET_ASIDE_PATIENCE_MS = 10_000;
 

@@ -108,6 +108,12 @@ export class Pipeline {
     return this.#dispatcher.outage.message;
   }
 
+  /** Until there is one, as far as is known; 0 while there is. */
+  get readyInMs(): number {
+    const nowMs = this.#clock.nowMs();
+    return Math.max(0, this.#dispatcher.outage.readyAtMs(nowMs) - nowMs);
+  }
+
   get isIdle(): boolean {
     return this.#held.count === 0 && this.#dispatcher.slots.runningCount === 0 && this.#held.exploring === null;
   }

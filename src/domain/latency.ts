@@ -28,3 +28,6 @@ export function hopefulLatencyMs(model: LatencyModel, batchSize: number, cpuMill
 export function exactLatency(latencyMs: LatencyModel['predictedLatencyMs']): LatencyModel {
   return { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs, leastLatencyMs: latencyMs };
 }
+
+/** While no request was seen: any allocation keeps up with none. */
+export const ZERO_LATENCY: LatencyModel = exactLatency(() => 0);
