@@ -1,6 +1,7 @@
 import type { Outcome } from '../../domain/outcome.js';
 import type { NetworkDelaySource } from '../../domain/request.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
+import type { ReportSource } from './reports.js';
 import type { ModelRepository } from './repository.js';
 
 /*
@@ -42,6 +43,8 @@ export interface InferCall {
    */
   readonly statedBudgetsMs: readonly number[];
   readonly arrival: Arrival;
+  /** By whom it was sent here, of several servers, and as its how many-eth; absent where nobody says so. */
+  readonly pick?: string;
 }
 
 /** Everything a client can be told about a served request; becomes response `parameters` named `sponge_*`. */
@@ -184,6 +187,8 @@ export interface InferenceService {
   infer(call: InferCall, departure: Departure): Promise<InferReply>;
   /** Absent: nobody may load or unload anything. */
   readonly repository?: ModelRepository | undefined;
+  /** How much room there is; absent: nobody is told. */
+  readonly reports?: ReportSource | undefined;
   /** Where to read a body for this model into; null, or absent: into memory of one's own. */
   placeFor?(modelName: string, byteCount: number): BodyPlace | null;
 }

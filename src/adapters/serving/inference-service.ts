@@ -21,6 +21,7 @@ import {
 import { reached } from '../path-points.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import { ModelListings, type Registered } from './model-listings.js';
+import { PodReports } from './pod-reports.js';
 import type { ServedModel } from './served-model.js';
 import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
@@ -29,8 +30,8 @@ import { mustRunAlone, shapeClassOf } from './shape-class.js';
  * outcome back. The only place where wall time meets the monotonic clock, for clients that stamp what they send.
  */
 
-/** Weight of the newest reply in the mean reply size that the reply reserve is reckoned from. */
-const REPLY_SIZE_GAIN = 0.2;
+/** Weight of the newest in the mean sizes: of replies, by which their reserve is reckoned, and of requests. */
+const SIZE_GAIN = 0.2;
 
 /** What is in a smaller body mostly goes with its batch, in the frame that starts it. */
 const LEAST_PLACED_BYTES = 16 * 1024;
@@ -56,6 +57,7 @@ export class Inference implements InferenceService {
   readonly listings = new ModelListings();
   /** Set before anybody calls. */
   repository: ModelRepository | undefined;
+  readonly reports: PodReports;
   readonly #network = new PeerNetwork();
   /** The ids that clients gave their requests, by sequence, while they are held. */
   readonly #clientIds = new Map<number, string>();
@@ -67,6 +69,7 @@ export class Inference implements InferenceService {
     this.serverName = options.serverName;
     this.serverVersion = options.serverVersion;
     this.#options = options;
+    this.reports = new PodReports({ clock: options.clock, listings: this.listings });
   }
 
   /** Every model that the server begins with is loaded, or has failed: it may be ready from now on. */
@@ -77,6 +80,7 @@ export class Inference implements InferenceService {
   /** Not ready from now on; calls in progress go on. */
   drain(): void {
     this.#isDraining = true;
+    this.reports.drain();
   }
 
   clientIdOf(sequence: number): string | undefined {
@@ -117,11 +121,13 @@ export class Inference implements InferenceService {
     try {
       registered = this.listings.find(call.modelName, call.modelVersion);
       request = this.#toRequest(call, registered);
+      registered.requestBytes += SIZE_GAIN * (request.byteCount - registered.requestBytes);
     } catch (error) {
       if (error instanceof OipFailure) return Promise.resolve({ kind: 'error', error: error.error });
       throw error;
     }
     if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
+    if (call.pick !== undefined) this.reports.arrived(call.pick);
     return submit(registered.served, request, departure).then((outcome) => this.#toReply(registered, request, outcome));
   }
 
@@ -195,7 +201,7 @@ export class Inference implements InferenceService {
     const { served } = registered;
     served.learnFrom(request.inputs, outcome.outputs, outcome.service.batchSize);
     const replyBytes = byteCountOf(outcome.outputs);
-    registered.replyBytes += REPLY_SIZE_GAIN * (replyBytes - registered.replyBytes);
+    registered.replyBytes += SIZE_GAIN * (replyBytes - registered.replyBytes);
     const { name, version } = served.source;
     return { kind: 'ok', modelName: name, modelVersion: version, outputs: outcome.outputs, outcome, explanation };
   }

@@ -18,6 +18,7 @@ const MOST_SHAPE_CLASSES = 64;
 export interface Registered {
   readonly served: ServedModel;
   replyBytes: number;
+  requestBytes: number;
   /** By key: of requests that are alike one object, however many wait. */
   readonly shapeClasses: RecentlyUsed<string, ShapeClass>;
 }
@@ -52,7 +53,7 @@ export class ModelListings {
   /** From now on calls are its own, those for another one of its version included. */
   add(served: ServedModel): void {
     const shapeClasses = new RecentlyUsed<string, ShapeClass>(MOST_SHAPE_CLASSES);
-    this.#set(served.source, { kind: 'served', registered: { served, replyBytes: 0, shapeClasses } });
+    this.#set(served.source, { kind: 'served', registered: { served, replyBytes: 0, requestBytes: 0, shapeClasses } });
   }
 
   /** It gets no more calls. */
@@ -76,7 +77,12 @@ export class ModelListings {
   }
 
   get served(): readonly ServedModel[] {
-    return this.#all().flatMap((listing) => (listing.kind === 'served' ? [listing.registered.served] : []));
+    return this.registered.map(({ served }) => served);
+  }
+
+  /** Those that take calls, and what was learnt of their requests. */
+  get registered(): readonly Registered[] {
+    return this.#all().flatMap((listing) => (listing.kind === 'served' ? [listing.registered] : []));
   }
 
   /** What is listed of all versions of all models. */

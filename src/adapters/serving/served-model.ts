@@ -1,8 +1,8 @@
 import { restingMillicores } from '../../controlplane/allocations.js';
 import { FewerInstancesNotice } from './fewer-instances-notice.js';
 import type { CpuCounters, Scaler } from '../../controlplane/scaler.js';
-import type { LatencyModel } from '../../domain/latency.js';
 import type { AllocationLimits } from '../../domain/plan.js';
+import type { ShapeClass } from '../../domain/request.js';
 import type { ModelSignature, Tensor } from '../../domain/tensor.js';
 import { OnlineLatencyModels } from '../../perf-model/latency-model.js';
 import type { Profile } from '../../perf-model/profile.js';
@@ -134,7 +134,7 @@ export class ServedModel {
       maxMillicores: this.limits.maxMillicores,
       turns: options.turns,
       isRefining: this.isRefining,
-      aloneMs: () => this.#profiledModel().predictedLatencyMs(1, this.limits.maxMillicores),
+      aloneMs: () => this.models.forClass(this.likelyClass).predictedLatencyMs(1, this.limits.maxMillicores),
       nowMs: options.nowMs,
       lastRequestAtMs: () => this.#lastRequestAtMs,
       makeRun: (target, quality) => this.#makeRun(target, quality),
@@ -389,12 +389,14 @@ export class ServedModel {
     const stated = this.#options.defaultSloMs ?? this.source.settings.defaultSloMs;
     if (stated !== null) return stated;
     if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
-    const aloneMs = this.#profiledModel().predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores));
+    const aloneMs = this.models
+      .forClass(this.likelyClass)
+      .predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores));
     return Math.max(1000, 10 * aloneMs);
   }
 
-  /** Of the shapes that are profiled. */
-  #profiledModel(): LatencyModel {
-    return this.models.forClass(this.#worker.shapeClass);
+  /** That is profiled: of a request, while none has come. */
+  get likelyClass(): ShapeClass {
+    return this.#worker.shapeClass;
   }
 }

@@ -145,6 +145,8 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const door = parts.add(await openDoor(host, options.doors, (line) => logger.warn(line)), (part) => part.close());
 
   const portParts = parts.add(new Parts(), (part) => part.close());
+  // Before the ports, which wait for who still reads.
+  parts.add(service.reports, (part) => part.close());
   const abandoned = new AbortController();
   const interruption = AbortSignal.any([options.interruption, abandoned.signal]);
   const open = async (): Promise<Ports> => {
@@ -188,6 +190,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   });
   await allEnded([opening, loading]);
   const { rest, grpc, metrics } = await opening;
+  service.reports.setGrpcPort(grpc.address.port);
   assertServable(sources, failures, options);
   for (const { source, reason } of failures) logger.error({ model: source.name }, `not served: ${reason}`);
   service.started();

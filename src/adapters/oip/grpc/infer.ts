@@ -11,6 +11,7 @@ import { reached } from '../../path-points.js';
 import type { Arrivals } from '../arrivals.js';
 import { classifierOf, type Classify } from '../classification.js';
 import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
+import { PICK_HEADER } from '../reports.js';
 import type { InferCall, InferenceService, InferReply } from '../service.js';
 import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../status.js';
 import type { ErrorReply } from '../status.js';
@@ -151,6 +152,7 @@ async function answerInfer(
     const outputNames = request.outputs.map((output) => output.name);
     checkOutputNames(model, outputNames);
     const classify = classifierOf(model, request.outputs);
+    const pick = isInStream ? undefined : call.header(PICK_HEADER);
     const inferCall: InferCall = {
       modelName: request.modelName,
       inputs: request.inputs,
@@ -167,6 +169,7 @@ async function answerInfer(
       },
       ...(modelVersion === undefined ? {} : { modelVersion }),
       ...(id === '' ? {} : { id }),
+      ...(pick === undefined ? {} : { pick }),
     };
     const isFinalAsked = isInStream && request.parameters[FINAL_ASKED] === true;
     return answerOf(await context.service.infer(inferCall, call), id, context, { isFinalAsked, classify });

@@ -7,6 +7,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { reached } from '../../path-points.js';
 import { classifierOf, type Classify } from '../classification.js';
 import { headerBudgetsMs, refuseSequence, responseParameters, withHeaderParameters } from '../parameters.js';
+import { PICK_HEADER } from '../reports.js';
 import { OipFailure } from '../service.js';
 import type { BodyPlace, Departure, InferCall, InferReply, ModelEntry } from '../service.js';
 import { describeError, describeRefusal } from '../status.js';
@@ -142,6 +143,7 @@ class Exchange {
     const request = this.#request;
     const { model: modelName, version } = request.params;
     const tokenName = tokenNameOf(request);
+    const pick = header(request, PICK_HEADER);
     return {
       modelName,
       inputs,
@@ -158,6 +160,7 @@ class Exchange {
       },
       ...(version === undefined ? {} : { modelVersion: version }),
       ...(this.#id === undefined ? {} : { id: this.#id }),
+      ...(pick === undefined ? {} : { pick }),
     };
   }
 

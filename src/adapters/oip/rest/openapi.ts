@@ -1,6 +1,7 @@
 import { elementCount, requiredInputs } from '../../../domain/tensor.js';
 import type { Datatype, TensorSpec } from '../../../domain/tensor.js';
 import type { InferenceService, ModelEntry } from '../service.js';
+import { REPORT_PATH } from './report.js';
 import { CHANGES, SCHEMAS, inferRequestSchema, listOf, named, type Schema } from './openapi-schemas.js';
 
 /*
@@ -29,6 +30,8 @@ export function openApiDocument(service: InferenceService): OpenApiDocument {
     );
     Object.assign(paths, { [`${own}/trace/setting`]: settings('TraceSettings', `of model ${model.name}`) });
   }
+  if (service.reports !== undefined)
+    paths[REPORT_PATH] = get('how much room there is for one more request', { type: 'object' }, 400, 503);
   return {
     openapi: '3.1.0',
     info: {

@@ -33,6 +33,7 @@ import { headerLength, registerInfer } from './infer.js';
 import { createJsonOffload } from './json-offload.js';
 import { registerMetadata } from './metadata.js';
 import { followMethods } from './methods.js';
+import { registerReports } from './report.js';
 import { registerRepository } from './repository.js';
 import { registerSettings } from './settings.js';
 import { registerSharedMemory } from './memory-regions.js';
@@ -133,6 +134,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   registerRepository(app, context);
   registerSettings(app, context);
   registerSharedMemory(app);
+  registerReports(app, context);
   registerInfer(app, context);
   registerDocs(app, context);
   answerOtherMethods();
