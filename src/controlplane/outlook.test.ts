@@ -39,6 +39,7 @@ describe('the outlook', () => {
     expect(outlookOf(viewOf([]))).toEqual({
       leastMs: 100,
       aloneMs: 100,
+      instanceCount: 1,
       requestMs: 100,
       marks: [{ dueInMs: 0, startInMs: 0, doneInMs: 0, roomMs: null }],
       spareCoreSeconds: 1,
@@ -76,7 +77,7 @@ describe('the outlook', () => {
     expect(outlookOf(viewOf([], {}, SHARED))).toMatchObject({ aloneMs: 80, requestMs: 35 });
     const instance = { requestedMillicores: 1000, isRunning: false, isAway: false };
     const two = viewOf([], { instances: [instance, instance], reachMillicores: 2000, budgetMillicores: 2000 }, SHARED);
-    expect(outlookOf(two)).toMatchObject({ aloneMs: 80, requestMs: 17.5 });
+    expect(outlookOf(two)).toMatchObject({ aloneMs: 80, instanceCount: 2, requestMs: 17.5 });
   });
 
   it('of two instances: one more starts on the one that is free first', () => {

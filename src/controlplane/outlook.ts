@@ -34,6 +34,7 @@ export function outlookOf(view: PlannerView, readyInMs = 0): ModelOutlook {
   return {
     leastMs: arrivalModel.leastLatencyMs(1, limits.maxMillicores),
     aloneMs: arrivalModel.plannedLatencyMs(1, limits.maxMillicores),
+    instanceCount: freeAtMs.length,
     requestMs: onShare.leastMsEach(maxRequests) / freeAtMs.length,
     marks,
     spareCoreSeconds: (Math.max(0, SPARE_WITHIN_MS - last.doneInMs) * cores.allMillicores) / 1e6,

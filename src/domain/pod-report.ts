@@ -24,6 +24,8 @@ export interface ModelOutlook {
   /** It takes so long alone on all cores: surely, which is what it may be refused by, and as it is planned. */
   readonly leastMs: number;
   readonly aloneMs: number;
+  /** That run batches side by side. */
+  readonly instanceCount: number;
   /** Of the time of all instances, what one more takes in the batches that do most. */
   readonly requestMs: number;
   /** Ascending, at least one, `MOST_MARKS` at most. */

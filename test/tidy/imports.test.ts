@@ -23,12 +23,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   controlplane: PLANE_BASE,
   system: SYSTEM,
   node: SYSTEM,
-  adapters: [...SYSTEM, 'node'],
+  adapters: [...SYSTEM, 'node', 'route'],
+  // Which of several servers: no more than what they report.
+  route: ['domain', 'random'],
   sim: [...SYSTEM, 'node'],
   dashboard: DOMAIN,
   client: DOMAIN,
   experiments: [...SYSTEM, 'node', 'adapters', 'sim'],
-  cli: [...SYSTEM, 'node', 'adapters', 'sim', 'experiments', 'dashboard', 'client'],
+  cli: [...SYSTEM, 'node', 'route', 'adapters', 'sim', 'experiments', 'dashboard', 'client'],
   // What the package gives to others, besides its command.
   scheduler: [...SYSTEM, 'node'],
   simulator: ['experiments'],

@@ -9,6 +9,7 @@ import { PodReports } from './pod-reports.js';
 const OUTLOOK = {
   leastMs: 10,
   aloneMs: 12.345678,
+  instanceCount: 1,
   requestMs: 3,
   marks: [{ dueInMs: 0, startInMs: 1.00004, doneInMs: 1, roomMs: null }],
   spareCoreSeconds: 0.9,
