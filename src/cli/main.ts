@@ -6,6 +6,7 @@ import { SERVER_VERSION } from '../adapters/serving/version.js';
 const VERBS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['serve', async () => (await import('./serve.js')).serveCommand()],
   ['watch', async () => (await import('./watch.js')).watchCommand()],
+  ['route', async () => (await import('./route.js')).routeCommand()],
   ['infer', async () => (await import('./infer.js')).inferCommand()],
   ['profile', async () => (await import('./profile.js')).profileCommand()],
   ['plan', async () => (await import('./plan.js')).planCommand()],

@@ -44,6 +44,11 @@ export class Pod {
     return this.#contact === 'reporting' && nowMs - this.#reportAtMs > FRESH_FOR_MS ? 'silent' : this.#contact;
   }
 
+  /** The latest version of each. */
+  get models(): readonly ModelRoom[] {
+    return this.#latest;
+  }
+
   get isDraining(): boolean {
     return this.#report?.isDraining === true;
   }

@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { SystemClock } from '../adapters/system-clock.js';
+import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
+import { namedPods, parseEndpoint } from '../adapters/route/pod-sources.js';
+import { startRouter } from '../adapters/route/router.js';
+import { ServerTls } from '../adapters/tls/server-tls.js';
+import { collected, port, UserError, withConfiguration } from './options.js';
+import { firstStopSignal } from './stop-signal.js';
+import { tlsFiles, type TlsFlags } from './tls-flags.js';
+
+/* The picker behind Envoy: which of several servers gets a request, by what each has to spare. docs/routing.md. */
+
+interface RouteFlags extends TlsFlags {
+  readonly pod?: readonly string[];
+  readonly podsGrpcPort?: number;
+  readonly podsTokenFile?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
+}
+
+export function routeCommand(): Command {
+  const command = new Command('route')
+    .description('tell Envoy which of several servers can meet a request by its deadline, before its body is sent')
+    .option(
+      '--pod <host:port>',
+      'REST address of a server; a name stands for all its addresses, looked up again every 2 s (repeatable)',
+      collected,
+    )
+    .option('--pods-grpc-port <number>', 'where servers speak gRPC (default: where each says)', port)
+    .option('--pods-token-file <file>', 'token to read reports with, where servers ask for one')
+    .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
+    .option('--port <number>', 'port for Envoy: external processing and health checks over gRPC; 0: any', port, 9002)
+    .option('--metrics-port <number>', 'port of /metrics and /pods; 0: any', port, 9090)
+    .option('--tls-cert <file>', 'certificate of the port for Envoy, PEM')
+    .option('--tls-key <file>', 'its private key, PEM without a passphrase')
+    .option('--tls-client-ca <file>', 'only for who shows a certificate of these CAs, PEM')
+    .addOption(new Option('--log-format <format>', 'of stderr').choices(['text', 'json']).default('text'))
+    .addOption(
+      new Option('--log-level <level>', 'least level logged')
+        .choices(['debug', 'info', 'warn', 'error'])
+        .default('info'),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sponge route --pod 127.0.0.1:8000 --pod 127.0.0.1:8100
+  sponge route --pod sponge-pods.models.svc:8000 --host 0.0.0.0
+
+Envoy files that go with it, and one for who wants no picker: deploy/envoy/ and docs/routing.md.`,
+    )
+    .action(route);
+  return withConfiguration(command);
+}
+
+async function route(flags: RouteFlags): Promise<void> {
+  const endpoints = flags.pod ?? [];
+  if (endpoints.length === 0) throw new UserError('no servers: name at least one with --pod <host:port>');
+  for (const endpoint of endpoints) {
+    try {
+      parseEndpoint(endpoint);
+    } catch (error) {
+      throw new UserError(`--pod ${(error as Error).message}`);
+    }
+  }
+  const logger = createLogger({ format: flags.logFormat, level: flags.logLevel });
+  const files = tlsFiles(flags);
+  const tls = files === null ? undefined : await ServerTls.open({ files, logger });
+  const clock = new SystemClock();
+  const router = await startRouter({
+    source: namedPods({ endpoints, onTrouble: (line) => logger.warn(line) }),
+    host: flags.host,
+    port: flags.port,
+    metricsPort: flags.metricsPort,
+    grpcPort: flags.podsGrpcPort ?? null,
+    token: flags.podsTokenFile === undefined ? null : readTokenFile(flags.podsTokenFile),
+    tls,
+    logger,
+    nowMs: () => clock.nowMs(),
+  });
+  const host = flags.host.includes(':') ? `[${flags.host}]` : flags.host;
+  console.log(
+    [
+      `Sponge picks among ${endpoints.join(', ')}`,
+      `  Envoy     ${host}:${router.port}${tls === undefined ? '' : ', TLS'}`,
+      `  metrics   http://${host}:${router.metricsPort}/metrics`,
+      `  pods      http://${host}:${router.metricsPort}/pods`,
+    ].join('\n'),
+  );
+  process.send?.(
+    { kind: 'picking', port: router.port, metricsPort: router.metricsPort },
+    undefined,
+    {},
+    () => undefined,
+  );
+  await firstStopSignal();
+  await router.close();
+  await tls?.close();
+}
+
+function readTokenFile(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new UserError(`--pods-token-file ${path}: ${(error as Error).message}`);
+  }
+  if (/^[\x21-\x7e]{1,4096}$/.test(text)) return text;
+  throw new UserError(`--pods-token-file ${path}: expected one token, printable characters without spaces`);
+}
