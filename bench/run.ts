@@ -45,6 +45,7 @@ const BENCHES = [
   'feed',
   'neighbour',
   'several',
+  'route',
   'soak',
 ] as const;
 
