@@ -185,7 +185,7 @@ describe('beliefs', () => {
     expect(picker.pod('a')!.contact(1700)).toBe('silent');
   });
 
-  it('that refuse are tested once a second', () => {
+  it('that refuse are tested once a second, by one in ten at most', () => {
     const picker = pickerOf([]);
     picker.setPods(['a']);
     let sent = 0;
@@ -198,6 +198,13 @@ describe('beliefs', () => {
       }
     }
     expect(sent).toBe(9);
+    // One every two seconds.
+    const seldom = Array.from({ length: 22 }, (_, index) => {
+      const nowMs = 20_000 + 2000 * index;
+      picker.hear(nowMs, 'a', reportOf([model(500)]));
+      return picker.pick(nowMs, request(100)).kind;
+    });
+    expect(seldom.filter((kind) => kind === 'send')).toHaveLength(2);
   });
 
   it('of a pod that makes no reports are tested for ever, by one in twenty and once a second', () => {

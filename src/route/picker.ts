@@ -4,8 +4,8 @@
  * none can meet it at all, it is refused at once, with when the earliest of all pods would be done.
  *
  * Reports are of a while ago, so what was sent since counts too (`pod.ts`); and they are beliefs, so now and then they are put to the test:
- * a request that would be refused is sent all the same, once a second for each model, and one that could be met elsewhere goes to a pod that
- * makes no reports, once a second for each. So nothing that was once believed keeps a pod out for ever.
+ * of those that would be refused one in ten is sent all the same, once a second for each model, and one that could be met elsewhere goes to a
+ * pod that makes no reports, once a second for each. So nothing that was once believed keeps a pod out for ever.
  *
  * All pods are looked at up to sixteen; of fifty and more two by chance, and all only where neither can meet it. Between, ever fewer:
  * the cost of a pick stays that of sixteen, and the more pickers there are likely to be, the fewer of them run after the same report.
@@ -23,6 +23,8 @@ const USUAL_SLO_MS = 1000;
 /** Plenty to spare, of the budget: with half of it instead, twice as many were lost where pods are loaded by half and more. */
 const PLENTY_FRACTION = 0.8;
 const TEST_EVERY_MS = 1000;
+/** For each that is sent although it would be refused: whoever states impossible budgets now and then is told so at once. */
+const REFUSALS_PER_TEST = 10;
 /** Of a pod on which nothing listens. */
 const LOST_TEST_EVERY_MS = 10_000;
 /** All tests together: at most one in so many requests. */
@@ -66,8 +68,8 @@ export class Picker {
   #number = 0;
   #picksSinceTest = 0;
   #testCursor = 0;
-  /** By model. */
-  readonly #refusalTestAtMs = new Map<string, number>();
+  /** By model: since when, and how many were refused since. */
+  readonly #refusals = new Map<string, { sinceMs: number; count: number }>();
 
   constructor({ random }: PickerOptions) {
     this.#random = random;
@@ -193,16 +195,17 @@ export class Picker {
   }
 
   #isRefusalTest(nowMs: number, model: string): boolean {
-    const atMs = this.#refusalTestAtMs.get(model);
-    if (atMs !== undefined && nowMs < atMs) return false;
-    this.#refusalTestAtMs.delete(model);
-    this.#refusalTestAtMs.set(model, nowMs + TEST_EVERY_MS);
-    if (this.#refusalTestAtMs.size > MOST_TESTED_MODELS) {
-      const [oldest] = this.#refusalTestAtMs.keys();
-      this.#refusalTestAtMs.delete(oldest!);
+    const refusals = this.#refusals.get(model) ?? { sinceMs: nowMs, count: 0 };
+    const isTest = refusals.count >= REFUSALS_PER_TEST && nowMs >= refusals.sinceMs + TEST_EVERY_MS;
+    if (isTest) Object.assign(refusals, { sinceMs: nowMs, count: 0 });
+    else refusals.count += 1;
+    this.#refusals.delete(model);
+    this.#refusals.set(model, refusals);
+    if (this.#refusals.size > MOST_TESTED_MODELS) {
+      const [oldest] = this.#refusals.keys();
+      this.#refusals.delete(oldest!);
     }
-    // The first of many is no test yet: nothing was refused.
-    return atMs !== undefined;
+    return isTest;
   }
 
   #refusal(nowMs: number, request: RoutedRequest, candidates: readonly Candidate[]): Refused {
