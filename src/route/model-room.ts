@@ -112,8 +112,8 @@ export class ModelRoom {
 
 /**
  * A pod finds better batches than a list schedule, and who is behind may be given up instead: what is over by less than this share of a
- * batch is for the pod to decide. With 10 ms instead, three pods at 0.7 of what they can do lost 2 in 100 more; with half a batch and more,
- * none (`test/simulation/pods.ts`).
+ * batch is for the pod to decide. With 10 ms instead, three pods at 0.7 of what they can do lost 2 in 100 more than if
+ * nobody were refused here; with this, a tenth of one (`test/simulation/pods.ts`).
  */
 const HOPE_OF_ALONE = 0.75;
 

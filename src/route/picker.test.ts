@@ -233,10 +233,28 @@ describe('many pods', () => {
     }
   });
 
-  it('are all looked at before one is refused, or is in want', () => {
+  it('are all looked at before one is refused', () => {
     // One of a hundred is free.
     const picker = pickerOf(Array.from({ length: 100 }, (_, index) => (index === 77 ? 0 : 500)));
     for (let sent = 0; sent < 3; sent++) expect(podOf(picker.pick(0, request(100)))).toBe('pod77');
+  });
+
+  it('get about as many each, though two are looked at', () => {
+    const picker = pickerOf(new Array<number>(100).fill(0));
+    const counts = new Map<string, number>();
+    for (let sent = 0; sent < 1000; sent++) {
+      const pod = podOf(picker.pick(0, request(2000)));
+      counts.set(pod, (counts.get(pod) ?? 0) + 1);
+    }
+    expect(counts.size).toBeGreaterThan(90);
+    expect(Math.max(...counts.values())).toBeLessThan(60);
+  });
+
+  it('of which most have another model are drawn from those that have it', () => {
+    const picker = pickerOf(new Array<number>(100).fill(0));
+    for (let index = 0; index < 100; index++)
+      if (index !== 3 && index !== 50) picker.hear(0, nameOf(index), reportOf([model(0, { name: 'other' })]));
+    for (let sent = 0; sent < 20; sent++) expect(['d', 'pod50']).toContain(podOf(picker.pick(0, request(500))));
   });
 });
 

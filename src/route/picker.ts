@@ -7,7 +7,7 @@
  * of those that would be refused one in ten is sent all the same, once a second for each model, and one that could be met elsewhere goes to a
  * pod that makes no reports, once a second for each. So nothing that was once believed keeps a pod out for ever.
  *
- * All pods are looked at up to sixteen; of fifty and more two by chance, and all only where neither can meet it. Between, ever fewer:
+ * All pods are looked at up to sixteen; of fifty and more two by chance, and all only where neither may meet it. Between, ever fewer:
  * the cost of a pick stays that of sixteen, and the more pickers there are likely to be, the fewer of them run after the same report.
  *
  * Rejected: the least to spare among all that can just meet it. A pod runs what it has as slowly as it may, in batches that nothing
@@ -37,6 +37,9 @@ const MOST_FALLBACKS = 2;
 const UNAVAILABLE_RETRY_MS = 1000;
 /** Models of which it is kept when a refusal was tested last: names come from strangers. */
 const MOST_TESTED_MODELS = 1024;
+
+/** Of many pods, where some have not the model. */
+const TRIES_PER_CHOICE = 8;
 
 const ALL_UP_TO = 16;
 const TWO_FROM = 50;
@@ -102,11 +105,10 @@ export class Picker {
   /** What is sent counts from now on. */
   pick(nowMs: number, request: RoutedRequest): Pick {
     this.#picksSinceTest += 1;
-    const among = this.#among(nowMs, request);
-    if (among.length === 0) return this.#pickWithout(nowMs, request);
-    const looked = this.#look(nowMs, request, among, choicesAmong(among.length));
-    const needsMore = looked.length < among.length && looked.every((each) => !this.#hasPlenty(each, request, nowMs));
-    const candidates = needsMore ? this.#look(nowMs, request, among, among.length) : looked;
+    const drawn = this.#draw(nowMs, request);
+    const isEnough = drawn.some(({ hopeMs }) => hopeMs >= 0 || request.budgetMs === null);
+    const candidates = isEnough ? drawn : this.#all(nowMs, request);
+    if (candidates.length === 0) return this.#pickWithout(nowMs, request);
     const chosen = this.#choose(nowMs, request, candidates);
     if (chosen !== null) {
       const { candidate, reason } = chosen;
@@ -129,21 +131,35 @@ export class Picker {
 
   // ---- who can ------------------------------------------------------------------------------------------------------
 
-  /** Those that report, take requests and have the model. */
-  #among(nowMs: number, request: RoutedRequest): readonly Pod[] {
-    return this.#list.filter((pod) => {
-      if (pod.isDraining || pod.contact(nowMs) !== 'reporting') return false;
-      return pod.roomsFor(request).some(({ report }) => report.isReady);
-    });
+  /** Some by chance, as many as are looked at of so many; none where that is all of them, or too few are found. */
+  #draw(nowMs: number, request: RoutedRequest): readonly Candidate[] {
+    const podCount = this.#list.length;
+    const count = choicesAmong(podCount);
+    if (count === podCount) return [];
+    const drawn = new Set<Pod>();
+    for (let tries = TRIES_PER_CHOICE * count; tries > 0 && drawn.size < count; tries--) {
+      const pod = this.#list[this.#below(podCount)]!;
+      if (this.#takes(nowMs, request, pod)) drawn.add(pod);
+    }
+    return drawn.size < count ? [] : [...drawn].map((pod) => this.#candidate(nowMs, request, pod));
   }
 
-  #look(nowMs: number, request: RoutedRequest, among: readonly Pod[], count: number): readonly Candidate[] {
-    const at = this.#below(among.length);
-    if (count >= among.length)
-      return among.map((_, index) => this.#candidate(nowMs, request, among[(at + index) % among.length]!));
-    const places = new Set<number>();
-    while (places.size < count) places.add(this.#below(among.length));
-    return [...places].map((place) => this.#candidate(nowMs, request, among[place]!));
+  /** In an order that begins anywhere, as of equals the first is taken. */
+  #all(nowMs: number, request: RoutedRequest): readonly Candidate[] {
+    const podCount = this.#list.length;
+    const at = podCount === 0 ? 0 : this.#below(podCount);
+    const candidates: Candidate[] = [];
+    for (let index = 0; index < podCount; index++) {
+      const pod = this.#list[(at + index) % podCount]!;
+      if (this.#takes(nowMs, request, pod)) candidates.push(this.#candidate(nowMs, request, pod));
+    }
+    return candidates;
+  }
+
+  /** It reports, takes requests and has the model. */
+  #takes(nowMs: number, request: RoutedRequest, pod: Pod): boolean {
+    if (pod.isDraining || pod.contact(nowMs) !== 'reporting') return false;
+    return pod.roomsFor(request).some(({ report }) => report.isReady);
   }
 
   /** Where its model is not known: as good as the worst of them, and refused only where it would be by the best. */
