@@ -8,24 +8,24 @@ import { runMixedLoad, type MixedResult } from './harness/mixed-load.js';
 import { startPicker } from './harness/picker-process.js';
 import { atLeast, atMost, isTiny, report } from './harness/row.js';
 import { startSponge } from './harness/sponge-server.js';
-import { quantile } from './harness/statistics.js';
+import { median, quantile } from './harness/statistics.js';
 import { writeBareModel } from './harness/tensor-models.js';
 
 /*
  * Three real servers on fractions of a core behind a real Envoy: how many requests are answered by their deadlines, with `sponge route` and
  * with Envoy's own balancers (least request, round robin; and least request with retries, `deploy/envoy/plain.yaml`), at half, nine tenths
- * and eleven tenths of what the servers can do in full batches. Bursts of up to six, budgets of two to sixteen times what a request takes
+ * and eleven tenths of what the servers report that they can do in full batches. Bursts of up to six, budgets of two to sixteen times what a request takes
  * alone. And what the picker adds to a request of a few bytes on idle servers.
  *
- * `SPONGE_ROUTE_PARTS=equal,unequal,added` runs some of it, and `SPONGE_ROUTE_LOADS=0.9` some of its loads, so that a piece fits into a
- * quiet minute.
+ * `SPONGE_ROUTE_PARTS=equal,unequal,added` runs some of it, `SPONGE_ROUTE_LOADS=0.9` some of its loads, and
+ * `SPONGE_ROUTE_VARIANTS=picker,least request` some of what is compared, so that a piece fits into a quiet minute.
  */
 
-const STEP_COUNT = 150;
+const STEP_COUNT = 600;
 /** So that a request costs about half of what it costs alone in the best of them, as for most models. */
 const MAX_BATCH = 4;
 const ROUNDS = isTiny ? 1 : Number(process.env['SPONGE_ROUTE_ROUNDS'] ?? 3);
-const DURATION_MS = isTiny ? 1500 : 8000;
+const DURATION_MS = isTiny ? 1500 : 9000;
 const BURST = 6;
 /** Of what a request takes alone on an equal share. */
 const BUDGET_FACTORS = [2, 4, 8, 16];
@@ -36,6 +36,7 @@ const SHARES: Readonly<Record<string, readonly number[]>> = { equal: [0.3, 0.3, 
 const VARIANTS = ['picker', 'least request', 'round robin', 'least request, retries'] as const;
 
 const parts = (process.env['SPONGE_ROUTE_PARTS'] ?? 'equal,unequal,added').split(',');
+const variants = VARIANTS.filter((each) => (process.env['SPONGE_ROUTE_VARIANTS'] ?? each).split(',').includes(each));
 const loads = (process.env['SPONGE_ROUTE_LOADS'] ?? (isTiny ? '0.5' : '0.5,0.9,1.1')).split(',').map(Number);
 
 const INPUT = { name: 'x', datatype: 'FP32', shape: [1, SLOW_WIDTH] } as const;
@@ -99,17 +100,17 @@ async function startSite(scope: Scope, envoy: string, shares: readonly number[],
 async function measureShares(scope: Scope, envoy: string, part: string): Promise<void> {
   const site = await startSite(scope, envoy, SHARES[part]!, STEP_COUNT);
   const load = { path: MESSAGE.path, body: MESSAGE.body, headers: MESSAGE.headers, burst: BURST };
-  const aloneMs = await aloneOf(site.restPorts);
+  // So that their latency models have seen batches.
+  const warmUp = { ...load, budgetsMs: [1000], ratePerSec: 30, durationMs: DURATION_MS / 2, seed: 1 };
+  await runMixedLoad({ ...warmUp, port: site.ports['round robin'] });
+  const { aloneMs, capacityPerSec } = await speedOf(site.restPorts);
   const budgetsMs = BUDGET_FACTORS.map((factor) => Math.round(factor * aloneMs));
-  // Far more than they can do, with time enough for full batches: what is answered by then is what they can do.
-  const longestMs = budgetsMs.at(-1)!;
-  const tooMuch = { ...load, budgetsMs: [longestMs], burst: 12, ratePerSec: 300, durationMs: DURATION_MS / 3, seed: 1 };
-  const full = await runMixedLoad({ ...tooMuch, port: site.ports.picker });
-  const capacityPerSec = (1000 * full.onTime) / (tooMuch.durationMs + longestMs);
   for (const fraction of loads) {
     const results = new Map<string, MixedResult[]>(VARIANTS.map((variant) => [variant, []]));
     for (let round = 0; round < ROUNDS; round++) {
-      for (const variant of VARIANTS) {
+      // Whoever is first meets latency models that have seen the least.
+      for (let place = 0; place < variants.length; place++) {
+        const variant = variants[(place + round) % variants.length]!;
         await delay(SETTLE_MS);
         const seed = 100 + round;
         const ratePerSec = fraction * capacityPerSec;
@@ -118,7 +119,7 @@ async function measureShares(scope: Scope, envoy: string, part: string): Promise
       }
     }
     const ours = results.get('picker')!;
-    for (const variant of VARIANTS.slice(1)) {
+    for (const variant of variants.slice(1)) {
       report({
         what: `on time at ${fraction} of capacity, ${part} servers, against ${variant}`,
         unit: '%',
@@ -164,17 +165,18 @@ function wordsOf(results: readonly MixedResult[]): string {
   return [...words].map(([word, count]) => `${count} ${word}`).join(', ');
 }
 
-/** As the servers themselves expect it, on the middle one. */
-async function aloneOf(restPorts: readonly number[]): Promise<number> {
-  const all = await Promise.all(
+/** As the servers themselves report it: a request alone, on the middle one; and what all can do in full batches. */
+async function speedOf(restPorts: readonly number[]) {
+  const models = await Promise.all(
     restPorts.map(async (port) => {
-      const report = (await (await fetch(`http://127.0.0.1:${port}/v2/sponge/report`)).json()) as {
-        models: { aloneMs: number }[];
-      };
-      return report.models[0]!.aloneMs;
+      const response = await fetch(`http://127.0.0.1:${port}/v2/sponge/report`);
+      return ((await response.json()) as { models: { aloneMs: number; requestMs: number }[] }).models[0]!;
     }),
   );
-  return all.sort((a, b) => a - b)[Math.floor(all.length / 2)]!;
+  return {
+    aloneMs: median(models.map(({ aloneMs }) => aloneMs)),
+    capacityPerSec: models.reduce((sum, { requestMs }) => sum + 1000 / requestMs, 0),
+  };
 }
 
 /** One at a time, a model of a tenth of a millisecond: what is left is the way. */

@@ -99,7 +99,7 @@ async function route(flags: RouteFlags): Promise<void> {
   );
   await firstStopSignal();
   await router.close();
-  await tls?.close();
+  tls?.close();
 }
 
 function readTokenFile(path: string): string {

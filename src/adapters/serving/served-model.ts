@@ -389,10 +389,8 @@ export class ServedModel {
     const stated = this.#options.defaultSloMs ?? this.source.settings.defaultSloMs;
     if (stated !== null) return stated;
     if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
-    const aloneMs = this.models
-      .forClass(this.likelyClass)
-      .predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores));
-    return Math.max(1000, 10 * aloneMs);
+    const model = this.models.forClass(this.likelyClass);
+    return Math.max(1000, 10 * model.predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores)));
   }
 
   /** That is profiled: of a request, while none has come. */

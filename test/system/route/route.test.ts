@@ -48,7 +48,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all([picked, plain].map((each) => (each as RunningEnvoy | undefined)?.stop()));
+  for (const each of [picked, plain] as readonly (RunningEnvoy | undefined)[]) await each?.stop();
   await (picker as PickerProcess | undefined)?.kill('SIGKILL');
   await bench.close();
 });
