@@ -2,6 +2,7 @@ import http from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { slow, SLOW_WIDTH } from '../src/adapters/models/tiny-graphs.js';
 import { bench, type Scope } from './harness/bench.js';
+import { usedCpuMs } from './harness/cpu-time.js';
 import { findEnvoy, startEnvoy, type RunningEnvoy } from './harness/envoy.js';
 import { binaryRequest } from './harness/messages.js';
 import { runMixedLoad, type MixedResult } from './harness/mixed-load.js';
@@ -57,6 +58,7 @@ await bench(async (scope) => {
 interface Site {
   readonly ports: Readonly<Record<(typeof VARIANTS)[number], number>>;
   readonly restPorts: readonly number[];
+  readonly pickerPid: number;
   stop(): Promise<void>;
 }
 
@@ -90,6 +92,7 @@ async function startSite(scope: Scope, envoy: string, shares: readonly number[],
   return {
     ports,
     restPorts,
+    pickerPid: picker.pid,
     stop: async () => {
       await Promise.all([...started.map((each) => each.stop()), ...servers.map((each) => each.stop())]);
       await picker.kill('SIGKILL');
@@ -183,6 +186,7 @@ async function speedOf(restPorts: readonly number[]) {
 async function measureAdded(scope: Scope, envoy: string): Promise<void> {
   const site = await startSite(scope, envoy, [0.3, 0.3, 0.3], 1);
   const tookMs = new Map<string, number[]>();
+  const beforeMs = usedCpuMs(site.pickerPid);
   for (let sample = 0; sample < ADDED_SAMPLES; sample++) {
     for (const variant of ['picker', 'least request'] as const) {
       const { port, kept } = keptFor(tookMs, variant, site);
@@ -203,6 +207,14 @@ async function measureAdded(scope: Scope, envoy: string): Promise<void> {
       note: `difference of the ${name}s; one request at a time, ${ADDED_SAMPLES} of each`,
     });
   }
+  report({
+    what: 'CPU of the picker for a request',
+    unit: 'ms',
+    ours: [(usedCpuMs(site.pickerPid) - beforeMs) / ADDED_SAMPLES],
+    baseline: null,
+    budget: null,
+    note: 'reports of three servers, as they come meanwhile, included',
+  });
   for (const agent of agents.values()) agent.destroy();
   await site.stop();
 }

@@ -7,7 +7,7 @@ import { ModelRoom } from './model-room.js';
 import type { RoutedRequest } from './request.js';
 
 /** Three heartbeats, and the way here: reports that stop for longer say nothing any more. */
-export const FRESH_FOR_MS = 1600;
+const FRESH_FOR_MS = 1600;
 /** Sent and not told to have come. With more, the oldest are taken to have come. */
 const MOST_PENDING = 4096;
 /** What states no budget is taken to have come after so long. */

@@ -125,10 +125,7 @@ async function podsNow(): Promise<{ pod: string; contact: string; models: { fini
   return (await response.json()) as { pod: string; contact: string; models: { finishInMs: number }[] }[];
 }
 
-const definition = loadSync(PROTO, {
-  keepCase: true,
-  includeDirs: [fileURLToPath(new URL('../../node_modules/protobufjs', import.meta.url))],
-});
+const definition = loadSync(PROTO, { keepCase: true });
 const { Process } = definition['envoy.service.ext_proc.v3.ExternalProcessor'] as grpc.ServiceDefinition;
 
 /** All that is answered to these messages of one stream. */
@@ -233,9 +230,10 @@ describe('a refusal', () => {
   it('says at this load when the earliest of all would be done', async () => {
     pods[0]!.report(5000);
     pods[1]!.report(6000);
-    await expect.poll(() => podsNow().then(([pod]) => pod!.models[0]!.finishInMs)).toBe(5030);
-    // The first may be the test of the belief.
-    await process(rest({ 'request-timeout-ms': '100' }));
+    const finishOf = async (id: string): Promise<number> =>
+      (await podsNow()).find(({ pod }) => pod === id)!.models[0]!.finishInMs;
+    await expect.poll(() => finishOf(pods[0]!.id)).toBe(5030);
+    await expect.poll(() => finishOf(pods[1]!.id)).toBe(6030);
     const [answer] = await process(rest({ 'request-timeout-ms': '100' }));
     const { code, headers, body } = refusalOf(answer!);
     expect(code).toBe(429);

@@ -17,7 +17,7 @@ export interface PodSource {
 }
 
 /** More are not looked at: each has a connection, and its place in every pick. */
-export const MOST_PODS = 4096;
+const MOST_PODS = 4096;
 const LOOKUP_EVERY_MS = 2000;
 
 export interface NamedPodsOptions {
@@ -85,7 +85,7 @@ export function parseEndpoint(text: string): { readonly host: string; readonly p
   throw new Error(`${text}: expected host:port, such as 10.0.0.7:8000, [fd00::7]:8000 or sponge-pods:8000`);
 }
 
-export function podId(address: string, port: number): string {
+function podId(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

@@ -91,9 +91,11 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const { logger, host, compat, tls } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
+  // Until there are models there is nobody to be told.
+  let tellStandstill: ModelSet['tellStandstill'] = () => undefined;
   const loop = parts.add(
     new EventLoopWatch(new SystemClock({ keepsProcessAlive: false }), (standstillMs) =>
-      set.tellStandstill({ kind: 'router-standstill', atMs: nowMs(), standstillMs }),
+      tellStandstill({ kind: 'router-standstill', atMs: nowMs(), standstillMs }),
     ),
     (part) => part.close(),
   );
@@ -162,6 +164,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }),
     (part) => part.close(),
   );
+  tellStandstill = (event) => set.tellStandstill(event);
   const control = parts.add(
     new ModelControl({
       ...{ ...options.control, listings: service.listings, logger },
