@@ -287,7 +287,7 @@ describe('what else a proxy sends', () => {
 
 describe('the reports of pods', () => {
   it('are asked for with the token, in turn a connection each', () => {
-    for (const pod of pods) expect(pod.queries[0]).toMatch(/^\/v2\/sponge\/report\?interval_ms=20&picker=/);
+    for (const pod of pods) expect(pod.queries[0]).toMatch(/^\/v2\/sponge\/report\?interval_ms=50&picker=/);
   });
 
   it('that end are a lost pod, which is found again when it is back', async () => {

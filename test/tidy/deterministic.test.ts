@@ -7,7 +7,8 @@ import { importsOf, isShippedSource, parse, place, readFiles, walk, type SourceF
  * the code that serves run in the simulator unchanged.
  */
 
-const DETERMINISTIC = /^src\/(?:(?:domain|clock|random|perf-model|dataplane|controlplane|node|sim|route)\/|system\.ts$)/;
+const DETERMINISTIC =
+  /^src\/(?:(?:domain|clock|random|perf-model|dataplane|controlplane|node|sim|route)\/|system\.ts$)/;
 
 const TAKE_NOW = 'take nowMs as an argument, or be given a Clock';
 const SCHEDULE = 'return the moment, or use Clock.schedule';
