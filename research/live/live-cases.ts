@@ -82,7 +82,7 @@ function replicasCase({ unitMillicores }: CaseSizes): LiveCase {
   return {
     name: 'replicas',
     title: `FA2-like: instances of ${unitCores} cores, first come, first served, with their cold start`,
-    serveFlags: ['--policy', 'fa2', '--unit-cores', String(unitCores)],
+    serveFlags: ['--policy', 'fa2-published', '--unit-cores', String(unitCores)],
     isDeadlineAware: false,
     simulatedPolicy: `fa2-published(unit=${unitCores})`,
   };

@@ -26,7 +26,7 @@ import {
   withConfiguration,
   collected,
 } from './options.js';
-import { instancesPerProcess, policyChoice, type PolicyFlags } from './policy-flags.js';
+import { instancesPerProcess, policyChoice, SERVED_POLICIES, type PolicyFlags } from './policy-flags.js';
 import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
 import { tuneGarbageCollection } from './garbage-collection.js';
@@ -153,9 +153,9 @@ export function serveCommand(): Command {
       new Option(
         '--policy <name>',
         'sponge: plan whenever something happens; paper: once a second; static: --cpu, --batch; ' +
-          'fa2: replicas of --unit-cores instead of resizing, first come first served',
+          'fa2-published: replicas of --unit-cores instead of resizing, first come first served',
       )
-        .choices(['sponge', 'paper', 'static', 'fa2'])
+        .choices(SERVED_POLICIES)
         .default('sponge'),
     )
     .addOption(
@@ -198,7 +198,7 @@ export function serveCommand(): Command {
     )
     .option(
       '--unit-cores <cores>',
-      'allocation of each replica of --policy fa2 (default: 1, or all there is if less)',
+      'allocation of each replica of --policy fa2-published (default: 1, or all there is if less)',
       cores,
     )
     .option(
@@ -346,7 +346,7 @@ function serverOptions(
     spareMode: flags.spareWorkers,
     threadCounts: flags.threads ?? null,
     policy: policyChoice(flags),
-    instances: flags.policy === 'sponge' ? flags.instances : 1,
+    instances: flags.instances,
     floorFractions: flags.modelFloor ?? {},
     instancesPerProcess: instancesPerProcess(flags),
     maxBatchSize: flags.maxBatch ?? DEFAULT_MAX_BATCH_SIZE,

@@ -4,12 +4,12 @@ import type { Compat } from '../protocol/status.js';
 import type { TlsFiles } from './tls/certificate-files.js';
 import type { StatedLimits } from './edge-limits.js';
 import type { ControlChoice } from './models/model-control.js';
-import type { PolicyChoice } from './served/policy-choice.js';
 import type { ServedModelOptions } from './served/served-model-options.js';
 import type { SpareMode } from './served/spares.js';
 
 type ModelOptions = Pick<
   ServedModelOptions,
+  | 'policy'
   | 'defaultSloMs'
   | 'scaler'
   | 'instances'
@@ -42,7 +42,6 @@ export interface ServerOptions extends ModelOptions {
   readonly doors: DoorSettings;
   readonly serverName: string;
   readonly groupName: string;
-  readonly policy: PolicyChoice;
   /** Of all three ports; null: in clear. */
   readonly tls: TlsFiles | null;
   readonly limits: StatedLimits;

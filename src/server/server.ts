@@ -22,7 +22,7 @@ import { ModelSet } from './models/model-set.js';
 import { assertFloors, Nodes } from './nodes.js';
 import { Parts } from './served/parts.js';
 import type { Ports } from './ports.js';
-import type { PolicyChoice } from './served/policy-choice.js';
+import type { ChosenPolicy } from '../scheduler/policies/chosen-policy.js';
 import { ServerPressure } from './pressure.js';
 import { RouterCpu } from './router-cpu.js';
 import type { ServedModel } from './served/served-model.js';
@@ -44,7 +44,7 @@ export interface Server {
   /** Whether models come and go, and how. */
   readonly controlMode: ControlMode;
   readonly failures: readonly ModelFailure[];
-  readonly policy: PolicyChoice;
+  readonly policy: ChosenPolicy;
   /** All three ports speak TLS. */
   readonly isSecure: boolean;
   readonly restUrl: string;
@@ -69,7 +69,7 @@ const LOADED_SIDE_BY_SIDE = Math.max(2, Math.min(4, availableParallelism()));
 /** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { path, modelName, control, policy } = options;
-  if (control.mode !== 'none' && policy.name !== 'sponge') {
+  if (control.mode !== 'none' && policy.scaling.kind !== 'instances') {
     throw new Error(
       `--model-control ${control.mode}: models that come and go share the cores, which --policy ${policy.name} cannot; use --policy sponge`,
     );
@@ -104,7 +104,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const pressure = new ServerPressure({ nowMs, loopDelayMs: () => loop.meanDelayMs, memory: room });
   assertFloors(sources, options.floorFractions);
   const isFixed = options.control.mode === 'none';
-  const areTogether = options.policy.name === 'sponge' && (sources.length > 1 || !isFixed);
+  const areTogether = options.policy.scaling.kind === 'instances' && (sources.length > 1 || !isFixed);
   const nodes = new Nodes(clock, areTogether);
   const budgetMillicores = (): number | null => nodes.budgetMillicores;
   const routerCpu = new RouterCpu();

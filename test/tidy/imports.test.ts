@@ -12,7 +12,7 @@ const DOMAIN = ['scheduler/domain'];
 const BASE = [...DOMAIN, 'scheduler/clock', 'scheduler/random'];
 const PLANE_BASE = [...BASE, 'scheduler/perf-model'];
 const SYSTEM = [...PLANE_BASE, 'scheduler/dataplane', 'scheduler/controlplane', 'scheduler/system'];
-const SCHEDULER = [...SYSTEM, 'scheduler/node'];
+const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node'];
 const SHIPPED = [...SCHEDULER, 'threads', 'protocol', 'server', 'simulator', 'load', 'reports', 'dashboard'];
 
 /** What each folder of `src/` (of the scheduler, each folder or file in it) may import, besides itself. */
@@ -24,6 +24,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'scheduler/dataplane': PLANE_BASE,
   'scheduler/controlplane': PLANE_BASE,
   'scheduler/system': SYSTEM,
+  'scheduler/policies': SYSTEM,
   'scheduler/node': SYSTEM,
   // What the package gives to others, besides its command.
   'scheduler/index': SCHEDULER,

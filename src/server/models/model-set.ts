@@ -11,7 +11,6 @@ import type { Inference } from '../served/inference-service.js';
 import { assertReadable, type ModelSource } from './model-repository.js';
 import { shareOf, type Nodes } from '../nodes.js';
 import { Parts } from '../served/parts.js';
-import { policyOf } from '../served/policy-choice.js';
 import { replicationOf } from '../served/replicas.js';
 import type { RouterCpu } from '../router-cpu.js';
 import { describeRun } from '../served/run-model.js';
@@ -180,7 +179,6 @@ export class ModelSet {
     };
     let live: ServedModel | null = null;
     let readCounters = (): CpuCounters | null => null;
-    const replicas = policy.name === 'fa2' ? policy : null;
     // Every part of the model listens to it.
     setMaxListeners(0, interruption);
     try {
@@ -196,14 +194,12 @@ export class ModelSet {
         maxMillicores: areTogether ? server.maxMillicores : shareOf(server.maxMillicores, share.modelCount),
         nodes,
         floorFraction,
-        policyFor: (context) => policyOf(policy, context),
-        replicas,
         quickBudgetMs: QUICK_BUDGET_MS,
         fullBudgetMs: FULL_BUDGET_MS,
         // Loading and profiling are on the ledger too.
         onScaling: ({ scaler }, instances, cpuMillicores) => {
           readCounters = () => scaler.readCounters();
-          const unit = replicas === null ? null : replicationOf(replicas.unitMillicores, scaler.limits);
+          const unit = replicationOf(policy, scaler.limits);
           const meter = telemetry.attachModel({
             model,
             version,

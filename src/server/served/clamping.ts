@@ -1,3 +1,4 @@
+import { unitMillicoresOf, type ChosenPolicy } from '../../scheduler/policies/chosen-policy.js';
 import type { ServedModel } from './served-model.js';
 import type { ServerOptions } from '../server-options.js';
 
@@ -14,11 +15,15 @@ export function warnOfClamping(
       warn(`--max-cores ${maxMillicores / 1000}: using ${most}`);
     }
     if (minMillicores > mostMillicores) warn(`--min-cores ${minMillicores / 1000}: using ${most}`);
-    if (policy.name === 'fa2' && policy.unitMillicores !== null && policy.unitMillicores !== limits.maxMillicores) {
-      warn(`--unit-cores ${policy.unitMillicores / 1000}: using ${limits.maxMillicores / 1000}, which can be granted`);
+    const { unit, cores, batch } = statedNumbers(policy);
+    if (unit !== undefined && unitMillicoresOf(policy) !== limits.maxMillicores) {
+      warn(`--unit-cores ${unit}: using ${limits.maxMillicores / 1000}, which can be granted`);
     }
-    if (policy.name !== 'static') continue;
-    if (policy.cpuMillicores > mostMillicores) warn(`--cpu ${policy.cpuMillicores / 1000}: using ${most}`);
-    if (policy.batchSize > pool.maxBatchSize) warn(`--batch ${policy.batchSize}: using ${pool.maxBatchSize}`);
+    if (cores !== undefined && 1000 * cores > mostMillicores) warn(`--cpu ${cores}: using ${most}`);
+    if (batch !== undefined && batch > pool.maxBatchSize) warn(`--batch ${batch}: using ${pool.maxBatchSize}`);
   }
+}
+
+function statedNumbers({ parameters, stated }: ChosenPolicy): Readonly<Partial<Record<string, number>>> {
+  return Object.fromEntries(Object.entries(parameters.numbers).filter(([key]) => stated.has(key)));
 }

@@ -34,7 +34,7 @@ export async function initialProfileOrNone(
       ? `the sample given fails: ${oneLine(error)}`
       : `made-up inputs fail: ${oneLine(error)}`;
     const remedy = isSampleGiven ? 'give another --sample' : 'give one with --sample';
-    if (options.replicas !== null) {
+    if (options.policy.scaling.kind === 'replicas') {
       throw new Error(`model ${source.name} has no profile, which replicas are planned by; ${remedy}; ${cause}`, {
         cause: error,
       });

@@ -1,6 +1,7 @@
 import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Scaler } from '../../scheduler/controlplane/scaler.js';
 import type { AllocationLimits } from '../../scheduler/domain/plan.js';
+import { unitMillicoresOf, type ChosenPolicy } from '../../scheduler/policies/chosen-policy.js';
 import { ScalerSet } from '../scalers/scaler-set.js';
 import { ReplicatedPool, type Replica } from '../workers/replicated-pool.js';
 import type { ModelSource } from '../models/model-repository.js';
@@ -20,15 +21,17 @@ export interface Replication {
   readonly maxInstances: number;
 }
 
-/** @param unitMillicores null: one core, or the largest allocation where that is less */
-export function replicationOf(unitMillicores: number | null, limits: AllocationLimits): Replication {
-  const unit = Math.max(limits.minMillicores, Math.min(unitMillicores ?? 1000, limits.maxMillicores));
+/** What can be granted of the unit that was asked for. Null where the policy does not scale by replicas. */
+export function replicationOf(policy: ChosenPolicy, limits: AllocationLimits): Replication | null {
+  if (policy.scaling.kind !== 'replicas') return null;
+  const unit = Math.max(limits.minMillicores, Math.min(unitMillicoresOf(policy), limits.maxMillicores));
   return { unitMillicores: unit, maxInstances: Math.min(MOST_INSTANCES, Math.floor(limits.maxMillicores / unit)) };
 }
 
 /** The first replica is at the unit's allocation. */
 export interface ReplicasOptions extends Replication, ReplicaContext {
   readonly clock: Clock;
+  readonly policy: ChosenPolicy;
 }
 
 export class Replicas {
@@ -70,8 +73,8 @@ export class Replicas {
   }
 
   async #start(slot: number, signal: AbortSignal): Promise<Replica> {
-    const { worker, workerOptions } = this.#options;
-    const group = await openGroup(worker.scaling, workerOptions, slot, this.unitMillicores, '--policy fa2');
+    const { worker, workerOptions, policy } = this.#options;
+    const group = await openGroup(worker.scaling, workerOptions, slot, this.unitMillicores, flagOf(policy));
     const member = this.#scalers.add(group);
     try {
       const process = await startReplicaProcess(this.#options, group, this.#threadCounts, signal);
@@ -96,14 +99,20 @@ function threadCountsWithin(threadCounts: readonly number[], cpuMillicores: numb
   return within.length > 0 ? within : threadCounts.slice(0, 1);
 }
 
+/** What whoever asked for a group for each instance asked by. */
+export function flagOf({ name }: ChosenPolicy): string {
+  return `--policy ${name}`;
+}
+
 /** The worker becomes the first replica, on the allocation of one. Null where it is the only one. */
 export async function openReplicas(
   source: ModelSource,
   worker: OpenWorker,
   options: ServedModelOptions,
 ): Promise<Replicas | null> {
-  if (options.replicas === null) return null;
-  const replication = replicationOf(options.replicas.unitMillicores, worker.scaling.scaler.limits);
+  const replication = replicationOf(options.policy, worker.scaling.scaler.limits);
+  if (replication === null) return null;
   await worker.resize(replication.unitMillicores);
-  return new Replicas({ ...replication, source, worker, workerOptions: options, clock: options.clock });
+  const { clock, policy } = options;
+  return new Replicas({ ...replication, source, worker, workerOptions: options, clock, policy });
 }

@@ -1,11 +1,11 @@
 import type { RunModel } from '../../scheduler/domain/event-record.js';
-import type { PolicyChoice } from './policy-choice.js';
+import type { ChosenPolicy } from '../../scheduler/policies/chosen-policy.js';
 import type { ServedModel } from './served-model.js';
 
 /** What the live feed and the event log say of a model before its first record. */
 export function describeRun(
   { source, limits, pool, system, instanceCount, sharesCores }: ServedModel,
-  policy: PolicyChoice,
+  policy: ChosenPolicy,
 ): RunModel {
   const { name, version } = source;
   const cpuMillicores = system.status().grantedMillicores;

@@ -1,7 +1,6 @@
 import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
-import type { AllocationLimits } from '../../scheduler/domain/plan.js';
-import type { Policy } from '../../scheduler/system.js';
+import type { ChosenPolicy } from '../../scheduler/policies/chosen-policy.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { Turns } from './background-profiling.js';
 import type { AuditResult } from './batch-audit.js';
@@ -12,10 +11,8 @@ import type { Spares } from './spares.js';
 
 export interface ServedModelOptions extends Omit<WorkerOptions, 'onScaling' | 'startingCores'> {
   readonly clock: Clock;
-  readonly policyFor: (served: PolicyContext) => Policy;
-  /** Scales horizontally, by replicas of a unit (null: one core, if there is as much); null: one worker, resized in place. */
-  readonly replicas: { readonly unitMillicores: number | null } | null;
-  /** Warm instances, each resized by itself; 1 for one worker. Not with replicas. */
+  readonly policy: ChosenPolicy;
+  /** Warm instances, each resized by itself, of policies that scale by them. */
   readonly instances: InstanceCount;
   /** Threads of one process that share the model's weights, or a process each: more memory, and a crash ends one of them. */
   readonly instancesPerProcess: 'all' | 1;
@@ -51,16 +48,4 @@ export interface ServedModelOptions extends Omit<WorkerOptions, 'onScaling' | 's
   readonly onNotice: (line: string) => void;
   /** What start-up is at; each message replaces the one before. */
   readonly onProgress: (message: string) => void;
-}
-
-/** What a policy may depend on. */
-export interface PolicyContext {
-  /** Of one instance. */
-  readonly limits: AllocationLimits;
-  /** Replicas there may be; of warm instances there are as many as `instances` says. */
-  readonly maxInstances: number;
-  readonly instances: number;
-  /** Whether it shares its node with other models. */
-  readonly sharesCores: boolean;
-  readonly defaultSloMs: number;
 }

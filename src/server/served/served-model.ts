@@ -32,10 +32,11 @@ import { instanceCount } from './instance-count.js';
 import { groupKindOf } from './instance-groups.js';
 import { ModelSpare } from './model-spare.js';
 import { PoisonMemory } from './poison-memory.js';
-import { openReplicas, type Replicas, type Replication } from './replicas.js';
+import { flagOf, openReplicas, type Replicas, type Replication } from './replicas.js';
 import { sampleOfRequest, SampleReservoir } from './request-sample.js';
 import { shapeClassOf } from './shape-class.js';
 import type { ServedModelOptions } from './served-model-options.js';
+import { servedPolicy } from './served-policy.js';
 import type { SpareKeeper } from './spares.js';
 import { StartingCores } from './starting-cores.js';
 import { allResting, idleRulesOf, openInstances, type WarmInstances } from './warm-instances.js';
@@ -93,12 +94,9 @@ export class ServedModel {
     const idleRules = idleRulesOf(worker, options, this.#instanceCount);
     worker.handOver();
     const notice = new FewerInstancesNotice(options.onLog);
-    const policy = options.policyFor({
-      limits: this.limits,
-      maxInstances: replicas?.maxInstances ?? 1,
-      instances: this.#instanceCount,
-      sharesCores: this.sharesCores,
-      defaultSloMs: this.#defaultSloMs,
+    const policy = servedPolicy(options.policy, {
+      ...{ limits: this.limits, maxBatchSize: options.maxBatchSize, sloMs: this.#defaultSloMs },
+      ...{ instances: this.#instanceCount, sharesCores: this.sharesCores, replication: replicas },
     });
     this.system = node.add({
       name: source.name,
@@ -168,17 +166,19 @@ export class ServedModel {
     let instances = 1;
     let node!: Node;
     const areThreads = options.instancesPerProcess === 'all';
+    const isReplicated = options.policy.scaling.kind === 'replicas';
     const worker = await openWorker(source, {
       ...options,
       get isReplicated() {
-        return options.replicas !== null || (instances > 1 && !areThreads);
+        return isReplicated || (instances > 1 && !areThreads);
       },
       instancesInProcess: () => (areThreads ? instances : 1),
       startingCores: (scaling) => {
         const { scaler } = scaling;
         const counted = { ...source, modelCount: options.modelCount, areThreads };
-        if (options.replicas !== null) groupKindOf(scaling, '--policy fa2');
-        else instances = instanceCount(options.instances, scaler, counted);
+        if (isReplicated) groupKindOf(scaling, flagOf(options.policy));
+        else if (options.policy.scaling.kind === 'instances')
+          instances = instanceCount(options.instances, scaler, counted);
         if (instances > 1) groupKindOf(scaling, '--instances');
         node = options.nodes.of(scaler);
         return new StartingCores({
@@ -192,7 +192,7 @@ export class ServedModel {
       onScaling: (scaling, cpuMillicores) => options.onScaling(scaling, instances, cpuMillicores),
     });
     try {
-      if (options.replicas !== null) assertShapesKnown(source, worker);
+      if (isReplicated) assertShapesKnown(source, worker);
       const { scaler } = worker.scaling;
       const isShared = options.nodes.isShared(scaler);
       const readyMillicores = isShared

@@ -1,5 +1,6 @@
 import type { SimulatedPolicy } from '../sim/environment.js';
-import { policyFor, sharingPolicy, type PolicyTitle } from './policies.js';
+import type { PolicyTitle } from '../../scheduler/policies/chosen-policy.js';
+import { policyFor } from './policies.js';
 import { parsePolicySpec } from './policy-spec.js';
 import type { NodeSetup } from '../scenarios/node-setup.js';
 import type { ScenarioSetup } from '../scenarios/setup.js';
@@ -113,7 +114,7 @@ export function sharingPolicies(text: string, { models }: NodeSetup, seed: numbe
   const { name, instances } = parseNodePolicy(text);
   return models.map(({ setup }) => {
     const count = instances ?? setup.scenario.cpu.instances;
-    return name === 'sponge' ? sharingPolicy(text, setup, count) : policyFor(KINDS[name]!.ofModel(count), setup, seed);
+    return policyFor(KINDS[name]!.ofModel(count), setup, seed, true);
   });
 }
 

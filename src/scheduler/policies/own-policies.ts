@@ -1,10 +1,11 @@
-import { jointPlanner, type JointPart } from '../../scheduler/controlplane/joint-planner.js';
-import { pricedPlanner } from '../../scheduler/controlplane/priced-planner.js';
-import type { CpuRule } from './policies.js';
-import type { ScenarioSetup } from '../scenarios/setup.js';
+import { jointPlanner, type JointPart } from '../controlplane/joint-planner.js';
+import { pricedPlanner } from '../controlplane/priced-planner.js';
+import type { Preference } from '../controlplane/program-planner.js';
+import type { CpuRule, PolicyParameters, PolicySetting } from './declaration.js';
 
 /*
- * Our own CPU rules: the priced planner of one worker, the joint one of several warm instances.
+ * Our own CPU rules: the priced planner of one worker, the joint one of several warm instances, which also plans the one
+ * instance of a model that shares its cores.
  */
 
 /** What can be left out of the planner of one worker, and of that of several instances, to see what it is worth. */
@@ -16,17 +17,16 @@ export type Part = (typeof PARTS)[number];
 /** As many as any machine is simulated with. */
 const MOST_INSTANCES = 64;
 
-/**
- * @param safety 0: the planner's own   @param instances 0: the scenario's
- * @throws Error, one line, for what several instances do not know
- */
-export function sponge(setup: ScenarioSetup, safety: number, instances: number, without: Part): CpuRule {
-  const count = instancesOf(setup, instances);
-  if (count === 1) return single(safety, partOf(SINGLE_PARTS, without, 'one instance'));
+/** @throws Error, one line, for what several instances do not know */
+export function sponge(setting: PolicySetting, { numbers, without, prefer }: PolicyParameters): CpuRule {
+  // 0: the planner's own, and the setting's.
+  const { safety = 0, instances = 0 } = numbers;
+  const count = instancesOf(setting, instances);
+  if (count === 1 && !setting.sharesCores) return single(prefer, safety, partOf(SINGLE_PARTS, without, 'one instance'));
   if (safety !== 0) throw new Error('policy sponge: safety is of one instance only');
   const part = partOf(JOINT_PARTS, without, 'several instances');
   const learns = part !== 'learning';
-  return { planner: jointPlanner('cpu', learns ? (part satisfies JointPart) : 'none'), instances: count, learns };
+  return { planner: jointPlanner(prefer, learns ? (part satisfies JointPart) : 'none'), instances: count, learns };
 }
 
 function partOf<T extends Part>(parts: readonly T[], without: Part, whose: string): T {
@@ -35,24 +35,17 @@ function partOf<T extends Part>(parts: readonly T[], without: Part, whose: strin
   return part;
 }
 
-/** @param instances 0: the scenario's */
-export function spongeLatency(setup: ScenarioSetup, instances: number): CpuRule {
-  const count = instancesOf(setup, instances);
-  return count === 1
-    ? { planner: pricedPlanner({ prefer: 'latency' }) }
-    : { planner: jointPlanner('latency'), instances: count };
-}
-
-export function instancesOf({ scenario }: ScenarioSetup, asked: number): number {
-  const count = asked === 0 ? scenario.cpu.instances : asked;
+/** @param asked 0: the setting's */
+export function instancesOf({ instances }: PolicySetting, asked: number): number {
+  const count = asked === 0 ? instances : asked;
   if (Number.isInteger(count) && count <= MOST_INSTANCES) return count;
   throw new Error(`policy parameter instances=${asked}: give an integer from 1 to ${MOST_INSTANCES}`);
 }
 
 /** The planner without one of its parts. */
-function single(safety: number, without: (typeof SINGLE_PARTS)[number]): CpuRule {
+function single(prefer: Preference, safety: number, without: (typeof SINGLE_PARTS)[number]): CpuRule {
   const planner = pricedPlanner({
-    prefer: 'cpu',
+    prefer,
     ...(safety === 0 ? {} : { safety }),
     usesForecast: without !== 'forecast',
     holds: without === 'slowing',
