@@ -14,7 +14,7 @@
  * `sponge-client`; a parameter wins over its header.
  */
 import type { Outcome } from '../scheduler/domain/outcome.js';
-import { OipFailure } from './service.js';
+import { invalid, type OipFailure } from './service.js';
 import type { Explanation, InferCall, ParameterValue } from './service.js';
 
 const US_PER_MS = 1000;
@@ -212,8 +212,4 @@ function readClient(parameters: Readonly<Record<string, ParameterValue>>): strin
     throw invalid("parameter 'sponge_client': expected 1 to 64 printable ASCII characters");
   }
   return value;
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

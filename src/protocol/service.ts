@@ -105,6 +105,11 @@ export class OipFailure extends Error {
   }
 }
 
+/** Of what a client sent, which is no request. */
+export function invalid(message: string): OipFailure {
+  return new OipFailure('invalid', message);
+}
+
 export type ModelState = 'READY' | 'UNAVAILABLE' | 'LOADING' | 'UNLOADING';
 
 export interface ModelEntry {

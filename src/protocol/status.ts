@@ -4,6 +4,7 @@
  * Shedding never uses UNAVAILABLE: clients take it as "try again" and retry by default, which multiplies an overload.
  */
 import type { Outcome, Reason } from '../scheduler/domain/outcome.js';
+import { asOneLine } from './one-line.js';
 import type { Explanation, OipError, OipErrorKind } from './service.js';
 
 /** gRPC status codes (grpc/doc/statuscodes.md), as numbers so that REST needs no gRPC library. */
@@ -212,21 +213,12 @@ function withRetryAfter(
   if (retryAfterMs !== undefined) rounded['retry_after_ms'] = Math.ceil(retryAfterMs);
   return {
     status,
-    message: oneLine(message),
+    message: asOneLine(message, MAX_MESSAGE_CHARACTERS),
     reason,
     edgeCause: null,
     details: rounded,
     retryAfterMs: retryAfterMs ?? null,
   };
-}
-
-function oneLine(text: string): string {
-  // Clipped before as well: what comes may be megabytes.
-  const line = text
-    .slice(0, 4 * MAX_MESSAGE_CHARACTERS)
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .trim();
-  return line.length <= MAX_MESSAGE_CHARACTERS ? line : `${line.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…`;
 }
 
 function left(remainingMs: number): string {

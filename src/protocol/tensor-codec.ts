@@ -14,7 +14,7 @@
  */
 import { ELEMENT_BYTES, elementCount } from '../scheduler/domain/tensor.js';
 import type { Datatype, Tensor } from '../scheduler/domain/tensor.js';
-import { OipFailure } from './service.js';
+import { invalid, type OipFailure } from './service.js';
 import { DECIMAL_INTEGER } from './json/element-rows.js';
 import { JsonText } from './json/text.js';
 import { writeJsonData } from './json/write-data.js';
@@ -241,8 +241,4 @@ function badElement(name: string, index: number, datatype: Datatype, expected: s
   const isScalar = value === null || typeof value !== 'object';
   const got = isScalar ? JSON.stringify(value).slice(0, SHOWN_VALUE_CHARACTERS) : 'an array or object';
   return invalid(`tensor '${name}': ${datatype} element ${index}: expected ${expected}, got ${got}`);
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

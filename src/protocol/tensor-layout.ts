@@ -4,7 +4,7 @@
  */
 import { DATATYPES, ELEMENT_BYTES, elementCount } from '../scheduler/domain/tensor.js';
 import type { Datatype, Tensor } from '../scheduler/domain/tensor.js';
-import { OipFailure } from './service.js';
+import { invalid, OipFailure } from './service.js';
 
 /** No model has more axes; NumPy's limit was 32 as well (NPY_MAXDIMS). */
 const MAX_RANK = 32;
@@ -144,8 +144,4 @@ function checkBytesElements(tensor: Tensor, expectedCount: number): void {
   if (count !== expectedCount) {
     throw invalid(`tensor '${name}': BYTES [${shape.join(', ')}] takes ${expectedCount} elements, got ${count}`);
   }
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

@@ -4,7 +4,7 @@
  * missing. An open axis may have any size, 0 too: what an operator cannot do with it, the model says.
  */
 import { fitsDeclared, requiredInputs, shapeText, type Tensor, type TensorSpec } from '../scheduler/domain/tensor.js';
-import { OipFailure } from './service.js';
+import { invalid, OipFailure } from './service.js';
 import type { ModelEntry } from './service.js';
 
 /**
@@ -82,8 +82,4 @@ function checkBatchAxis(model: ModelEntry, tensors: readonly Tensor[]): void {
 
 function listNames(specs: readonly TensorSpec[]): string {
   return specs.map((spec) => `'${spec.name}'`).join(', ');
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

@@ -3,17 +3,8 @@ import { FittedCurve } from '../scheduler/perf-model/fit.js';
 import type { Profile, ProfileCell } from '../scheduler/perf-model/profile.js';
 import { PAGE_STYLE } from './profile-picture-style.js';
 import { summaryOf, type ProfileSummary } from '../server/profiler/profile-summary.js';
-import {
-  escaped,
-  linearAxis,
-  linearTicks,
-  logAxis,
-  logTicks,
-  pathThrough,
-  px,
-  readable,
-  type Axis,
-} from './svg-axis.js';
+import { escaped, linearAxis, logAxis, logTicks, pathThrough, px, readable, type Axis } from './svg-axis.js';
+import { roundTicks } from './ticks.js';
 
 /*
  * A profile as one self-contained page: latency against cores, one panel a batch size, all on the same axes so that they
@@ -165,7 +156,7 @@ function throughputPanel({ cells }: Profile, { model, batchSizes, allocationsMil
   const measuredPerSec = ({ batchSize, p50Ms }: ProfileCell): number => (1000 * batchSize) / p50Ms;
   const shownCells = cells.filter(({ cpuMillicores }) => shown.includes(cpuMillicores));
   const highPerSec = Math.max(...shown.map((c) => curvePerSec(largest, c)), ...shownCells.map(measuredPerSec));
-  const ticks = linearTicks(highPerSec);
+  const ticks = roundTicks(0, highPerSec, 5);
   const x = logAxis(smallest, largest, AXIS_PADDING, THROUGHPUT.left, THROUGHPUT.width - THROUGHPUT.right);
   const y = linearAxis(ticks.at(-1)!, THROUGHPUT.height - THROUGHPUT.bottom, THROUGHPUT.top);
   // A batch has a whole number of requests, and the table is made for those only.

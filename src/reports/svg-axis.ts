@@ -36,13 +36,6 @@ export function logTicks(low: number, high: number): number[] {
   return fine.length <= MOST_TICKS ? fine : ticksOf([1]);
 }
 
-/** 0, step, … up to the first one ≥ high, where the step is 1, 2 or 5 times a power of ten. */
-export function linearTicks(high: number): number[] {
-  const power = Math.floor(Math.log10(high / 5));
-  const step = [1, 2, 5, 10].map((multiple) => Number(`${multiple}e${power}`)).find((each) => high / each <= 5)!;
-  return Array.from({ length: Math.ceil(high / step) + 1 }, (_, i) => Number((i * step).toPrecision(12)));
-}
-
 /** The values whose places are at least `leastPx` apart, the last one always among them. */
 export function readable(values: readonly number[], axis: Axis, leastPx: number): number[] {
   const kept: number[] = [];

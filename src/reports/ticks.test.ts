@@ -3,6 +3,7 @@ import { roundTicks, ticksWithin } from './ticks.js';
 
 describe('ticks', () => {
   it('are round, evenly spaced and enclose what is shown', () => {
+    expect(roundTicks(0, 41, 5)).toEqual([0, 10, 20, 30, 40, 50]);
     expect(roundTicks(0, 16, 4)).toEqual([0, 5, 10, 15, 20]);
     expect(roundTicks(3371, 5911, 6)).toEqual([3000, 3500, 4000, 4500, 5000, 5500, 6000]);
     expect(roundTicks(0, 0.3, 3)).toEqual([0, 0.1, 0.2, 0.3]);

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { oneLine } from '../../src/server/workers/load-failure.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { clientModels } from './models.js';
 import { grpcurl, perfAnalyzer, pythonWith } from './packages.js';
@@ -147,11 +148,6 @@ async function outcomeOf(check: string, act: () => Promise<void>): Promise<Outco
   } catch (error) {
     return { check, ok: false, detail: oneLine(error) };
   }
-}
-
-function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replaceAll(/\s+/g, ' ').slice(0, 300);
 }
 
 async function main(words: readonly string[]): Promise<void> {

@@ -141,7 +141,7 @@ describe('the metrics port', () => {
 
   it('names a busy port, and a host that is not here, in one line with the remedy', async () => {
     await expect(start({ port: server.port })).rejects.toThrow(
-      `metrics port ${server.port} on 127.0.0.1 is in use; stop what uses it or choose another with --metrics-port`,
+      `port ${server.port} on 127.0.0.1 is in use: end the program that has it, or choose another with --metrics-port`,
     );
     // 192.0.2.0/24 is reserved for documentation (RFC 5737).
     await expect(start({ host: '192.0.2.1' })).rejects.toThrow(

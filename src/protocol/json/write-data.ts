@@ -1,5 +1,5 @@
 import type { Tensor } from '../../scheduler/domain/tensor.js';
-import { OipFailure } from '../service.js';
+import { invalid } from '../service.js';
 import { unpackBytes } from '../tensor-layout.js';
 import { floatText, writeFloats } from './float-text.js';
 import { writeIntegers, writeLongs } from './integer-text.js';
@@ -110,8 +110,4 @@ interface TypedArrayConstructor<Elements> {
 function elementsOf<Elements>({ data }: Tensor, ArrayType: TypedArrayConstructor<Elements>): Elements {
   const aligned = data.byteOffset % ArrayType.BYTES_PER_ELEMENT === 0 ? data : data.slice();
   return new ArrayType(aligned.buffer, aligned.byteOffset, aligned.length / ArrayType.BYTES_PER_ELEMENT);
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

@@ -1,4 +1,4 @@
-import { OipFailure } from '../../protocol/service.js';
+import { invalid, OipFailure } from '../../protocol/service.js';
 
 /*
  * Triton's log settings over our log level. Triton has a switch for each kind of message; a level includes the kinds above it, so what
@@ -81,10 +81,6 @@ function checkChange(current: LogSettings, name: string, value: unknown): void {
   } else if (value !== current[name as 'log_file' | 'log_format']) {
     throw invalid(`${name} cannot be changed while the server runs: it is '${current[name as 'log_file']}'`);
   }
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }
 
 /** @throws OipFailure `not_allowed` where whoever reaches the server could silence it */

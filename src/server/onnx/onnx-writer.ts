@@ -1,4 +1,5 @@
 import { ELEMENT_BYTES, elementCount, type Datatype } from '../../scheduler/domain/tensor.js';
+import { ELEMENT_TYPES } from '../onnx-runtime/element-types.js';
 import { ProtobufMessage } from './protobuf-writer.js';
 
 /*
@@ -76,7 +77,7 @@ export class OnnxGraph {
     const tensor = new ProtobufMessage();
     for (const size of shape) tensor.integer(TENSOR.dims, size);
     tensor
-      .integer(TENSOR.dataType, ELEMENT_TYPE[datatype])
+      .integer(TENSOR.dataType, ELEMENT_TYPES[datatype])
       .text(TENSOR.name, name)
       .bytes(TENSOR.rawData, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     this.#constants.push(tensor);
@@ -159,7 +160,7 @@ function operatorSetId(domain: string, version: number): ProtobufMessage {
 
 /** ValueInfoProto { name, TypeProto { TypeProto.Tensor { element type, TensorShapeProto } } } */
 function valueInfo(name: string, datatype: Datatype, shape: OnnxShape): ProtobufMessage {
-  const tensorType = new ProtobufMessage().integer(TENSOR_TYPE.elementType, ELEMENT_TYPE[datatype]);
+  const tensorType = new ProtobufMessage().integer(TENSOR_TYPE.elementType, ELEMENT_TYPES[datatype]);
   if (shape !== null) {
     const axes = new ProtobufMessage();
     for (const size of shape) {
@@ -200,21 +201,3 @@ const TYPE = { tensor: 1 };
 const TENSOR_TYPE = { elementType: 1, shape: 2 };
 const SHAPE = { axis: 1 };
 const AXIS = { size: 1, name: 2 };
-
-/** TensorProto.DataType */
-const ELEMENT_TYPE: Readonly<Record<Datatype, number>> = {
-  FP32: 1,
-  UINT8: 2,
-  INT8: 3,
-  UINT16: 4,
-  INT16: 5,
-  INT32: 6,
-  INT64: 7,
-  BYTES: 8,
-  BOOL: 9,
-  FP16: 10,
-  FP64: 11,
-  UINT32: 12,
-  UINT64: 13,
-  BF16: 16,
-};

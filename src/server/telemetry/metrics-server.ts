@@ -9,6 +9,7 @@ import type { ServerTls } from '../tls/server-tls.js';
 import type { LiveFeed } from './live-feed.js';
 import type { PageFile, PageFiles } from './page-files.js';
 import { makeRoom } from './room-for-more.js';
+import { explainListenError } from '../listen-error.js';
 
 /*
  * The metrics port: `GET /metrics` for Prometheus, the dashboard at `/`, and its live feed at `/events` (server-sent
@@ -91,7 +92,9 @@ export function startMetricsServer(options: MetricsServerOptions): Promise<Metri
   makeRoom(server, MAX_CONNECTIONS);
 
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(new Error(explainListenError(options, error))));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(new Error(explainListenError(error, options.host, options.port, '--metrics-port'))),
+    );
     server.listen(options.port, options.host, () => {
       resolve({
         port: (server.address() as AddressInfo).port,
@@ -239,18 +242,4 @@ function sendPage(response: http.ServerResponse, status: number, contentType: st
 function send(response: http.ServerResponse, status: number, contentType: string, body: string | Buffer): void {
   response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) });
   response.end(body);
-}
-
-function explainListenError({ host, port }: MetricsServerOptions, error: NodeJS.ErrnoException): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `metrics port ${port} on ${host} is in use; stop what uses it or choose another with --metrics-port`;
-    case 'EACCES':
-      return `no right to listen on metrics port ${port}; choose one above 1023 with --metrics-port`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${host} is no address of this machine; choose another with --host`;
-    default:
-      return `cannot listen on metrics port ${port} on ${host}: ${error.message}`;
-  }
 }

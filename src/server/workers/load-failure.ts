@@ -1,3 +1,4 @@
+import { asOneLine } from '../../protocol/one-line.js';
 import { UnsupportedModelError } from '../onnx-runtime/unsupported-model-error.js';
 
 /** Why a model did not load: one line, cause and remedy, for the person who runs the server. */
@@ -6,8 +7,7 @@ const MAX_MESSAGE_CHARACTERS = 400;
 
 /** A message of ONNX Runtime or the system as one line of bounded length. */
 export function oneLine(error: unknown): string {
-  const text = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
-  return text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS)}…`;
+  return asOneLine(error instanceof Error ? error.message : String(error), MAX_MESSAGE_CHARACTERS);
 }
 
 export function describeLoadFailure(modelPath: string, error: unknown): string {

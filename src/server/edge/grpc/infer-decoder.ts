@@ -8,7 +8,7 @@ import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { Tensor } from '../../../scheduler/domain/tensor.js';
 import { readClassCount, type ClassifiedOutput } from '../../../protocol/classification.js';
 import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../../../protocol/parameters.js';
-import { OipFailure } from '../../../protocol/service.js';
+import { invalid, OipFailure } from '../../../protocol/service.js';
 import type { ParameterValue } from '../../../protocol/service.js';
 import { checkDatatype, checkLayout, checkShape } from '../../../protocol/tensor-layout.js';
 import { decodeTypedContents } from './typed-contents.js';
@@ -266,8 +266,4 @@ function wellFormed<Result>(read: () => Result): Result {
     if (error instanceof OipFailure) throw error;
     throw invalid('malformed message: not an encoded inference.ModelInferRequest');
   }
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

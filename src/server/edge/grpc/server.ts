@@ -33,6 +33,7 @@ import { repositoryHandlers } from './repository.js';
 import { settingHandlers } from './settings.js';
 import { sharedMemoryHandlers } from './memory-regions.js';
 import { statisticsHandlers } from './statistics.js';
+import { explainListenError } from '../../listen-error.js';
 
 /**
  * Streams a connection may hold open beyond the limit on calls: room for health probes, and for calls over the limit to
@@ -139,24 +140,12 @@ function methodsBy(
 function listen(listener: NetServer, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     // Stays for errors of later accepts, which end one connection and not the server.
-    listener.on('error', (error) => reject(new Error(explainListenError(error, host, port), { cause: error })));
+    listener.on('error', (error) =>
+      reject(new Error(explainListenError(error, host, port, '--grpc-port'), { cause: error })),
+    );
     listener.listen({ host, port }, () => {
       const bound = listener.address();
       resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
     });
   });
-}
-
-function explainListenError(error: NodeJS.ErrnoException, host: string, port: number): string {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return `port ${port} on ${host} is in use: end the program that has it, or choose another with --grpc-port`;
-    case 'EACCES':
-      return `port ${port} needs rights that this process lacks: choose one above 1023 with --grpc-port`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${host} is not an address of this machine: choose one with --host`;
-    default:
-      return `cannot listen on ${host}:${port}: ${error.message}`;
-  }
 }

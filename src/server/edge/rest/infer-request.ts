@@ -8,7 +8,7 @@ import { ELEMENT_BYTES, requiredInputs, shapeText } from '../../../scheduler/dom
 import type { Tensor } from '../../../scheduler/domain/tensor.js';
 import { readClassCount } from '../../../protocol/classification.js';
 import { UNSUPPORTED_PARAMETERS, unsupportedParameter } from '../../../protocol/parameters.js';
-import { OipFailure } from '../../../protocol/service.js';
+import { invalid, OipFailure } from '../../../protocol/service.js';
 import type { ModelEntry, ParameterValue } from '../../../protocol/service.js';
 import { quoteNonFinite } from '../../../protocol/json/non-finite.js';
 import { scanJsonData } from '../../../protocol/json/read-data.js';
@@ -285,8 +285,4 @@ function readName(owner: 'input' | 'output', object: JsonObject): string {
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function invalid(message: string): OipFailure {
-  return new OipFailure('invalid', message);
 }

@@ -37,6 +37,7 @@ import { registerRepository } from './repository.js';
 import { registerSettings } from './settings.js';
 import { registerSharedMemory } from './memory-regions.js';
 import { registerStatistics } from './statistics.js';
+import { explainListenError } from '../../listen-error.js';
 
 export interface RestLogger {
   /** An answer that should not have been necessary: what a client is only told as "internal error". */
@@ -139,7 +140,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   try {
     await app.listen({ host, port });
   } catch (error) {
-    throw new Error(explainListenError(error, host, port), { cause: error });
+    throw new Error(explainListenError(error, host, port, '--port'), { cause: error });
   }
   const bound = app.server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
@@ -342,20 +343,5 @@ function unparsableAnswer(code: string | undefined): { statusLine: string; messa
         message: 'not an HTTP request',
         cause: 'invalid',
       };
-  }
-}
-
-function explainListenError(error: unknown, host: string, port: number): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'EADDRINUSE':
-      return `port ${port} on ${host} is in use: end the program that has it, or choose another with --port`;
-    case 'EACCES':
-      return `port ${port} needs rights that this process lacks: choose one above 1023 with --port`;
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return `${host} is not an address of this machine: choose one with --host`;
-    default:
-      return `cannot listen on ${host}:${port}: ${message}`;
   }
 }
