@@ -160,7 +160,7 @@ function print({ header, outputs, elapsedMs }: InferAnswer, { slo, json: isJson 
       `queued ${ms('sponge_queue_us')}`,
       `batch of ${explanation['sponge_batch'] ?? '?'}`,
       `${Number(explanation['sponge_allocation_millicores'] ?? 0) / 1000} cores`,
-      `planned ${ms('sponge_predicted_us')}, took ${ms('sponge_actual_us')}`,
+      `planned ${ms('sponge_planned_us')}, took ${ms('sponge_actual_us')}`,
     ].join(' · '),
   );
 }

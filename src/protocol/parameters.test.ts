@@ -170,8 +170,9 @@ describe('response parameters', () => {
       sponge_slack_us: -3500,
       sponge_batch: 4,
       sponge_allocation_millicores: 1500,
-      sponge_predicted_us: 30_001, // 30 000.6 rounded
+      sponge_planned_us: 30_001, // 30 000.6 rounded
       sponge_actual_us: 28_000,
+      sponge_predicted_us: 30_001,
     };
     const completed = { kind: 'completed', outputs: [], service } as const;
     expect(responseParameters({ ...completed, isLate: false }, explanation)).toEqual(onTime);

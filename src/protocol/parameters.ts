@@ -174,8 +174,10 @@ export function responseParameters(
     sponge_slack_us: toUs(service.slackAtDispatchMs),
     sponge_batch: service.batchSize,
     sponge_allocation_millicores: service.cpuMillicores,
-    sponge_predicted_us: toUs(service.plannedLatencyMs),
+    sponge_planned_us: toUs(service.plannedLatencyMs),
     sponge_actual_us: toUs(service.latencyMs),
+    // Its name before it said what it is.
+    sponge_predicted_us: toUs(service.plannedLatencyMs),
     ...(explanation.routerDelayMs === 0 ? {} : { sponge_router_delay_us: toUs(explanation.routerDelayMs) }),
     ...(outcome.isLate ? { sponge_late: true } : {}),
   };

@@ -52,7 +52,7 @@ describe('checkInputs', () => {
     expect(() => checkInputs(MODEL, tensors)).toThrow(message);
   });
 
-  it("takes more than the largest batch where that limit is nobody's wish", () => {
+  it('takes more than the largest batch where nobody stated that limit', () => {
     const model = { ...MODEL, takesLargerRequests: true };
     checkInputs(model, [tensor('a', 'FP32', [17, 3]), tensor('b', 'INT8', [17])]);
   });

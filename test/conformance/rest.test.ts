@@ -31,8 +31,9 @@ const SERVED = {
   sponge_slack_us: 400_250,
   sponge_batch: 2,
   sponge_allocation_millicores: 1500,
-  sponge_predicted_us: 30_000,
+  sponge_planned_us: 30_000,
   sponge_actual_us: 25_125,
+  sponge_predicted_us: 30_000,
 };
 
 describe('health', () => {

@@ -115,14 +115,14 @@ describe('requests of several rows', () => {
 });
 
 describe('isScheduleFeasible against a replay', () => {
-  it('agrees on every (c, b) of 1000 queues that hold nothing hopeless', () => {
+  it('agrees on every (c, b) of 1000 queues that hold nothing unsalvageable', () => {
     const seen = { met: 0, missed: 0 };
     onInstances({ maxQueue: 6, maxClasses: 2, maxBatchSize: 3, maxSteps: 4, divisor: 1 }, 1000, (instance) => {
       const problem = asProblem(instance);
-      const { hopeless } = planByEnumeration(instance);
+      const { unsalvageable } = planByEnumeration(instance);
       for (const cpuMillicores of allocationsOf(instance)) {
         for (let batchSize = 1; batchSize <= instance.maxBatchSize; batchSize++) {
-          const isMet = hopeless.length === 0 && lateRequests(instance, cpuMillicores, batchSize).length === 0;
+          const isMet = unsalvageable.length === 0 && lateRequests(instance, cpuMillicores, batchSize).length === 0;
           expect(isScheduleFeasible(problem, cpuMillicores, batchSize)).toBe(isMet);
           seen[isMet ? 'met' : 'missed']++;
         }
@@ -190,8 +190,8 @@ describe('monotonicity, one class', () => {
     let loosened = 0;
     fc.assert(
       fc.property(planInstances(shape), fc.nat(), fc.integer({ min: 1, max: 80 }), (instance, pick, extraMs) => {
-        const { hopeless } = solve(asProblem(instance));
-        const saved = instance.queue.flatMap((_, index) => (hopeless.includes(index) ? [] : [index]));
+        const { unsalvageable } = solve(asProblem(instance));
+        const saved = instance.queue.flatMap((_, index) => (unsalvageable.includes(index) ? [] : [index]));
         const chosen = saved[pick % Math.max(1, saved.length)];
         if (chosen === undefined) return;
         loosened++;

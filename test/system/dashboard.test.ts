@@ -45,7 +45,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
     }
   };
   /** The network took three seconds of one: refused at once. */
-  const sendHopeless = async (count: number): Promise<void> => {
+  const sendUnsalvageable = async (count: number): Promise<void> => {
     const options = { sloMs: 1000, parameters: { sponge_upload_us: 3_000_000 } };
     for (let sent = 0; sent < count; sent++) expect((await infer(server, 'simple', INPUTS, options)).status).toBe(504);
   };
@@ -61,7 +61,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
     const models = bench.repository('models', { quiet: identity('FP32'), simple: simple() });
     [server, browser] = await Promise.all([bench.serve(models, ['--no-refine']), openBrowser(chromiumPath!)]);
     await send(12);
-    await sendHopeless(3);
+    await sendUnsalvageable(3);
   });
   afterAll(async () => {
     await browser.close();

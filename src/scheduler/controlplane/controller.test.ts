@@ -110,8 +110,8 @@ class Bench {
   readonly events: Event[] = [];
   readonly controller: Controller;
   next: Plan = planOf(4000);
-  hopeless: readonly number[] = [];
-  holds = true;
+  unsalvageable: readonly number[] = [];
+  isPlanValid = true;
   planCount = 0;
 
   constructor(options: Options = {}) {
@@ -125,9 +125,9 @@ class Bench {
         this.planCount += 1;
         const { wakeAfterMs } = options;
         const wake = wakeAfterMs === undefined ? {} : { wakeAtMs: this.clock.nowMs() + wakeAfterMs };
-        return { plan: this.next, hopeless: this.hopeless, ...wake };
+        return { plan: this.next, unsalvageable: this.unsalvageable, ...wake };
       },
-      holds: () => this.holds,
+      isStillValid: () => this.isPlanValid,
     };
     const limits = { minMillicores: 100, maxMillicores: 4000, stepMillicores: 100 };
     this.controller = new Controller({
@@ -195,7 +195,7 @@ describe('the controller', () => {
   it('plans once for all that arrive in one turn of the event loop, and not again for what a batch’s end was planned with', () => {
     const bench = new Bench();
     bench.clock.isInTurns = true;
-    bench.holds = false;
+    bench.isPlanValid = false;
     const plansOf = (turn: () => void): number => {
       const before = bench.planCount;
       turn();
@@ -383,14 +383,14 @@ describe('the controller', () => {
     const bench = new Bench();
     bench.requestArrives();
     expect(bench.planCount).toBe(1); // at the start
-    bench.holds = false;
+    bench.isPlanValid = false;
     bench.requestArrives();
     expect(bench.planCount).toBe(2);
   });
 
   it('plans only at ticks, exactly a tick apart, where the planner is not event-driven', () => {
     const bench = new Bench({ isEventDriven: false, tickMs: 1000 });
-    bench.holds = false;
+    bench.isPlanValid = false;
     for (const atMs of [300, 600, 900]) {
       bench.clock.advanceTo(atMs);
       bench.requestArrives();
@@ -404,17 +404,17 @@ describe('the controller', () => {
   it('hands what the plan gives up to the data plane, by sequence', () => {
     const bench = new Bench();
     bench.plane.queue = { ...BUSY, work: [BUSY.work[0]!, BUSY.work[0]!], sequences: [7, 9] };
-    bench.hopeless = [1];
+    bench.unsalvageable = [1];
     bench.batchEnds();
     expect(bench.plane.givenUp).toEqual([9]);
   });
 
   it('plans again when giving a request up brought a new one', () => {
     const bench = new Bench();
-    bench.holds = false;
-    bench.hopeless = [0];
+    bench.isPlanValid = false;
+    bench.unsalvageable = [0];
     bench.plane.giveUp = (): void => {
-      bench.hopeless = [];
+      bench.unsalvageable = [];
       bench.requestArrives();
     };
     bench.batchEnds();

@@ -20,7 +20,7 @@ import type { CoreBudget } from './core-budget.js';
 import { Estimator } from './estimator.js';
 import { InstanceAllocation } from './instance-allocation.js';
 import { OwnAllocations } from './own-allocations.js';
-import { busyUntilMs, firstDueAtMs, isWindowHopeless } from './planned-queue.js';
+import { busyUntilMs, firstDueAtMs, isWindowUnsalvageable } from './planned-queue.js';
 import type { Planner, PlannerView } from './planner.js';
 import type { ResizeResult, Scaler } from './scaler.js';
 import { SharedAllocation } from './shared-allocation.js';
@@ -250,7 +250,7 @@ export class Controller {
     if (view === null) return;
     // The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue.
     const isRunnable = this.#allocations.suffices(this.#withUnplanned(this.#plan, view).plan, this.#plane!);
-    if (isRunnable && this.#planner.holds(view)) return;
+    if (isRunnable && this.#planner.isStillValid(view)) return;
     this.#replanFrom(view, trigger);
   }
 
@@ -263,7 +263,7 @@ export class Controller {
     this.#isPlanning = true;
     this.#soon = null;
     const decision = this.#models.isProvisional ? provisionalPlan(view, this.#areApart) : this.#planner.plan(view);
-    const { hopeless, shed = [], wakeAtMs } = decision;
+    const { unsalvageable, shed = [], wakeAtMs } = decision;
     const unplanned = this.#withUnplanned(decision.plan, view);
     const wantedMillicores = Math.max(decision.wantedMillicores ?? 0, unplanned.wantedMillicores);
     const wasWaiting = (this.#own?.claim.wantedMillicores ?? 0) > 0;
@@ -275,10 +275,10 @@ export class Controller {
     this.#plan = unplanned.plan;
     this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
     const { sequences } = view.snapshot;
-    if (hopeless.length > 0) this.#plane!.giveUp(hopeless.map((index) => sequences[index]!));
+    if (unsalvageable.length > 0) this.#plane!.giveUp(unsalvageable.map((index) => sequences[index]!));
     if (shed.length > 0) this.#plane!.shed(shed.map((index) => sequences[index]!));
     this.#isPlanning = false;
-    if (isWindowHopeless(view, hopeless)) {
+    if (isWindowUnsalvageable(view, unsalvageable)) {
       // Nothing was planned for whoever waits behind them.
       this.#replan(trigger);
       return;

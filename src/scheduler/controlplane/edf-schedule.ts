@@ -12,7 +12,7 @@ import { requestsPerBatch } from '../domain/request.js';
 import { firstLateMark } from './behind-window.js';
 import type { PlanningProblem } from './program.js';
 
-/** How long before its deadline each request is wished to be finished: so long, and this share of the time it has left. */
+/** How long before its deadline each request is to be finished, where that is possible: so long, and this share of the time it has left. */
 export interface Margin {
   readonly ms: number;
   readonly fraction: number;

@@ -107,8 +107,8 @@ describe('the joint planner', () => {
   it('gives nobody up for want of instances that are being started', () => {
     const away = { requestedMillicores: 1000, isRunning: false, isAway: true };
     // As soon as one is there: 45 ms on all four cores, and 10 of margin
-    const { plan, shed, hopeless } = planner.plan(view([300], [away, away]));
-    expect([plan.kind, plan.allocations, shed ?? [], hopeless]).toEqual(['feasible', [0, 0], [], []]);
+    const { plan, shed, unsalvageable } = planner.plan(view([300], [away, away]));
+    expect([plan.kind, plan.allocations, shed ?? [], unsalvageable]).toEqual(['feasible', [0, 0], [], []]);
   });
 
   it('starts the free instance that has most already, on as little as the deadline allows less 10 ms', () => {
@@ -143,16 +143,16 @@ describe('the joint planner', () => {
     const busy = view([116], [running(2000), running(2000)], { nowMs: 0 });
     expect(planner.plan(busy)).toMatchObject({
       plan: { kind: 'feasible', allocations: [2000, 2000], boundBy: 'no instance is free' },
-      hopeless: [],
+      unsalvageable: [],
       wakeAtMs: 20,
     });
   });
 
   it('gives up at once whom those that run will be too late for', () => {
     // 35 + 45 on all four cores is 80, then 125; on two cores each 105.
-    const { plan, shed, hopeless } = planner.plan(view([91, 91, 300], [running(2000), running(2000)]));
+    const { plan, shed, unsalvageable } = planner.plan(view([91, 91, 300], [running(2000), running(2000)]));
     expect(plan).toMatchObject({ kind: 'infeasible', allocations: [2000, 2000], reason: 'deadlines' });
-    expect(hopeless).toEqual([]);
+    expect(unsalvageable).toEqual([]);
     expect(shed).toHaveLength(1);
   });
 
@@ -175,21 +175,21 @@ describe('the joint planner', () => {
 
   it('sets aside what nothing can save, and plans the rest as if it were not there', () => {
     // 45.6 ms on all that the floor of the other leaves
-    const { plan, hopeless } = planner.plan(view([44, 1000], [RESTING, RESTING]));
-    expect(hopeless).toEqual([0]);
+    const { plan, unsalvageable } = planner.plan(view([44, 1000], [RESTING, RESTING]));
+    expect(unsalvageable).toEqual([0]);
     expect(plan).toEqual(planner.plan(view([1000], [RESTING, RESTING])).plan);
     expect(planner.plan(view([44], [RESTING])).plan).toMatchObject({ boundBy: 'idle' });
     // While all run for 35 ms more, it is 80.
-    expect(planner.plan(view([79, 1000], [running(2000), running(2000)])).hopeless).toEqual([0]);
+    expect(planner.plan(view([79, 1000], [running(2000), running(2000)])).unsalvageable).toEqual([0]);
   });
 
   it('gives who can only just be met a try, though the 10 ms are not left', () => {
     const decide = (dueAtMs: number) => planner.plan(view([dueAtMs], [RESTING, RESTING]));
     // 100/3.9 + 20 = 45.64 ms on all that the floor of the other leaves
     for (const dueAtMs of [45.7, 46, 50, 55, 55.6]) {
-      expect(decide(dueAtMs)).toMatchObject({ plan: { kind: 'feasible', cpuMillicores: 3900 }, hopeless: [] });
+      expect(decide(dueAtMs)).toMatchObject({ plan: { kind: 'feasible', cpuMillicores: 3900 }, unsalvageable: [] });
     }
-    expect(decide(45.6).hopeless).toEqual([0]);
+    expect(decide(45.6).unsalvageable).toEqual([0]);
   });
 
   it('decides the same again', () => {
@@ -208,23 +208,23 @@ describe('the joint planner’s plan in force', () => {
   const bothRun = [running(2000), running(2000)];
 
   it('holds while nobody waits, and never while somebody does and an instance is free', () => {
-    expect(planner.holds(view([], [RESTING, RESTING]))).toBe(true);
-    expect(planner.holds(view([1000], [running(2000), RESTING]))).toBe(false);
+    expect(planner.isStillValid(view([], [RESTING, RESTING]))).toBe(true);
+    expect(planner.isStillValid(view([1000], [running(2000), RESTING]))).toBe(false);
   });
 
   it('holds while all run as long as those who wait are met afterwards', () => {
     // 35 + 45 ms on all four cores, 10 ms before the deadline
-    expect(planner.holds(view([90], bothRun))).toBe(true);
-    expect(planner.holds(view([90, 90, 90, 90], bothRun))).toBe(false);
+    expect(planner.isStillValid(view([90], bothRun))).toBe(true);
+    expect(planner.isStillValid(view([90, 90, 90, 90], bothRun))).toBe(false);
   });
 
   it('does not hold while it is infeasible', () => {
     const current = { kind: 'infeasible', instances: 2, cpuMillicores: 0, batchSize: 1, reason: 'deadlines' } as const;
-    expect(planner.holds(view([1000], bothRun, { current }))).toBe(false);
+    expect(planner.isStillValid(view([1000], bothRun, { current }))).toBe(false);
   });
 
   it('holds where an instance rests for which there are no cores, if those that run will do', () => {
-    expect(planner.holds(view([1000], [...bothRun, RESTING]))).toBe(true);
+    expect(planner.isStillValid(view([1000], [...bothRun, RESTING]))).toBe(true);
   });
 });
 
@@ -291,6 +291,6 @@ describe('the joint planner where a resize takes longer than a batch can wait', 
   });
 
   it('keeps its plan though an instance is free', () => {
-    expect(planner.holds(view([5000], [RESTING, RESTING], slow))).toBe(true);
+    expect(planner.isStillValid(view([5000], [RESTING, RESTING], slow))).toBe(true);
   });
 });

@@ -20,7 +20,7 @@ import { chooseVictims } from './overload-victims.js';
 import { Patience } from './patience.js';
 import { loadOf } from './plan-reasons.js';
 import { besideNeighbours, slowdownBehind, type Neighbours } from './neighbours.js';
-import { busyUntilMs, hopelessOf, queueOf, runningMillicores, type PlannedQueue } from './planned-queue.js';
+import { busyUntilMs, unsalvageableOf, queueOf, runningMillicores, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import type { Preference } from './program-planner.js';
 import { cheapestBatch, steadyMillicores, type Pricing } from './pricing.js';
@@ -51,7 +51,7 @@ export function jointPlanner(prefer: Preference = 'cpu', without: JointPart = 'n
     appliesAtOnce: false,
     plansInstances: true,
     plan: (view) => planning.plan(view),
-    holds: (view) => planning.holds(view),
+    isStillValid: (view) => planning.isStillValid(view),
   };
 }
 
@@ -89,40 +89,40 @@ class JointPlanning {
     this.#usedAtOnce = use.count;
     const instance = startableInstance(view, use);
     const firstFreeAtMs = instance === null ? nextStartAtMs(view, use, busyUntil) : view.nowMs;
-    const hopeless = hopelessOf(view, firstFreeAtMs);
-    const queue = queueOf(view, hopeless, firstFreeAtMs);
-    if (view.isActuatorSlow) return { ...this.#held(view, queue, busyUntil), hopeless };
-    if (queue === null) return { plan: this.#noStart(view, 'idle'), hopeless };
+    const unsalvageable = unsalvageableOf(view, firstFreeAtMs);
+    const queue = queueOf(view, unsalvageable, firstFreeAtMs);
+    if (view.isActuatorSlow) return { ...this.#held(view, queue, busyUntil), unsalvageable };
+    if (queue === null) return { plan: this.#noStart(view, 'idle'), unsalvageable };
     const question = this.#questionOf(view, use, queue, busyUntil);
-    if (instance === null) return { ...this.#whileNoneStarts(view, question, queue), hopeless };
+    if (instance === null) return { ...this.#whileNoneStarts(view, question, queue), unsalvageable };
     const lasting = lastingOf(question) > 0 ? divideOverload(question) : null;
     const choice = lasting?.meetsAll === false ? OVERLOAD : this.#choose(view, use, question);
     switch (choice.kind) {
       case 'start':
         this.#patience.start(view.nowMs, queue.dueAtMs.length);
-        return { plan: startPlan(view, use.count, instance, choice, queue), hopeless };
+        return { plan: startPlan(view, use.count, instance, choice, queue), unsalvageable };
       case 'wait': {
         const wakeAtMs = choice.isFilling
           ? this.#patience.wait(view.nowMs, choice.untilMs, queue.dueAtMs.length, 1000 / view.forecast.steadyRatePerSec)
           : choice.untilMs;
-        return { plan: this.#noStart(view, 'waiting to fill a batch'), hopeless, wakeAtMs };
+        return { plan: this.#noStart(view, 'waiting to fill a batch'), unsalvageable, wakeAtMs };
       }
       case 'overload': {
         const wantedMillicores = wantedLater(view, question);
         if (wantedMillicores !== null) {
           const plan = this.#noStart(view, waitingForCores(view));
-          return { plan, hopeless, wantedMillicores, wakeAtMs: view.nowMs + CHECK_MS };
+          return { plan, unsalvageable, wantedMillicores, wakeAtMs: view.nowMs + CHECK_MS };
         }
         const division = lasting ?? divideOverload(question);
         const { cpuMillicores, firstSize: batchSize } = division;
         const plan = { ...infeasible(view), ...withStart(view, { instance, cpuMillicores }), batchSize };
-        return { plan, hopeless, shed: victimsOf(view, queue, question, division) };
+        return { plan, unsalvageable, shed: victimsOf(view, queue, question, division) };
       }
     }
   }
 
   /** A free instance always wants a new plan. */
-  holds(view: PlannerView): boolean {
+  isStillValid(view: PlannerView): boolean {
     if (view.snapshot.work.length === 0) return true;
     const use = this.#useOf(view);
     if ((startableInstance(view, use) !== null && !view.isActuatorSlow) || view.current.kind === 'infeasible')
@@ -155,7 +155,7 @@ class JointPlanning {
     view: PlannerView,
     ofRunning: InstanceQuestion,
     queue: PlannedQueue,
-  ): Omit<PlanDecision, 'hopeless'> {
+  ): Omit<PlanDecision, 'unsalvageable'> {
     const isShort = ofRunning.busyUntilMs.length < ofRunning.instanceCount;
     const restingAtMs = isShort ? coresAtMs(view) : null;
     // Where none runs and nobody shares, a worker is being started: as soon as it is there.
@@ -181,7 +181,11 @@ class JointPlanning {
    * Every free instance starts when somebody waits. Beside other models, those that have nothing to do hold nothing, and as many are used
    * as there are cores for.
    */
-  #held(view: PlannerView, queue: PlannedQueue | null, busyUntil: readonly number[]): Omit<PlanDecision, 'hopeless'> {
+  #held(
+    view: PlannerView,
+    queue: PlannedQueue | null,
+    busyUntil: readonly number[],
+  ): Omit<PlanDecision, 'unsalvageable'> {
     const { instances, snapshot, budgetMillicores, limits, nowMs, resizeDelayMs } = view;
     const isShared = coresAtMs(view) !== null;
     const isRunning = snapshot.running.length > 0;

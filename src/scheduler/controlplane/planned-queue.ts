@@ -33,26 +33,26 @@ export function queueOf(view: PlannerView, without: readonly number[], freeAtMs:
   const { work, maxBatchSize } = snapshot;
   if (work.length === without.length) return null;
   const rowCounts = snapshot.classes.map((each) => each.rowCount);
-  // The margin is a wish, and so is the planned latency: who can only just be met is not given up for them.
+  // The margin is a preference, and so is the planned latency: who can only just be met is not given up for them.
   const aloneAtMs = models.map((model) => freeAtMs + model.plannedLatencyMs(1, mostMillicores(view)));
-  const wishedAtMs: number[] = [];
+  const targetAtMs: number[] = [];
   let isInOrder = true;
   for (let index = 0; index < work.length; index++) {
     const { dueAtMs, classIndex } = work[index]!;
-    const wishAtMs = Math.max(dueAtMs - MARGIN_MS, aloneAtMs[classIndex]!);
-    isInOrder &&= index === 0 || wishedAtMs[index - 1]! <= wishAtMs;
-    wishedAtMs.push(wishAtMs);
+    const atMs = Math.max(dueAtMs - MARGIN_MS, aloneAtMs[classIndex]!);
+    isInOrder &&= index === 0 || targetAtMs[index - 1]! <= atMs;
+    targetAtMs.push(atMs);
   }
   const behind = marksOf(snapshot, without.length);
   if (isInOrder && without.length === 0 && models.length === 1) {
-    return { dueAtMs: wishedAtMs, classIndexes: null, behind, models, maxBatchSize, rowCounts, indexes: null };
+    return { dueAtMs: targetAtMs, classIndexes: null, behind, models, maxBatchSize, rowCounts, indexes: null };
   }
   const skipped = new Set(without);
-  const indexes = wishedAtMs.map((_, index) => index).filter((index) => !skipped.has(index));
+  const indexes = targetAtMs.map((_, index) => index).filter((index) => !skipped.has(index));
   // Under another order than EDF too, each batch is held to the earliest deadline that may be in it.
-  indexes.sort((a, b) => wishedAtMs[a]! - wishedAtMs[b]!);
+  indexes.sort((a, b) => targetAtMs[a]! - targetAtMs[b]!);
   return {
-    dueAtMs: indexes.map((index) => wishedAtMs[index]!),
+    dueAtMs: indexes.map((index) => targetAtMs[index]!),
     classIndexes: models.length === 1 ? null : indexes.map((index) => work[index]!.classIndex),
     behind,
     models,
@@ -73,21 +73,21 @@ function marksOf({ behind }: QueueSnapshot, withoutCount: number): readonly Queu
  * guess, by what they surely take.
  * @returns their places in the window
  */
-export function hopelessOf(view: PlannerView, freeAtMs: number): number[] {
+export function unsalvageableOf(view: PlannerView, freeAtMs: number): number[] {
   const { snapshot } = view;
   if (snapshot.work.length === 0) return [];
   const finishAtMs = view.models.map((model) => freeAtMs + hopefulLatencyMs(model, 1, mostMillicores(view)));
-  const hopeless: number[] = [];
+  const unsalvageable: number[] = [];
   for (let index = 0; index < snapshot.work.length; index++) {
     const { dueAtMs, classIndex } = snapshot.work[index]!;
-    if (finishAtMs[classIndex]! > dueAtMs) hopeless.push(index);
+    if (finishAtMs[classIndex]! > dueAtMs) unsalvageable.push(index);
   }
-  return hopeless;
+  return unsalvageable;
 }
 
 /** The whole window was given up, and others wait behind it. */
-export function isWindowHopeless({ snapshot }: PlannerView, hopeless: readonly number[]): boolean {
-  return snapshot.behind.length > 0 && hopeless.length === snapshot.work.length;
+export function isWindowUnsalvageable({ snapshot }: PlannerView, unsalvageable: readonly number[]): boolean {
+  return snapshot.behind.length > 0 && unsalvageable.length === snapshot.work.length;
 }
 
 /** The largest allocation that one instance can have: the others keep their floors. */

@@ -25,7 +25,7 @@ export interface PlannerView {
   readonly inFlightModel: LatencyModel | null;
   /** Of each batch that runs, as in the snapshot. */
   readonly runningModels: readonly LatencyModel[];
-  /** Of the class that arrivals were of lately. */
+  /** Of the class of recent arrivals. */
   readonly arrivalModel: LatencyModel;
   /** Rows of one request of that class. */
   readonly arrivalRowCount: number;
@@ -64,7 +64,7 @@ export interface PlannerView {
 export interface PlanDecision {
   readonly plan: Plan;
   /** Snapshot indices of requests that no allocation can save: they wait behind the others from now on. */
-  readonly hopeless: readonly number[];
+  readonly unsalvageable: readonly number[];
   /** Snapshot indices of those to give up so that the others can be met: they are told at once. */
   readonly shed?: readonly number[];
   /** Somebody waits, an instance is free, and so much is not there that it would start on. */
@@ -95,5 +95,5 @@ export interface Planner {
    * Does the plan in force still hold for the snapshot? Asked on arrivals of event-driven planners, and of all when the number
    * of instances has changed.
    */
-  holds(view: PlannerView): boolean;
+  isStillValid(view: PlannerView): boolean;
 }

@@ -52,20 +52,20 @@ describe('the priced planner', () => {
   });
 
   it('plans again whenever a request finds the worker free', () => {
-    expect(planner.holds(view([1000]))).toBe(false);
-    expect(planner.holds(view([]))).toBe(true);
+    expect(planner.isStillValid(view([1000]))).toBe(false);
+    expect(planner.isStillValid(view([]))).toBe(true);
   });
 
   it('lets a running batch run: what arrives is met afterwards', () => {
     // 80 ms left; then 100/16 + 40 = 46 ms at the most cores
-    expect(planner.holds(whileRunning([80 + 47 + 10]))).toBe(true);
+    expect(planner.isStillValid(whileRunning([80 + 47 + 10]))).toBe(true);
     expect(planner.plan(whileRunning([500])).plan).toMatchObject({ cpuMillicores: 2000, boundBy: 'batch in flight' });
   });
 
   it('grants everything and lets the data plane shed where it cannot be met afterwards', () => {
     // Four in 125 ms at the most cores, then four more: 80 + 125 + 125 > 300
     const crowd = whileRunning([300, 300, 300, 300, 300, 300, 300, 300]);
-    expect(planner.holds(crowd)).toBe(false);
+    expect(planner.isStillValid(crowd)).toBe(false);
     expect(planner.plan(crowd).plan).toEqual({
       kind: 'infeasible',
       instances: 1,
@@ -76,8 +76,8 @@ describe('the priced planner', () => {
   });
 
   it('sets aside what nothing can save, and plans the rest as if it were not there', () => {
-    const { plan, hopeless } = planner.plan(view([30, 1000]));
-    expect(hopeless).toEqual([0]);
+    const { plan, unsalvageable } = planner.plan(view([30, 1000]));
+    expect(unsalvageable).toEqual([0]);
     expect(plan).toEqual(planner.plan(view([1000])).plan);
   });
 
@@ -111,8 +111,8 @@ describe('the priced planner', () => {
   it('gives what only a lucky run would save a try at once', () => {
     const scattered: LatencyModel = { ...MODEL, plannedLatencyMs: (b, c) => 1.5 * latencyMs(b, c) };
     // 46.25 ms alone at the most cores, planned 69
-    const { plan, hopeless } = planner.plan(view([50, 2000], { models: [scattered] }));
-    expect(hopeless).toEqual([]);
+    const { plan, unsalvageable } = planner.plan(view([50, 2000], { models: [scattered] }));
+    expect(unsalvageable).toEqual([]);
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 16_000, batchSize: 1 });
   });
 
@@ -125,8 +125,8 @@ describe('the priced planner', () => {
     };
     const view400 = view([400], { models: [guessed] });
     // Typical alone on 16 cores: 20 · (6.25 + 40) = 925 ms; surely 92.5.
-    expect(planner.plan(view400)).toMatchObject({ plan: { cpuMillicores: 16_000 }, hopeless: [] });
-    expect(planner.plan(view([90], { models: [guessed] })).hopeless).toEqual([0]);
+    expect(planner.plan(view400)).toMatchObject({ plan: { cpuMillicores: 16_000 }, unsalvageable: [] });
+    expect(planner.plan(view([90], { models: [guessed] })).unsalvageable).toEqual([0]);
   });
 
   it('plans each class by its own model, and names the request whose deadline decides', () => {
@@ -145,8 +145,8 @@ describe('the priced planner', () => {
       boundBy: 'deadline of request 101 in 470 ms',
     });
     // Alone at the most cores the slow one takes 139 ms.
-    const hopeless = { ...mixed, snapshot: { ...mixed.snapshot, work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 130, classIndex: 1 }] } }; // prettier-ignore
-    expect(planner.plan(hopeless).hopeless).toEqual([1]);
+    const unsalvageable = { ...mixed, snapshot: { ...mixed.snapshot, work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 130, classIndex: 1 }] } }; // prettier-ignore
+    expect(planner.plan(unsalvageable).unsalvageable).toEqual([1]);
   });
 
   it('answers earlier for more CPU with --prefer latency', () => {

@@ -8,7 +8,7 @@
  * - Not everything can be met: the largest allocation, and the data plane sheds.
  * - Nobody waits: the least allocation.
  *
- * What is given up as hopeless is late even by the typical latency; whom only a lucky run would save is tried at once, alone
+ * What is given up as unsalvageable is late even by the typical latency; whom only a lucky run would save is tried at once, alone
  * (by the planned latency a seventh more was lost where budgets are mixed).
  *
  * It is exact, within one shape class, only in what it promises: no deadline of the queue is given up that the largest allocation
@@ -21,7 +21,7 @@
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
 import { requestsPerBatch } from '../domain/request.js';
 import { explain, loadOf } from './plan-reasons.js';
-import { hopelessOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
+import { unsalvageableOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import { cheapestBatch, firstLate, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
 import type { Preference } from './program-planner.js';
@@ -45,7 +45,7 @@ export interface PricedPlannerOptions {
   readonly lossCoreMs?: number;
   readonly usesForecast?: boolean;
   /** Holds the allocation although resizes are quick. */
-  readonly holds?: boolean;
+  readonly holdsAllocation?: boolean;
   /** Plans once so often, and at no other time. */
   readonly everyMs?: number;
 }
@@ -53,7 +53,7 @@ export interface PricedPlannerOptions {
 interface Settings {
   readonly fast: Pricing;
   readonly held: Pricing;
-  readonly holds: boolean;
+  readonly holdsAllocation: boolean;
 }
 
 export function pricedPlanner(options: PricedPlannerOptions): Planner {
@@ -63,7 +63,7 @@ export function pricedPlanner(options: PricedPlannerOptions): Planner {
     fast: { safety: options.safety ?? SAFETY[prefer], ...rest },
     // The next moment will be over when a slow resize is in force.
     held: { ...rest, safety: options.safety ?? HELD_SAFETY[prefer], usesForecast: false },
-    holds: options.holds ?? false,
+    holdsAllocation: options.holdsAllocation ?? false,
   };
   return {
     name: 'sponge',
@@ -73,29 +73,29 @@ export function pricedPlanner(options: PricedPlannerOptions): Planner {
     plansInstances: false,
     plan: (view) => {
       const decision = planBy(settings, view);
-      return everyMs === undefined ? decision : { plan: decision.plan, hopeless: decision.hopeless };
+      return everyMs === undefined ? decision : { plan: decision.plan, unsalvageable: decision.unsalvageable };
     },
-    holds: stillHolds,
+    isStillValid,
   };
 }
 
 function planBy(settings: Settings, view: PlannerView): PlanDecision {
   const { snapshot, current } = view;
   const freeAtMs = view.nowMs + inFlightMs(view, view.limits.maxMillicores);
-  const hopeless = hopelessOf(view, freeAtMs);
-  const queue = queueOf(view, hopeless, freeAtMs);
+  const unsalvageable = unsalvageableOf(view, freeAtMs);
+  const queue = queueOf(view, unsalvageable, freeAtMs);
   const question = queue === null ? null : questionOf(view, settings.fast, queue);
   if (isHeld(view, settings)) {
     const canBeMet = question === null || canCatchUp(view, question);
-    return { plan: canBeMet ? holding(view, settings.held, question) : infeasible(view), hopeless };
+    return { plan: canBeMet ? holding(view, settings.held, question) : infeasible(view), unsalvageable };
   }
-  if (question === null) return { plan: resting(view), hopeless };
+  if (question === null) return { plan: resting(view), unsalvageable };
   if (snapshot.inFlight !== null) {
-    if (!canCatchUp(view, question)) return { plan: infeasible(view), hopeless };
-    return { plan: keeping(view, current), hopeless, wakeAtMs: overdueAtMs(view) };
+    if (!canCatchUp(view, question)) return { plan: infeasible(view), unsalvageable };
+    return { plan: keeping(view, current), unsalvageable, wakeAtMs: overdueAtMs(view) };
   }
   const choice = cheapestBatch(question);
-  if (choice === null) return { plan: infeasible(view), hopeless };
+  if (choice === null) return { plan: infeasible(view), unsalvageable };
   const headModel = question.models[question.classIndexes?.[0] ?? 0]!;
   const plan: Plan = {
     kind: 'feasible',
@@ -106,7 +106,7 @@ function planBy(settings: Settings, view: PlannerView): PlanDecision {
   };
   // The batch that starts now is overdue by then.
   const wakeAtMs = view.nowMs + headModel.plannedLatencyMs(choice.batchSize, choice.cpuMillicores);
-  return { plan, hopeless, wakeAtMs };
+  return { plan, unsalvageable, wakeAtMs };
 }
 
 /** Written out: an object of two that are spread has no shape that the engine knows, and this one is read thousands of times. */
@@ -129,7 +129,7 @@ function questionOf(view: PlannerView, pricing: Pricing, queue: PlannedQueue): B
 }
 
 /** While a batch runs, only what cannot be made up for afterwards breaks the plan; a free worker always wants a new one. */
-function stillHolds(view: PlannerView): boolean {
+function isStillValid(view: PlannerView): boolean {
   const { snapshot, current } = view;
   if (snapshot.work.length === 0) return true;
   if (current.kind !== 'feasible') return false;
@@ -167,8 +167,8 @@ function resting(view: PlannerView): Plan {
 
 // ---- slow actuators --------------------------------------------------------------------------------------------------
 
-function isHeld({ isActuatorSlow }: PlannerView, { holds }: Settings): boolean {
-  return holds || isActuatorSlow;
+function isHeld({ isActuatorSlow }: PlannerView, { holdsAllocation }: Settings): boolean {
+  return holdsAllocation || isActuatorSlow;
 }
 
 /**

@@ -94,7 +94,7 @@ export interface BatchChoice {
 /**
  * The cheapest batch to start now and the allocation to run it on; null where no allocation meets every deadline of the
  * queue. Some twenty looks at each batch size that may be cheapest: the least feasible allocation by bisection (more cores never
- * make a queue late), then the same for where cost begins to rise. What is expected is a wish: where no allocation
+ * make a queue late), then the same for where cost begins to rise. What is expected is a preference: where no allocation
  * can meet it too, the largest is taken, and it never makes a queue infeasible.
  *
  * Of several shape classes the batch is the head's: the first n of its class. Those of other classes that it overtakes wait,

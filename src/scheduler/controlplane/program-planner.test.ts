@@ -56,9 +56,9 @@ describe('the planner that solves the program', () => {
 
   it('keeps 5 ms and 3 % of what is left as a margin', () => {
     // Due at 20: 20 − 5 − 0.6 = 14.4. Two one by one take 20/c, and each must meet its own: 20/c ≤ 14.4, c ≥ 1.39.
-    const { plan, hopeless } = planner.plan(view([20, 20]));
+    const { plan, unsalvageable } = planner.plan(view([20, 20]));
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 1400, batchSize: 1 });
-    expect(hopeless).toEqual([]);
+    expect(unsalvageable).toEqual([]);
   });
 
   it('plans to finish in about half of what is left where latency is preferred', () => {
@@ -73,13 +73,13 @@ describe('the planner that solves the program', () => {
     // 10/4 = 2.5 ≤ 3 ms; with the margin the deadline would be past.
     expect(planner.plan(view([3]))).toMatchObject({
       plan: { kind: 'feasible', cpuMillicores: 3400 }, // 10/3.4 = 2.94 ≤ 3 < 10/3.3
-      hopeless: [],
+      unsalvageable: [],
     });
   });
 
   it('sets aside what no allocation can save and plans for the others', () => {
-    const { plan, hopeless } = planner.plan(view([2, 50]));
-    expect(hopeless).toEqual([0]);
+    const { plan, unsalvageable } = planner.plan(view([2, 50]));
+    expect(unsalvageable).toEqual([0]);
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 1000 });
   });
 
@@ -116,17 +116,17 @@ describe('the planner that solves the program', () => {
 
   it('holds on to the plan in force while it meets every deadline with the margin', () => {
     // One core takes 10 ms: d − 5 − 0.03·d ≥ 10 from d = 15.47 on; preferring latency, d − 5 − 0.5·d ≥ 10 from d = 30 on.
-    expect(planner.holds(view([15.5]))).toBe(true);
-    expect(planner.holds(view([15.4]))).toBe(false);
-    expect(eventPlanner('latency').holds(view([30]))).toBe(true);
-    expect(eventPlanner('latency').holds(view([29.9]))).toBe(false);
+    expect(planner.isStillValid(view([15.5]))).toBe(true);
+    expect(planner.isStillValid(view([15.4]))).toBe(false);
+    expect(eventPlanner('latency').isStillValid(view([30]))).toBe(true);
+    expect(eventPlanner('latency').isStillValid(view([29.9]))).toBe(false);
   });
 
   it('holds on to the largest allocation while it meets every deadline at all', () => {
     // Four cores take 2.5 ms.
     const largest = { kind: 'feasible', instances: 1, cpuMillicores: 4000, batchSize: 1, boundBy: 'test' } as const;
-    expect(planner.holds(view([2.5], { current: largest }))).toBe(true);
-    expect(planner.holds(view([2.4], { current: largest }))).toBe(false);
+    expect(planner.isStillValid(view([2.5], { current: largest }))).toBe(true);
+    expect(planner.isStillValid(view([2.4], { current: largest }))).toBe(false);
   });
 
   it('never holds on to an infeasible plan', () => {
@@ -137,7 +137,7 @@ describe('the planner that solves the program', () => {
       batchSize: 4,
       reason: 'deadlines',
     } as const;
-    expect(planner.holds(view([500], { current: infeasible }))).toBe(false);
+    expect(planner.isStillValid(view([500], { current: infeasible }))).toBe(false);
   });
 
   it('comes at a tick of a second, as the paper’s, or whenever something happens', () => {

@@ -2,7 +2,7 @@
  * The planner that asks the integer program: once a tick as the paper does, or whenever something happens.
  *
  * A plan is first sought with a safety margin on every deadline. When that has none, the deadlines themselves decide:
- * a margin is a wish and must never cost a request. When those have none either, the plan is infeasible: the largest
+ * a margin is a preference and must never cost a request. When those have none either, the plan is infeasible: the largest
  * allocation, and the data plane sheds. A stale plan is never kept (unlike the released code of the paper).
  */
 import type { LatencyModel } from '../domain/latency.js';
@@ -52,12 +52,12 @@ function programPlanner(options: ProgramPlannerOptions): Planner {
     appliesAtOnce: false,
     plansInstances: false,
     plan: (view) => planBySolving(view, margin),
-    holds: (view) => holdsWithMargin(view, margin),
+    isStillValid: (view) => isValidWithMargin(view, margin),
   };
 }
 
-/** With the margin that planning wishes for; without it where no more CPU could restore it. */
-function holdsWithMargin(view: PlannerView, margin: Margin): boolean {
+/** With the margin that planning prefers; without it where no more CPU could restore it. */
+function isValidWithMargin(view: PlannerView, margin: Margin): boolean {
   const { current, limits } = view;
   if (current.kind !== 'feasible') return false;
   const { cpuMillicores, batchSize } = current;
@@ -68,8 +68,8 @@ function holdsWithMargin(view: PlannerView, margin: Margin): boolean {
 
 function planBySolving(view: PlannerView, margin: Margin): PlanDecision {
   const problem = problemOf(view);
-  const wished = solve(problem, margin);
-  if (wished.kind === 'feasible' && wished.hopeless.length === 0) return feasible(view, wished);
+  const preferred = solve(problem, margin);
+  if (preferred.kind === 'feasible' && preferred.unsalvageable.length === 0) return feasible(view, preferred);
   const needed = solve(problem);
   return needed.kind === 'feasible' ? feasible(view, needed) : infeasible(view, needed);
 }
@@ -101,7 +101,7 @@ export function remainingMs(batch: BatchInFlight, model: LatencyModel, cpuMillic
 }
 
 function feasible(view: PlannerView, solution: Extract<Solution, { kind: 'feasible' }>): PlanDecision {
-  const { cpuMillicores, batchSize, boundBy, hopeless } = solution;
+  const { cpuMillicores, batchSize, boundBy, unsalvageable } = solution;
   const plan: FeasiblePlan = {
     kind: 'feasible',
     instances: 1,
@@ -109,7 +109,7 @@ function feasible(view: PlannerView, solution: Extract<Solution, { kind: 'feasib
     batchSize,
     boundBy: explain(view, boundBy),
   };
-  return { plan, hopeless };
+  return { plan, unsalvageable };
 }
 
 function explain(view: PlannerView, boundBy: Extract<Solution, { kind: 'feasible' }>['boundBy']): string {
@@ -131,5 +131,5 @@ function infeasible(view: PlannerView, solution: Extract<Solution, { kind: 'infe
     batchSize: view.snapshot.maxBatchSize,
     reason: solution.reason,
   };
-  return { plan, hopeless: solution.hopeless };
+  return { plan, unsalvageable: solution.unsalvageable };
 }

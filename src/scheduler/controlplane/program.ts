@@ -38,7 +38,7 @@ export interface PlanningProblem {
   readonly arrivalRowCount?: number | undefined;
 }
 
-/** Lexicographically least (c, b), or why there is none. `hopeless` holds queue indices that were set aside. */
+/** Lexicographically least (c, b), or why there is none. `unsalvageable` holds queue indices that were set aside. */
 export type Solution =
   | {
       readonly kind: 'feasible';
@@ -49,10 +49,10 @@ export type Solution =
         | { readonly kind: 'floor' }
         | { readonly kind: 'deadline'; readonly queueIndex: number }
         | { readonly kind: 'arrival-rate' };
-      readonly hopeless: readonly number[];
+      readonly unsalvageable: readonly number[];
     }
   | {
       readonly kind: 'infeasible';
       readonly reason: 'deadlines' | 'arrival-rate';
-      readonly hopeless: readonly number[];
+      readonly unsalvageable: readonly number[];
     };

@@ -9,7 +9,7 @@
  * 1.9 % at the same CPU).
  *
  * How much of such a deviation the whole next second shows is regressed too, and it counts only as far as that bears it out. Load
- * generators that send each second's requests at once are foretold perfectly 400 ms ahead, and not at all a second: there is
+ * generators that send each second's requests at once are forecast perfectly 400 ms ahead, and not at all a second: there is
  * nothing in it to prepare for, as budgets outlast it (authors: a third more CPU).
  *
  * Deviations are from the mean of the ten seconds before, not of the minute: else a lasting change of the rate would look
@@ -52,9 +52,9 @@ export class RateForecast {
   readonly #moments = new Float64Array(LAGS * LAGS);
   readonly #products = new Float64Array(LAGS);
   readonly #coefficients = new Float64Array(LAGS);
-  /** Of the whole second on what was foretold: Σ p² and Σ p·y. */
-  #foretoldSquares = 0;
-  #foretoldProducts = 0;
+  /** Of the whole second on what was forecast: Σ p² and Σ p·y. */
+  #forecastSquares = 0;
+  #forecastProducts = 0;
   readonly #deviations = new Float64Array(LAGS);
   readonly #system = new Float64Array(LAGS * (LAGS + 1));
 
@@ -73,14 +73,14 @@ export class RateForecast {
     // The open bin belongs to the latest lag: what has just come is what counts most.
     const openMs = BIN_MS - (this.#binEndAtMs! - nowMs);
     this.#lagDeviations(this.#closed, this.#meansPerSec[this.#place(this.#closed - 1)]!, this.#open, openMs);
-    if (this.#foretoldSquares === 0) return steadyRatePerSec;
-    const borneOut = (BORNE_OUT_FACTOR * this.#foretoldProducts) / this.#foretoldSquares;
+    if (this.#forecastSquares === 0) return steadyRatePerSec;
+    const borneOut = (BORNE_OUT_FACTOR * this.#forecastProducts) / this.#forecastSquares;
     const trust = Math.min(1, Math.max(0, borneOut));
-    return Math.max(0, steadyRatePerSec + trust * this.#foretold());
+    return Math.max(0, steadyRatePerSec + trust * this.#forecastDeviation());
   }
 
   /** Deviation of the next 400 ms, by the lags as they are now in `#deviations`. */
-  #foretold(): number {
+  #forecastDeviation(): number {
     let deviation = 0;
     for (let lag = 0; lag < LAGS; lag++) deviation += this.#coefficients[lag]! * this.#deviations[lag]!;
     return deviation;
@@ -125,9 +125,9 @@ export class RateForecast {
       (this.#countOf(beginning, beginning + bins) * 1000) / (bins * BIN_MS) - meanPerSec;
     const target = deviationOver(HORIZON_BINS);
     this.#lagDeviations(beginning, meanPerSec, 0, 0);
-    const foretold = this.#foretold();
-    this.#foretoldSquares = this.#foretoldSquares * KEPT_PER_BIN + foretold * foretold;
-    this.#foretoldProducts = this.#foretoldProducts * KEPT_PER_BIN + foretold * deviationOver(LONG_HORIZON_BINS);
+    const forecast = this.#forecastDeviation();
+    this.#forecastSquares = this.#forecastSquares * KEPT_PER_BIN + forecast * forecast;
+    this.#forecastProducts = this.#forecastProducts * KEPT_PER_BIN + forecast * deviationOver(LONG_HORIZON_BINS);
     for (let row = 0; row < LAGS; row++) {
       const deviation = this.#deviations[row]!;
       for (let column = 0; column < LAGS; column++) {

@@ -34,7 +34,7 @@ describe('solve', () => {
       cpuMillicores: 1000,
       batchSize: 1,
       boundBy: { kind: 'floor' },
-      hopeless: [],
+      unsalvageable: [],
     });
   });
 
@@ -45,7 +45,7 @@ describe('solve', () => {
       cpuMillicores: 2000,
       batchSize: 1,
       boundBy: { kind: 'deadline', queueIndex: 0 },
-      hopeless: [],
+      unsalvageable: [],
     });
   });
 
@@ -87,7 +87,7 @@ describe('solve', () => {
       cpuMillicores: 1000,
       batchSize: 1,
       boundBy: { kind: 'floor' },
-      hopeless: [0],
+      unsalvageable: [0],
     });
   });
 
@@ -95,18 +95,18 @@ describe('solve', () => {
     expect(solve(problemOf([19, 30]))).toMatchObject({
       cpuMillicores: 2000,
       boundBy: { kind: 'deadline', queueIndex: 1 },
-      hopeless: [0],
+      unsalvageable: [0],
     });
   });
 
   it('says whether deadlines or arrivals cannot be met', () => {
     // Each could be met alone in 20 ms on four cores; two in a batch take 30.
-    expect(solve(problemOf([25, 25]))).toEqual({ kind: 'infeasible', reason: 'deadlines', hopeless: [] });
+    expect(solve(problemOf([25, 25]))).toEqual({ kind: 'infeasible', reason: 'deadlines', unsalvageable: [] });
     // h(4, 4) = 4/50 ms = 80/s.
     expect(solve(problemOf([900], { arrivalRatePerSec: 81 }))).toEqual({
       kind: 'infeasible',
       reason: 'arrival-rate',
-      hopeless: [],
+      unsalvageable: [],
     });
   });
 

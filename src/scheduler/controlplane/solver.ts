@@ -3,7 +3,7 @@
  * still be saved meets its own deadline and predicted arrivals are kept up with. Third stage of the control plane,
  * between the estimator and the scaler.
  *
- * Invariants: exact and deterministic; one hopeless request never drives the allocation up; a larger queue or rate of one
+ * Invariants: exact and deterministic; one unsalvageable request never drives the allocation up; a larger queue or rate of one
  * class never gets fewer cores.
  *
  * How: for a fixed b both constraints are monotone in c, so the least c is found by bisection; a batch size that fails
@@ -22,7 +22,7 @@ import type { PlanningProblem, Solution } from './program.js';
 
 /** @param margin to be kept to every deadline */
 export function solve(asked: PlanningProblem, margin = NO_MARGIN): Solution {
-  const { problem, queueIndices, hopeless } = setHopelessAside(asked, margin);
+  const { problem, queueIndices, unsalvageable } = setUnsalvageableAside(asked, margin);
   const { limits, maxBatchSize } = problem;
   const schedule = new EdfSchedule(problem, margin);
 
@@ -43,19 +43,19 @@ export function solve(asked: PlanningProblem, margin = NO_MARGIN): Solution {
 
   if (bestStep > topStep) {
     const meeting = leastBatchSize(maxBatchSize, (size) => schedule.firstLate(limits.maxMillicores, size) === -1);
-    return { kind: 'infeasible', reason: meeting === null ? 'deadlines' : 'arrival-rate', hopeless };
+    return { kind: 'infeasible', reason: meeting === null ? 'deadlines' : 'arrival-rate', unsalvageable };
   }
   const batchSize = leastBatchSize(maxBatchSize, (size) => isFeasible(problem, schedule, bestStep, size))!;
   const cpuMillicores = allocationAt(limits, bestStep);
   if (bestStep === 0) {
-    return { kind: 'feasible', cpuMillicores, batchSize, boundBy: { kind: 'floor' }, hopeless };
+    return { kind: 'feasible', cpuMillicores, batchSize, boundBy: { kind: 'floor' }, unsalvageable };
   }
   const late = schedule.firstLate(allocationAt(limits, bestStep - 1), batchSize);
   const boundBy =
     late === -1
       ? { kind: 'arrival-rate' as const }
-      : { kind: 'deadline' as const, queueIndex: queueIndices?.[late] ?? late + hopeless.length };
-  return { kind: 'feasible', cpuMillicores, batchSize, boundBy, hopeless };
+      : { kind: 'deadline' as const, queueIndex: queueIndices?.[late] ?? late + unsalvageable.length };
+  return { kind: 'feasible', cpuMillicores, batchSize, boundBy, unsalvageable };
 }
 
 /**
@@ -98,28 +98,28 @@ interface Salvageable {
   readonly problem: PlanningProblem;
   /** Index in the whole queue of each that is left; null where that is its own position. */
   readonly queueIndices: readonly number[] | null;
-  readonly hopeless: readonly number[];
+  readonly unsalvageable: readonly number[];
 }
 
 /** Sets aside what would be late even alone, next, and at the largest allocation. */
-function setHopelessAside(problem: PlanningProblem, margin: Margin): Salvageable {
+function setUnsalvageableAside(problem: PlanningProblem, margin: Margin): Salvageable {
   const { queue, models, limits } = problem;
   const freeAtMs = problem.nowMs + problem.inFlightRemainingMs(limits.maxMillicores);
   const earliestFinishAtMs = models.map((model) => freeAtMs + model.plannedLatencyMs(1, limits.maxMillicores));
-  const hopeless: number[] = [];
+  const unsalvageable: number[] = [];
   for (let index = 0; index < queue.length; index++) {
     const request = queue[index]!;
-    if (earliestFinishAtMs[request.classIndex]! > finishByMs(request, problem.nowMs, margin)) hopeless.push(index);
+    if (earliestFinishAtMs[request.classIndex]! > finishByMs(request, problem.nowMs, margin)) unsalvageable.push(index);
   }
-  if (hopeless.length === 0) return { problem, queueIndices: null, hopeless };
-  const aside = new Set(hopeless);
+  if (unsalvageable.length === 0) return { problem, queueIndices: null, unsalvageable };
+  const aside = new Set(unsalvageable);
   const queueIndices = [...queue.keys()].filter((index) => !aside.has(index));
   const salvageable = {
     ...problem,
     queue: queueIndices.map((index) => queue[index]!),
-    behind: problem.behind?.map(({ place, dueAtMs }) => ({ place: place - hopeless.length, dueAtMs })),
+    behind: problem.behind?.map(({ place, dueAtMs }) => ({ place: place - unsalvageable.length, dueAtMs })),
   };
-  return { problem: salvageable, queueIndices, hopeless };
+  return { problem: salvageable, queueIndices, unsalvageable };
 }
 
 function leastBatchSize(maxBatchSize: number, holds: (batchSize: number) => boolean): number | null {

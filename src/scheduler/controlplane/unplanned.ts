@@ -16,15 +16,15 @@ const SET_ASIDE_MILLICORES = 1000;
 export function provisionalPlan(view: PlannerView, areApart: boolean): PlanDecision {
   const rest = { kind: 'feasible', batchSize: 1, boundBy: 'no profile yet' } as const;
   const { minMillicores, maxMillicores } = view.limits;
-  if (!areApart) return { plan: { ...rest, instances: 1, cpuMillicores: maxMillicores }, hopeless: [] };
+  if (!areApart) return { plan: { ...rest, instances: 1, cpuMillicores: maxMillicores }, unsalvageable: [] };
   const instance = freeInstance(view.instances);
   const isDue = view.snapshot.running.length === 0 && view.snapshot.work.length > 0;
-  if (!isDue || instance === null) return { plan: { ...rest, ...withStart(view, null) }, hopeless: [] };
+  if (!isDue || instance === null) return { plan: { ...rest, ...withStart(view, null) }, unsalvageable: [] };
   const cpuMillicores = Math.min(maxMillicores, startableMillicores(view));
   const isStart = cpuMillicores >= minMillicores;
   return {
     plan: { ...rest, ...withStart(view, isStart ? { instance, cpuMillicores } : null) },
-    hopeless: [],
+    unsalvageable: [],
     wantedMillicores: isStart ? 0 : minMillicores,
   };
 }

@@ -24,7 +24,7 @@ const SHARE_ALONE = 0.5;
 /** What a millisecond without a test pays off. */
 const PAID_BESIDE_OTHERS = SHARE_BESIDE_OTHERS / (1 - SHARE_BESIDE_OTHERS);
 const PAID_ALONE = SHARE_ALONE / (1 - SHARE_ALONE);
-/** Others ask if one was let in, or a batch of theirs ran, so lately. */
+/** Others ask if one was let in, or a batch of theirs ran, so recently. */
 const OTHERS_WITHIN_MS = 2000;
 /** From a first failed test to the next, and from the later ones. Half a second: beliefs are tested within a second. */
 const FIRST_INTERVAL_MS = 250;

@@ -48,7 +48,7 @@ function single(prefer: Preference, safety: number, without: (typeof SINGLE_PART
     prefer,
     ...(safety === 0 ? {} : { safety }),
     usesForecast: without !== 'forecast',
-    holds: without === 'slowing',
+    holdsAllocation: without === 'slowing',
     ...(without === 'losses' ? { lossCoreMs: 0 } : {}),
     ...(without === 'events' ? { everyMs: 1000 } : {}),
   });

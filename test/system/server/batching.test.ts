@@ -177,7 +177,7 @@ describe('deadlines that only batches can meet', () => {
     const server = await bench.serve(model, flags);
     const grpc = new GrpcClient(server);
     const alone = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    const plannedMs = Number(alone.json.parameters?.['sponge_predicted_us']) / 1000;
+    const plannedMs = Number(alone.json.parameters?.['sponge_planned_us']) / 1000;
 
     const before = await batchesStarted(server);
     const blocker = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });

@@ -33,7 +33,7 @@ afterAll(async () => {
 async function learntPlanMs(): Promise<number> {
   for (;;) {
     const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
+    const plannedMs = Number(probe.json.parameters?.['sponge_planned_us']) / 1000;
     if (plannedMs < 1.5 * runMs(probe)) return plannedMs;
   }
 }

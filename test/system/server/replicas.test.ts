@@ -39,7 +39,7 @@ function send(server: RunningServer, sent: Promise<Reply>[]): Promise<Reply> {
 
 /** What the server takes a run on one unit for. */
 function plannedMs(reply: Reply): number {
-  return Number(reply.json.parameters?.['sponge_predicted_us']) / 1000;
+  return Number(reply.json.parameters?.['sponge_planned_us']) / 1000;
 }
 
 /** Sends what keeps `BUSY_UNITS` busy, as the last reply tells of a unit, while something is waited for. */

@@ -91,8 +91,8 @@ describe('a model whose shapes nobody has told', () => {
     await eventually('the profile', () => existsSync(profile));
     const later = await send(server, 8);
     // Nothing was predicted before anything was measured.
-    expect(first.json.parameters?.['sponge_predicted_us']).toBe(0);
-    expect(later.json.parameters?.['sponge_predicted_us']).toBeGreaterThan(0);
+    expect(first.json.parameters?.['sponge_planned_us']).toBe(0);
+    expect(later.json.parameters?.['sponge_planned_us']).toBeGreaterThan(0);
     const { json } = await http(`${server.rest}/v2/models/any_length/config`);
     expect(json['max_batch_size']).toBe(16);
 

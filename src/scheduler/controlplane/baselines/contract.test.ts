@@ -103,12 +103,12 @@ function follow({ planner, observe }: ObservingPlanner, world: World): Plan[] {
       readCounters: () => (hasCounters ? counters : null),
       snapshot: { ...plannerView().snapshot, instanceCount, maxBatchSize },
     });
-    expect(typeof planner.holds(view)).toBe('boolean');
-    const { plan, hopeless } = planner.plan(view);
-    expect(hopeless).toEqual([]);
+    expect(typeof planner.isStillValid(view)).toBe('boolean');
+    const { plan, unsalvageable } = planner.plan(view);
+    expect(unsalvageable).toEqual([]);
     current = plan;
     // Of a world that stays as it is, a plan that was just made holds.
-    const fits = plan.cpuMillicores === limits.minMillicores || planner.holds({ ...view, current });
+    const fits = plan.cpuMillicores === limits.minMillicores || planner.isStillValid({ ...view, current });
     expect(fits).toBe(true);
     return plan;
   };
@@ -207,7 +207,7 @@ describe('the static planner', () => {
     expect(planner.plan(plannerView()).plan).toEqual(planner.plan(plannerView({ nowMs: 1e9 })).plan);
     expect(planner.plan(plannerView())).toMatchObject({
       plan: { kind: 'feasible', instances: 1, cpuMillicores: 8000, batchSize: 4 },
-      hopeless: [],
+      unsalvageable: [],
     });
   });
 });

@@ -56,13 +56,13 @@ export function fa2PublishedPlanner({
         batchSize: leastBatchSize(demand, cpuMillicores, instances) ?? fastestBatchSize(demand, cpuMillicores),
         boundBy: describe(demand, wanted === null ? unitMillicores : null),
       },
-      hopeless: [],
+      unsalvageable: [],
     };
   });
   return { planner, observe: (event) => load.observe(event) };
 }
 
-/** What came lately, as a demand on the class that it was of. */
+/** Recent arrivals, as a demand on the class that it was of. */
 export function demandOf(
   { nowMs, arrivalModel, snapshot }: PlannerView,
   load: RecentLoad,

@@ -89,7 +89,7 @@ export function fa2Planner(config: Fa2Config): ObservingPlanner {
     });
     if (best !== null)
       inForce = { ...inForce, ...best, boundBy: `remaining SLO ${remainingSloMs} ms of the last request` };
-    return { plan: inForce, hopeless: [] };
+    return { plan: inForce, unsalvageable: [] };
   });
   return { planner, observe: (event) => gauge.observe(event) };
 }

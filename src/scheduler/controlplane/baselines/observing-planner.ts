@@ -9,5 +9,13 @@ export interface ObservingPlanner {
 
 /** What all the controllers here have in common: a loop by the clock, and plans that are applied as they are. */
 export function timedPlanner(name: string, tickMs: number, plan: Planner['plan']): Planner {
-  return { name, tickMs, isEventDriven: false, appliesAtOnce: true, plansInstances: false, plan, holds: () => true };
+  return {
+    name,
+    tickMs,
+    isEventDriven: false,
+    appliesAtOnce: true,
+    plansInstances: false,
+    plan,
+    isStillValid: () => true,
+  };
 }

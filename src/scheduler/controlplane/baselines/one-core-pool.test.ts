@@ -51,8 +51,8 @@ describe('a pool of one-core instances', () => {
 
   it('passes over whom no allocation can save', () => {
     // On all 16 cores it takes 100 / 16 = 6.25 ms.
-    const { plan, hopeless } = tight.plan(view([5, 70], [RESTING]));
-    expect(hopeless).toEqual([0]);
+    const { plan, unsalvageable } = tight.plan(view([5, 70], [RESTING]));
+    expect(unsalvageable).toEqual([0]);
     expect(plan.cpuMillicores).toBe(2000);
   });
 

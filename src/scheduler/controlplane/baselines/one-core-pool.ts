@@ -7,7 +7,7 @@
  */
 import { freeInstance, startableMillicores, withStart } from '../instance-plan.js';
 import type { Planner, PlannerView } from '../planner.js';
-import { busyUntilMs, hopelessOf } from '../planned-queue.js';
+import { busyUntilMs, unsalvageableOf } from '../planned-queue.js';
 import { allocationLevels } from '../time-price.js';
 
 /** Where cores are short or all run: who can no longer be met is looked for so often, if nothing happens. */
@@ -22,27 +22,30 @@ export function oneCorePool(tightHeads: boolean): Planner {
     plansInstances: true,
     plan: (view) => {
       const instance = freeInstance(view.instances);
-      const hopeless = hopelessOf(view, instance === null ? Math.min(...busyUntilMs(view), Infinity) : view.nowMs);
-      const wanted = wantedMillicores(view, hopeless, tightHeads);
-      if (wanted === null) return { plan: planOf(view, null, 'idle'), hopeless };
+      const unsalvageable = unsalvageableOf(
+        view,
+        instance === null ? Math.min(...busyUntilMs(view), Infinity) : view.nowMs,
+      );
+      const wanted = wantedMillicores(view, unsalvageable, tightHeads);
+      if (wanted === null) return { plan: planOf(view, null, 'idle'), unsalvageable };
       if (instance !== null && wanted <= startableMillicores(view))
-        return { plan: planOf(view, { instance, cpuMillicores: wanted }, 'first due'), hopeless };
+        return { plan: planOf(view, { instance, cpuMillicores: wanted }, 'first due'), unsalvageable };
       const isShort = instance !== null;
       return {
         plan: planOf(view, null, isShort ? 'others have the cores' : 'no instance is free'),
-        hopeless,
+        unsalvageable,
         ...(isShort ? { wantedMillicores: wanted } : {}),
         wakeAtMs: view.nowMs + CHECK_MS,
       };
     },
-    holds: ({ snapshot, instances }) => snapshot.work.length === 0 || freeInstance(instances) === null,
+    isStillValid: ({ snapshot, instances }) => snapshot.work.length === 0 || freeInstance(instances) === null,
   };
 }
 
 /** For the most urgent one that can be met; null where nobody waits. */
-function wantedMillicores(view: PlannerView, hopeless: readonly number[], tightHeads: boolean): number | null {
+function wantedMillicores(view: PlannerView, unsalvageable: readonly number[], tightHeads: boolean): number | null {
   const { snapshot, models, limits, nowMs } = view;
-  const first = snapshot.work.findIndex((_, index) => !hopeless.includes(index));
+  const first = snapshot.work.findIndex((_, index) => !unsalvageable.includes(index));
   if (first === -1) return null;
   const levels = allocationLevels(limits);
   if (!tightHeads) return levels[0]!;

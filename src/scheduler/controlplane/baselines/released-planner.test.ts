@@ -24,7 +24,7 @@ function follow(delaysMs: readonly number[], fields: Partial<PlannerView> = {}):
 describe('the released control loop', () => {
   it('keeps what the system was started with before any traffic: the gauge reads 0', () => {
     const { planner } = releasedPlanner(YOLOV5S);
-    const { plan, hopeless } = planner.plan(plannerView());
+    const { plan, unsalvageable } = planner.plan(plannerView());
     expect(plan).toMatchObject({
       kind: 'feasible',
       instances: 1,
@@ -32,7 +32,7 @@ describe('the released control loop', () => {
       batchSize: 1,
       boundBy: 'start',
     });
-    expect(hopeless).toEqual([]);
+    expect(unsalvageable).toEqual([]);
   });
 
   it('follows the delay of the last request, and keeps the plan where nothing fits', () => {
@@ -72,6 +72,6 @@ describe('the released control loop', () => {
   it('sleeps for a second, whatever arrives, and is applied at once', () => {
     const { planner } = releasedPlanner(YOLOV5S);
     expect(planner).toMatchObject({ name: 'released', tickMs: 1000, isEventDriven: false, appliesAtOnce: true });
-    expect(planner.holds(plannerView())).toBe(true);
+    expect(planner.isStillValid(plannerView())).toBe(true);
   });
 });

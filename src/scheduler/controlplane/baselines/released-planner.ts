@@ -58,7 +58,7 @@ export function releasedPlanner(config: AuthorsConfig): ObservingPlanner {
         boundBy: `network delay ${networkDelayMs} ms of the last request`,
       };
     }
-    return { plan: inForce, hopeless: [] };
+    return { plan: inForce, unsalvageable: [] };
   });
   return { planner, observe: (event) => gauge.observe(event) };
 }

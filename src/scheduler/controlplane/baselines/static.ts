@@ -9,7 +9,7 @@ export function staticPlanner(cpuMillicores: number, batchSize: number): Planner
     isEventDriven: false,
     appliesAtOnce: false,
     plansInstances: false,
-    plan: () => ({ plan, hopeless: [] }),
-    holds: () => true,
+    plan: () => ({ plan, unsalvageable: [] }),
+    isStillValid: () => true,
   };
 }

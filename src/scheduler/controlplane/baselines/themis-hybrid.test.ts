@@ -115,7 +115,7 @@ describe('the hybrid of growing in place and adding instances', () => {
     const limits = { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 1000 };
     const current = { ...plannerView().current, instances: 3, cpuMillicores: 2000 };
     const holdsFor = (instanceCount: number): boolean =>
-      planner.holds(plannerView({ limits, current, snapshot: { ...SNAPSHOT, instanceCount } }));
+      planner.isStillValid(plannerView({ limits, current, snapshot: { ...SNAPSHOT, instanceCount } }));
     expect([1, 2, 3].map(holdsFor)).toEqual([true, true, false]);
   });
 });

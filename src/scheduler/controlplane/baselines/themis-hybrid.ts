@@ -48,10 +48,13 @@ export function themisPlanner({ sloMs, maxInstances = FA2_MAX_INSTANCES }: Horiz
     const shape = leastShape(demand, room, Math.min(ready, instances)) ?? largestShape(demand, room);
     const { arrivalRatePerSec, budgetMs } = demand;
     const boundBy = `${arrivalRatePerSec}/s within ${budgetMs.toFixed(0)} ms on ${ready} of ${instances} instances`;
-    return { plan: { kind: 'feasible', instances, ...shape, boundBy }, hopeless: [] };
+    return { plan: { kind: 'feasible', instances, ...shape, boundBy }, unsalvageable: [] };
   });
   return {
-    planner: { ...planner, holds: ({ current, snapshot, limits }) => fits(current, snapshot.instanceCount, limits) },
+    planner: {
+      ...planner,
+      isStillValid: ({ current, snapshot, limits }) => fits(current, snapshot.instanceCount, limits),
+    },
     observe: (event) => load.observe(event),
   };
 }

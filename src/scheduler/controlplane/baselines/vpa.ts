@@ -74,7 +74,7 @@ export function vpaPlanner(): Planner {
     const boundBy = highUse > 0 ? `CPU use of ${highUse.toFixed(2)} cores` : 'start';
     return {
       plan: { kind: 'feasible', instances: 1, cpuMillicores, batchSize: snapshot.maxBatchSize, boundBy },
-      hopeless: [],
+      unsalvageable: [],
     };
   });
 }

@@ -56,7 +56,7 @@ type Answer =
   | { readonly kind: 'error'; readonly reply: ErrorReply; readonly id: string };
 
 /** What a request says about its answer. */
-interface Wishes {
+interface ReplyOptions {
   readonly isFinalAsked: boolean;
   readonly classify: Classify | null;
 }
@@ -186,10 +186,10 @@ function budgetsMs(call: Call): readonly number[] {
   return timeoutMs === null ? stated : [...stated, timeoutMs];
 }
 
-function answerOf(reply: InferReply, id: string, context: InferContext, wishes: Wishes): Answer {
+function answerOf(reply: InferReply, id: string, context: InferContext, options: ReplyOptions): Answer {
   switch (reply.kind) {
     case 'ok':
-      return { kind: 'ok', response: inferResponse(reply, id, wishes) };
+      return { kind: 'ok', response: inferResponse(reply, id, options) };
     case 'refused':
       return { kind: 'error', reply: describeRefusal(reply.outcome, reply.explanation, context.compat), id };
     case 'error':
@@ -200,7 +200,7 @@ function answerOf(reply: InferReply, id: string, context: InferContext, wishes: 
 function inferResponse(
   reply: Extract<InferReply, { kind: 'ok' }>,
   id: string,
-  { isFinalAsked, classify }: Wishes,
+  { isFinalAsked, classify }: ReplyOptions,
 ): InferResponse {
   const { modelName, modelVersion } = reply;
   // Not from where they are lent: what a stream that was reset had still to send is in its session, and nobody says when it has gone.
