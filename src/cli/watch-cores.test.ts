@@ -113,7 +113,7 @@ describe('the view of several', () => {
   });
 
   it('says in one line how many run, and what they have together', () => {
-    const plan = { kind: 'feasible', instances: 2, cpuMillicores: 0, batchSize: 8, boundBy: 'idle' } as const;
+    const plan = { kind: 'feasible', instances: 2, cpuMillicores: 0, batchSize: 8, boundBy: { kind: 'idle' } } as const;
     const planned = {
       kind: 'planned',
       atMs: 900,

@@ -119,7 +119,7 @@ export function createSystem(options: SystemOptions): System {
     instances: Math.max(1, workers.instanceCount),
     cpuMillicores: maxMillicores,
     batchSize: 1,
-    boundBy: 'start',
+    boundBy: { kind: 'start' },
     ...(areApart ? { allocations } : {}),
   };
   let onWanted: (() => void) | null = null;

@@ -12,7 +12,7 @@ import { CoreBudget } from './core-budget.js';
 import type { Planner } from './planner.js';
 
 function planOf(cpuMillicores: number, batchSize = 1): FeasiblePlan {
-  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize, boundBy: 'test' };
+  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize, boundBy: { kind: 'start' } };
 }
 
 const EMPTY: QueueSnapshot = {
@@ -376,7 +376,7 @@ describe('the controller', () => {
   it('plans the largest allocation and single runs until anything was measured', () => {
     const bench = new Bench({ isProvisional: true });
     expect(bench.planCount).toBe(0);
-    expect(bench.controller.plan).toMatchObject({ cpuMillicores: 4000, batchSize: 1, boundBy: 'no profile yet' });
+    expect(bench.controller.plan).toMatchObject({ cpuMillicores: 4000, batchSize: 1, boundBy: { kind: 'no-profile' } });
   });
 
   it('plans on an arrival only when the plan in force is broken', () => {

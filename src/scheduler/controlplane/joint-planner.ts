@@ -10,6 +10,7 @@
  * sustains its share of the load.
  */
 import type { Plan } from '../domain/plan.js';
+import type { PlanBound } from '../domain/plan-bound.js';
 import { requestsPerBatch } from '../domain/request.js';
 import { AllocationLatencies, DecisionLatencies, KnownLatencies } from './decision-latencies.js';
 import { chooseStart, type InstanceChoice, type InstanceQuestion } from './instance-choice.js';
@@ -92,7 +93,7 @@ class JointPlanning {
     const unsalvageable = unsalvageableOf(view, firstFreeAtMs);
     const queue = queueOf(view, unsalvageable, firstFreeAtMs);
     if (view.isActuatorSlow) return { ...this.#held(view, queue, busyUntil), unsalvageable };
-    if (queue === null) return { plan: this.#noStart(view, 'idle'), unsalvageable };
+    if (queue === null) return { plan: this.#noStart(view, { kind: 'idle' }), unsalvageable };
     const question = this.#questionOf(view, use, queue, busyUntil);
     if (instance === null) return { ...this.#whileNoneStarts(view, question, queue), unsalvageable };
     const lasting = lastingOf(question) > 0 ? divideOverload(question) : null;
@@ -105,7 +106,7 @@ class JointPlanning {
         const wakeAtMs = choice.isFilling
           ? this.#patience.wait(view.nowMs, choice.untilMs, queue.dueAtMs.length, 1000 / view.forecast.steadyRatePerSec)
           : choice.untilMs;
-        return { plan: this.#noStart(view, 'waiting to fill a batch'), unsalvageable, wakeAtMs };
+        return { plan: this.#noStart(view, { kind: 'filling-batch' }), unsalvageable, wakeAtMs };
       }
       case 'overload': {
         const wantedMillicores = wantedLater(view, question);
@@ -172,7 +173,7 @@ class JointPlanning {
     const waiting = { wantedMillicores, wakeAtMs: view.nowMs + CHECK_MS };
     const lasting = lastingOf(question) > 0 ? divideOverload(question) : null;
     if (lasting?.meetsAll ?? metLaterOn(question) !== null)
-      return { plan: this.#noStart(view, isShort ? waitingForCores(view) : 'no instance is free'), ...waiting };
+      return { plan: this.#noStart(view, isShort ? waitingForCores(view) : { kind: 'no-free-instance' }), ...waiting };
     const shed = victimsOf(view, queue, question, lasting ?? divideOverload(question));
     return { plan: { ...infeasible(view), ...withStart(view, null) }, shed, ...waiting };
   }
@@ -189,7 +190,7 @@ class JointPlanning {
     const { instances, snapshot, budgetMillicores, limits, nowMs, resizeDelayMs } = view;
     const isShared = coresAtMs(view) !== null;
     const isRunning = snapshot.running.length > 0;
-    if (isShared && !isRunning && queue === null) return { plan: this.#noStart(view, 'idle') };
+    if (isShared && !isRunning && queue === null) return { plan: this.#noStart(view, { kind: 'idle' }) };
     if (isShared && !isRunning && budgetMillicores < limits.minMillicores) {
       const plan = this.#noStart(view, waitingForCores(view));
       return { plan, wantedMillicores: limits.minMillicores, wakeAtMs: nowMs + CHECK_MS };
@@ -215,14 +216,15 @@ class JointPlanning {
     const held = { instances: count, cpuMillicores, allocations };
     const question = queue === null ? null : this.#questionOf(view, allOf(view), queue, busyUntil);
     if (question === null || metLaterOn({ ...question, busyUntilMs: freeAtMs(question, nowMs) }) !== null) {
-      const boundBy = `arrival rate ${view.forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`;
+      const ratePerSec = view.forecast.steadyRatePerSec;
+      const boundBy = { kind: 'arrival-rate', ratePerSec, aheadMs: resizeDelayMs } as const;
       return { plan: { kind: 'feasible', ...held, batchSize: snapshot.maxBatchSize, boundBy } };
     }
     const shed = victimsOf(view, queue!, question, divideOverload(question));
     return { plan: { ...infeasible(view), ...held }, shed };
   }
 
-  #noStart(view: PlannerView, boundBy: string): Plan {
+  #noStart(view: PlannerView, boundBy: PlanBound): Plan {
     return feasible(view, null, view.snapshot.maxBatchSize, boundBy);
   }
 

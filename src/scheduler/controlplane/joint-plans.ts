@@ -1,8 +1,9 @@
-/* Plans of the joint planner, and what they say of themselves. */
+/* Plans of the joint planner, and what bound them. */
 import type { FeasiblePlan, InfeasiblePlan, Plan } from '../domain/plan.js';
+import type { PlanBound } from '../domain/plan-bound.js';
 import type { StartChoice } from './instance-choice.js';
 import { withStart, type Start } from './instance-plan.js';
-import { explain } from './plan-reasons.js';
+import { boundOf } from './plan-reasons.js';
 import type { PlannedQueue } from './planned-queue.js';
 import type { PlannerView } from './planner.js';
 
@@ -15,20 +16,12 @@ export function startPlan(
   queue: PlannedQueue,
 ): Plan {
   const { cpuMillicores, batchSize } = choice;
-  const reason = explain(view, choice, queue.indexes);
-  const start = { instance, cpuMillicores };
-  if (count === view.instances.length) return feasible(view, start, batchSize, reason);
-  const boundBy = `${reason}; ${fewerText(view, count)}`;
-  return { ...feasible(view, start, batchSize, boundBy), usedAtOnce: count };
+  const plan = feasible(view, { instance, cpuMillicores }, batchSize, boundOf(view, choice, queue.indexes));
+  if (count === view.instances.length) return plan;
+  return { ...plan, usedAtOnce: count, interference: view.interference };
 }
 
-/** Why not all instances are used. */
-function fewerText({ instances, interference }: PlannerView, count: number): string {
-  const percent = (100 * interference).toFixed(0);
-  return `${count} of ${instances.length} instances, as busy neighbours slow a batch down by up to ${percent} %`;
-}
-
-export function feasible(view: PlannerView, start: Start | null, batchSize: number, boundBy: string): FeasiblePlan {
+export function feasible(view: PlannerView, start: Start | null, batchSize: number, boundBy: PlanBound): FeasiblePlan {
   const { instances, cpuMillicores, allocations } = withStart(view, start);
   return { kind: 'feasible', instances, cpuMillicores, allocations, batchSize, boundBy };
 }
@@ -38,8 +31,8 @@ export function infeasible({ snapshot }: PlannerView): Pick<InfeasiblePlan, 'kin
 }
 
 /** What a plan without a start says of it. */
-export function waitingForCores(view: PlannerView): string {
-  return coresAtMs(view) === null ? 'its running batches have the cores' : 'other models have the cores';
+export function waitingForCores(view: PlannerView): PlanBound {
+  return { kind: coresAtMs(view) === null ? 'own-batches' : 'other-models' };
 }
 
 /** When cores are expected to come free that other models have; null where nobody shares. */

@@ -82,7 +82,7 @@ class Bench {
   }
 
   get plan(): Plan {
-    const boundBy = 'test';
+    const boundBy = { kind: 'start' } as const;
     return { ...plannerView().current, kind: 'feasible', boundBy, allocations: this.planned };
   }
 

@@ -1,6 +1,7 @@
 /*
- * What our planners share beside the queue: the load that is asked for, and what bound a choice, for people.
+ * What our planners share beside the queue: the load that is asked for, and what bound a choice.
  */
+import type { PlanBound } from '../domain/plan-bound.js';
 import type { PlannerView } from './planner.js';
 import type { BatchChoice, BatchQuestion, Pricing } from './pricing.js';
 
@@ -15,28 +16,27 @@ export function loadOf(
   return { nowMs, limits, maxBatchSize, steadyRatePerSec, expectedRatePerSec, budgets, pricing };
 }
 
-export function explain(view: PlannerView, { boundBy }: BatchChoice, indexes: readonly number[] | null): string {
+export function boundOf(view: PlannerView, { boundBy }: BatchChoice, indexes: readonly number[] | null): PlanBound {
   const { snapshot, forecast } = view;
   switch (boundBy) {
     case 'price':
-      return `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s`;
+      return { kind: 'arrival-rate', ratePerSec: forecast.steadyRatePerSec };
     case 'forecast':
-      return `${forecast.expectedRatePerSec.toFixed(1)} arrivals/s expected`;
+      return { kind: 'expected-arrivals', ratePerSec: forecast.expectedRatePerSec };
     case 'loss':
-      return 'tight budgets that may arrive';
+      return { kind: 'tight-budgets' };
     default: {
       const place = boundBy.deadlineOf;
       const withoutCount = indexes === null ? 0 : snapshot.work.length - indexes.length;
-      return deadlineReason(view, indexes?.[place] ?? place + withoutCount);
+      return deadlineBound(view, indexes?.[place] ?? place + withoutCount);
     }
   }
 }
 
 /** @param place in the window, or of a mark behind it */
-export function deadlineReason({ snapshot, nowMs }: PlannerView, place: number): string {
+export function deadlineBound({ snapshot, nowMs }: PlannerView, place: number): PlanBound {
   const { work, sequences, behind } = snapshot;
-  const isInWindow = place < work.length;
-  const dueAtMs = isInWindow ? work[place]!.dueAtMs : behind.find((mark) => mark.place === place)!.dueAtMs;
-  const who = isInWindow ? `request ${sequences[place]!}` : `the ${place + 1}th that waits`;
-  return `deadline of ${who} in ${(dueAtMs - nowMs).toFixed(0)} ms`;
+  if (place < work.length) return { kind: 'deadline', sequence: sequences[place]!, inMs: work[place]!.dueAtMs - nowMs };
+  const { dueAtMs } = behind.find((mark) => mark.place === place)!;
+  return { kind: 'deadline-behind', place, inMs: dueAtMs - nowMs };
 }

@@ -34,7 +34,13 @@ function view(
 }
 
 const RUNNING: BatchInFlight = { shapeClass: CLASS, batchSize: 2, threadCount: 2, progress: 0.5 };
-const IN_FORCE: Plan = { kind: 'feasible', instances: 1, cpuMillicores: 2000, batchSize: 2, boundBy: 'test' };
+const IN_FORCE: Plan = {
+  kind: 'feasible',
+  instances: 1,
+  cpuMillicores: 2000,
+  batchSize: 2,
+  boundBy: { kind: 'start' },
+};
 
 /** A batch of two is half done on two cores: 160 / 2 = 80 ms are left. */
 function whileRunning(dueAtMs: readonly number[], current: Plan = IN_FORCE): PlannerView {
@@ -48,7 +54,7 @@ describe('the priced planner', () => {
     // One request in 130 ms, 10 ms of margin: 100/c + 40 ≤ 120 → c = 1.25, in steps 1.3; the price of 5/s is below.
     const { plan } = planner.plan(view([130]));
     expect(plan).toMatchObject({ kind: 'feasible', cpuMillicores: 1300, batchSize: 1 });
-    expect(plan).toMatchObject({ boundBy: 'deadline of request 100 in 130 ms' });
+    expect(plan).toMatchObject({ boundBy: { kind: 'deadline', sequence: 100, inMs: 130 } });
   });
 
   it('plans again whenever a request finds the worker free', () => {
@@ -59,7 +65,10 @@ describe('the priced planner', () => {
   it('lets a running batch run: what arrives is met afterwards', () => {
     // 80 ms left; then 100/16 + 40 = 46 ms at the most cores
     expect(planner.isStillValid(whileRunning([80 + 47 + 10]))).toBe(true);
-    expect(planner.plan(whileRunning([500])).plan).toMatchObject({ cpuMillicores: 2000, boundBy: 'batch in flight' });
+    expect(planner.plan(whileRunning([500])).plan).toMatchObject({
+      cpuMillicores: 2000,
+      boundBy: { kind: 'running-batch' },
+    });
   });
 
   it('grants everything and lets the data plane shed where it cannot be met afterwards', () => {
@@ -82,7 +91,7 @@ describe('the priced planner', () => {
   });
 
   it('takes the least while nobody waits', () => {
-    expect(planner.plan(view([])).plan).toMatchObject({ cpuMillicores: 1000, boundBy: 'idle' });
+    expect(planner.plan(view([])).plan).toMatchObject({ cpuMillicores: 1000, boundBy: { kind: 'idle' } });
     expect(planner.plan(whileRunning([])).plan).toMatchObject({ cpuMillicores: 2000 });
   });
 
@@ -142,7 +151,7 @@ describe('the priced planner', () => {
     expect(planner.plan(mixed).plan).toMatchObject({
       cpuMillicores: 1400,
       batchSize: 1,
-      boundBy: 'deadline of request 101 in 470 ms',
+      boundBy: { kind: 'deadline', sequence: 101, inMs: 470 },
     });
     // Alone at the most cores the slow one takes 139 ms.
     const unsalvageable = { ...mixed, snapshot: { ...mixed.snapshot, work: [{ dueAtMs: 400, classIndex: 0 }, { dueAtMs: 130, classIndex: 1 }] } }; // prettier-ignore

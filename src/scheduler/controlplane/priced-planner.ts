@@ -20,7 +20,7 @@
  */
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
 import { requestsPerBatch } from '../domain/request.js';
-import { explain, loadOf } from './plan-reasons.js';
+import { boundOf, loadOf } from './plan-reasons.js';
 import { unsalvageableOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import { cheapestBatch, firstLate, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
@@ -102,7 +102,7 @@ function planBy(settings: Settings, view: PlannerView): PlanDecision {
     instances: 1,
     cpuMillicores: choice.cpuMillicores,
     batchSize: choice.batchSize,
-    boundBy: explain(view, choice, queue!.indexes),
+    boundBy: boundOf(view, choice, queue!.indexes),
   };
   // The batch that starts now is overdue by then.
   const wakeAtMs = view.nowMs + headModel.plannedLatencyMs(choice.batchSize, choice.cpuMillicores);
@@ -162,7 +162,7 @@ function resting(view: PlannerView): Plan {
   const { snapshot, limits, current } = view;
   if (snapshot.inFlight !== null) return keeping(view, current);
   const { minMillicores: cpuMillicores } = limits;
-  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize: snapshot.maxBatchSize, boundBy: 'idle' };
+  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize: snapshot.maxBatchSize, boundBy: { kind: 'idle' } };
 }
 
 // ---- slow actuators --------------------------------------------------------------------------------------------------
@@ -199,13 +199,13 @@ function holding(view: PlannerView, pricing: Pricing, queue: BatchQuestion | nul
       behind,
     }),
     batchSize: maxBatchSize,
-    boundBy: `arrival rate ${forecast.steadyRatePerSec.toFixed(1)}/s, ${resizeDelayMs.toFixed(0)} ms ahead`,
+    boundBy: { kind: 'arrival-rate', ratePerSec: forecast.steadyRatePerSec, aheadMs: resizeDelayMs },
   };
 }
 
 function keeping({ snapshot }: PlannerView, { cpuMillicores }: Plan): Plan {
   const { maxBatchSize } = snapshot;
-  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize: maxBatchSize, boundBy: 'batch in flight' };
+  return { kind: 'feasible', instances: 1, cpuMillicores, batchSize: maxBatchSize, boundBy: { kind: 'running-batch' } };
 }
 
 function infeasible({ limits, snapshot }: PlannerView): InfeasiblePlan {

@@ -33,7 +33,7 @@ function view(dueAtMs: readonly number[], overrides: Partial<PlannerView> = {}):
     arrivalRowCount: 1,
     forecast: aForecast(0),
     limits: { minMillicores: 1000, maxMillicores: 4000, stepMillicores: 100 },
-    current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: 'test' },
+    current: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 1, boundBy: { kind: 'start' } },
     resizeDelayMs: 0.1,
     isActuatorSlow: false,
     grantedMillicores: 16_000,
@@ -97,13 +97,13 @@ describe('the planner that solves the program', () => {
 
   it('explains what bound it', () => {
     const boundBy = (asked: PlannerView): unknown => planner.plan(asked).plan;
-    expect(boundBy(view([]))).toMatchObject({ boundBy: 'least allocation' });
+    expect(boundBy(view([]))).toMatchObject({ boundBy: { kind: 'least-allocation' } });
     expect(boundBy(view([], { forecast: aForecast(200) }))).toMatchObject({
-      boundBy: 'arrival rate 200.0/s',
+      boundBy: { kind: 'arrival-rate', ratePerSec: 200 },
       cpuMillicores: 2000,
     });
     expect(boundBy(view([200, 3, 300].sort((a, b) => a - b)))).toMatchObject({
-      boundBy: 'deadline of request 100 in 3 ms',
+      boundBy: { kind: 'deadline', sequence: 100, inMs: 3 },
     });
   });
 
@@ -124,7 +124,13 @@ describe('the planner that solves the program', () => {
 
   it('holds on to the largest allocation while it meets every deadline at all', () => {
     // Four cores take 2.5 ms.
-    const largest = { kind: 'feasible', instances: 1, cpuMillicores: 4000, batchSize: 1, boundBy: 'test' } as const;
+    const largest = {
+      kind: 'feasible',
+      instances: 1,
+      cpuMillicores: 4000,
+      batchSize: 1,
+      boundBy: { kind: 'start' },
+    } as const;
     expect(planner.isStillValid(view([2.5], { current: largest }))).toBe(true);
     expect(planner.isStillValid(view([2.4], { current: largest }))).toBe(false);
   });

@@ -7,9 +7,10 @@
  */
 import type { LatencyModel } from '../domain/latency.js';
 import type { FeasiblePlan, InfeasiblePlan } from '../domain/plan.js';
+import type { PlanBound } from '../domain/plan-bound.js';
 import type { BatchInFlight } from '../domain/queue-snapshot.js';
 import type { Margin } from './edf-schedule.js';
-import { deadlineReason } from './plan-reasons.js';
+import { deadlineBound } from './plan-reasons.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import type { PlanningProblem, Solution } from './program.js';
 import { isScheduleFeasible, solve } from './solver.js';
@@ -107,19 +108,19 @@ function feasible(view: PlannerView, solution: Extract<Solution, { kind: 'feasib
     instances: 1,
     cpuMillicores,
     batchSize,
-    boundBy: explain(view, boundBy),
+    boundBy: boundOf(view, boundBy),
   };
   return { plan, unsalvageable };
 }
 
-function explain(view: PlannerView, boundBy: Extract<Solution, { kind: 'feasible' }>['boundBy']): string {
+function boundOf(view: PlannerView, boundBy: Extract<Solution, { kind: 'feasible' }>['boundBy']): PlanBound {
   switch (boundBy.kind) {
     case 'floor':
-      return 'least allocation';
+      return { kind: 'least-allocation' };
     case 'arrival-rate':
-      return `arrival rate ${view.forecast.arrivalRatePerSec.toFixed(1)}/s`;
+      return { kind: 'arrival-rate', ratePerSec: view.forecast.arrivalRatePerSec };
     case 'deadline':
-      return deadlineReason(view, boundBy.queueIndex);
+      return deadlineBound(view, boundBy.queueIndex);
   }
 }
 

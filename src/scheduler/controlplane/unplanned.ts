@@ -14,7 +14,7 @@ const SET_ASIDE_MILLICORES = 1000;
  * @param areApart each instance has an allocation of its own
  */
 export function provisionalPlan(view: PlannerView, areApart: boolean): PlanDecision {
-  const rest = { kind: 'feasible', batchSize: 1, boundBy: 'no profile yet' } as const;
+  const rest = { kind: 'feasible', batchSize: 1, boundBy: { kind: 'no-profile' } } as const;
   const { minMillicores, maxMillicores } = view.limits;
   if (!areApart) return { plan: { ...rest, instances: 1, cpuMillicores: maxMillicores }, unsalvageable: [] };
   const instance = freeInstance(view.instances);

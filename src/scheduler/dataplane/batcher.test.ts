@@ -23,7 +23,7 @@ function view(overrides: Partial<BatchView>): BatchView {
     queueDepth: 0,
     setAside: [],
     models: [model, model],
-    plan: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 4, boundBy: 'test' },
+    plan: { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 4, boundBy: { kind: 'start' } },
     cpuMillicores: 1000,
     maxBatchSize: 8,
     maxBatchBytes: 1000,

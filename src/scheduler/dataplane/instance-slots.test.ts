@@ -37,7 +37,7 @@ function member(sequence: number): QueueEntry {
 }
 
 function planOf(...allocations: readonly number[]): Plan {
-  const rest = { kind: 'feasible', cpuMillicores: 1000, batchSize: 1, boundBy: 'test' } as const;
+  const rest = { kind: 'feasible', cpuMillicores: 1000, batchSize: 1, boundBy: { kind: 'start' } } as const;
   return { ...rest, instances: allocations.length, ...(allocations.length === 0 ? {} : { allocations }) };
 }
 

@@ -55,7 +55,7 @@ function setUp() {
       maxBatchBytes: 1_000_000,
       isAllocationFixed: false,
     },
-    initialPlan: { kind: 'feasible', instances: 2, cpuMillicores: 1000, batchSize: 2, boundBy: 'test' },
+    initialPlan: { kind: 'feasible', instances: 2, cpuMillicores: 1000, batchSize: 2, boundBy: { kind: 'start' } },
     emit: (event) => events.push(event),
   });
   const send = (sequence: number, dueAtMs = 1000): void =>

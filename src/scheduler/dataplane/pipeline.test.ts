@@ -20,7 +20,13 @@ class FussyWorker extends SimulatedWorker {
   }
 }
 
-const PLAN: FeasiblePlan = { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 4, boundBy: 'test' };
+const PLAN: FeasiblePlan = {
+  kind: 'feasible',
+  instances: 1,
+  cpuMillicores: 1000,
+  batchSize: 4,
+  boundBy: { kind: 'start' },
+};
 const OVERLOAD: InfeasiblePlan = { ...PLAN, kind: 'infeasible', reason: 'deadlines' };
 
 interface Answer {

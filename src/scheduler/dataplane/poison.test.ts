@@ -65,7 +65,7 @@ class Bench {
         instances,
         cpuMillicores: 1000,
         batchSize: 4,
-        boundBy: 'test',
+        boundBy: { kind: 'start' },
         ...(instances > 1 ? { allocations } : {}),
       },
       onPoison: ({ sequence }) => this.poison.push(sequence),

@@ -1,3 +1,5 @@
+import type { PlanBound } from './plan-bound.js';
+
 /** What every plan says of CPU. */
 interface PlannedCpu {
   /** So many there are to be. */
@@ -16,10 +18,11 @@ interface PlannedCpu {
 /** What the control plane wants in force. */
 export interface FeasiblePlan extends PlannedCpu {
   readonly kind: 'feasible';
-  /** What bound it, for people: "deadline of request 17", "arrival rate 41.2/s", "idle". */
-  readonly boundBy: string;
+  readonly boundBy: PlanBound;
   /** Of the instances, so many are used at once, where more would slow each other down by more than they save; absent: all. */
   readonly usedAtOnce?: number;
+  /** φ, which they would: with `usedAtOnce`. */
+  readonly interference?: number;
 }
 
 /**

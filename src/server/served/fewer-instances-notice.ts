@@ -1,4 +1,5 @@
 import type { Event } from '../../scheduler/domain/event.js';
+import { reasonText } from '../../scheduler/domain/plan-bound.js';
 
 /** Says once that not all instances of a model are used, as they slow each other down by more than they save. */
 export class FewerInstancesNotice {
@@ -11,9 +12,12 @@ export class FewerInstancesNotice {
 
   observe(event: Event): void {
     if (this.#isSaid || event.kind !== 'planned' || event.plan.kind !== 'feasible') return;
-    const { usedAtOnce, instances, boundBy } = event.plan;
+    const { plan } = event;
+    const { usedAtOnce, instances } = plan;
     if (usedAtOnce === undefined) return;
     this.#isSaid = true;
-    this.#onLog(`${usedAtOnce} of ${instances} instances are used at once from now on, while that is so: ${boundBy}`);
+    this.#onLog(
+      `${usedAtOnce} of ${instances} instances are used at once from now on, while that is so: ${reasonText(plan)}`,
+    );
   }
 }

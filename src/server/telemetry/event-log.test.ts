@@ -108,7 +108,7 @@ describe('EventLog', () => {
 
   it('logs a plan only when it is another one', () => {
     const { lines, observe } = setUp();
-    const plan: Plan = { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 2, boundBy: 'idle' };
+    const plan: Plan = { kind: 'feasible', instances: 1, cpuMillicores: 1000, batchSize: 2, boundBy: { kind: 'idle' } };
     const infeasiblePlan: Plan = {
       kind: 'infeasible',
       instances: 1,
@@ -116,7 +116,8 @@ describe('EventLog', () => {
       batchSize: 2,
       reason: 'deadlines',
     };
-    for (const next of [plan, plan, { ...plan, boundBy: 'deadline of request 3' }, infeasiblePlan, plan]) {
+    const other: Plan = { ...plan, boundBy: { kind: 'deadline', sequence: 3, inMs: 84 } };
+    for (const next of [plan, plan, other, infeasiblePlan, plan]) {
       observe({ kind: 'planned', atMs: 1, plan: next, trigger: 'arrival' });
     }
     expect(lines.map(({ msg, cause }) => `${String(msg)}: ${String(cause)}`)).toEqual([

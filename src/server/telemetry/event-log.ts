@@ -3,6 +3,7 @@ import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import { outcomeName } from '../../scheduler/domain/outcome.js';
 import { plannedMillicores } from '../../scheduler/domain/plan.js';
+import { reasonText } from '../../scheduler/domain/plan-bound.js';
 import type { InferRequest } from '../../scheduler/domain/request.js';
 import type { Attached } from './attached.js';
 import { LineBound } from './line-bound.js';
@@ -237,7 +238,7 @@ class ModelLog {
       cpuMillicores: plannedMillicores(plan),
       batchSize: plan.batchSize,
       trigger,
-      cause: plan.kind === 'feasible' ? plan.boundBy : plan.reason,
+      cause: plan.kind === 'feasible' ? reasonText(plan) : plan.reason,
     }));
   }
 

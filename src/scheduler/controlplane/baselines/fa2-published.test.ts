@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { reasonText } from '../../domain/plan-bound.js';
 import { arrivals, plannerView } from '../../../../test/fixtures/planner-views.js';
 import type { FeasiblePlan } from '../../domain/plan.js';
 import type { PlannerView } from '../planner.js';
@@ -65,7 +66,7 @@ describe('FA2 as published, for one model', () => {
     const plan = new Loop(90).next(30);
     // 30·100/1000 = 3, though 100 ms > 90 ms.
     expect(plan).toMatchObject({ instances: 3, batchSize: 1 });
-    expect(plan.boundBy).toMatch(/30\/s within 90 ms, more than one core can do/);
+    expect(reasonText(plan)).toBe('30/s within 90 ms, more than one core can do');
   });
 
   it('has instances of another unit where it is told one', () => {
@@ -74,7 +75,7 @@ describe('FA2 as published, for one model', () => {
     const loop = new Loop(1000, { unitMillicores: 500 });
     expect(loop.next(20, 0, { limits: half })).toMatchObject({ instances: 3, cpuMillicores: 500, batchSize: 3 });
     const tooSlow = new Loop(190, { unitMillicores: 500 }).next(20, 0, { limits: half });
-    expect(tooSlow.boundBy).toMatch(/20\/s within 190 ms, more than 0.5 cores can do/);
+    expect(reasonText(tooSlow)).toBe('20/s within 190 ms, more than 0.5 cores can do');
   });
 
   it('stops at the largest number of instances', () => {

@@ -54,7 +54,13 @@ export function fa2PublishedPlanner({
         cpuMillicores,
         // Spare instances do with smaller batches than the fewest would; too few take the batches that get most done.
         batchSize: leastBatchSize(demand, cpuMillicores, instances) ?? fastestBatchSize(demand, cpuMillicores),
-        boundBy: describe(demand, wanted === null ? unitMillicores : null),
+        boundBy: {
+          kind: 'replica-load',
+          ratePerSec: demand.arrivalRatePerSec,
+          budgetMs: demand.budgetMs,
+          // It cannot meet the budget at all.
+          ...(wanted === null ? { unitMillicores } : {}),
+        },
       },
       unsalvageable: [],
     };
@@ -74,12 +80,4 @@ export function demandOf(
     budgetMs: sloMs - load.largestNetworkDelayMs(nowMs),
     maxBatchSize: snapshot.maxBatchSize,
   };
-}
-
-/** @param tooSmallMillicores the unit, where it cannot meet the budget at all; null where it can */
-function describe({ arrivalRatePerSec, budgetMs }: ReplicaDemand, tooSmallMillicores: number | null): string {
-  const load = `${arrivalRatePerSec}/s within ${budgetMs.toFixed(0)} ms`;
-  if (tooSmallMillicores === null) return load;
-  const unit = tooSmallMillicores === CORE_MILLICORES ? 'one core' : `${tooSmallMillicores / 1000} cores`;
-  return `${load}, more than ${unit} can do`;
 }

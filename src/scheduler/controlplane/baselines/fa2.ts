@@ -75,7 +75,7 @@ export function fa2Planner(config: Fa2Config): ObservingPlanner {
       instances: Math.max(1, Math.min(maxInstances, current.instances)),
       cpuMillicores: grantable(CORE_MILLICORES, limits),
       batchSize: Math.min(current.batchSize, maxBatchSize),
-      boundBy: 'start',
+      boundBy: { kind: 'start' },
     };
     const { remainingSloMs } = gauge;
     const { best } = fa2Plan({
@@ -87,8 +87,7 @@ export function fa2Planner(config: Fa2Config): ObservingPlanner {
       maxInstances,
       maxBatchSize,
     });
-    if (best !== null)
-      inForce = { ...inForce, ...best, boundBy: `remaining SLO ${remainingSloMs} ms of the last request` };
+    if (best !== null) inForce = { ...inForce, ...best, boundBy: { kind: 'remaining-slo', lastMs: remainingSloMs } };
     return { plan: inForce, unsalvageable: [] };
   });
   return { planner, observe: (event) => gauge.observe(event) };

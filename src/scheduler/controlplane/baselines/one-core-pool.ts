@@ -5,6 +5,8 @@
  * `tightHeads`: a request that one core cannot answer in time any more is started on the least that can, or on what is there. Kinder than
  * one core for all, and unstable where instances are few: whoever starts late takes many cores, and the next one starts later.
  */
+import type { PlanBound } from '../../domain/plan-bound.js';
+import { waitingForCores } from '../joint-plans.js';
 import { freeInstance, startableMillicores, withStart } from '../instance-plan.js';
 import type { Planner, PlannerView } from '../planner.js';
 import { busyUntilMs, unsalvageableOf } from '../planned-queue.js';
@@ -27,12 +29,12 @@ export function oneCorePool(tightHeads: boolean): Planner {
         instance === null ? Math.min(...busyUntilMs(view), Infinity) : view.nowMs,
       );
       const wanted = wantedMillicores(view, unsalvageable, tightHeads);
-      if (wanted === null) return { plan: planOf(view, null, 'idle'), unsalvageable };
+      if (wanted === null) return { plan: planOf(view, null, { kind: 'idle' }), unsalvageable };
       if (instance !== null && wanted <= startableMillicores(view))
-        return { plan: planOf(view, { instance, cpuMillicores: wanted }, 'first due'), unsalvageable };
+        return { plan: planOf(view, { instance, cpuMillicores: wanted }, { kind: 'first-due' }), unsalvageable };
       const isShort = instance !== null;
       return {
-        plan: planOf(view, null, isShort ? 'others have the cores' : 'no instance is free'),
+        plan: planOf(view, null, isShort ? waitingForCores(view) : { kind: 'no-free-instance' }),
         unsalvageable,
         ...(isShort ? { wantedMillicores: wanted } : {}),
         wakeAtMs: view.nowMs + CHECK_MS,
@@ -58,7 +60,7 @@ function wantedMillicores(view: PlannerView, unsalvageable: readonly number[], t
 function planOf(
   view: PlannerView,
   start: Parameters<typeof withStart>[1],
-  boundBy: string,
+  boundBy: PlanBound,
 ): ReturnType<Planner['plan']>['plan'] {
   return { kind: 'feasible', ...withStart(view, start), batchSize: 1, boundBy };
 }

@@ -30,7 +30,7 @@ describe('the released control loop', () => {
       instances: 1,
       cpuMillicores: 16_000,
       batchSize: 1,
-      boundBy: 'start',
+      boundBy: { kind: 'start' },
     });
     expect(unsalvageable).toEqual([]);
   });

@@ -36,7 +36,7 @@ export function releasedPlanner(config: AuthorsConfig): ObservingPlanner {
       instances: 1,
       cpuMillicores: grantable(current.cpuMillicores, limits),
       batchSize: Math.min(current.batchSize, maxBatchSize),
-      boundBy: 'start',
+      boundBy: { kind: 'start' },
     };
     const networkDelayMs = sloMs - gauge.remainingSloMs;
     const { isFeasible, plan } = releasedPlan({
@@ -55,7 +55,7 @@ export function releasedPlanner(config: AuthorsConfig): ObservingPlanner {
         instances: 1,
         cpuMillicores: grantable(plan.cores * CORE_MILLICORES, limits),
         batchSize: plan.batchSize,
-        boundBy: `network delay ${networkDelayMs} ms of the last request`,
+        boundBy: { kind: 'network-delay', lastMs: networkDelayMs },
       };
     }
     return { plan: inForce, unsalvageable: [] };

@@ -46,8 +46,8 @@ export function themisPlanner({ sloMs, maxInstances = FA2_MAX_INSTANCES }: Horiz
     const instances = scaleDown.next(nowMs, Math.min(maxInstances, steadyInstances(demand, limits)));
     const room = roomOfEach(limits, ready, instances);
     const shape = leastShape(demand, room, Math.min(ready, instances)) ?? largestShape(demand, room);
-    const { arrivalRatePerSec, budgetMs } = demand;
-    const boundBy = `${arrivalRatePerSec}/s within ${budgetMs.toFixed(0)} ms on ${ready} of ${instances} instances`;
+    const { arrivalRatePerSec: ratePerSec, budgetMs } = demand;
+    const boundBy = { kind: 'replica-load', ratePerSec, budgetMs, ready: { count: ready, of: instances } } as const;
     return { plan: { kind: 'feasible', instances, ...shape, boundBy }, unsalvageable: [] };
   });
   return {

@@ -12,6 +12,7 @@
  * recommended bounds, which are very wide in the first hours. Memory, several containers and checkpoints have no
  * meaning here. The batch size is the largest: it does not know of any.
  */
+import type { PlanBound } from '../../domain/plan-bound.js';
 import type { Planner, PlannerView } from '../planner.js';
 import { CORE_MILLICORES, grantable } from './allocations.js';
 import { DecayingHistogram } from './decaying-histogram.js';
@@ -71,7 +72,7 @@ export function vpaPlanner(): Planner {
       const target = Math.ceil(highUse * (1 + MARGIN_FRACTION) * CORE_MILLICORES);
       cpuMillicores = grantable(Math.max(LEAST_MILLICORES, target), limits);
     }
-    const boundBy = highUse > 0 ? `CPU use of ${highUse.toFixed(2)} cores` : 'start';
+    const boundBy: PlanBound = highUse > 0 ? { kind: 'cpu-use', cores: highUse } : { kind: 'start' };
     return {
       plan: { kind: 'feasible', instances: 1, cpuMillicores, batchSize: snapshot.maxBatchSize, boundBy },
       unsalvageable: [],
