@@ -9,8 +9,7 @@
  * Where a resize takes longer than a batch can wait for it, an allocation cannot be chosen for a batch: each instance is held at what
  * sustains its share of the load.
  */
-import type { Plan } from '../domain/plan.js';
-import type { PlanBound } from '../domain/plan-bound.js';
+import type { FeasiblePlan, Plan } from '../domain/plan.js';
 import { requestsPerBatch } from '../domain/request.js';
 import { AllocationLatencies, DecisionLatencies, KnownLatencies } from './decision-latencies.js';
 import { chooseStart, type InstanceChoice, type InstanceQuestion } from './instance-choice.js';
@@ -19,7 +18,7 @@ import { coresAtMs, feasible, infeasible, startPlan, waitingForCores } from './j
 import { divideOverload, lastingOf, metLaterOn, type OverloadDivision } from './overload-division.js';
 import { chooseVictims } from './overload-victims.js';
 import { Patience } from './patience.js';
-import { loadOf } from './plan-reasons.js';
+import { heldBound, loadOf } from './plan-reasons.js';
 import { besideNeighbours, slowdownBehind, type Neighbours } from './neighbours.js';
 import { busyUntilMs, unsalvageableOf, queueOf, runningMillicores, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
@@ -27,6 +26,8 @@ import type { Preference } from './program-planner.js';
 import { cheapestBatch, steadyMillicores, type Pricing } from './pricing.js';
 import { bestSideBySide, type SideBySide } from './side-by-side.js';
 import { allocationLevels, TimePrices } from './time-price.js';
+
+type Planned = Omit<PlanDecision, 'unsalvageable'>;
 
 /** What losing a request costs: 15 cores for a second. */
 const LOSS_CORE_MS = 15_000;
@@ -152,11 +153,7 @@ class JointPlanning {
   }
 
   /** All run, or others have the cores. */
-  #whileNoneStarts(
-    view: PlannerView,
-    ofRunning: InstanceQuestion,
-    queue: PlannedQueue,
-  ): Omit<PlanDecision, 'unsalvageable'> {
+  #whileNoneStarts(view: PlannerView, ofRunning: InstanceQuestion, queue: PlannedQueue): Planned {
     const isShort = ofRunning.busyUntilMs.length < ofRunning.instanceCount;
     const restingAtMs = isShort ? coresAtMs(view) : null;
     // Where none runs and nobody shares, a worker is being started: as soon as it is there.
@@ -182,11 +179,7 @@ class JointPlanning {
    * Every free instance starts when somebody waits. Beside other models, those that have nothing to do hold nothing, and as many are used
    * as there are cores for.
    */
-  #held(
-    view: PlannerView,
-    queue: PlannedQueue | null,
-    busyUntil: readonly number[],
-  ): Omit<PlanDecision, 'unsalvageable'> {
+  #held(view: PlannerView, queue: PlannedQueue | null, busyUntil: readonly number[]): Planned {
     const { instances, snapshot, budgetMillicores, limits, nowMs, resizeDelayMs } = view;
     const isShared = coresAtMs(view) !== null;
     const isRunning = snapshot.running.length > 0;
@@ -216,15 +209,14 @@ class JointPlanning {
     const held = { instances: count, cpuMillicores, allocations };
     const question = queue === null ? null : this.#questionOf(view, allOf(view), queue, busyUntil);
     if (question === null || metLaterOn({ ...question, busyUntilMs: freeAtMs(question, nowMs) }) !== null) {
-      const ratePerSec = view.forecast.steadyRatePerSec;
-      const boundBy = { kind: 'arrival-rate', ratePerSec, aheadMs: resizeDelayMs } as const;
+      const boundBy = heldBound(view);
       return { plan: { kind: 'feasible', ...held, batchSize: snapshot.maxBatchSize, boundBy } };
     }
     const shed = victimsOf(view, queue!, question, divideOverload(question));
     return { plan: { ...infeasible(view), ...held }, shed };
   }
 
-  #noStart(view: PlannerView, boundBy: PlanBound): Plan {
+  #noStart(view: PlannerView, boundBy: FeasiblePlan['boundBy']): Plan {
     return feasible(view, null, view.snapshot.maxBatchSize, boundBy);
   }
 

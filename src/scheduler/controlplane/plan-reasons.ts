@@ -33,6 +33,11 @@ export function boundOf(view: PlannerView, { boundBy }: BatchChoice, indexes: re
   }
 }
 
+/** Of an allocation that is held: it sustains the load of the moment at which a resize asked for now is in force. */
+export function heldBound({ forecast, resizeDelayMs }: PlannerView): PlanBound {
+  return { kind: 'arrival-rate', ratePerSec: forecast.steadyRatePerSec, aheadMs: resizeDelayMs };
+}
+
 /** @param place in the window, or of a mark behind it */
 export function deadlineBound({ snapshot, nowMs }: PlannerView, place: number): PlanBound {
   const { work, sequences, behind } = snapshot;

@@ -20,7 +20,7 @@
  */
 import type { InfeasiblePlan, Plan } from '../domain/plan.js';
 import { requestsPerBatch } from '../domain/request.js';
-import { boundOf, loadOf } from './plan-reasons.js';
+import { boundOf, heldBound, loadOf } from './plan-reasons.js';
 import { unsalvageableOf, queueOf, remainingMs, type PlannedQueue } from './planned-queue.js';
 import type { PlanDecision, Planner, PlannerView } from './planner.js';
 import { cheapestBatch, firstLate, steadyMillicores, type BatchQuestion, type Pricing } from './pricing.js';
@@ -176,7 +176,7 @@ function isHeld({ isActuatorSlow }: PlannerView, { holdsAllocation }: Settings):
  * until then on what is held, in full batches, and can still be met.
  */
 function holding(view: PlannerView, pricing: Pricing, queue: BatchQuestion | null): Plan {
-  const { snapshot, arrivalModel: model, arrivalRowCount, resizeDelayMs, forecast, limits, grantedMillicores } = view;
+  const { snapshot, arrivalModel: model, arrivalRowCount, resizeDelayMs, limits, grantedMillicores } = view;
   const maxBatchSize = requestsPerBatch(snapshot.maxBatchSize, arrivalRowCount);
   const nowMs = view.nowMs + resizeDelayMs;
   const batchMs = model.predictedLatencyMs(maxBatchSize, Math.max(limits.minMillicores, grantedMillicores));
@@ -199,7 +199,7 @@ function holding(view: PlannerView, pricing: Pricing, queue: BatchQuestion | nul
       behind,
     }),
     batchSize: maxBatchSize,
-    boundBy: { kind: 'arrival-rate', ratePerSec: forecast.steadyRatePerSec, aheadMs: resizeDelayMs },
+    boundBy: heldBound(view),
   };
 }
 
