@@ -17,9 +17,9 @@ const received = (atMs: number, sequence: number): EventRecord => ({
   ...{ atMs, receivedAtMs: atMs, sequence, sloMs: 500, networkDelayMs: 40, networkDelaySource: 'transfer' },
   ...{ dueAtMs: atMs + 460, client: 'a', isDeadlineDefaulted: false },
 });
-const admitted = (atMs: number, sequence: number): EventRecord => ({
+const admitted = (atMs: number, sequence: number, queueDepth: number): EventRecord => ({
   kind: 'request-admitted',
-  ...{ atMs, sequence, queueDepth: 1 },
+  ...{ atMs, sequence, queueDepth },
 });
 const finished = (atMs: number, sequence: number, outcome: 'completed_on_time' | 'expired'): EventRecord => ({
   kind: 'request-finished',
@@ -71,7 +71,7 @@ describe('a run over time', () => {
 
   it('follows the queue: in with admission, out with a batch or an outcome of its own', () => {
     const records = [
-      ...[1, 2, 3].flatMap((sequence) => [received(10 * sequence, sequence), admitted(10 * sequence, sequence)]),
+      ...[1, 2, 3].flatMap((each) => [received(10 * each, each), admitted(10 * each, each, each)]),
       started(130, 1, [1, 2]),
       ended(210, 1, 80),
       finished(210, 1, 'completed_on_time'),

@@ -1,6 +1,7 @@
 import { CoreSeconds } from '../../src/scheduler/domain/core-seconds.js';
 import type { EventRecord, RunModel } from '../../src/scheduler/domain/event-record.js';
 import type { OutcomeName } from '../../src/scheduler/domain/outcome.js';
+import { QueueCount } from '../../src/scheduler/domain/queue-count.js';
 
 /*
  * A run over time, from its event log alone; live and simulated runs come out alike. Pure. Instants are ms since the clients
@@ -67,7 +68,7 @@ class SeriesFold {
   readonly #instancesAtEnd: number[] = [];
   readonly #binCount: number;
   readonly #running = new Map<number, Extract<EventRecord, { kind: 'batch-started' }>>();
-  readonly #queued = new Set<number>();
+  readonly #queue = new QueueCount();
   readonly #batches: BatchPoint[] = [];
   readonly #arrivals: ArrivalPoint[] = [];
   readonly #outcomes: Partial<Record<OutcomeName, number>>[] = [];
@@ -91,6 +92,7 @@ class SeriesFold {
   observe(record: EventRecord): void {
     const atMs = record.atMs - this.#window.startAtMs;
     this.#closeBinsUntil(atMs);
+    this.#queue.apply(record);
     const isWithin = atMs >= 0 && atMs < this.#window.durationMs;
     switch (record.kind) {
       case 'request-received': {
@@ -99,15 +101,12 @@ class SeriesFold {
         return;
       }
       case 'request-admitted':
-        this.#queued.add(record.sequence);
-        this.#deepest = Math.max(this.#deepest, this.#queued.size);
+        this.#deepest = Math.max(this.#deepest, this.#queue.depth);
         return;
       case 'request-finished':
-        this.#queued.delete(record.sequence);
         if (isWithin) this.#countOutcome(atMs, record.outcome);
         return;
       case 'batch-started':
-        for (const sequence of record.sequences) this.#queued.delete(sequence);
         this.#running.set(record.batchId, record);
         return;
       case 'batch-ended':
@@ -182,10 +181,10 @@ class SeriesFold {
       if (endMs > atMs) return;
       const total = this.#ledger.totalSeconds(this.#window.startAtMs + endMs);
       this.#grantedCores.push(((total - this.#grantedSeconds) * 1000) / BIN_MS);
-      this.#queueDepth.push(Math.max(this.#deepest, this.#queued.size));
+      this.#queueDepth.push(Math.max(this.#deepest, this.#queue.depth));
       this.#instancesAtEnd.push(this.#instances);
       this.#grantedSeconds = total;
-      this.#deepest = this.#queued.size;
+      this.#deepest = this.#queue.depth;
     }
   }
 }
