@@ -145,7 +145,7 @@ describe('the metrics port', () => {
     );
     // 192.0.2.0/24 is reserved for documentation (RFC 5737).
     await expect(start({ host: '192.0.2.1' })).rejects.toThrow(
-      '192.0.2.1 is no address of this machine; choose another with --host',
+      '192.0.2.1 is not an address of this machine: choose one with --host',
     );
   });
 });
