@@ -4,7 +4,7 @@ import { importsOf, isShippedSource, readFiles, type SourceFile } from './source
 
 /*
  * Imports point inward: cli, experiments → adapters | sim → node → system → dataplane | controlplane → perf-model → clock,
- * random, domain. The planes do not import each other, adapters know nothing of the simulator, and the dashboard knows
+ * random, domain. The planes do not import each other, adapters know nothing of the simulator, the Kubernetes client knows of nothing else, and the dashboard knows
  * only what the event stream is made of.
  */
 
@@ -23,7 +23,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   controlplane: PLANE_BASE,
   system: SYSTEM,
   node: SYSTEM,
-  adapters: [...SYSTEM, 'node'],
+  kubernetes: [],
+  adapters: [...SYSTEM, 'node', 'kubernetes'],
   sim: [...SYSTEM, 'node'],
   dashboard: DOMAIN,
   client: DOMAIN,
