@@ -11,6 +11,7 @@ import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
 import { banner } from './banner.js';
 import { addControlFlags, controlOf, type ControlFlags } from './control-flags.js';
 import { addDoorFlags, doorsOf, type DoorFlags } from './door-flags.js';
+import { addKubernetesFlags, kubernetesOf, type KubernetesFlags } from './kubernetes-flags.js';
 import {
   cores,
   floor,
@@ -39,7 +40,7 @@ const MIB = 1024 * 1024;
 const DEFAULT_MAX_BATCH_SIZE = 16;
 
 /** As commander parses them; see the flags below. */
-interface ServeFlags extends ControlFlags, DoorFlags, PolicyFlags, TlsFlags {
+interface ServeFlags extends ControlFlags, DoorFlags, KubernetesFlags, PolicyFlags, TlsFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -117,7 +118,7 @@ export function serveCommand(): Command {
     .optionsGroup('CPU:')
     .addOption(
       new Option('--scaler <kind>', 'how the worker is resized')
-        .choices(['auto', 'cgroup-v2', 'cgroup-v1', 'affinity', 'none'])
+        .choices(['auto', 'cgroup-v2', 'cgroup-v1', 'affinity', 'kubernetes', 'none'])
         .default('auto'),
     )
     .option(
@@ -264,7 +265,7 @@ Examples:
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
-  return withConfiguration(addDoorFlags(addControlFlags(command)));
+  return withConfiguration(addKubernetesFlags(addDoorFlags(addControlFlags(command))));
 }
 
 /** To end workers and groups, once the drain is over. */
@@ -335,7 +336,7 @@ function serverOptions(
     serverName: flags.serverName,
     defaultSloMs: flags.slo ?? null,
     queueLimits: { maxRequests: flags.queueLimit, maxBytes: bytesOf(flags.queueMib) },
-    scaler: flags.scaler,
+    ...{ scaler: flags.scaler, kubernetes: kubernetesOf(flags) },
     maxMillicores: flags.maxCores ?? null,
     minMillicores: flags.minCores,
     idleReleaseMs: flags.idleRelease ? flags.idleReleaseMs : null,

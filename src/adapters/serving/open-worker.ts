@@ -2,6 +2,7 @@ import type { Event } from '../../domain/event.js';
 import type { ShapeClass } from '../../domain/request.js';
 import { requiredInputs, shapeText } from '../../domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
+import type { KubernetesSettings } from '../scalers/kubernetes/settings.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
 import { confinementOf, type ConfinementOptions } from '../workers/confinement.js';
 import { oneLine } from '../workers/load-failure.js';
@@ -21,6 +22,8 @@ import { usefulThreadCounts } from './thread-counts.js';
 
 export interface WorkerOptions extends ConfinementOptions {
   readonly scaler: 'auto' | ScalerKind;
+  /** Of scaler `kubernetes`. */
+  readonly kubernetes?: KubernetesSettings;
   readonly groupName: string;
   /** Largest allocation, millicores; null: what the machine allows, less the router's share. */
   readonly maxMillicores: number | null;
@@ -114,6 +117,7 @@ export const ONLY_ITS_BATCH = Infinity;
 export async function openWorker(source: ModelSource, options: WorkerOptions): Promise<OpenWorker> {
   const scaling = await createScaler({
     kind: options.scaler,
+    ...(options.kubernetes === undefined ? {} : { kubernetes: options.kubernetes }),
     groupName: options.groupName,
     limits: options.maxMillicores === null ? {} : { maxMillicores: options.maxMillicores },
     periodUs: options.quotaPeriodUs,
@@ -287,7 +291,8 @@ class LiveWorker implements OpenWorker {
   }
 
   get mostMillicores(): number {
-    return Math.min(this.scaling.scaler.limits.maxMillicores, this.#cores?.mostMillicores ?? Infinity);
+    const { limits, reachableMillicores = limits.maxMillicores } = this.scaling.scaler;
+    return Math.min(limits.maxMillicores, reachableMillicores, this.#cores?.mostMillicores ?? Infinity);
   }
 
   async preemptible<Result>(step: () => Promise<Result>, whenEnded: 'again' | 'give-up' = 'again'): Promise<Result> {

@@ -12,6 +12,7 @@ type ModelOptions = Pick<
   ServedModelOptions,
   | 'defaultSloMs'
   | 'scaler'
+  | 'kubernetes'
   | 'instances'
   | 'instancesPerProcess'
   | 'maxMillicores'

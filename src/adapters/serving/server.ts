@@ -8,6 +8,7 @@ import { SystemClock } from '../system-clock.js';
 import { EventLog } from '../telemetry/event-log.js';
 import { LiveFeed, type FeedFollower } from '../telemetry/live-feed.js';
 import { Telemetry } from '../telemetry/metrics.js';
+import type { PodReport } from '../telemetry/pod-metrics.js';
 import { RecordWriter } from '../telemetry/record-writer.js';
 import { oneLine } from '../workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
@@ -113,6 +114,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       clock,
       readRouterCpuSeconds: () => routerCpu.usedSeconds(),
       budgetMillicores,
+      pod: (): PodReport | null => set.models[0]?.scaling.pod ?? null,
       pressure: () => pressure.now().fraction,
       readLoopDelays: () => loop.delays.sinceLast(),
     }),

@@ -178,8 +178,10 @@ export class ApiServerStub {
       );
     }
     const manager = query.get('fieldManager') ?? request.headers['user-agent']?.split('/')[0] ?? 'unknown';
-    if (subresource === 'resize')
-      return this.#resize(object as StubPod, body, manager, request.headers['content-type']);
+    if (subresource === 'resize') {
+      const isDryRun = query.get('dryRun') === 'All';
+      return this.#resize(object as StubPod, body, { manager, type: request.headers['content-type'], isDryRun });
+    }
     if (subresource === 'scale') return this.#scale(collection, object, body!);
     const merged = request.method === 'PUT' ? body! : merge(object, body!);
     return this.objects.put(collection, {
@@ -195,7 +197,11 @@ export class ApiServerStub {
     return this.objects.put(collection, body);
   }
 
-  #resize(pod: StubPod, body: unknown, manager: string, type: string | undefined): StubPod {
+  #resize(
+    pod: StubPod,
+    body: unknown,
+    { manager, type, isDryRun }: { manager: string; type: string | undefined; isDryRun: boolean },
+  ): StubPod {
     if (type !== 'application/strategic-merge-patch+json') {
       throw new StatusError(415, 'UnsupportedMediaType', `this stub resizes by strategic merge patch, not by ${type}`);
     }
@@ -205,6 +211,7 @@ export class ApiServerStub {
     if (isChanged && this.refusesInfeasible && requestedOf(result.pod) > this.kubelet.capacityMillicores) {
       throw new StatusError(422, 'Invalid', "Pod is invalid: the node didn't have enough capacity: cpu");
     }
+    if (isDryRun) return result.pod;
     this.resizes.push({ atMs: performance.now(), body });
     if (!isChanged) return pod;
     const { metadata } = result.pod;

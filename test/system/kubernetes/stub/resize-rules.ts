@@ -32,7 +32,7 @@ export type QosClass = 'Guaranteed' | 'Burstable' | 'BestEffort';
 export function qosClassOf({ spec }: Pick<StubPod, 'spec'>): QosClass {
   const of = (container: StubContainer, kind: 'requests' | 'limits', name: string): number | undefined => {
     const quantity = container.resources?.[kind]?.[name];
-    return quantity === undefined ? undefined : name === 'cpu' ? millicoresOf(quantity)! : bytesOf(quantity);
+    return quantity === undefined ? undefined : name === 'cpu' ? millicoresOf(quantity)! : bytesOf(quantity)!;
   };
   const isEmpty = spec.containers.every(({ resources }) =>
     [resources?.requests, resources?.limits].every((each) => each === undefined || Object.keys(each).length === 0),
