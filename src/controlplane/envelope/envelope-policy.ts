@@ -68,6 +68,8 @@ export class EnvelopePolicy {
     this.#peak = new RecentPeak(rules.holdMs);
     this.#wishedMillicores = limitMillicores;
     this.#inForceMillicores = limitMillicores;
+    // What there is at the start is not given back before it is known what is needed.
+    this.#peak.push(nowMs, this.availableMillicores);
   }
 
   get inForceMillicores(): number {

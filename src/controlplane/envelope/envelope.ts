@@ -209,7 +209,8 @@ export class Envelope {
       this.#askedAtMs = nowMs;
       this.#onNews({ kind: 'asked', limitMillicores: step.limitMillicores });
       this.#port.resize(step.limitMillicores);
-      this.#act(nowMs); return;
+      this.#act(nowMs);
+      return;
     }
     if (step.untilMs === Infinity) return;
     this.#timer = this.clock.schedule(step.untilMs, () => {

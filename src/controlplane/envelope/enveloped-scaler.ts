@@ -102,8 +102,12 @@ export class EnvelopedScaler implements Scaler, EnvelopeMember {
       this.#asked.length === 0 && this.#toldMillicores !== null && this.#toldMillicores !== this.#inForce();
     if (!isElse && reachable === this.#toldReachable) return;
     this.#toldReachable = reachable;
-    for (const listener of this.#listeners) listener();
+    this.#tellListeners();
   };
+
+  #tellListeners(): void {
+    for (const listener of this.#listeners) listener();
+  }
 
   /** Nothing is asked for any more. */
   close(): void {
@@ -125,8 +129,11 @@ export class EnvelopedScaler implements Scaler, EnvelopeMember {
     const isWhole = target === this.#neededMillicores || envelope.isEnough || this.#isPatienceOver();
     if (isWhole) this.#asked = [];
     inner.resize(target, (result) => {
+      const isElse = result.kind === 'applied' && result.cpuMillicores !== this.#toldMillicores;
       if (result.kind === 'applied') this.#toldMillicores = result.cpuMillicores;
       if (!isWhole) return;
+      // Nobody waited for it any more.
+      if (isElse && asked.length === 0) this.#tellListeners();
       this.#patience?.cancel();
       this.#patience = null;
       this.#answer(asked, result);
