@@ -61,8 +61,8 @@ const guaranteed: StubContainer = {
 beforeEach(async () => {
   cgroup = bench.path(`cgroup-${folders++}`);
   mkdirSync(cgroup);
-  stub = await ApiServerStub.start((_pod, container, cpuMillicores) => {
-    if (container === 'sponge') writeFileSync(join(cgroup, 'cpu.max'), `${cpuMillicores * 100} 100000\n`);
+  stub = await ApiServerStub.start((_pod, _container, cpuMillicores) => {
+    writeFileSync(join(cgroup, 'cpu.max'), `${cpuMillicores * 100} 100000\n`);
   });
   stub.rights.set('pod', new Set(RIGHTS));
   stub.kubelet.statusDelayMs = 200;

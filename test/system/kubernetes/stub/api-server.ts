@@ -162,13 +162,13 @@ export class ApiServerStub {
   async #answerTo(request: IncomingMessage, place: Place, query: URLSearchParams): Promise<unknown> {
     const { collection, name, subresource } = place;
     if (request.method === 'GET' && name === null) return this.#list(collection, query);
-    const body = request.method === 'GET' ? null : (JSON.parse(await textOf(request)) as StoredObject);
-    if (request.method === 'POST') return this.#create(collection, body!);
+    const body = request.method === 'GET' ? null : (JSON.parse(await textOf(request)) as Partial<StoredObject>);
+    if (request.method === 'POST') return this.#create(collection, body as StoredObject);
     const object = this.objects.get(collection, name!);
     if (object === undefined) throw new StatusError(404, 'NotFound', `${place.resource} "${name}" not found`);
     if (request.method === 'GET') return subresource === 'scale' ? scaleOf(object) : object;
     if (
-      body?.metadata.resourceVersion !== undefined &&
+      body?.metadata?.resourceVersion !== undefined &&
       body.metadata.resourceVersion !== object.metadata.resourceVersion
     ) {
       throw new StatusError(
@@ -182,8 +182,8 @@ export class ApiServerStub {
       const isDryRun = query.get('dryRun') === 'All';
       return this.#resize(object as StubPod, body, { manager, type: request.headers['content-type'], isDryRun });
     }
-    if (subresource === 'scale') return this.#scale(collection, object, body!);
-    const merged = request.method === 'PUT' ? body! : merge(object, body!);
+    if (subresource === 'scale') return this.#scale(collection, object, body as StoredObject);
+    const merged = request.method === 'PUT' ? (body as StoredObject) : merge(object, body);
     return this.objects.put(collection, {
       ...merged,
       metadata: { ...object.metadata, ...merged.metadata },
