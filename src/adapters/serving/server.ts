@@ -92,9 +92,11 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const { logger, host, compat, tls } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
+  // Where the start itself stands still, as on a fraction of a core, there is nobody to be told yet.
+  const standstills: { tell: ModelSet['tellStandstill'] } = { tell: () => undefined };
   const loop = parts.add(
     new EventLoopWatch(new SystemClock({ keepsProcessAlive: false }), (standstillMs) =>
-      set.tellStandstill({ kind: 'router-standstill', atMs: nowMs(), standstillMs }),
+      standstills.tell({ kind: 'router-standstill', atMs: nowMs(), standstillMs }),
     ),
     (part) => part.close(),
   );
@@ -162,6 +164,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }),
     (part) => part.close(),
   );
+  standstills.tell = (event) => set.tellStandstill(event);
   const control = parts.add(
     new ModelControl({
       ...{ ...options.control, listings: service.listings, logger },

@@ -174,7 +174,9 @@ describe('a pod with a reservation', () => {
     await serve();
     expect(server.banner).toContain('limit and request of pod');
     await eventually('the line', () => server.log.includes('(deferred)'));
-    expectNothingLost(await load(async () => (await limit('reachable')) < START_MILLICORES, 'what can be had'));
+    const untilMs = performance.now() + 1500;
+    expectNothingLost(await load(() => performance.now() > untilMs, 'a while'));
+    expect(await limit('reachable')).toBe(START_MILLICORES - 250);
     expect(await limit('in-force')).toBe(START_MILLICORES);
     expect((await scrape(server)).sum('sponge_pod_resize_blocked', { reason: 'deferred' })).toBe(1);
     // Somebody else's pod has ended: the kubelet tries again by itself.
@@ -186,7 +188,8 @@ describe('a pod with a reservation', () => {
       RUN_MS / 2,
     );
     expectNothingLost(grown);
-    expect((await scrape(server)).sum('sponge_pod_resize_blocked')).toBe(0);
+    const after = await scrape(server);
+    expect(() => after.sum('sponge_pod_resize_blocked')).toThrow('no series');
   });
 
   it('that can never be resized is not asked again', async () => {
@@ -261,8 +264,9 @@ describe.runIf(isReal)('a pod with a real quota', () => {
       const enter = ['sh', '-c', `echo $$ > ${join(dir, 'cgroup.procs')} && exec "$@"`, 'sh'];
       await serve(['--kubernetes-inner', inner], enter, dir);
       expect(server.banner).toContain(inner === 'none' ? 'no quotas inside it' : 'inside it cgroup v1 group');
+      const sinceMs = performance.now();
       const statuses = await load(
-        async () => (await limit('in-force')) >= Math.min(1000, MOST),
+        async () => performance.now() > sinceMs + 2000 && (await limit('in-force')) >= Math.min(1000, MOST),
         'a whole core',
         RUN_MS / 2,
       );
@@ -270,8 +274,8 @@ describe.runIf(isReal)('a pod with a real quota', () => {
       const metrics = await scrape(server);
       expect(metrics.sum('sponge_outcomes_total', { outcome: 'failed' })).toBe(0);
       expect(metrics.sum('sponge_resizes_total', { result: 'refused' })).toBe(0);
-      await server.stop();
     } finally {
+      await server.stop();
       await eventually('an empty group', () => {
         try {
           rmdirSync(dir);
