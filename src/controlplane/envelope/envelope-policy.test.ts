@@ -180,10 +180,12 @@ describe('a resize that cannot be asked for', () => {
       if (step.kind === 'resize') throw new Error('at once');
       pauses.push((step.untilMs - nowMs) / 1000);
       nowMs = step.untilMs;
+      // Plans may count on it again: whether it can be had is found out by asking.
+      expect([of.reachableMillicores(nowMs), of.failure]).toEqual([3750, 'unreachable']);
     }
     expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 60]);
     expect(ask(of, nowMs, 2000)).toBe(2300);
-    expect(of.trouble(nowMs)).toBeNull();
+    expect([of.trouble(nowMs), of.failure]).toEqual([null, null]);
   });
 
   it('waits for as long as it is asked to', () => {

@@ -97,14 +97,21 @@ export class EnvelopePolicy {
   /** Null while whatever is needed can be asked for. */
   trouble(nowMs: number): EnvelopeTrouble | null {
     if (nowMs < this.#yieldsUntilMs) return 'contested';
-    if (this.#pause !== null) return this.#pause.kind;
+    // After the pause it is believed possible again, so that somebody asks: else nobody would ever find out.
+    if (this.#pause !== null && nowMs < this.#pause.untilMs) return this.#pause.kind;
     if (this.#isDeferred) return 'deferred';
     return this.#isInfeasible(nowMs) ? 'infeasible' : null;
   }
 
+  /** The latest resize that was asked for could not be; null where it could. */
+  get failure(): 'refused' | 'unreachable' | null {
+    return this.#pause?.kind ?? null;
+  }
+
   /** What was wished for is under way: neither in force, nor known not to be. */
   isUnderWay(nowMs: number): boolean {
-    if (this.#isDeferred || this.#isWishInfeasible || this.#pause !== null || nowMs < this.#yieldsUntilMs) return false;
+    if (this.#isDeferred || this.#isWishInfeasible || nowMs < this.#yieldsUntilMs) return false;
+    if (this.#pause !== null && nowMs < this.#pause.untilMs) return false;
     return Math.abs(this.#wishedMillicores - this.#inForceMillicores) >= this.#rules.stepMillicores;
   }
 

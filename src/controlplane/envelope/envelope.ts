@@ -84,7 +84,7 @@ export class Envelope {
       wishedMillicores,
       neededMillicores: this.neededMillicores,
       reachableMillicores: this.#policy.reachableMillicores(nowMs),
-      trouble: this.#policy.trouble(nowMs),
+      trouble: this.#policy.trouble(nowMs) ?? this.#policy.failure,
     };
   }
 
@@ -114,8 +114,8 @@ export class Envelope {
     const nowMs = this.clock.nowMs();
     if (this.#policy.isUnderWay(nowMs)) return false;
     const step = this.#policy.decide(nowMs);
-    // What waits for nothing but its turn is about to be.
-    return step.kind === 'wait' && (this.isEnough || step.untilMs === Infinity) && !this.#isDue(step.untilMs);
+    // Growth that waits for its turn is about to be; less may wait for long.
+    return step.kind === 'wait' && (this.isEnough || step.untilMs === Infinity);
   }
 
   /** What the members need has changed. */
@@ -189,7 +189,7 @@ export class Envelope {
   /** Members may ask for something else when they hear of it. */
   #changed(): void {
     const nowMs = this.clock.nowMs();
-    if (this.#toldTrouble !== null && this.#policy.trouble(nowMs) === null) {
+    if (this.#toldTrouble !== null && this.#policy.trouble(nowMs) === null && this.#policy.failure === null) {
       this.#toldTrouble = null;
       this.#onNews({ kind: 'recovered' });
     }
@@ -217,10 +217,5 @@ export class Envelope {
       this.#timer = null;
       this.#changed();
     });
-  }
-
-  /** Sooner than anybody could make use of it. */
-  #isDue(untilMs: number): boolean {
-    return untilMs <= this.clock.nowMs();
   }
 }

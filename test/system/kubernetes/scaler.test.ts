@@ -93,7 +93,8 @@ async function load(
   what: string,
   everyMs = RUN_MS,
 ): Promise<readonly number[]> {
-  const client = new Agent({ connections: 16 });
+  // A connection that has rested may be closed by the server in the moment in which it is used again.
+  const client = new Agent({ connections: 16, keepAliveTimeout: 1, keepAliveMaxTimeout: 1 });
   const statuses: Promise<number>[] = [];
   const send = async (): Promise<number> => {
     const response = await request(`${server.rest}/v2/models/slow/infer`, {
@@ -163,6 +164,25 @@ describe('a pod whose limit is all there is', () => {
     const back = await load(async () => (await limit('in-force')) > idle + 300, 'a larger limit', RUN_MS / 2);
     expectNothingLost(back);
     expect(server.log).toContain("the pod's limit can be changed again");
+  });
+});
+
+describe('a start without an API server', () => {
+  it('serves with the limit that the pod has, and resizes it once there is one', async () => {
+    stub.addPod(POD, [burstable]);
+    stub.setDown(true);
+    await serve(['--kubernetes-inner', 'none']);
+    expect(server.banner).toContain('(not seen yet)');
+    const untilMs = performance.now() + 1000;
+    expectNothingLost(await load(() => performance.now() > untilMs, 'a second'));
+    expect(await limit('in-force')).toBe(START_MILLICORES);
+    stub.setDown(false);
+    const grown = await load(
+      async () => (await limit('in-force')) > START_MILLICORES + 300,
+      'a larger limit',
+      RUN_MS / 2,
+    );
+    expectNothingLost(grown);
   });
 });
 

@@ -31,7 +31,7 @@ export interface PodLimitOptions {
 }
 
 /** Our name among those who change a pod. */
-export const FIELD_MANAGER = 'sponge';
+const FIELD_MANAGER = 'sponge';
 
 /** After a PATCH: a kubelet takes 26 to 95 ms. A look takes 10 µs. */
 const LOOK_EVERY_MS = 5;
