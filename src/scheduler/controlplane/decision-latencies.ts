@@ -79,8 +79,7 @@ export class AllocationLatencies {
   /** NaN where nobody asked yet. */
   readonly #predictedMs: Float64Array;
   #plannedMs: Float64Array | null = null;
-  #cautiousMs: Float64Array | null = null;
-  #cautionDeviations = Number.NaN;
+  #cautious: CautiousLatencies | null = null;
   #bestSize = 0;
   #leastMsEach: Float64Array | null = null;
 
@@ -113,18 +112,9 @@ export class AllocationLatencies {
   }
 
   /** So many standard deviations above the typical latency. */
-  cautiousMs(batchSize: number, deviations: number): number {
-    if (this.#cautiousMs === null || this.#cautionDeviations !== deviations) {
-      this.#cautiousMs = new Float64Array(this.limit + 1).fill(Number.NaN);
-      this.#cautionDeviations = deviations;
-    }
-    let latencyMs = this.#cautiousMs[batchSize]!;
-    if (Number.isNaN(latencyMs)) {
-      const typicalMs = this.predictedMs(batchSize);
-      latencyMs = typicalMs * (this.plannedMs(batchSize) / typicalMs) ** (deviations / PLANNED_DEVIATIONS);
-      this.#cautiousMs[batchSize] = latencyMs;
-    }
-    return latencyMs;
+  cautious(deviations: number): CautiousLatencies {
+    if (this.#cautious?.deviations !== deviations) this.#cautious = new CautiousLatencies(this, deviations);
+    return this.#cautious;
   }
 
   /** Requests of the batch that does most. */
@@ -155,5 +145,46 @@ export class AllocationLatencies {
     let best = 0;
     for (let size = 1; size <= sizeLimit; size++) best = Math.max(best, size / this.predictedMs(size));
     return best;
+  }
+}
+
+/** Latencies that leave some room for what cannot be foreseen, by batch size. */
+export class CautiousLatencies {
+  readonly deviations: number;
+  readonly #ms: Float64Array;
+  /** As they nearly always are: then what fits is found in a few steps. */
+  readonly #isAscending: boolean;
+
+  constructor(latencies: AllocationLatencies, deviations: number) {
+    this.deviations = deviations;
+    this.#ms = new Float64Array(latencies.limit + 1);
+    let isAscending = true;
+    for (let size = 1; size <= latencies.limit; size++) {
+      const typicalMs = latencies.predictedMs(size);
+      const cautiousMs = typicalMs * (latencies.plannedMs(size) / typicalMs) ** (deviations / PLANNED_DEVIATIONS);
+      this.#ms[size] = cautiousMs;
+      isAscending &&= cautiousMs >= this.#ms[size - 1]!;
+    }
+    this.#isAscending = isAscending;
+  }
+
+  /** The most requests, of up to so many, whose batch takes no longer than that; 0 where not even one alone does. */
+  mostWithin(leftMs: number, sizeLimit: number): number {
+    const ms = this.#ms;
+    let fits = sizeLimit;
+    if (!this.#isAscending) {
+      while (fits > 0 && ms[fits]! > leftMs) fits -= 1;
+      return fits;
+    }
+    if (ms[fits]! <= leftMs) return fits;
+    if (ms[1]! > leftMs) return 0;
+    let tooMany = fits;
+    fits = 1;
+    while (tooMany - fits > 1) {
+      const size = (fits + tooMany) >> 1;
+      if (ms[size]! <= leftMs) fits = size;
+      else tooMany = size;
+    }
+    return fits;
   }
 }
