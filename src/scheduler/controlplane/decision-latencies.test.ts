@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { LatencyModel } from '../domain/latency.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { AllocationLatencies, CautiousLatencies, DecisionLatencies, KnownLatencies } from './decision-latencies.js';
 
 /** 10 ms a request; counts how often it is asked. */
@@ -56,7 +56,7 @@ describe('latencies that decisions look at', () => {
       fc.property(anyLatencies, fc.boolean(), fc.integer({ min: -5, max: 70 }), (drawn, isAscending, leftMs) => {
         const latencyMs = [0, ...(isAscending ? drawn.toSorted((a, b) => a - b) : drawn)];
         const predictedLatencyMs = (size: number): number => latencyMs[size]!;
-        const model = { predictedLatencyMs, plannedLatencyMs: predictedLatencyMs } as LatencyModel;
+        const model = exactLatency(predictedLatencyMs);
         const latencies = new AllocationLatencies(model, 1000, drawn.length);
         const cautious = new CautiousLatencies(latencies, 1);
         for (let limit = 1; limit <= drawn.length; limit++) {
