@@ -148,38 +148,27 @@ export class AllocationLatencies {
   }
 }
 
-/** Latencies that leave some room for what cannot be foreseen, by batch size. */
+/** Latencies that leave some room for what cannot be foreseen, by batch size: between the typical and the planned ones, so more for more requests. */
 export class CautiousLatencies {
   readonly deviations: number;
   readonly #ms: Float64Array;
-  /** As they nearly always are: then what fits is found in a few steps. */
-  readonly #isAscending: boolean;
 
   constructor(latencies: AllocationLatencies, deviations: number) {
     this.deviations = deviations;
     this.#ms = new Float64Array(latencies.limit + 1);
-    let isAscending = true;
     for (let size = 1; size <= latencies.limit; size++) {
       const typicalMs = latencies.predictedMs(size);
-      const cautiousMs = typicalMs * (latencies.plannedMs(size) / typicalMs) ** (deviations / PLANNED_DEVIATIONS);
-      this.#ms[size] = cautiousMs;
-      isAscending &&= cautiousMs >= this.#ms[size - 1]!;
+      this.#ms[size] = typicalMs * (latencies.plannedMs(size) / typicalMs) ** (deviations / PLANNED_DEVIATIONS);
     }
-    this.#isAscending = isAscending;
   }
 
   /** The most requests, of up to so many, whose batch takes no longer than that; 0 where not even one alone does. */
   mostWithin(leftMs: number, sizeLimit: number): number {
     const ms = this.#ms;
-    let fits = sizeLimit;
-    if (!this.#isAscending) {
-      while (fits > 0 && ms[fits]! > leftMs) fits -= 1;
-      return fits;
-    }
-    if (ms[fits]! <= leftMs) return fits;
+    if (ms[sizeLimit]! <= leftMs) return sizeLimit;
+    // In an overload many are too late even for that.
     if (ms[1]! > leftMs) return 0;
-    let tooMany = fits;
-    fits = 1;
+    let [fits, tooMany] = [1, sizeLimit];
     while (tooMany - fits > 1) {
       const size = (fits + tooMany) >> 1;
       if (ms[size]! <= leftMs) fits = size;
