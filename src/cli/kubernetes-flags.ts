@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { DEFAULT_SETTINGS, type KubernetesSettings } from '../adapters/scalers/kubernetes/settings.js';
+import { DEFAULT_SETTINGS, type KubernetesSettings } from '../server/scalers/kubernetes/settings.js';
 import { positiveNumber, UserError } from './options.js';
 
 /** Of `--scaler kubernetes`, as commander parses them. */
