@@ -1,5 +1,6 @@
 import type { Scaler } from '../../controlplane/scaler.js';
 import type { ModelSignature } from '../../domain/tensor.js';
+import { printable } from '../doors/printable.js';
 import { asDeclared, contractOf, type TensorContract } from '../triton-config/tensor-contract.js';
 import { oneLine } from '../workers/load-failure.js';
 import type { InstanceCount } from './instance-count.js';
@@ -7,6 +8,9 @@ import { CONFIG_FILE } from './model-config-file.js';
 import type { ModelSource } from './model-repository.js';
 
 /* What a model's `config.pbtxt` says of how it is served, where nothing that counts more does. */
+
+/** Fields without effect; whoever wrote more of them reads his file. */
+const MOST_NAMED = 20;
 
 type Configured = Pick<ModelSource, 'settings'>;
 
@@ -54,5 +58,7 @@ export function queueLimitsOf<Limits extends { readonly maxRequests: number }>(
 /** One line of all that it says and that has no effect; null where there is nothing. */
 export function ignoredNotice({ settings: { config } }: Configured): string | null {
   if (config === null || config.ignored.length === 0) return null;
-  return `${CONFIG_FILE}: without effect here: ${config.ignored.join(', ')}`;
+  const named = config.ignored.slice(0, MOST_NAMED).map((field) => printable(field.slice(0, 64)));
+  const others = config.ignored.length - named.length;
+  return `${CONFIG_FILE}: without effect here: ${named.join(', ')}${others > 0 ? ` and ${others} more` : ''}`;
 }

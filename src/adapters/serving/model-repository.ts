@@ -12,6 +12,7 @@ import {
   type ModelSettings,
 } from './model-settings.js';
 import { samplesIn } from './sample-files.js';
+import type { HeldFolder } from './sent-folder.js';
 import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from './versions.js';
 
 /*
@@ -36,6 +37,8 @@ export interface ModelSource {
   readonly settings: ModelSettings;
   /** Why it cannot be served, known without loading it: its YAML is wrong. */
   readonly fault?: string;
+  /** What it lies in, to be held while it is served; absent: that stays. */
+  readonly folder?: HeldFolder;
 }
 
 /** What lies in a repository and is not served, and why. */

@@ -184,6 +184,7 @@ export class ModelSet {
     const replicas = policy.name === 'fa2' ? policy : null;
     const notice = ignoredNotice(source);
     if (notice !== null) logger.info({ model, version }, notice);
+    source.folder?.hold();
     // Every part of the model listens to it.
     setMaxListeners(0, interruption);
     try {
@@ -246,6 +247,7 @@ export class ModelSet {
         if (!this.#isClosing) await own.close();
         await served.close();
         this.#groupNames.delete(groupName);
+        await source.folder?.release();
       };
       return { served, close };
     } catch (error) {
@@ -253,6 +255,7 @@ export class ModelSet {
       readCounters = () => null;
       await own.close();
       this.#groupNames.delete(groupName);
+      await source.folder?.release();
       throw error;
     }
   }

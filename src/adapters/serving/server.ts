@@ -163,7 +163,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const control = parts.add(
     new ModelControl({
       ...{ ...options.control, listings: service.listings, logger },
-      read: () => readRepository(options.path, options.modelName),
+      read: (sent) => readRepository(options.path, options.modelName, sent),
       add: async (source, old, signal) => set.add(source, await shareBeside(set.models, source, memory), old, signal),
       remove: (served) => set.remove(served),
     }),

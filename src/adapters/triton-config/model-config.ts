@@ -60,7 +60,9 @@ export async function configFromText(text: string): Promise<JsonObject> {
 export async function configFromJson(text: string): Promise<JsonObject> {
   const { schema, core } = await codecs();
   try {
-    const message = core.fromJsonString(schema, text, { recursionLimit: DEEPEST });
+    const json: unknown = JSON.parse(text);
+    if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new Error('expected a JSON object');
+    const message = core.fromJson(schema, json as JsonObject, { recursionLimit: DEEPEST });
     return core.toJson(schema, message, { useProtoFieldName: true }) as JsonObject;
   } catch (error) {
     throw new Error(plain(messageOf(error)), { cause: error });
@@ -132,5 +134,5 @@ function messageOf(error: unknown): string {
 /** Without the names of our own files and of the library. */
 function plain(message: string): string {
   const line = message.replace(/\s+/g, ' ').replaceAll('message inference.', '').replaceAll('inference.', '');
-  return line.replace(/^cannot decode (message |field )?/, '').slice(0, 300);
+  return line.replace(/^cannot decode (?:field )?(\S+) from (?:JSON|text format): /, '$1: ').slice(0, 300);
 }

@@ -125,7 +125,7 @@ export function statedIn(config: JsonObject): ReadConfig {
   }
   const ignored = new Set<string>();
   const taken = common(config, parsed.data, '', ignored) as JsonObject;
-  return { stated: parsed.data, taken, ignored: [...ignored] };
+  return { stated: parsed.data, taken, ignored: [...ignored].sort() };
 }
 
 function hasField(value: JsonValue | undefined, [first, ...rest]: readonly string[]): boolean {

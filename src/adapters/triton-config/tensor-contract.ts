@@ -1,4 +1,11 @@
-import { fitsDeclared, shapeText, type ModelSignature, type Tensor, type TensorSpec } from '../../domain/tensor.js';
+import {
+  elementCount,
+  fitsDeclared,
+  shapeText,
+  type ModelSignature,
+  type Tensor,
+  type TensorSpec,
+} from '../../domain/tensor.js';
 import type { StatedTensors } from './config-settings.js';
 import type { StatedTensor } from './stated-config.js';
 
@@ -151,16 +158,10 @@ function intersection(a: readonly number[], b: readonly number[]): readonly numb
   return a.map((size, axis) => (size === -1 ? b[axis]! : size));
 }
 
-/** @throws Error where the two could not have the same elements: between open sizes there are as many in the one as in the other */
+/** @throws Error where the two would not have as many elements, whatever their open sizes are */
 function assertSameElements(owner: string, dims: readonly number[], shape: readonly number[]): void {
-  const between = (sizes: readonly number[]): readonly number[] => {
-    const products = [1];
-    for (const size of sizes) {
-      if (size === -1) products.push(1);
-      else products.push(products.pop()! * size);
-    }
-    return products;
-  };
-  if (between(dims).join() === between(shape).join()) return;
+  const openCount = (sizes: readonly number[]): number => sizes.filter((size) => size === -1).length;
+  const fixedCount = (sizes: readonly number[]): number => elementCount(sizes.map((size) => Math.abs(size)));
+  if (openCount(dims) === openCount(shape) && fixedCount(dims) === fixedCount(shape)) return;
   throw new Error(`${owner}: reshape ${shapeText(shape)} has not the elements of dims ${shapeText(dims)}`);
 }
