@@ -136,10 +136,10 @@ function shapesOf(owner: string, stated: StatedTensor, spec: TensorSpec, isBatch
   const declared = spec.shape ?? model;
   const both = intersection(declared, model);
   if (both === null) {
-    const with_ = isRows ? ' with the batch axis that max_batch_size stands for' : '';
+    const axis = isRows ? ' with the batch axis before them' : '';
     const remedy = isRows && declared[0] !== -1 ? '; its first axis is fixed: say max_batch_size: 0' : '';
     throw new Error(
-      `${owner}: dims are ${shapeText(model)}${with_}, and the model's are ${shapeText(declared)}${remedy}`,
+      `${owner}: dims are ${shapeText(model)}${axis}, and the model's are ${shapeText(declared)}${remedy}`,
     );
   }
   // A size that is open in the configuration is the model's where that has one.
