@@ -1,3 +1,4 @@
+import { get } from 'node:http';
 import { connect } from 'node:net';
 
 /*
@@ -5,30 +6,12 @@ import { connect } from 'node:net';
  * certificate, so it is asked whether it accepts connections.
  */
 
-const port = Number(process.env.SPONGE_PORT ?? 8000);
 const TIMEOUT_MS = 2500;
+const { SPONGE_PORT: port = '8000', SPONGE_TLS_CERT: certificate } = process.env;
+const server = { host: '127.0.0.1', port: Number(port), timeout: TIMEOUT_MS };
 
-try {
-  const isReady = process.env.SPONGE_TLS_CERT === undefined ? await answersReady() : await accepts();
-  process.exit(isReady ? 0 : 1);
-} catch {
-  process.exit(1);
-}
-
-async function answersReady() {
-  const response = await fetch(`http://127.0.0.1:${port}/v2/health/ready`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  return response.ok;
-}
-
-function accepts() {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1', timeout: TIMEOUT_MS });
-    const end = (isThere) => {
-      socket.destroy();
-      resolve(isThere);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-    socket.once('timeout', () => end(false));
-  });
-}
+const attempt = certificate === undefined ? get({ ...server, path: '/v2/health/ready' }) : connect(server);
+attempt.once('response', ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1));
+attempt.once('connect', () => certificate !== undefined && process.exit(0));
+attempt.once('timeout', () => process.exit(1));
+attempt.once('error', () => process.exit(1));
