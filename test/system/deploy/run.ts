@@ -60,13 +60,17 @@ const withDefinitions = wanted(() => {
 try {
   await step('chart, lint', () => lint(withHelm()));
   await step('chart, refusals', () => refusals(withHelm()));
-  const rendered = await renderAll(withHelm(), folder).catch(() => []);
+  let rendered: Awaited<ReturnType<typeof renderAll>> = [];
+  await step('chart, rendering', async () => {
+    rendered = await renderAll(withHelm(), folder);
+    return `${rendered.length} times`;
+  });
   await step("Kubernetes' schemas", () => {
-    withHelm();
+    needs(rendered.length === 0 ? 'nothing was rendered' : null);
     return kubernetesSchemas(withPython(), rendered, folder);
   });
   await step("others' definitions", () => {
-    withHelm();
+    needs(rendered.length === 0 ? 'nothing was rendered' : null);
     return definedKinds(withPython(), withDefinitions(), rendered);
   });
   await step('systemd unit', async () => {
