@@ -70,7 +70,9 @@ describe('deploy/', () => {
       const isThere = new RegExp(`^ {2}${verb} `, 'm').test(verbs);
       const { enabled, args } = values[verb];
       expect(enabled && !isThere, `deploy/helm/sponge/values.yaml enables ${verb}`).toBe(false);
-      if (isThere) for (const flag of args) expect(help(verb), flag).toContain(flag.split('=')[0]);
+      if (!isThere) continue;
+      const flags = [...flagsIn(textAt(`deploy/helm/sponge/templates/${verb}.yaml`)), ...args];
+      for (const flag of flags) expect(help(verb), `${verb}: ${flag}`).toContain(flag.split('=')[0]);
     }
   });
 

@@ -29,7 +29,7 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
   keda: ['autoscaling.kind=keda,image.digest=sha256:' + '0123456789abcdef'.repeat(4)],
   resizing: ['resize.enabled=true,networkPolicy.enabled=true,serviceAccount.name=mine'],
   everything: [
-    'resize.enabled=true,route.enabled=true,route.args[0]=--x,operate.enabled=true,networkPolicy.enabled=true',
+    'resize.enabled=true,resources.limits.cpu=1500m,route.enabled=true,route.endpointSlices=true,route.args[0]=--x,operate.enabled=true,networkPolicy.enabled=true',
     'metrics.serviceMonitor.enabled=true',
   ],
 };

@@ -46,7 +46,7 @@ export function dashboardExpressions(): readonly Expression[] {
   return [...ofPanels, ...ofVariables];
 }
 
-export function adapterRules(): readonly AdapterRule[] {
+function adapterRules(): readonly AdapterRule[] {
   const { rules } = parse(readFileSync(`${REPOSITORY}deploy/prometheus/adapter.yaml`, 'utf8')) as {
     readonly rules: { readonly custom: readonly AdapterRule[] };
   };

@@ -41,7 +41,7 @@ function valuesOf(operator: string, value: string): readonly string[] | null {
 }
 
 /** A page of /metrics: of each metric, by the name that a query has, its series' labels. */
-export function seriesOf(exposition: string): ReadonlyMap<string, readonly ReadonlyMap<string, string>[]> {
+function seriesOf(exposition: string): ReadonlyMap<string, readonly ReadonlyMap<string, string>[]> {
   const series = new Map<string, ReadonlyMap<string, string>[]>();
   for (const line of exposition.split('\n')) {
     const [, name, labels = ''] = /^([a-z_][a-z0-9_]*)(?:\{(.*)\})? \S+$/.exec(line) ?? [];

@@ -96,3 +96,9 @@ tcpSocket: { port: http }
 httpGet: { path: {{ .path }}, port: http{{ if .isTls }}, scheme: HTTPS{{ end }} }
 {{- end -}}
 {{- end -}}
+
+{{/* The CPU limit in cores. */}}
+{{- define "sponge.limitCores" -}}
+{{- $cpu := .Values.resources.limits.cpu | toString -}}
+{{- if hasSuffix "m" $cpu -}}{{ divf (trimSuffix "m" $cpu | float64) 1000.0 }}{{- else -}}{{ $cpu }}{{- end -}}
+{{- end -}}
