@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { identity } from '../../../src/adapters/models/tiny-graphs.js';
+import { identity } from '../../../research/load-models/tiny-graphs.js';
 import { RunningServer, type TestBench } from '../server/harness.js';
 import { http, infer } from '../server/clients.js';
 import { REPOSITORY } from './expressions.js';

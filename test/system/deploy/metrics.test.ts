@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
 import { http, infer } from '../server/clients.js';
 import { eventually, TestBench } from '../server/harness.js';
 import { adapterExpressions, dashboardExpressions, readDashboard, scaledObjectExpressions } from './expressions.js';

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
 import { http, infer } from '../server/clients.js';
 import { eventually, type TestBench } from '../server/harness.js';
 import { adapterExpressions, dashboardExpressions, scaledObjectExpressions, type Expression } from './expressions.js';
