@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { inParallel } from '../serving/in-parallel.js';
+import type { VersionPolicy } from '../serving/versions.js';
+import { fetchFile, fetchModel, type Wanted } from './fetch-file.js';
+import type { BucketLocation } from './location.js';
+import type { CachedFile } from './model-cache.js';
+import { Bucket, type BucketChoice } from './s3-bucket.js';
+import type { ListedObject } from './s3-listing.js';
+import { SourceError } from './source-error.js';
+import type { FetchContext, FetchPlace, PlaceState } from './source.js';
+import { POLICY_UNSAID, policySaid, safeFiles, SETTINGS_NAMES, withoutOldVersions } from './wanted-files.js';
+
+/* One object of a bucket, or all that a model repository in it has. */
+
+/** Side by side: one connection rarely has all of a network. */
+const FETCHED_SIDE_BY_SIDE = 4;
+const MOST_SETTINGS_BYTES = 1024 ** 2;
+
+/** An object below the prefix. */
+interface ListedFile extends ListedObject {
+  readonly path: string;
+}
+
+export function fetchBucketPlace(location: BucketLocation, choice: BucketChoice): FetchPlace {
+  return async (known, context) => {
+    const bucket = await Bucket.open(location, choice, context);
+    return location.isFile
+      ? fetchObject(location, bucket, known, context)
+      : fetchFolder(location, bucket, known, context);
+  };
+}
+
+async function fetchObject(
+  { key, root, sha256 }: BucketLocation,
+  bucket: Bucket,
+  known: PlaceState | null,
+  context: FetchContext,
+): Promise<PlaceState> {
+  const model: Wanted = { ...bucket.wanted(key), path: root, sha256 };
+  const beside = (path: string): Promise<Wanted> =>
+    Promise.resolve({ ...bucket.wanted(posix.join(posix.dirname(key), path)), path });
+  return { files: await fetchModel(model, beside, known?.files ?? [], context), commit: null };
+}
+
+async function fetchFolder(
+  { key: prefix, root, title }: BucketLocation,
+  bucket: Bucket,
+  known: PlaceState | null,
+  context: FetchContext,
+): Promise<PlaceState> {
+  const listed = (await bucket.list(prefix)).map((object) => ({ ...object, path: object.key.slice(prefix.length) }));
+  const { files: safe, leftOut } = safeFiles(listed);
+  for (const { path, reason } of leftOut) context.onNotice(`${title}/${path} is left out: ${reason}`);
+  if (safe.length === 0) {
+    throw new SourceError(
+      `${title}: nothing is there; check the bucket and the prefix, which is a folder's whole name`,
+    );
+  }
+  const spent = { bytes: 0 };
+  const get = async ({ key, path, etag, bytes }: ListedFile): Promise<CachedFile> => {
+    const place = posix.join(root, path);
+    const before = known?.files.find((file) => file.path === place) ?? null;
+    if (before !== null && before.etag === etag && etag !== '') {
+      spent.bytes += bytes;
+      return before;
+    }
+    return fetchFile({ ...bucket.wanted(key), path: place, etag, bytes }, before, spent, context);
+  };
+  // Settings say which versions are wanted.
+  const settings = safe.filter(
+    ({ path }) => SETTINGS_NAMES.includes(posix.basename(path)) && path.split('/').length <= 2,
+  );
+  const got = new Map<string, CachedFile>();
+  await inParallel(settings, FETCHED_SIDE_BY_SIDE, async (each) => void got.set(each.path, await get(each)));
+  const policies = await policiesOf(got, context);
+  const wanted = withoutOldVersions(safe, (folder) => (policies.has(folder) ? policies.get(folder)! : POLICY_UNSAID));
+  const rest = wanted.filter(({ path }) => !got.has(path));
+  context.progress.expect(
+    wanted.length,
+    wanted.reduce((sum, { bytes }) => sum + bytes, 0),
+  );
+  await context.cache.assertRoom(missingBytes(rest, root, known));
+  await inParallel(rest, FETCHED_SIDE_BY_SIDE, async (each) => void got.set(each.path, await get(each)));
+  return { files: wanted.map(({ path }) => got.get(path)!), commit: null };
+}
+
+/** Of files that are not in the cache as far as is known. */
+function missingBytes(files: readonly ListedFile[], root: string, known: PlaceState | null): number {
+  const isKnown = ({ path, etag }: ListedFile): boolean =>
+    known?.files.some((file) => file.path === posix.join(root, path) && file.etag === etag) === true;
+  return files.filter((file) => !isKnown(file)).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** By a model's folder; null where its settings say what is not understood here, and all versions are fetched. */
+async function policiesOf(
+  got: ReadonlyMap<string, CachedFile>,
+  { cache }: FetchContext,
+): Promise<ReadonlyMap<string, VersionPolicy | null>> {
+  const { parse } = await import('yaml');
+  const policies = new Map<string, VersionPolicy | null>();
+  for (const [path, { sha256, bytes }] of got) {
+    const folder = posix.dirname(path) === '.' ? '' : posix.dirname(path);
+    const text = bytes > MOST_SETTINGS_BYTES ? '' : await readFile(cache.blobPath(sha256), 'utf8');
+    if (posix.basename(path) === 'model.yaml') {
+      if (policies.get(folder) !== null) policies.set(folder, policyIn(text, parse));
+    } else if (text.includes('version_policy')) {
+      policies.set(folder, null);
+    }
+  }
+  return policies;
+}
+
+/** What is wrong in it is told by whoever reads the model's folder. */
+function policyIn(text: string, parse: (text: string) => unknown): VersionPolicy | null {
+  try {
+    return policySaid((parse(text) as { readonly versions?: unknown } | null)?.versions);
+  } catch {
+    return null;
+  }
+}

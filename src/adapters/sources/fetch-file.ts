@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { download, type FileToFetch } from './download.js';
+import { externalFiles } from './external-files.js';
+import type { CachedFile } from './model-cache.js';
+import { SourceError } from './source-error.js';
+import type { FetchContext } from './source.js';
+
+/* One file into the cache; and the files that a model keeps its weights in. */
+
+export type Wanted = Omit<FileToFetch, 'key' | 'knownEtag'> & {
+  /** Below the root of its place. */
+  readonly path: string;
+  /** At the server, where that is known beforehand. */
+  readonly etag: string | null;
+};
+
+/**
+ * @param known the same file at the last look; null for none
+ * @param spent bytes of other files of the place
+ */
+export async function fetchFile(
+  wanted: Wanted,
+  known: CachedFile | null,
+  spent: { bytes: number },
+  { cache, client, signal, maxBytes, progress, onNotice, pauseFactor }: FetchContext,
+): Promise<CachedFile> {
+  const { path, sha256, bytes } = wanted;
+  if (sha256 !== null && (await cache.has(sha256, bytes))) {
+    const there = bytes ?? known?.bytes ?? (await cache.sizeOf(sha256));
+    progress.at(wanted.title, there, there);
+    spent.bytes += there;
+    return { path, sha256, bytes: there, etag: wanted.etag };
+  }
+  const assertFits = (count: number): void => {
+    if (spent.bytes + count <= maxBytes) return;
+    throw new SourceError(
+      `${wanted.title}: more than ${maxBytes / 1024 ** 2} MiB in all; allow more with --max-model-mib if it is the right place`,
+    );
+  };
+  assertFits(bytes ?? 0);
+  await cache.assertRoom(bytes ?? 0);
+  const isKnown = known !== null && (sha256 === null || known.sha256 === sha256);
+  const key = createHash('sha256')
+    .update(`${wanted.url.href}\n${sha256 ?? ''}`)
+    .digest('hex')
+    .slice(0, 32);
+  const fetched = await download(
+    { ...wanted, key, knownEtag: isKnown ? known.etag : null },
+    {
+      ...{ client, signal, assertFits, onNotice, pauseFactor, folder: cache.partialFolder },
+      onBytes: (title, count, total) => progress.at(title, count, total),
+    },
+  );
+  if (fetched.kind === 'unchanged') {
+    spent.bytes += known!.bytes;
+    return { ...known!, path };
+  }
+  const count = fetched.partial.bytes;
+  await cache.keep(fetched.partial, fetched.sha256);
+  spent.bytes += count;
+  return { path, sha256: fetched.sha256, bytes: count, etag: wanted.etag ?? fetched.etag };
+}
+
+/** A model's file names so many of its own at most, each a request of its own. */
+const MOST_EXTERNAL = 1000;
+
+/**
+ * A model's own file and those that its weights are in, which lie beside it.
+ * @param wantedOf for a path below the model's folder: how it is fetched; null where it cannot be there
+ */
+export async function fetchModel(
+  model: Wanted,
+  wantedOf: (path: string) => Promise<Wanted>,
+  known: readonly CachedFile[],
+  context: FetchContext,
+): Promise<readonly CachedFile[]> {
+  const spent = { bytes: 0 };
+  const knownAt = (path: string): CachedFile | null => known.find((file) => file.path === path) ?? null;
+  const first = await fetchFile(model, knownAt(model.path), spent, context);
+  const beside = await externalFiles(context.cache.blobPath(first.sha256));
+  if (beside.length > MOST_EXTERNAL) {
+    throw new SourceError(
+      `${model.title} keeps its weights in ${beside.length} files: put them into one, or into an S3 bucket`,
+    );
+  }
+  const files = [first];
+  for (const path of beside) {
+    const place = posix.join(posix.dirname(model.path), path);
+    files.push(await fetchFile(await wantedOf(path), knownAt(place), spent, context));
+  }
+  return files;
+}
