@@ -28,10 +28,10 @@ function isExempt({ hostname, port }: URL, list: string): boolean {
     .split(/[\s,]+/)
     .filter((entry) => entry !== '')
     .some((entry) => {
-      if (entry === '*') return true;
-      const [, name, ofPort] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(entry.toLowerCase()) ?? [];
-      if (name === undefined || name === '') return host === entry.toLowerCase();
-      if (ofPort !== undefined && ofPort !== port) return false;
+      const stated = entry.toLowerCase();
+      if (stated === '*' || stated === host) return true;
+      const [, name = '', ofPort] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(stated) ?? [];
+      if (name === '' || (ofPort !== undefined && ofPort !== port)) return false;
       const suffix = name.replace(/^\*?\./, '');
       return host === suffix || host.endsWith(`.${suffix}`);
     });
