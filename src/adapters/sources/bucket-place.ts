@@ -7,6 +7,7 @@ import type { BucketLocation } from './location.js';
 import type { CachedFile } from './model-cache.js';
 import { Bucket, type BucketChoice } from './s3-bucket.js';
 import type { ListedObject } from './s3-listing.js';
+import { SizeBudget } from './size-budget.js';
 import { SourceError } from './source-error.js';
 import type { FetchContext, FetchPlace, PlaceState } from './source.js';
 import { POLICY_UNSAID, policySaid, safeFiles, SETTINGS_NAMES, withoutOldVersions } from './wanted-files.js';
@@ -57,15 +58,15 @@ async function fetchFolder(
       `${title}: nothing is there; check the bucket and the prefix, which is a folder's whole name`,
     );
   }
-  const spent = { bytes: 0 };
+  const budget = new SizeBudget(context.maxBytes);
   const get = async ({ key, path, etag, bytes }: ListedFile): Promise<CachedFile> => {
     const place = posix.join(root, path);
     const before = known?.files.find((file) => file.path === place) ?? null;
-    if (before !== null && before.etag === etag && etag !== '') {
-      spent.bytes += bytes;
+    if (before !== null && etag !== null && before.etag === etag) {
+      budget.take(`${title}/${path}`, bytes);
       return before;
     }
-    return fetchFile({ ...bucket.wanted(key), path: place, etag, bytes }, before, spent, context);
+    return fetchFile({ ...bucket.wanted(key), path: place, etag, bytes }, before, budget, context);
   };
   // Settings say which versions are wanted.
   const settings = safe.filter(
@@ -76,10 +77,9 @@ async function fetchFolder(
   const policies = await policiesOf(got, context);
   const wanted = withoutOldVersions(safe, (folder) => (policies.has(folder) ? policies.get(folder)! : POLICY_UNSAID));
   const rest = wanted.filter(({ path }) => !got.has(path));
-  context.progress.expect(
-    wanted.length,
-    wanted.reduce((sum, { bytes }) => sum + bytes, 0),
-  );
+  // All of it, before any of it is fetched.
+  new SizeBudget(context.maxBytes).take(title, sum(wanted));
+  context.progress.expect(wanted.length, sum(wanted));
   await context.cache.assertRoom(missingBytes(rest, root, known));
   await inParallel(rest, FETCHED_SIDE_BY_SIDE, async (each) => void got.set(each.path, await get(each)));
   return { files: wanted.map(({ path }) => got.get(path)!), commit: null };
@@ -88,8 +88,12 @@ async function fetchFolder(
 /** Of files that are not in the cache as far as is known. */
 function missingBytes(files: readonly ListedFile[], root: string, known: PlaceState | null): number {
   const isKnown = ({ path, etag }: ListedFile): boolean =>
-    known?.files.some((file) => file.path === posix.join(root, path) && file.etag === etag) === true;
-  return files.filter((file) => !isKnown(file)).reduce((sum, { bytes }) => sum + bytes, 0);
+    known?.files.some((file) => file.path === posix.join(root, path) && etag !== null && file.etag === etag) === true;
+  return sum(files.filter((file) => !isKnown(file)));
+}
+
+function sum(files: readonly ListedFile[]): number {
+  return files.reduce((total, { bytes }) => total + bytes, 0);
 }
 
 /** By a model's folder; null where its settings say what is not understood here, and all versions are fetched. */

@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import { download, type FileToFetch } from './download.js';
 import { externalFiles } from './external-files.js';
 import type { CachedFile } from './model-cache.js';
+import { SizeBudget } from './size-budget.js';
 import { SourceError } from './source-error.js';
 import type { FetchContext } from './source.js';
 
@@ -17,27 +18,22 @@ export type Wanted = Omit<FileToFetch, 'key' | 'knownEtag'> & {
 
 /**
  * @param known the same file at the last look; null for none
- * @param spent bytes of other files of the place
+ * @param budget of all files of the place
  */
 export async function fetchFile(
   wanted: Wanted,
   known: CachedFile | null,
-  spent: { bytes: number },
-  { cache, client, signal, maxBytes, progress, onNotice, pauseFactor }: FetchContext,
+  budget: SizeBudget,
+  { cache, client, signal, progress, onNotice, pauseFactor }: FetchContext,
 ): Promise<CachedFile> {
   const { path, sha256, bytes } = wanted;
   if (sha256 !== null && (await cache.has(sha256, bytes))) {
     const there = bytes ?? known?.bytes ?? (await cache.sizeOf(sha256));
     progress.at(wanted.title, there, there);
-    spent.bytes += there;
+    budget.take(wanted.title, there);
     return { path, sha256, bytes: there, etag: wanted.etag };
   }
-  const assertFits = (count: number): void => {
-    if (spent.bytes + count <= maxBytes) return;
-    throw new SourceError(
-      `${wanted.title}: more than ${maxBytes / 1024 ** 2} MiB in all; allow more with --max-model-mib if it is the right place`,
-    );
-  };
+  const assertFits = (count: number): void => budget.take(wanted.title, count);
   assertFits(bytes ?? 0);
   await cache.assertRoom(bytes ?? 0);
   const isKnown = known !== null && (sha256 === null || known.sha256 === sha256);
@@ -53,12 +49,11 @@ export async function fetchFile(
     },
   );
   if (fetched.kind === 'unchanged') {
-    spent.bytes += known!.bytes;
+    assertFits(known!.bytes);
     return { ...known!, path };
   }
   const count = fetched.partial.bytes;
   await cache.keep(fetched.partial, fetched.sha256);
-  spent.bytes += count;
   return { path, sha256: fetched.sha256, bytes: count, etag: wanted.etag ?? fetched.etag };
 }
 
@@ -75,9 +70,9 @@ export async function fetchModel(
   known: readonly CachedFile[],
   context: FetchContext,
 ): Promise<readonly CachedFile[]> {
-  const spent = { bytes: 0 };
+  const budget = new SizeBudget(context.maxBytes);
   const knownAt = (path: string): CachedFile | null => known.find((file) => file.path === path) ?? null;
-  const first = await fetchFile(model, knownAt(model.path), spent, context);
+  const first = await fetchFile(model, knownAt(model.path), budget, context);
   const beside = await externalFiles(context.cache.blobPath(first.sha256));
   if (beside.length > MOST_EXTERNAL) {
     throw new SourceError(
@@ -87,7 +82,7 @@ export async function fetchModel(
   const files = [first];
   for (const path of beside) {
     const place = posix.join(posix.dirname(model.path), path);
-    files.push(await fetchFile(await wantedOf(path), knownAt(place), spent, context));
+    files.push(await fetchFile(await wantedOf(path), knownAt(place), budget, context));
   }
   return files;
 }

@@ -72,10 +72,13 @@ export class ModelCache {
   readonly folder: string;
   /** Snapshots that this process uses, by folder. */
   readonly #marks = new Map<string, string>();
+  readonly #nowUnixMs: () => number;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(folder: string) {
+  /** @param nowUnixMs the time that the file system's own is compared with */
+  constructor(folder: string, nowUnixMs: () => number = Date.now) {
     this.folder = folder;
+    this.#nowUnixMs = nowUnixMs;
   }
 
   get partialFolder(): string {
@@ -207,11 +210,13 @@ export class ModelCache {
     const all = join(this.folder, 'snapshots', key);
     const names = await readdir(all).catch((): string[] => []);
     const marks = await Promise.all(
-      names.filter((name) => name.endsWith('.used')).map(async (name) => [name, await ageOf(join(all, name))] as const),
+      names
+        .filter((name) => name.endsWith('.used'))
+        .map(async (name) => [name, await this.#ageOf(join(all, name))] as const),
     );
     for (const name of names.filter((each) => !each.includes('.'))) {
       const folder = join(all, name);
-      if (folder === current || (this.#marks.has(folder) && isUsed(folder)) || (await ageOf(folder)) < YOUNG_MS)
+      if (folder === current || (this.#marks.has(folder) && isUsed(folder)) || (await this.#ageOf(folder)) < YOUNG_MS)
         continue;
       const own = this.#marks.get(folder);
       const others = marks.filter(([mark]) => mark.startsWith(`${name}.`) && join(all, mark) !== own);
@@ -222,9 +227,9 @@ export class ModelCache {
         if (mark !== undefined) await rm(mark, { force: true });
     }
     for (const name of names.filter((each) => each.endsWith('.tmp')))
-      if ((await ageOf(join(all, name))) > YOUNG_MS) await rm(join(all, name), { recursive: true, force: true });
+      if ((await this.#ageOf(join(all, name))) > YOUNG_MS) await rm(join(all, name), { recursive: true, force: true });
     await this.#removeUnlinked();
-    await removeOldPartials(this.partialFolder);
+    await removeOldPartials(this.partialFolder, this.#nowUnixMs());
   }
 
   /** A file that no snapshot has: it has no other link. */
@@ -233,8 +238,15 @@ export class ModelCache {
     for (const name of await readdir(folder)) {
       const info = await stat(join(folder, name)).catch(() => null);
       // A link that is made or taken away counts as a change.
-      if (info?.nlink === 1 && Date.now() - info.ctimeMs > YOUNG_MS) await rm(join(folder, name), { force: true });
+      if (info?.nlink === 1 && this.#nowUnixMs() - info.ctimeMs > YOUNG_MS)
+        await rm(join(folder, name), { force: true });
     }
+  }
+
+  /** Infinite of what is not there any more. */
+  async #ageOf(path: string): Promise<number> {
+    const info = await stat(path).catch(() => null);
+    return info === null ? Infinity : this.#nowUnixMs() - info.mtimeMs;
   }
 
   async #write(path: string, text: string): Promise<void> {
@@ -267,12 +279,6 @@ async function isWhole(folder: string, files: readonly CachedFile[]): Promise<bo
     files.map(async ({ path }) => (await stat(join(folder, path)).catch(() => null))?.size),
   );
   return files.every(({ bytes }, index) => sizes[index] === bytes);
-}
-
-/** Infinite of what is not there any more. */
-async function ageOf(path: string): Promise<number> {
-  const info = await stat(path).catch(() => null);
-  return info === null ? Infinity : Date.now() - info.mtimeMs;
 }
 
 /** Profiles lie beside the models that they are of: those of folders where all has stayed as it was. */

@@ -145,10 +145,10 @@ async function isAbandoned(path: string): Promise<boolean> {
 /** Ages after which what nobody goes on with is removed. */
 const LEFT_FOR_MS = 7 * 24 * 3600_000;
 
-export async function removeOldPartials(folder: string): Promise<void> {
+export async function removeOldPartials(folder: string, nowUnixMs: number): Promise<void> {
   for (const name of await readdir(folder).catch((): string[] => [])) {
     const path = join(folder, name);
     const info = await stat(path).catch(() => null);
-    if (info !== null && Date.now() - info.mtimeMs > LEFT_FOR_MS) await rm(path, { force: true });
+    if (info !== null && nowUnixMs - info.mtimeMs > LEFT_FOR_MS) await rm(path, { force: true });
   }
 }

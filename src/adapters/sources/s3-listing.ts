@@ -5,8 +5,8 @@
 
 export interface ListedObject {
   readonly key: string;
-  /** With its quotes; it says whether an object is another one than it was. */
-  readonly etag: string;
+  /** With its quotes; it says whether an object is another one than it was. Null where the server has none. */
+  readonly etag: string | null;
   readonly bytes: number;
 }
 
@@ -24,7 +24,7 @@ export function parseListing(xml: string): ListingPage {
     const key = textOf(object!, 'Key');
     const bytes = Number(textOf(object!, 'Size'));
     if (key === null || !Number.isSafeInteger(bytes) || bytes < 0) throw new Error('no listing');
-    return { key: isEncoded ? decodeKey(key) : key, etag: textOf(object!, 'ETag') ?? '', bytes };
+    return { key: isEncoded ? decodeKey(key) : key, etag: textOf(object!, 'ETag') || null, bytes };
   });
   const isTruncated = textOf(xml, 'IsTruncated') === 'true';
   return { objects, continuation: isTruncated ? textOf(xml, 'NextContinuationToken') : null };

@@ -114,7 +114,10 @@ export function sendFile(
     return;
   }
   const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? NaN);
-  const isPart = knowsRanges && from < bytes.length && [etag, more['last-modified']].includes(headers['if-range']);
+  const isPart =
+    knowsRanges &&
+    from < bytes.length &&
+    [etag, more['last-modified']].includes(headers['if-range'] as string | undefined);
   if (knowsRanges && headers['if-range'] === etag && from >= bytes.length) {
     response.writeHead(416, said).end();
     return;

