@@ -6,3 +6,8 @@
 export function isElsewhere(path: string): boolean {
   return /^[a-z][a-z\d+.-]*:\/\//i.test(path);
 }
+
+/** Of what somebody typed: without user, password and query, where it is a place elsewhere. */
+export function withoutSecrets(text: string): string {
+  return isElsewhere(text) ? text.replace(/\/\/[^/@]*@/, '//').replace(/\?[^#]*/s, '') : text;
+}

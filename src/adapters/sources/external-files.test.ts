@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { externalFiles } from './external-files.js';
 
@@ -16,8 +16,8 @@ type Field = readonly [field: number, value: Uint8Array | string | number];
 function message(...fields: readonly Field[]): Uint8Array {
   const writer = new BinaryWriter();
   for (const [field, value] of fields) {
-    if (typeof value === 'number') writer.tag(field, 0).int64(value);
-    else writer.tag(field, 2).bytes(typeof value === 'string' ? Buffer.from(value) : value);
+    if (typeof value === 'number') writer.tag(field, WireType.Varint).int64(value);
+    else writer.tag(field, WireType.LengthDelimited).bytes(typeof value === 'string' ? Buffer.from(value) : value);
   }
   return writer.finish();
 }

@@ -1,3 +1,4 @@
+import { withoutSecrets } from './elsewhere.js';
 import { SourceError } from './source-error.js';
 
 /*
@@ -78,11 +79,6 @@ function withoutChecksum(text: string): [string, string | null] {
     );
   }
   return [text.slice(0, at), match[1]!.toLowerCase()];
-}
-
-/** Of a text that may be no URL: without user, password and query. */
-function withoutSecrets(text: string): string {
-  return text.replace(/\/\/[^/@]*@/, '//').replace(/\?.*$/s, '');
 }
 
 function webLocation(text: string, sha256: string | null): WebLocation {

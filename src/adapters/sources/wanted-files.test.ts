@@ -17,7 +17,7 @@ describe('files of a listing', () => {
         'n\u0000l',
         'c',
         'c/d',
-        `${'x'.repeat(256)}`,
+        'x'.repeat(256),
       ),
     );
     expect(pathsOf(safe)).toEqual(['a/model.onnx', 'c/d']);
