@@ -7,6 +7,7 @@ import type { BucketLocation } from './location.js';
 import type { CachedFile } from './model-cache.js';
 import { Bucket, type BucketChoice } from './s3-bucket.js';
 import type { ListedObject } from './s3-listing.js';
+import { namedInTritonConfig, namedInYaml, staysInside } from './named-files.js';
 import { SizeBudget } from './size-budget.js';
 import { SourceError } from './source-error.js';
 import type { FetchContext, FetchPlace, PlaceState } from './source.js';
@@ -74,8 +75,18 @@ async function fetchFolder(
   );
   const got = new Map<string, CachedFile>();
   await inParallel(settings, FETCHED_SIDE_BY_SIDE, async (each) => void got.set(each.path, await get(each)));
-  const policies = await policiesOf(got, context);
-  const wanted = withoutOldVersions(safe, (folder) => (policies.has(folder) ? policies.get(folder)! : POLICY_UNSAID));
+  const said = await settingsOf(got, context);
+  for (const [folder, { outside }] of said) {
+    if (outside === null) continue;
+    const line = `${posix.join(title.replace('s3://', ''), folder)} is left out: its settings name ${outside}, which is not in its folder`;
+    if (folder === '') throw new SourceError(line);
+    context.onNotice(line);
+  }
+  const inside = safe.filter(({ path }) => (said.get(path.split('/')[0]!)?.outside ?? null) === null);
+  const wanted = withoutOldVersions(
+    inside,
+    (folder) => said.get(folder)?.policy ?? (said.has(folder) ? null : POLICY_UNSAID),
+  );
   const rest = wanted.filter(({ path }) => !got.has(path));
   // All of it, before any of it is fetched.
   new SizeBudget(context.maxBytes).take(title, sum(wanted));
@@ -96,30 +107,50 @@ function sum(files: readonly ListedFile[]): number {
   return files.reduce((total, { bytes }) => total + bytes, 0);
 }
 
-/** By a model's folder; null where its settings say what is not understood here, and all versions are fetched. */
-async function policiesOf(
+/** What the settings of a model's folder say that matters before it is fetched. */
+interface FolderSettings {
+  /** Null where they say what is not understood here, and all versions are fetched. */
+  readonly policy: VersionPolicy | null;
+  /** A file outside of the folder that they name; null where there is none. */
+  readonly outside: string | null;
+}
+
+/** By folder, '' for the place itself; of those that have any. */
+async function settingsOf(
   got: ReadonlyMap<string, CachedFile>,
   { cache }: FetchContext,
-): Promise<ReadonlyMap<string, VersionPolicy | null>> {
+): Promise<ReadonlyMap<string, FolderSettings>> {
   const { parse } = await import('yaml');
-  const policies = new Map<string, VersionPolicy | null>();
+  const settings = new Map<string, FolderSettings>();
   for (const [path, { sha256, bytes }] of got) {
     const folder = posix.dirname(path) === '.' ? '' : posix.dirname(path);
     const text = bytes > MOST_SETTINGS_BYTES ? '' : await readFile(cache.blobPath(sha256), 'utf8');
-    if (posix.basename(path) === 'model.yaml') {
-      if (policies.get(folder) !== null) policies.set(folder, policyIn(text, parse));
-    } else if (text.includes('version_policy')) {
-      policies.set(folder, null);
-    }
+    const own = posix.basename(path) === 'model.yaml' ? saidInYaml(text, parse) : saidInTritonConfig(text);
+    const other = settings.get(folder);
+    const isUnclear = own.policy === null || other?.policy === null;
+    const policy = isUnclear
+      ? null
+      : posix.basename(path) === 'model.yaml'
+        ? own.policy
+        : (other?.policy ?? own.policy);
+    settings.set(folder, { policy, outside: own.outside ?? other?.outside ?? null });
   }
-  return policies;
+  return settings;
 }
 
 /** What is wrong in it is told by whoever reads the model's folder. */
-function policyIn(text: string, parse: (text: string) => unknown): VersionPolicy | null {
+function saidInYaml(text: string, parse: (text: string) => unknown): FolderSettings {
+  let settings: unknown;
   try {
-    return policySaid((parse(text) as { readonly versions?: unknown } | null)?.versions);
+    settings = parse(text);
   } catch {
-    return null;
+    return { policy: null, outside: null };
   }
+  const policy = policySaid((settings as { readonly versions?: unknown } | null)?.versions);
+  return { policy, outside: namedInYaml(settings).find((path) => !staysInside(path)) ?? null };
+}
+
+function saidInTritonConfig(text: string): FolderSettings {
+  const policy = text.includes('version_policy') ? null : POLICY_UNSAID;
+  return { policy, outside: namedInTritonConfig(text).find((path) => !staysInside(path)) ?? null };
 }

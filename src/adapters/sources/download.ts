@@ -40,6 +40,8 @@ export interface DownloadContext {
   readonly signal: AbortSignal;
   /** Most that may be fetched in all. @throws SourceError where it is more */
   readonly assertFits: (bytes: number) => void;
+  /** On the disk. @throws SourceError where there is too little for so many more */
+  readonly assertRoom: (bytes: number) => Promise<void>;
   /** Bytes that are there, and all that there are as far as that is known. */
   readonly onBytes: (title: string, bytes: number, totalBytes: number | null) => void;
   readonly onNotice: (line: string) => void;
@@ -154,7 +156,9 @@ async function receive(
   { headers, body }: WebResponse,
   total: number | null,
 ): Promise<Fetched> {
-  context.assertFits(total ?? file.bytes ?? 0);
+  const expected = total ?? file.bytes ?? 0;
+  context.assertFits(expected);
+  await context.assertRoom(Math.max(0, expected - partial.bytes));
   for await (const piece of body as AsyncIterable<Buffer>) {
     await partial.append(piece);
     context.assertFits(partial.bytes);

@@ -35,7 +35,6 @@ export async function fetchFile(
   }
   const assertFits = (count: number): void => budget.take(wanted.title, count);
   assertFits(bytes ?? 0);
-  await cache.assertRoom(bytes ?? 0);
   const isKnown = known !== null && (sha256 === null || known.sha256 === sha256);
   const key = createHash('sha256')
     .update(`${wanted.url.href}\n${sha256 ?? ''}`)
@@ -45,6 +44,7 @@ export async function fetchFile(
     { ...wanted, key, knownEtag: isKnown ? known.etag : null },
     {
       ...{ client, signal, assertFits, onNotice, pauseFactor, folder: cache.partialFolder },
+      assertRoom: (count) => cache.assertRoom(count),
       onBytes: (title, count, total) => progress.at(title, count, total),
     },
   );

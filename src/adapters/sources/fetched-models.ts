@@ -45,6 +45,8 @@ export class FetchedModels {
   readonly #cache: ModelCache;
   readonly #key: string;
   readonly #closing = new AbortController();
+  /** What was told already: a place that is looked at every few seconds says the same each time. */
+  readonly #told = new Set<string>();
   /** By folder: when another one took its place. */
   readonly #leftAtMs = new Map<string, number>();
   #folder = '';
@@ -121,6 +123,13 @@ export class FetchedModels {
     await this.#cache.tidy(this.#key, this.#folder, isUsed);
   }
 
+  #tell(line: string): void {
+    if (this.#told.has(line)) return;
+    if (this.#told.size >= MOST_TOLD) this.#told.clear();
+    this.#told.add(line);
+    this.#options.onNotice(line);
+  }
+
   async close(): Promise<void> {
     this.#closing.abort(new SourceError('the server is shutting down'));
     await this.#refreshing?.catch(() => undefined);
@@ -128,7 +137,7 @@ export class FetchedModels {
   }
 
   async #fetchInto(known: SourceRecord | null, signal: AbortSignal): Promise<void> {
-    const { env, maxBytes, onProgress, onNotice, silenceMs = SILENCE_MS, pauseFactor = 1 } = this.#options;
+    const { env, maxBytes, onProgress, silenceMs = SILENCE_MS, pauseFactor = 1 } = this.#options;
     const { sha256 } = this.#location;
     // Bytes that are known by their sum, and are there, are right whatever the place has now.
     if (known !== null && sha256 !== null && known.files[0]?.sha256 === sha256) return this.#use(known);
@@ -136,7 +145,7 @@ export class FetchedModels {
     const progress = new FetchProgressLine(onProgress, () => performance.now());
     const context: FetchContext = {
       ...{ cache: this.#cache, client, signal, env, maxBytes, progress, pauseFactor },
-      onNotice,
+      onNotice: (line) => this.#tell(line),
     };
     let state: PlaceState;
     try {
@@ -158,6 +167,9 @@ export class FetchedModels {
     this.#folder = folder;
   }
 }
+
+/** Lines that are remembered. */
+const MOST_TOLD = 1000;
 
 /** Longer than any model takes to be loaded from a folder. */
 const STAYS_FOR_MS = 60 * 60_000;

@@ -76,7 +76,7 @@ export class Bucket {
     let continuation: string | null = null;
     for (let page = 0; page < MOST_PAGES; page++) {
       const listing: ListingPage = await this.#page(prefix, continuation);
-      objects.push(...listing.objects);
+      objects.push(...listing.objects.filter(({ key }) => key.startsWith(prefix)));
       if (listing.continuation === null) return objects;
       continuation = listing.continuation;
     }
@@ -133,7 +133,7 @@ export class Bucket {
 
   /** A redirect may lead to another of the service's own hosts, and nowhere else with a signature. */
   #isOurs({ host, hostname }: URL): boolean {
-    return host === this.#base().host || (this.#endpoint === null && hostname.endsWith('.amazonaws.com'));
+    return host === this.#base().host || (this.#endpoint === null && /\.amazonaws\.com(?:\.cn)?$/.test(hostname));
   }
 
   #url(key: string): URL {
@@ -145,7 +145,8 @@ export class Bucket {
   /** Where the bucket is. @throws SourceError */
   #base(): URL {
     const { bucket, title } = this.#location;
-    const text = this.#endpoint ?? `https://s3.${this.#region}.amazonaws.com`;
+    const text =
+      this.#endpoint ?? `https://s3.${this.#region}.amazonaws.com${this.#region.startsWith('cn-') ? '.cn' : ''}`;
     if (!URL.canParse(text) || !/^https?:\/\//i.test(text)) {
       throw new SourceError(`${title}: the endpoint ${text} is no address such as https://s3.example.com`);
     }

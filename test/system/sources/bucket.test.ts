@@ -102,6 +102,39 @@ describe('a repository in a bucket', () => {
     ]);
   });
 
+  it('does not have this machine’s files read: settings name files of their own folder', async () => {
+    put('repo/a/model.onnx', 'repo/b/1/model.onnx', 'repo/c/1/model.onnx', 'repo/d/weights.onnx');
+    server.objects.set('repo/a/model.yaml', Buffer.from('labels: { y: /etc/passwd }\n'));
+    server.objects.set('repo/b/model.yaml', Buffer.from('sample: [ok.json, ../../x.json]\n'));
+    server.objects.set(
+      'repo/c/config.pbtxt',
+      Buffer.from('output { name: "y" label_filename: "../../../etc/passwd" }'),
+    );
+    server.objects.set('repo/d/model.yaml', Buffer.from('model: weights.onnx\n'));
+    const models = await fetching.open('s3://models/repo', options());
+    expect((await findModels(models.path)).map(({ name }) => name)).toEqual(['d']);
+    expect(fetching.notices).toEqual([
+      'models/repo/a is left out: its settings name /etc/passwd, which is not in its folder',
+      'models/repo/b is left out: its settings name ../../x.json, which is not in its folder',
+      'models/repo/c is left out: its settings name ../../../etc/passwd, which is not in its folder',
+    ]);
+    expect(await fetching.failure('s3://models/repo/a', options())).toMatch(/its settings name \/etc\/passwd/);
+  });
+
+  it('may have the bucket before the host’s name', async () => {
+    put('repo/m.onnx');
+    // A proxy is asked for the whole URL, and the name need not exist.
+    server.web.routes.unshift((request) => {
+      request.url = request.url!.replace('http://models.s3.example:9000/', '/models/');
+      return false;
+    });
+    const env = { HTTP_PROXY: server.endpoint };
+    const bucket = { endpoint: 'http://s3.example:9000', addressing: 'virtual' } as const;
+    await fetching.open('s3://models/repo', { env, bucket });
+    const asked = server.web.take().map(({ url }) => url.split('?')[0]);
+    expect(asked).toEqual(['http://models.s3.example:9000/', 'http://models.s3.example:9000/repo/m.onnx']);
+  });
+
   it('is asked for with a signature for each piece, also of one that goes on', async () => {
     server.needsSignature = true;
     put('repo/m.onnx');

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Fetching } from './fetching.js';
@@ -234,9 +235,41 @@ describe('what is refused', () => {
     expect(await fetching.failure(url)).toMatch(
       /m\.onnx cannot be fetched from 127\.0\.0\.1:\d+: 127\.0\.0\.1:\d+: it refuses connections$/,
     );
-    expect(fetching.notices).toHaveLength(4);
+    // Each said once, however often it is tried.
+    expect(fetching.notices).toHaveLength(1);
     server = await WebServer.start();
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'more than the disk has room for, told before, or found out (needs root, to mount a small one)',
+    async () => {
+      const small = join(fetching.folder, 'small');
+      mkdirSync(small);
+      try {
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=66m', 'tmpfs', small]);
+      } catch {
+        console.warn('a small disk cannot be mounted here: not tried');
+        return;
+      }
+      try {
+        const url = server.host('/m.onnx', Buffer.alloc(70 * 1024 ** 2));
+        expect(await fetching.failure(url, { folder: small })).toMatch(
+          /^73 MB are to be fetched, and the disk of .* has 69 MB free: make room/,
+        );
+        server.routes.push((_, response) => {
+          response.writeHead(200);
+          response.write(Buffer.alloc(70 * 1024 ** 2));
+          response.end();
+          return true;
+        });
+        expect(await fetching.failure(`${server.origin}/n.onnx`, { folder: small })).toMatch(
+          /^no room on the disk for .*n\.onnx: make some, or name another folder with --model-cache/,
+        );
+      } finally {
+        execFileSync('umount', [small]);
+      }
+    },
+  );
 
   it('a cache that cannot be made', async () => {
     const file = join(fetching.folder, 'file');
