@@ -80,7 +80,7 @@ async function sectionsIn(path: string): Promise<ReadonlyMap<string, Section>> {
 }
 
 /** `[name]` and the `key = value` lines under it; indented lines belong to the one above and are not read. */
-export function parseSections(text: string): ReadonlyMap<string, Section> {
+function parseSections(text: string): ReadonlyMap<string, Section> {
   const sections = new Map<string, Record<string, string>>();
   let current: Record<string, string> | null = null;
   for (const line of text.split(/\r?\n/)) {

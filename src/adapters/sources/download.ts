@@ -74,7 +74,9 @@ export async function download(file: FileToFetch, context: DownloadContext): Pro
         inAll++;
         const next = nextAttempt({ inARow, inAll }, passing.askedMs, Math.random());
         if (next.kind === 'give-up') throw givenUp(file, partial, passing.cause);
-        onNotice(`${file.title}: ${passing.cause}; goes on at ${inMb(partial.bytes)} MB`);
+        onNotice(
+          `${file.title}: ${passing.cause}; ${partial.bytes > 0 ? `goes on at ${inMb(partial.bytes)} MB` : 'tried again'}`,
+        );
         await pause(next.afterMs * context.pauseFactor, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
@@ -198,10 +200,10 @@ function sha256InAnswer(headers: IncomingHttpHeaders): string | null {
   return isPlain && headers['content-range'] === undefined ? Buffer.from(sum, 'base64').toString('hex') : null;
 }
 
-function givenUp({ title, url }: FileToFetch, partial: PartialFile, cause: string): SourceError {
+function givenUp({ title }: FileToFetch, partial: PartialFile, cause: string): SourceError {
   const kept = partial.validator !== null && partial.bytes > 0;
   const state = kept ? `; ${inMb(partial.bytes)} MB are kept, and the same command goes on from there` : '';
-  return new SourceError(`${title} cannot be fetched from ${url.host}: ${cause}${state}`, true);
+  return new SourceError(`${title} cannot be fetched: ${cause}${state}`, true);
 }
 
 /** The disk's own errors, for people. */

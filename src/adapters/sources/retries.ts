@@ -6,7 +6,7 @@
  */
 
 /** In a row, without any progress between them. */
-export const MOST_ATTEMPTS = 5;
+const MOST_ATTEMPTS = 5;
 /** In all, for one file: a connection that is cut again and again is not followed for ever. */
 const MOST_CUTS = 100;
 const FIRST_PAUSE_MS = 500;

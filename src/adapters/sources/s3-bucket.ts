@@ -14,8 +14,7 @@ import type { WebResponse } from './web-client.js';
  * are credentials, and anonymous where there are none.
  */
 
-export const ADDRESSINGS = ['auto', 'path', 'virtual'] as const;
-export type Addressing = (typeof ADDRESSINGS)[number];
+export type Addressing = 'auto' | 'path' | 'virtual';
 
 /** What the command line says. */
 export interface BucketChoice {

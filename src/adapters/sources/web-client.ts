@@ -187,7 +187,7 @@ const CAUSES: Readonly<Record<string, string>> = {
 };
 
 /** A certificate that is not trusted stays so: not to be tried again. */
-export function connectionError(error: Error, url: URL): Error {
+function connectionError(error: Error, url: URL): Error {
   if (error instanceof ConnectionError || error instanceof SourceError) return error;
   const { code = '' } = error as NodeJS.ErrnoException;
   const isCertificate = /^(?:CERT_|ERR_TLS_|UNABLE_|DEPTH_|SELF_SIGNED|HOSTNAME_)/.test(code);

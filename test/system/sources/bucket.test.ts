@@ -113,7 +113,7 @@ describe('a repository in a bucket', () => {
     server.objects.set('repo/d/model.yaml', Buffer.from('model: weights.onnx\n'));
     const models = await fetching.open('s3://models/repo', options());
     expect((await findModels(models.path)).map(({ name }) => name)).toEqual(['d']);
-    expect(fetching.notices).toEqual([
+    expect(fetching.notices.toSorted()).toEqual([
       'models/repo/a is left out: its settings name /etc/passwd, which is not in its folder',
       'models/repo/b is left out: its settings name ../../x.json, which is not in its folder',
       'models/repo/c is left out: its settings name ../../../etc/passwd, which is not in its folder',

@@ -5,9 +5,10 @@ import { createServer as createProxy } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { identity, slow } from '../../../src/adapters/models/tiny-graphs.js';
-import { http, inferBinary, slowInput, slowPlace } from '../server/clients.js';
+import { binaryOutputs, floatsOf, floatTensor, http, inferBinary, slowInput, slowPlace } from '../server/clients.js';
 import { eventually, TestBench, type RunningServer } from '../server/harness.js';
 import { BucketServer } from './bucket-server.js';
+import { externalModel } from './external-model.js';
 import { WebServer } from './web-server.js';
 
 /* The command line with models from elsewhere. A model of n steps gives back a marker n places on: so who answered is seen. */
@@ -46,6 +47,18 @@ describe('serve', () => {
     expect(profiled(second)).toBe(profiled(first));
     await second.stop();
     web = await WebServer.start();
+  });
+
+  it('serves a model whose weights are in a file of their own', async () => {
+    const { model, weights } = externalModel('data/m.onnx_data');
+    bucket.objects.set('repo/sum/m.onnx', model);
+    bucket.objects.set('repo/sum/data/m.onnx_data', weights);
+    const flags = ['--s3-endpoint', bucket.endpoint, '--no-refine'];
+    const server = await bench.serve('s3://models/repo/sum/m.onnx', flags, cache('external'));
+    const input = floatTensor('x', [1, 4], Float32Array.of(1, 2, 3, 4));
+    const reply = await inferBinary(server, 'm', [input], { sloMs: 60_000 });
+    expect([...floatsOf(binaryOutputs(reply)[0]!)]).toEqual([11, 22, 33, 44]);
+    await server.stop();
   });
 
   it('polls a bucket: what is new there takes the old one’s place, and the others are left alone', async () => {
@@ -116,7 +129,7 @@ describe('serve', () => {
   });
 
   it('is stopped while it fetches, and goes on from there', async () => {
-    const bytes = Buffer.concat([identity('FP32').toModel(), Buffer.alloc(0)]);
+    const bytes = identity('FP32').toModel();
     const url = web.host('/m.onnx', bytes);
     web.faults.push({ kind: 'silence', afterBytes: bytes.length - 20 });
     const server = bench.start(url, ['--no-refine'], cache('stopped'));
