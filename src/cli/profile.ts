@@ -2,14 +2,14 @@ import { rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { profilePicture } from '../adapters/profiler/profile-picture.js';
-import { describeWriteFailure, writeProfile } from '../adapters/profiler/profile-store.js';
-import { summaryOf } from '../adapters/profiler/profile-summary.js';
-import { assertReadable, findModels, type ModelSource } from '../adapters/serving/model-repository.js';
-import type { WorkerOptions } from '../adapters/serving/open-worker.js';
-import { partialPathOf, profileModel, type ProfilingProgress } from '../adapters/serving/profile-model.js';
-import { withoutSecrets } from '../adapters/sources/elsewhere.js';
-import type { FetchedModels } from '../adapters/sources/fetched-models.js';
+import { profilePicture } from '../reports/profile-picture.js';
+import { describeWriteFailure, writeProfile } from '../server/profiler/profile-store.js';
+import { summaryOf } from '../server/profiler/profile-summary.js';
+import { assertReadable, findModels, type ModelSource } from '../server/models/model-repository.js';
+import type { WorkerOptions } from '../server/served/open-worker.js';
+import { partialPathOf, profileModel, type ProfilingProgress } from '../server/served/profile-model.js';
+import { withoutSecrets } from '../server/sources/elsewhere.js';
+import type { FetchedModels } from '../server/sources/fetched-models.js';
 import {
   cores,
   positiveInteger,

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { Server } from '../adapters/serving/server.js';
-import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
+import type { Server } from '../server/server.js';
+import { createLogger, type LogFormat, type LogLevel } from '../server/telemetry/logger.js';
 import type { WatchDisplay } from './watch-display.js';
 
 /* What `sponge serve` logs and draws, which may be to the same terminal. */

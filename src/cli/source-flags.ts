@@ -1,8 +1,8 @@
 import { Option, type Command } from 'commander';
 import { resolve } from 'node:path';
-import { isElsewhere } from '../adapters/sources/elsewhere.js';
-import type { FetchedModels } from '../adapters/sources/fetched-models.js';
-import type { Addressing } from '../adapters/sources/s3-bucket.js';
+import { isElsewhere } from '../server/sources/elsewhere.js';
+import type { FetchedModels } from '../server/sources/fetched-models.js';
+import type { Addressing } from '../server/sources/s3-bucket.js';
 import { positiveNumber } from './options.js';
 
 /** How models from elsewhere are fetched, as commander parses it. */
@@ -45,8 +45,8 @@ interface Telling {
 export async function fetchedFrom(path: string, flags: SourceFlags, telling: Telling): Promise<FetchedModels | null> {
   if (!isElsewhere(path)) return null;
   const [{ FetchedModels: Fetched }, { defaultCacheFolder }] = await Promise.all([
-    import('../adapters/sources/fetched-models.js'),
-    import('../adapters/sources/model-cache.js'),
+    import('../server/sources/fetched-models.js'),
+    import('../server/sources/model-cache.js'),
   ]);
   return Fetched.open(path, {
     folder: resolve(flags.modelCache ?? defaultCacheFolder(process.env)),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { OpenApiDocument } from '../../src/adapters/oip/rest/openapi.js';
+import type { OpenApiDocument } from '../../src/server/edge/rest/openapi.js';
 import { call, startRest, type RestUnderTest } from './rest-harness.js';
 
 /* What is served, described for programs and for people, against what is served. */

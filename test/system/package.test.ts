@@ -148,7 +148,7 @@ describe('the package, installed in an empty folder', () => {
     const inside = run(process.execPath, [
       '--input-type=module',
       '-e',
-      "await import('sponge-inference/dist/system.js')",
+      "await import('sponge-inference/dist/scheduler/system.js')",
     ]);
     await expect(inside).rejects.toThrow(/ERR_PACKAGE_PATH_NOT_EXPORTED/);
   });

@@ -34,9 +34,10 @@ export function readFiles(folder = ''): readonly SourceFile[] {
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** TypeScript that ships: no tests, nothing generated. */
-export function isShippedSource({ path }: SourceFile): boolean {
-  return path.startsWith('src/') && path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.includes('/generated/');
+/** TypeScript that ships or experiments: no tests, nothing generated. */
+export function isSource({ path }: SourceFile): boolean {
+  if (!path.endsWith('.ts') || path.endsWith('.test.ts') || path.includes('/generated/')) return false;
+  return path.startsWith('src/') || path.startsWith('research/');
 }
 
 export function parse({ path, text }: SourceFile): ts.SourceFile {

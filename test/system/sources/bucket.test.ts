@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SourceOptions } from '../../../src/adapters/sources/fetched-models.js';
-import { findModels, stampOf } from '../../../src/adapters/serving/model-repository.js';
+import type { SourceOptions } from '../../../src/server/sources/fetched-models.js';
+import { findModels, stampOf } from '../../../src/server/models/model-repository.js';
 import { BucketServer } from './bucket-server.js';
 import { Fetching } from './fetching.js';
 

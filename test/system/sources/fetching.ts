@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FetchedModels, type SourceOptions } from '../../../src/adapters/sources/fetched-models.js';
+import { FetchedModels, type SourceOptions } from '../../../src/server/sources/fetched-models.js';
 
 /* Fetches in this process, into a cache of their own. */
 

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SourceOptions } from '../../../src/adapters/sources/fetched-models.js';
+import type { SourceOptions } from '../../../src/server/sources/fetched-models.js';
 import { Fetching } from './fetching.js';
 import { sendFile, sha256Of, WebServer } from './web-server.js';
 

@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
-import type { SourceOptions } from '../../../src/adapters/sources/fetched-models.js';
-import { encodedPath } from '../../../src/adapters/sources/sigv4.js';
-import { findModels } from '../../../src/adapters/serving/model-repository.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
+import type { SourceOptions } from '../../../src/server/sources/fetched-models.js';
+import { encodedPath } from '../../../src/server/sources/sigv4.js';
+import { findModels } from '../../../src/server/models/model-repository.js';
 import { pythonWith, versityGateway } from '../../clients/packages.js';
 import { inferBinary, slowInput, slowPlace } from '../server/clients.js';
 import { eventually, TestBench } from '../server/harness.js';

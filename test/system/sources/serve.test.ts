@@ -4,7 +4,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { createServer as createProxy } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { identity, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { identity, slow } from '../../../research/load-models/tiny-graphs.js';
 import { binaryOutputs, floatsOf, floatTensor, http, inferBinary, slowInput, slowPlace } from '../server/clients.js';
 import { eventually, TestBench, type RunningServer } from '../server/harness.js';
 import { BucketServer } from './bucket-server.js';

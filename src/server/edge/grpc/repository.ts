@@ -1,0 +1,43 @@
+/* RepositoryIndex, RepositoryModelLoad and RepositoryModelUnload. */
+import type { Door } from '../../doors/door.js';
+import {
+  assertMayChangeModels,
+  checkLoadParameters,
+  checkUnloadParameters,
+  repositoryOf,
+} from '../../../protocol/repository.js';
+import type { InferenceService } from '../../../protocol/service.js';
+import { unary } from './answers.js';
+import type { AnswerContext } from './answers.js';
+import { GRPCInferenceServiceDefinition } from '../../../protocol/grpc/generated/open_inference.js';
+import type { ModelRepositoryParameter } from '../../../protocol/grpc/generated/open_inference.js';
+
+const METHODS = GRPCInferenceServiceDefinition.methods;
+
+export function repositoryHandlers(service: InferenceService, door: Door, context: AnswerContext) {
+  const repository = repositoryOf(service);
+  return {
+    repositoryIndex: unary(context, METHODS.repositoryIndex, async ({ ready }) => {
+      const models = (await repository.index()).filter((model) => !ready || model.state === 'READY');
+      return {
+        models: models.map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason })),
+      };
+    }),
+    repositoryModelLoad: unary(context, METHODS.repositoryModelLoad, async ({ modelName, parameters }) => {
+      assertMayChangeModels(door);
+      checkLoadParameters(parametersIn(parameters));
+      await repository.load(modelName);
+      return {};
+    }),
+    repositoryModelUnload: unary(context, METHODS.repositoryModelUnload, async ({ modelName, parameters }) => {
+      assertMayChangeModels(door);
+      checkUnloadParameters(parametersIn(parameters));
+      await repository.unload(modelName);
+      return {};
+    }),
+  };
+}
+
+function parametersIn(parameters: Readonly<Record<string, ModelRepositoryParameter>>): ReadonlyMap<string, unknown> {
+  return new Map(Object.entries(parameters).map(([name, { parameterChoice }]) => [name, parameterChoice?.value]));
+}
