@@ -17,7 +17,7 @@ interface Manifest extends PackageJson {
   readonly dependencies: Readonly<Record<string, string>>;
 }
 
-/** Where `adapters/onnx-runtime/c-api.ts` looks for it. */
+/** Where `server/onnx-runtime/c-api.ts` looks for it. */
 function platformPackage({ os, cpu }: Platform): string {
   return `sponge-inference-onnxruntime-${os}-${cpu}`;
 }

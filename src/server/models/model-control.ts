@@ -30,6 +30,8 @@ export interface ControlChoice {
 export interface ModelControlOptions extends Pick<ControlChoice, 'mode' | 'pollMs'> {
   readonly listings: ModelListings;
   readonly logger: Logger;
+  /** Fetches what is new, where models come from elsewhere. @throws Error, in one line */
+  readonly refresh: () => Promise<void>;
   /** As it is now. */
   readonly read: () => Promise<Repository>;
   /** @throws Error, in one line, when it cannot be served: the old one goes on */
@@ -92,6 +94,9 @@ export class ModelControl implements ModelRepository {
   async load(name: string): Promise<void> {
     this.#assertExplicit();
     await this.#inTurn(name, async () => {
+      await this.#options.refresh().catch((error: unknown) => {
+        throw new OipFailure('invalid', `failed to load '${name}': ${oneLine(error)}`);
+      });
       const { sources, skipped } = await this.#read();
       const own = sources.filter((source) => source.name === name);
       if (own.length === 0) {
@@ -147,6 +152,7 @@ export class ModelControl implements ModelRepository {
 
   /** Every model that has settled since the last look comes to be served as its files are. */
   async #look(): Promise<void> {
+    await this.#options.refresh();
     const { sources } = await this.#read();
     const names = new Set([...sources, ...this.#options.listings.entries()].map(({ name }) => name));
     const seen = new Map<string, string>();

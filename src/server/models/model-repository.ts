@@ -240,7 +240,10 @@ export async function assertReadable({ name, modelPath, fault }: ModelSource): P
 /** Of a folder with more files, that many are looked at. */
 const MOST_FILES_STAMPED = 200;
 
-/** Tells one state of what a model consists of from another: its file, what lies beside it, and what is said of it above. */
+/**
+ * Tells one state of what a model consists of from another: its file, what lies beside it, and what is said of it above. Not where they
+ * lie: what was fetched again and stayed as it was may be linked to from another folder.
+ */
 export async function stampOf({ modelPath, settings }: ModelSource): Promise<string> {
   const folder = dirname(modelPath);
   const names = await readdir(folder).catch((): string[] => []);
@@ -257,7 +260,7 @@ export async function stampOf({ modelPath, settings }: ModelSource): Promise<str
       .map((name) => join(folder, name)),
   ];
   const states = await Promise.all([...new Set(paths)].map(stateOf));
-  return JSON.stringify([states, settings]);
+  return JSON.stringify([states, settings]).replaceAll(JSON.stringify(dirname(folder)).slice(1, -1), '');
 }
 
 async function stateOf(path: string): Promise<readonly (string | number)[]> {
