@@ -1,6 +1,6 @@
-import type { ServedModel } from '../adapters/serving/served-model.js';
-import { printable } from '../adapters/doors/printable.js';
-import type { Server } from '../adapters/serving/server.js';
+import type { ServedModel } from '../server/served/served-model.js';
+import { printable } from '../server/doors/printable.js';
+import type { Server } from '../server/server.js';
 
 const OPEN = '            open to every machine that reaches it: --auth-token-file asks for tokens';
 

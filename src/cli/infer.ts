@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Command } from 'commander';
-import { noiseInputs } from '../adapters/oip/noise-inputs.js';
-import { OipFailure } from '../adapters/oip/service.js';
-import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
-import { Client, InferenceError, Unreachable, type InferAnswer } from '../client/rest-client.js';
-import type { Tensor, TensorSpec } from '../domain/tensor.js';
+import { noiseInputs } from '../protocol/noise-inputs.js';
+import { OipFailure } from '../protocol/service.js';
+import { encodeJsonData, jsonDataText } from '../protocol/tensor-codec.js';
+import { Client, InferenceError, Unreachable, type InferAnswer } from '../protocol/client/rest-client.js';
+import type { Tensor, TensorSpec } from '../scheduler/domain/tensor.js';
 import { positiveNumber, shape, UserError, withConfiguration } from './options.js';
 import { clientTls, withClientTls, type ClientTlsFlags } from './tls-flags.js';
 import { tlsTrouble } from './tls-trouble.js';

@@ -1,5 +1,5 @@
-import { MOST_INSTANCES } from '../adapters/serving/instance-groups.js';
-import type { ServerOptions } from '../adapters/serving/server-options.js';
+import { MOST_INSTANCES } from '../server/served/instance-groups.js';
+import type { ServerOptions } from '../server/server-options.js';
 import { UserError } from './options.js';
 
 /* The flags of `sponge serve` that choose how it plans, and what cannot go together among them. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { aRun } from '../../test/fixtures/run-header.js';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
 import { instanceLines, modelCoreLines, type BarLine } from './watch-cores.js';
 import { WatchedRun } from './watch-state.js';
 import { plainLines, viewLines } from './watch-view.js';

@@ -1,5 +1,5 @@
-import { plannedMillicores, type Plan } from '../domain/plan.js';
-import { limitMillicores } from '../domain/granted.js';
+import { plannedMillicores, type Plan } from '../scheduler/domain/plan.js';
+import { limitMillicores } from '../scheduler/domain/granted.js';
 import { missedOf, WINDOW_SECONDS, type Summary, type WatchedModel, type WatchedRun } from './watch-state.js';
 import { clean, coresText, fit } from './watch-text.js';
 import { instanceLines, modelCoreLines, type BarLine } from './watch-cores.js';

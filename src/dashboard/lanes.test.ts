@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { EventRecord, RunModel } from '../domain/event-record.js';
+import type { EventRecord, RunModel } from '../scheduler/domain/event-record.js';
 import { startShares } from './headline.js';
 import { forEachStretch, instancesAt, laneCount, type Stretch } from './lanes.js';
 import { LIVE_CAPACITIES, ModelState } from './model-state.js';

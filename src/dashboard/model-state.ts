@@ -1,10 +1,10 @@
-import type { EventRecord, RunModel } from '../domain/event-record.js';
-import type { OutcomeName } from '../domain/outcome.js';
-import { plannedMillicores, type Plan } from '../domain/plan.js';
-import { QueueCount } from '../domain/queue-count.js';
-import type { NetworkDelaySource } from '../domain/request.js';
+import type { EventRecord, RunModel } from '../scheduler/domain/event-record.js';
+import type { OutcomeName } from '../scheduler/domain/outcome.js';
+import { plannedMillicores, type Plan } from '../scheduler/domain/plan.js';
+import { QueueCount } from '../scheduler/domain/queue-count.js';
+import type { NetworkDelaySource } from '../scheduler/domain/request.js';
 import { Columns } from './columns.js';
-import { grantedAfter, grantedMillicores, type Granted } from '../domain/granted.js';
+import { grantedAfter, grantedMillicores, type Granted } from '../scheduler/domain/granted.js';
 
 /*
  * One model's records folded into tables, one pass, a few additions a record. Charts and numbers are computed from these for

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { EventRecord, ModelRecord, RunHeader } from '../domain/event-record.js';
-import type { Plan } from '../domain/plan.js';
+import type { EventRecord, ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
+import type { Plan } from '../scheduler/domain/plan.js';
 import { headlineOf, predictionOf, reasonShares, resizesOf, sourcesOf } from './headline.js';
 import { LIVE_CAPACITIES, type Capacities } from './model-state.js';
 import { requestsAt, typicalBatchMs } from './queue-at.js';

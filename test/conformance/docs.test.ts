@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Door } from '../../src/adapters/doors/door.js';
-import { TokenFile } from '../../src/adapters/doors/tokens.js';
-import type { OpenApiDocument } from '../../src/adapters/oip/rest/openapi.js';
+import { Door } from '../../src/server/doors/door.js';
+import { TokenFile } from '../../src/server/doors/tokens.js';
+import type { OpenApiDocument } from '../../src/server/edge/rest/openapi.js';
 import { call, startRest, type RestUnderTest } from './rest-harness.js';
 
 /* What is served, described for programs and for people, against what is served. */

@@ -3,7 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ServerReflectionRequest, ServerReflectionResponse } from '../../src/adapters/oip/grpc/generated/reflection.js';
+import { ServerReflectionRequest, ServerReflectionResponse } from '../../src/protocol/grpc/generated/reflection.js';
 import {
   call,
   deferred,

@@ -4,10 +4,10 @@ import { loadFileDescriptorSetFromBuffer, loadSync } from '@grpc/proto-loader';
 import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema, type DescriptorProto } from '@bufbuild/protobuf/wkt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DataType } from '../../src/adapters/oip/grpc/generated/model_config.js';
-import { packBytes, unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
-import { DATATYPES } from '../../src/domain/tensor.js';
-import type { Datatype } from '../../src/domain/tensor.js';
+import { DataType } from '../../src/protocol/grpc/generated/model_config.js';
+import { packBytes, unpackBytes } from '../../src/protocol/tensor-layout.js';
+import { DATATYPES } from '../../src/scheduler/domain/tensor.js';
+import type { Datatype } from '../../src/scheduler/domain/tensor.js';
 import { call, rawRequest, smallRequest, startHarness } from './grpc-harness.js';
 import type { Harness } from './grpc-harness.js';
 
@@ -371,7 +371,7 @@ async function reflectedServices(target: string): Promise<string[]> {
 }
 
 function askReflection(target: string, request: object): Promise<ReflectionResponse> {
-  const protoPath = new URL('../../src/adapters/oip/grpc/proto/reflection.proto', import.meta.url).pathname;
+  const protoPath = new URL('../../src/protocol/grpc/proto/reflection.proto', import.meta.url).pathname;
   const loaded = loadPackageDefinition(loadSync(protoPath, { keepCase: true, oneofs: true })) as unknown as {
     grpc: { reflection: { v1: { ServerReflection: new (target: string, creds: object) => ReflectionClient } } };
   };

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ModelEntry } from '../../src/adapters/oip/service.js';
+import type { ModelEntry } from '../../src/protocol/service.js';
 import { okReply } from './fake-service.js';
 import { call, startRest, type RestReply, type RestUnderTest } from './rest-harness.js';
 

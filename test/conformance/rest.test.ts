@@ -1,8 +1,8 @@
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DATATYPES } from '../../src/domain/tensor.js';
-import type { Datatype } from '../../src/domain/tensor.js';
-import { unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
+import { DATATYPES } from '../../src/scheduler/domain/tensor.js';
+import type { Datatype } from '../../src/scheduler/domain/tensor.js';
+import { unpackBytes } from '../../src/protocol/tensor-layout.js';
 import { okReply } from './fake-service.js';
 import { binaryBody, call, splitBinary, startRest } from './rest-harness.js';
 import type { RestReply, RestUnderTest } from './rest-harness.js';

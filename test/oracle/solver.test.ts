@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import highsModule from 'highs';
 import { describe, expect, it } from 'vitest';
-import type { Solution } from '../../src/controlplane/program.js';
-import { isScheduleFeasible, solve } from '../../src/controlplane/solver.js';
+import type { Solution } from '../../src/scheduler/controlplane/program.js';
+import { isScheduleFeasible, solve } from '../../src/scheduler/controlplane/solver.js';
 import {
   allocationsOf,
   lateRequests,
@@ -10,7 +10,7 @@ import {
   type PlanAnswer,
   type PlanInstance,
 } from './exhaustive-plan.js';
-import { exactLatency } from '../../src/domain/latency.js';
+import { exactLatency } from '../../src/scheduler/domain/latency.js';
 import { planAsMilp } from './milp-plan.js';
 import { asProblem, describeInstance, planInstances, type InstanceShape } from './plan-instances.js';
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { identity, simple } from '../../src/adapters/models/tiny-graphs.js';
-import { parseEventLog } from '../../src/domain/event-log.js';
+import { identity, simple } from '../../research/load-models/tiny-graphs.js';
+import { parseEventLog } from '../../src/scheduler/domain/event-log.js';
 import { findChromium, openBrowser, openPage } from './browser.js';
 import { infer, scrape } from './server/clients.js';
 import { eventually, TestBench, type RunningServer } from './server/harness.js';

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { SystemClock } from '../../src/adapters/system-clock.js';
-import { LiveFeed } from '../../src/adapters/telemetry/live-feed.js';
+import { SystemClock } from '../../src/server/system-clock.js';
+import { LiveFeed } from '../../src/server/telemetry/live-feed.js';
 import {
   startMetricsServer,
   type MetricsServer,
   type MetricsServerOptions,
-} from '../../src/adapters/telemetry/metrics-server.js';
-import type { PageFiles } from '../../src/adapters/telemetry/page-files.js';
+} from '../../src/server/telemetry/metrics-server.js';
+import type { PageFiles } from '../../src/server/telemetry/page-files.js';
 
 let server: MetricsServer;
 let feed: LiveFeed;

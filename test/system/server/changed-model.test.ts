@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { http, inferBinary, slowInput, slowPlace } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 

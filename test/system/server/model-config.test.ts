@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { identity, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { identity, slow } from '../../../research/load-models/tiny-graphs.js';
 import {
   binaryOutputs,
   floatsOf,

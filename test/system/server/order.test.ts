@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { SLOW_WIDTH, slow } from '../../../research/load-models/tiny-graphs.js';
 import {
   batchesStarted,
   GrpcClient,

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { anyLength, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { anyLength, slow } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, queueDepth, scrape, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, quotaMillicores, TestBench, type RunningServer } from './harness.js';

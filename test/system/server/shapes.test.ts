@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { anyLength, coupledSoftmax, fixedBatch } from '../../../src/adapters/models/tiny-graphs.js';
+import { anyLength, coupledSoftmax, fixedBatch } from '../../../research/load-models/tiny-graphs.js';
 import { GrpcClient, http, infer, scrape, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 
