@@ -50,7 +50,7 @@ export function describeOrigin(run: Pick<RunOrigin, 'command' | 'seeds' | 'tookS
   };
 }
 
-const PACKAGE_FOLDER = fileURLToPath(new URL('../', import.meta.url));
+const PACKAGE_FOLDER = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Null without git, and where the package lies in somebody else's repository: that commit would say nothing of ours. */
 export function commitText(): string | null {

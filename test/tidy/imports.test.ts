@@ -13,7 +13,17 @@ const BASE = [...DOMAIN, 'scheduler/clock', 'scheduler/random'];
 const PLANE_BASE = [...BASE, 'scheduler/perf-model'];
 const SYSTEM = [...PLANE_BASE, 'scheduler/dataplane', 'scheduler/controlplane', 'scheduler/system'];
 const SCHEDULER = [...SYSTEM, 'scheduler/node'];
-const SHIPPED = [...SCHEDULER, 'threads', 'kubernetes', 'protocol', 'server', 'simulator', 'load', 'reports', 'dashboard'];
+const SHIPPED = [
+  ...SCHEDULER,
+  'threads',
+  'kubernetes',
+  'protocol',
+  'server',
+  'simulator',
+  'load',
+  'reports',
+  'dashboard',
+];
 
 /** What each folder of `src/` (of the scheduler, each folder or file in it) may import, besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
