@@ -1,3 +1,4 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import type { Outcome } from '../scheduler/domain/outcome.js';
 import type { NetworkDelaySource } from '../scheduler/domain/request.js';
 import type { ModelSignature, Tensor } from '../scheduler/domain/tensor.js';
@@ -126,6 +127,8 @@ export interface ModelEntry {
   /** Whether a request of more rows runs alone rather than being refused: where nobody has stated the limit. */
   readonly takesLargerRequests?: boolean;
   readonly platform: 'onnxruntime_onnx';
+  /** What its configuration says of it, as clients are told; absent where it has none. */
+  readonly statedConfig?: JsonObject;
   /** What the classes of an output are called, by its name and their index. */
   readonly labels?: Readonly<Record<string, readonly string[]>>;
 }

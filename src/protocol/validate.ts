@@ -44,6 +44,22 @@ export function checkOutputNames(model: ModelEntry, outputNames: readonly string
   }
 }
 
+/**
+ * Checks a call against the model that gets it, which may not be the one that it was sent for.
+ * @param check throws `OipFailure` where the call is wrong
+ * @throws OipFailure of the same kind, which says so where the model has been replaced by one with other inputs or outputs
+ */
+export function checkStill(before: ModelEntry, now: ModelEntry, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    const isReplaced = now.signature !== null && before.signature !== now.signature;
+    if (!(error instanceof OipFailure) || !isReplaced) throw error;
+    const { kind, message } = error.error;
+    throw new OipFailure(kind, `version ${now.version} has taken the model's place since the request came: ${message}`);
+  }
+}
+
 function signatureOf(model: ModelEntry): NonNullable<ModelEntry['signature']> {
   if (model.signature === null) {
     const cause = model.stateReason === '' ? '' : `: ${model.stateReason}`;

@@ -106,9 +106,12 @@ function networkText({
   ].join('; ');
 }
 
-function scalerText({ delayMs, readBackMs, refusedFraction }: Scenario['scaler']): string {
+function scalerText({ delayMs, readBackMs, refusedFraction, envelope }: Scenario['scaler']): string {
   return [
     `in force after ${range(delayMs, 'ms')}`,
+    ...(envelope === undefined
+      ? []
+      : [envelope.hasInner ? 'quotas in one limit, which takes that' : 'one limit for all']),
     ...(readBackMs === 0 ? [] : [`read back after ${range(readBackMs, 'ms')}`]),
     ...(refusedFraction === 0 ? [] : [`${shortPercentText(refusedFraction)} refused`]),
   ].join('; ');

@@ -152,7 +152,9 @@ export function createSystem(options: SystemOptions): System {
     policy: policy.dispatch,
     config: {
       queueLimits: config.queueLimits,
-      maxMillicores,
+      get maxMillicores() {
+        return controller.mostMillicores;
+      },
       allocations,
       areInstancesApart: areApart,
       restingMillicores: areApart ? restingMillicores(config) : 0,

@@ -12,6 +12,7 @@ type ModelOptions = Pick<
   | 'policy'
   | 'defaultSloMs'
   | 'scaler'
+  | 'kubernetes'
   | 'instances'
   | 'instancesPerProcess'
   | 'maxMillicores'
@@ -32,8 +33,24 @@ type ModelOptions = Pick<
   | 'targetMissRate'
 >;
 
+/** Models that were fetched, and may be looked at again. */
+export interface FetchedPlace {
+  /** The folder or the file that holds them now. */
+  readonly path: string;
+  /**
+   * Fetches what is new there.
+   * @param used paths of models that are served: they stay where they are
+   * @throws Error, in one line, where that fails; what there is stays
+   */
+  refresh(used: readonly string[]): Promise<void>;
+  /** Nobody uses them any more. */
+  close(): Promise<void>;
+}
+
 export interface ServerOptions extends ModelOptions {
   readonly path: string;
+  /** Where models from elsewhere are on this machine; null: the path is there itself. */
+  readonly fetched: FetchedPlace | null;
   readonly host: string;
   /** 0 for any free port; so for the others. */
   readonly port: number;

@@ -8,6 +8,7 @@ import { SystemClock } from './system-clock.js';
 import { EventLog } from './telemetry/event-log.js';
 import { LiveFeed, type FeedFollower } from './telemetry/live-feed.js';
 import { Telemetry } from './telemetry/metrics.js';
+import type { PodReport } from './telemetry/pod-metrics.js';
 import { RecordWriter } from './telemetry/record-writer.js';
 import { oneLine } from './workers/load-failure.js';
 import { SERVER_VERSION } from './version.js';
@@ -68,16 +69,17 @@ const LOADED_SIDE_BY_SIDE = Math.max(2, Math.min(4, availableParallelism()));
 
 /** @throws Error, in one line with its remedy, when any part cannot start; nothing is left behind then */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { path, modelName, control, policy } = options;
+  const { modelName, control, policy } = options;
   if (control.mode !== 'none' && policy.scaling.kind !== 'instances') {
     throw new Error(
       `--model-control ${control.mode}: models that come and go share the cores, which --policy ${policy.name} cannot; use --policy sponge`,
     );
   }
-  const { sources: all, skipped } = await readRepository(path, modelName);
+  const { sources: all, skipped } = await readRepository(placeOf(options), modelName);
   const sources = beginningWith(all, options);
   for (const each of skipped) options.logger.warn(describeSkipped(each));
   const parts = new Parts();
+  if (options.fetched !== null) parts.add(options.fetched, (part) => part.close());
   try {
     return await start(sources, options, parts);
   } catch (error) {
@@ -91,9 +93,11 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const { logger, host, compat, tls } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
+  // Where the start itself stands still, as on a fraction of a core, there is nobody to be told yet.
+  const standstills: { tell: ModelSet['tellStandstill'] } = { tell: () => undefined };
   const loop = parts.add(
     new EventLoopWatch(new SystemClock({ keepsProcessAlive: false }), (standstillMs) =>
-      set.tellStandstill({ kind: 'router-standstill', atMs: nowMs(), standstillMs }),
+      standstills.tell({ kind: 'router-standstill', atMs: nowMs(), standstillMs }),
     ),
     (part) => part.close(),
   );
@@ -113,6 +117,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       clock,
       readRouterCpuSeconds: () => routerCpu.usedSeconds(),
       budgetMillicores,
+      pod: (): PodReport | null => set.models[0]?.scaling.pod ?? null,
       pressure: () => pressure.now().fraction,
       readLoopDelays: () => loop.delays.sinceLast(),
     }),
@@ -160,10 +165,12 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }),
     (part) => part.close(),
   );
+  standstills.tell = (event) => set.tellStandstill(event);
   const control = parts.add(
     new ModelControl({
       ...{ ...options.control, listings: service.listings, logger },
-      read: () => readRepository(options.path, options.modelName),
+      refresh: async () => options.fetched?.refresh(set.models.map(({ source }) => source.modelPath)),
+      read: (sent) => readRepository(placeOf(options), options.modelName, sent),
       add: async (source, old, signal) => set.add(source, await shareBeside(set.models, source, memory), old, signal),
       remove: (served) => set.remove(served),
     }),
@@ -225,6 +232,11 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       await parts.close();
     },
   };
+}
+
+/** On this machine, at the moment. */
+function placeOf({ path, fetched }: ServerOptions): string {
+  return fetched?.path ?? path;
 }
 
 /** What is to be served when the server is ready. @throws Error of one line, with the remedy, where that is nothing or unknown */

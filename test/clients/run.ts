@@ -156,7 +156,13 @@ async function main(words: readonly string[]): Promise<void> {
   const rows: string[] = [];
   let failed = chosen.length === 0;
   try {
-    const server = await bench.serve(clientModels(bench), ['--no-refine']);
+    const server = await bench.serve(clientModels(bench), [
+      '--no-refine',
+      '--model-control',
+      'explicit',
+      '--load-model',
+      '*',
+    ]);
     for (const { name, prepare } of chosen) {
       let ask: ReturnType<typeof prepare>;
       try {

@@ -243,6 +243,8 @@ describe('reflection', () => {
       { $case: 'allExtensionNumbersOfType', value: 'inference.DataType' },
       undefined,
     ]);
+    // The service's file imports that of the model configuration, where element types are.
+    const filesWith = (symbol: string): object[] => (/^inference\.(GRPC|ModelInfer)/.test(symbol) ? [{}, {}] : [{}]);
     const notFound = { $case: 'errorResponse', value: { errorCode: status.NOT_FOUND } };
     expect(answers.map(({ messageResponse }) => messageResponse)).toMatchObject([
       {
@@ -256,7 +258,10 @@ describe('reflection', () => {
       },
       { $case: 'fileDescriptorResponse', value: { fileDescriptorProto: [{}] } },
       notFound,
-      ...symbols.map(() => ({ $case: 'fileDescriptorResponse', value: { fileDescriptorProto: [{}] } })),
+      ...symbols.map((symbol) => ({
+        $case: 'fileDescriptorResponse',
+        value: { fileDescriptorProto: filesWith(symbol) },
+      })),
       notFound,
       notFound,
       notFound,

@@ -5,7 +5,7 @@ import { importsOf, isSource, readFiles, type SourceFile } from './source-files.
 /*
  * Imports point inward: cli, research → reports → load → simulator, and cli → server → protocol → scheduler. Within the scheduler
  * node → system → dataplane | controlplane → perf-model → clock, random, domain. The planes do not import each other, the server knows
- * nothing of the simulator nor it of the server, and the dashboard knows only what the event stream is made of.
+ * nothing of the simulator nor it of the server, the Kubernetes client of nothing else, and the dashboard knows only what the event stream is made of.
  */
 
 const DOMAIN = ['scheduler/domain'];
@@ -13,7 +13,17 @@ const BASE = [...DOMAIN, 'scheduler/clock', 'scheduler/random'];
 const PLANE_BASE = [...BASE, 'scheduler/perf-model'];
 const SYSTEM = [...PLANE_BASE, 'scheduler/dataplane', 'scheduler/controlplane', 'scheduler/system'];
 const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node'];
-const SHIPPED = [...SCHEDULER, 'threads', 'protocol', 'server', 'simulator', 'load', 'reports', 'dashboard'];
+const SHIPPED = [
+  ...SCHEDULER,
+  'threads',
+  'kubernetes',
+  'protocol',
+  'server',
+  'simulator',
+  'load',
+  'reports',
+  'dashboard',
+];
 
 /** What each folder of `src/` (of the scheduler, each folder or file in it) may import, besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
@@ -29,8 +39,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // What the package gives to others, besides its command.
   'scheduler/index': SCHEDULER,
   threads: [],
+  kubernetes: [],
   protocol: [...DOMAIN, 'scheduler/random'],
-  server: [...SCHEDULER, 'threads', 'protocol'],
+  server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes'],
   simulator: [...SCHEDULER, 'threads'],
   load: [...SCHEDULER, 'threads', 'protocol', 'simulator'],
   reports: [...SCHEDULER, 'server', 'simulator', 'load'],

@@ -15,7 +15,7 @@ const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 /** Not ours (installed, built, measured) or not text. `.git` of a worktree is a file. */
 const SKIPPED = new Set(['.git', 'node_modules', 'dist', 'coverage', '.sponge', 'results', '.venv']);
 const TEXT_FILE =
-  /(?:\.(?:ts|js|mjs|cjs|json|md|ya?ml|txt|html|svg|css|csv|proto|pbtxt|sh|service|npmrc)|(?:^|\/)[^./]+|\/\.[^./]+)$/;
+  /(?:\.(?:ts|js|mjs|cjs|json|md|ya?ml|txt|html|svg|css|csv|proto|pbtxt|sh|service|tpl|npmrc)|(?:^|\/)[^./]+|\/\.[^./]+)$/;
 
 /** Every text file of the repository under a folder of it, sorted by path. */
 export function readFiles(folder = ''): readonly SourceFile[] {

@@ -8,7 +8,6 @@
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
-import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import type { QueueSnapshot } from '../domain/queue-snapshot.js';
 import type { ShapeClass } from '../domain/request.js';
@@ -20,11 +19,12 @@ import type { CoreBudget } from './core-budget.js';
 import { Estimator } from './estimator.js';
 import { InstanceAllocation } from './instance-allocation.js';
 import { OwnAllocations } from './own-allocations.js';
-import { busyUntilMs, firstDueAtMs, isWindowUnsalvageable } from './planned-queue.js';
+import { firstDueAtMs, isWindowUnsalvageable, nextFreeAtMs } from './planned-queue.js';
 import type { Planner, PlannerView } from './planner.js';
+import { ReachableLimits } from './reachable-limits.js';
 import type { ResizeResult, Scaler } from './scaler.js';
 import { SharedAllocation } from './shared-allocation.js';
-import { provisionalPlan, withUnplanned, type WithUnplanned } from './unplanned.js';
+import { NO_LATENCY, provisionalPlan, withUnplanned, type WithUnplanned } from './unplanned.js';
 
 export interface ControllerOptions {
   readonly clock: Clock;
@@ -52,6 +52,7 @@ export class Controller {
   readonly #config: IdleRules;
   readonly #emit: (event: Event) => void;
   readonly #delay: ActuatorDelay;
+  readonly #reachable: ReachableLimits;
   readonly #estimator = new Estimator();
   readonly #allocations: Allocations;
   /** The same where each instance has its own; else null. */
@@ -75,6 +76,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#clock = options.clock;
     this.#delay = new ActuatorDelay(options.scalers[0]!.expectedDelayMs);
+    this.#reachable = new ReachableLimits(options.config.limits, options.scalers[0]!);
     this.#models = options.models;
     this.#planner = options.planner;
     this.#config = options.config;
@@ -102,12 +104,19 @@ export class Controller {
         emit,
         onAnswer: (result, isSettled) => this.#onAnswer(index, allocation, isSettled && result.kind === 'applied'),
       });
+      // What was asked for is in force by now, or is not any more: asked for again, it is read.
+      scaler.watch?.(() => this.#isLent || allocation.resizeTo(allocation.requestedMillicores, () => this.#retry()));
       return allocation;
     });
   }
 
   get plan(): Plan {
     return this.#plan;
+  }
+
+  /** The largest allocation that can be had now. */
+  get mostMillicores(): number {
+    return this.#reachable.limits.maxMillicores;
   }
 
   /** Of each instance where they are alike, else of all together. */
@@ -313,10 +322,10 @@ export class Controller {
       modelsRevision: this.#models.revision,
       inFlightModel: runningModels[0] ?? null,
       runningModels,
-      arrivalModel: this.#arrivalClass === null ? ZERO_LATENCY : this.#models.forClass(this.#arrivalClass),
+      arrivalModel: this.#arrivalClass === null ? NO_LATENCY : this.#models.forClass(this.#arrivalClass),
       arrivalRowCount: this.#arrivalClass?.rowCount ?? 1,
       forecast: this.#estimator.forecast(nowMs),
-      limits: this.#config.limits,
+      limits: this.#reachable.limits,
       current: this.#plan,
       resizeDelayMs: this.#delay.typicalMs,
       isActuatorSlow: this.#delay.isSlow,
@@ -342,12 +351,13 @@ export class Controller {
     snapshot: QueueSnapshot,
     nowMs: number,
   ): Pick<PlannerView, 'budgetMillicores' | 'reachMillicores' | 'coresFreeAtMs' | 'isContended'> {
-    const { totalMillicores: total } = this.#budget;
+    const { missingMillicores: missing } = this.#reachable;
+    const total = this.#budget.totalMillicores - missing;
     if (this.#own === null)
       return { budgetMillicores: total, reachMillicores: total, coresFreeAtMs: Infinity, isContended: false };
     return {
-      budgetMillicores: this.#budget.shareOf(this.#own, firstDueAtMs(snapshot)),
-      reachMillicores: this.#budget.reachOf(this.#own, nowMs),
+      budgetMillicores: this.#budget.shareOf(this.#own, firstDueAtMs(snapshot)) - missing,
+      reachMillicores: this.#budget.reachOf(this.#own, nowMs) - missing,
       coresFreeAtMs: this.#budget.freeAtMs(this.#own, nowMs),
       isContended: this.#budget.isContendedBeside(this.#own),
     };
@@ -386,11 +396,3 @@ export class Controller {
     if (!this.#isPlanning) this.#replan('worker');
   }
 }
-
-/** When the first batch that runs is expected to end; Infinity where none does. */
-function nextFreeAtMs(view: PlannerView): number {
-  return Math.min(...busyUntilMs(view));
-}
-
-/** No request was seen yet: any allocation keeps up with none. */
-const ZERO_LATENCY: LatencyModel = exactLatency(() => 0);

@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { LatencyModel } from '../domain/latency.js';
-import { DecisionLatencies, KnownLatencies } from './decision-latencies.js';
+import { exactLatency, type LatencyModel } from '../domain/latency.js';
+import { AllocationLatencies, CautiousLatencies, DecisionLatencies, KnownLatencies } from './decision-latencies.js';
 
 /** 10 ms a request; counts how often it is asked. */
 function countingModel(): { readonly model: LatencyModel; asked: number } {
@@ -47,5 +48,22 @@ describe('latencies that decisions look at', () => {
     const bestOf = (maxBatchSize: number): number =>
       new DecisionLatencies({ models: [model], maxBatchSize }, known.of).on(1000)[0]!.limit;
     expect([bestOf(8), bestOf(4), bestOf(8)]).toEqual([8, 4, 8]);
+  });
+
+  it('say how many fit into a time', () => {
+    const anyLatencies = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(anyLatencies, fc.integer({ min: -5, max: 70 }), (drawn, leftMs) => {
+        const latencyMs = [0, ...drawn.toSorted((a, b) => a - b)];
+        const predictedLatencyMs = (size: number): number => latencyMs[size]!;
+        const model = exactLatency(predictedLatencyMs);
+        const latencies = new AllocationLatencies(model, 1000, drawn.length);
+        const cautious = new CautiousLatencies(latencies, 1);
+        for (let limit = 1; limit <= drawn.length; limit++) {
+          const sizes = Array.from({ length: limit }, (_, index) => limit - index);
+          expect(cautious.mostWithin(leftMs, limit)).toBe(sizes.find((size) => latencyMs[size]! <= leftMs) ?? 0);
+        }
+      }),
+    );
   });
 });

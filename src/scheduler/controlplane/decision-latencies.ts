@@ -79,8 +79,7 @@ export class AllocationLatencies {
   /** NaN where nobody asked yet. */
   readonly #predictedMs: Float64Array;
   #plannedMs: Float64Array | null = null;
-  #cautiousMs: Float64Array | null = null;
-  #cautionDeviations = Number.NaN;
+  #cautious: CautiousLatencies | null = null;
   #bestSize = 0;
   #leastMsEach: Float64Array | null = null;
 
@@ -113,18 +112,9 @@ export class AllocationLatencies {
   }
 
   /** So many standard deviations above the typical latency. */
-  cautiousMs(batchSize: number, deviations: number): number {
-    if (this.#cautiousMs === null || this.#cautionDeviations !== deviations) {
-      this.#cautiousMs = new Float64Array(this.limit + 1).fill(Number.NaN);
-      this.#cautionDeviations = deviations;
-    }
-    let latencyMs = this.#cautiousMs[batchSize]!;
-    if (Number.isNaN(latencyMs)) {
-      const typicalMs = this.predictedMs(batchSize);
-      latencyMs = typicalMs * (this.plannedMs(batchSize) / typicalMs) ** (deviations / PLANNED_DEVIATIONS);
-      this.#cautiousMs[batchSize] = latencyMs;
-    }
-    return latencyMs;
+  cautious(deviations: number): CautiousLatencies {
+    if (this.#cautious?.deviations !== deviations) this.#cautious = new CautiousLatencies(this, deviations);
+    return this.#cautious;
   }
 
   /** Requests of the batch that does most. */
@@ -155,5 +145,35 @@ export class AllocationLatencies {
     let best = 0;
     for (let size = 1; size <= sizeLimit; size++) best = Math.max(best, size / this.predictedMs(size));
     return best;
+  }
+}
+
+/** Latencies that leave some room for what cannot be foreseen, by batch size: between the typical and the planned ones, so more for more requests. */
+export class CautiousLatencies {
+  readonly deviations: number;
+  readonly #ms: Float64Array;
+
+  constructor(latencies: AllocationLatencies, deviations: number) {
+    this.deviations = deviations;
+    this.#ms = new Float64Array(latencies.limit + 1);
+    for (let size = 1; size <= latencies.limit; size++) {
+      const typicalMs = latencies.predictedMs(size);
+      this.#ms[size] = typicalMs * (latencies.plannedMs(size) / typicalMs) ** (deviations / PLANNED_DEVIATIONS);
+    }
+  }
+
+  /** The most requests, of up to so many, whose batch takes no longer than that; 0 where not even one alone does. */
+  mostWithin(leftMs: number, sizeLimit: number): number {
+    const ms = this.#ms;
+    if (ms[sizeLimit]! <= leftMs) return sizeLimit;
+    // In an overload many are too late even for that.
+    if (ms[1]! > leftMs) return 0;
+    let [fits, tooMany] = [1, sizeLimit];
+    while (tooMany - fits > 1) {
+      const size = (fits + tooMany) >> 1;
+      if (ms[size]! <= leftMs) fits = size;
+      else tooMany = size;
+    }
+    return fits;
   }
 }

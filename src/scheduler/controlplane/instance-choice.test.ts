@@ -260,7 +260,8 @@ describe('an overload', () => {
   const divide = (dueAtMs: readonly number[], fields: Partial<InstanceQuestion> = {}) => {
     const asked = question(dueAtMs, { maxBatchSize: 1, ...fields });
     const { freeAtMs, cpuMillicores, firstSize, batchSize, cautionDeviations, filling } = divideOverload(asked);
-    const { left } = new ListSchedule(asked).fillSlots(freeAtMs, cpuMillicores, batchSize, cautionDeviations, filling);
+    const schedule = new ListSchedule(asked);
+    const left = schedule.leftBy(schedule.slotsOn(freeAtMs, cpuMillicores), batchSize, cautionDeviations, filling);
     return { shed: left, cpuMillicores, batchSize: firstSize };
   };
 
@@ -347,13 +348,13 @@ describe('an overload, for any queue', () => {
       const cpuMillicores = levels.findLast((level) => level <= share) ?? Math.floor(share);
       for (let batchSize = 1; batchSize <= maxBatchSize; batchSize++) {
         for (const filling of ['smaller', 'full'] as const) {
-          const filled = schedule.fillSlots(freeAtMs, cpuMillicores, batchSize, 0.5 + 1.5 * lasting, filling);
-          const { onTime, usedMs, left } = filled;
-          expect(onTime + left.length).toBe(dueAtMs.length);
+          const slots = schedule.slotsOn(freeAtMs, cpuMillicores);
+          const { onTime, usedMs, leftCount } = schedule.fillSlots(slots, batchSize, 0.5 + 1.5 * lasting, filling);
+          expect(onTime + leftCount).toBe(dueAtMs.length);
           const bonus = filling === 'smaller' ? Math.max(1.5, 0.25 * dueAtMs.length) : 0;
           const [value, cost] = [onTime + bonus - worth * usedMs, (usedMs * cpuMillicores) / 1000];
           if (value > best.value + 1e-9 || (value > best.value - 1e-9 && cost < best.cost))
-            best = { cpuMillicores, batchSize, leftCount: left.length, value, cost };
+            best = { cpuMillicores, batchSize, leftCount, value, cost };
         }
       }
     }
@@ -366,7 +367,7 @@ describe('an overload, for any queue', () => {
       dueAtMs: fc.array(fc.integer({ min: 20, max: 1500 }), { minLength: 1, maxLength: 40 }),
       busyUntilMs: fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 3 }),
       instanceCount: fc.integer({ min: 2, max: 5 }),
-      maxBatchSize: fc.integer({ min: 1, max: 6 }),
+      maxBatchSize: fc.integer({ min: 1, max: 24 }),
       availableMillicores: fc.constantFrom(300, 1000, 2500, 4000),
       steadyRatePerSec: fc.constantFrom(0, 20, 35, 50),
       areTwoClasses: fc.boolean(),

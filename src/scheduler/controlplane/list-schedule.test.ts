@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import { PLANNED_DEVIATIONS } from './decision-latencies.js';
-import { ListSchedule, type ScheduledQueue } from './list-schedule.js';
+import { ListSchedule, type ScheduledQueue, type SlotFilling } from './list-schedule.js';
 
 /** (20 + 10·b)/c ms: 30, 40, 50 and 60 ms on one core for one to four. */
 const MODEL = exactLatency((batchSize, cpuMillicores) => ((20 + 10 * batchSize) * 1000) / cpuMillicores);
@@ -94,10 +94,17 @@ describe('list scheduling', () => {
   });
 });
 
+/** With the places of those passed over. */
+function fill(asked: ListSchedule, freeAtMs: readonly number[], size: number, filling: SlotFilling, deviations = 0) {
+  const left: number[] = [];
+  const filled = asked.fillSlots(asked.slotsOn(freeAtMs, 1000), size, deviations, filling, () => false, left);
+  return { ...filled, left };
+}
+
 describe('slots that are filled', () => {
   it('take the earliest that they can still meet, and leave whom they pass over', () => {
     // One at a time: 20 never, until 30, 45 not after that, until 60.
-    expect(schedule([20, 30, 45, 60]).fillSlots([0], 1000, 1, 0, 'full')).toEqual({
+    expect(fill(schedule([20, 30, 45, 60]), [0], 1, 'full')).toMatchObject({
       onTime: 2,
       usedMs: 60,
       firstSize: 1,
@@ -106,8 +113,8 @@ describe('slots that are filled', () => {
   });
 
   it('use as many instances as there are cores for', () => {
-    expect(schedule([30, 30, 30]).fillSlots([0, 0, 0], 1000, 1, 0, 'full')).toMatchObject({ onTime: 2, left: [2] });
-    expect(schedule([30, 30, 30], { budgetMillicores: 3000 }).fillSlots([0, 0, 0], 1000, 1, 0, 'full')).toMatchObject({
+    expect(fill(schedule([30, 30, 30]), [0, 0, 0], 1, 'full')).toMatchObject({ onTime: 2, left: [2] });
+    expect(fill(schedule([30, 30, 30], { budgetMillicores: 3000 }), [0, 0, 0], 1, 'full')).toMatchObject({
       onTime: 3,
       left: [],
     });
@@ -115,7 +122,7 @@ describe('slots that are filled', () => {
 
   it('make batches of the size that is asked for, the last of what is left', () => {
     // Two until 40, one until 70
-    expect(schedule([40, 40, 70]).fillSlots([0], 1000, 2, 0, 'full')).toEqual({
+    expect(fill(schedule([40, 40, 70]), [0], 2, 'full')).toMatchObject({
       onTime: 3,
       usedMs: 70,
       firstSize: 2,
@@ -123,25 +130,25 @@ describe('slots that are filled', () => {
     });
     // No more than may share a batch: four until 60, one until 90
     const five = schedule([1000, 1000, 1000, 1000, 1000]);
-    expect(five.fillSlots([0], 1000, 9, 0, 'full')).toMatchObject({ onTime: 5, usedMs: 90, firstSize: 4 });
+    expect(fill(five, [0], 9, 'full')).toMatchObject({ onTime: 5, usedMs: 90, firstSize: 4 });
   });
 
   it('make a batch smaller rather than go without its first, or pass that one over', () => {
     // Two need until 40 > 35: the first alone until 30, the others until 70.
-    expect(schedule([35, 100, 100]).fillSlots([0], 1000, 2, 0, 'smaller')).toEqual({
+    expect(fill(schedule([35, 100, 100]), [0], 2, 'smaller')).toMatchObject({
       onTime: 3,
       usedMs: 70,
       firstSize: 1,
       left: [],
     });
     // Without it the others until 40.
-    expect(schedule([35, 100, 100]).fillSlots([0], 1000, 2, 0, 'full')).toMatchObject({ onTime: 2, left: [0] });
+    expect(fill(schedule([35, 100, 100]), [0], 2, 'full')).toMatchObject({ onTime: 2, left: [0] });
   });
 
   it('count with so many deviations more than is typical, but are busy for the typical time', () => {
     const model: LatencyModel = { ...MODEL, plannedLatencyMs: (b, c) => 4 * MODEL.predictedLatencyMs(b, c) };
     const onTime = (dueAtMs: readonly number[], deviations: number): number =>
-      schedule(dueAtMs, { models: [model] }).fillSlots([0], 1000, 1, deviations, 'full').onTime;
+      fill(schedule(dueAtMs, { models: [model] }), [0], 1, 'full', deviations).onTime;
     expect(onTime([30], 0)).toBe(1);
     // 30 × 4 as planned; 30 × √4 at half of the deviations
     expect(onTime([119], PLANNED_DEVIATIONS)).toBe(0);
@@ -157,6 +164,6 @@ describe('slots that are filled', () => {
     const models = [byBatch(10, 15), byBatch(20, 30)];
     const mixed = schedule([15, 20, 20, 50], { models, classIndexes: [0, 1, 0, 1], maxBatchSize: 2 });
     // First and third until 15; the second then needs until 45 > 20; the fourth until 35.
-    expect(mixed.fillSlots([0], 1000, 2, 0, 'full')).toEqual({ onTime: 3, usedMs: 35, firstSize: 2, left: [1] });
+    expect(fill(mixed, [0], 2, 'full')).toMatchObject({ onTime: 3, usedMs: 35, firstSize: 2, left: [1] });
   });
 });

@@ -20,14 +20,18 @@ export interface ScheduledQueue extends Pick<
 /** What a slot does that would be late for its first with a full batch: it takes a `smaller` one, or passes that one over (`full`). */
 export type SlotFilling = 'smaller' | 'full';
 
-/** How slots of one size and allocation were filled. */
+/** How slots of one size and allocation were filled, or are so far. */
 export interface FilledSlots {
   readonly onTime: number;
+  /** Passed over. */
+  readonly leftCount: number;
   readonly usedMs: number;
   /** Of the first batch; 0 without one. */
   readonly firstSize: number;
-  /** Places of those passed over. */
-  readonly left: readonly number[];
+  /** Of the largest batch: with any larger limit than that it would all be the same. */
+  readonly mostTaken: number;
+  /** A batch was smaller than the limit and those who wait would have it: to pass its first over would not be the same. */
+  readonly isCut: boolean;
 }
 
 /** What is run side by side on one allocation. */
@@ -37,14 +41,6 @@ export interface Slots {
   readonly freeAtMs: readonly number[];
   /** Of all together, until the last deadline of the queue. */
   readonly timeMs: number;
-}
-
-/** Slots while they are being filled. */
-export interface SlotsSoFar {
-  readonly onTime: number;
-  /** Passed over. */
-  readonly leftCount: number;
-  readonly usedMs: number;
 }
 
 /** List scheduling of a queue. */
@@ -125,21 +121,21 @@ export class ListSchedule {
     return -1;
   }
 
-  /** Slots in order of finish take the earliest that they can still meet; whoever is passed over is left. */
-  fillSlots(
-    freeAtMs: readonly number[],
-    cpuMillicores: number,
-    batchSize: number,
-    cautionDeviations: number,
-    filling: SlotFilling,
-  ): FilledSlots {
-    const slots = this.slotsOn(freeAtMs, cpuMillicores);
-    return this.fillSlotsUnless(slots, batchSize, cautionDeviations, filling, () => false)!;
+  /** Slots in order of finish take the earliest that they can still meet. @returns places of those who are passed over */
+  leftBy(slots: Slots, batchSize: number, cautionDeviations: number, filling: SlotFilling): readonly number[] {
+    const left: number[] = [];
+    this.fillSlots(slots, batchSize, cautionDeviations, filling, goesOn, left);
+    return left;
   }
 
-  /** Whether nobody is left. */
-  fillsAll(slots: Slots, batchSize: number, cautionDeviations: number): boolean {
-    return this.fillSlotsUnless(slots, batchSize, cautionDeviations, 'smaller', isSomebodyLeft) !== null;
+  /** Whether batches of up to some size leave nobody. */
+  leavesNobody(slots: Slots, sizeLimit: number, cautionDeviations: number): boolean {
+    for (let size = sizeLimit; size >= 1;) {
+      const { leftCount, mostTaken } = this.fillSlots(slots, size, cautionDeviations, 'smaller', isSomebodyLeft);
+      if (leftCount === 0) return true;
+      size = Math.min(size, mostTaken) - 1;
+    }
+    return false;
   }
 
   /** As many as the budget has cores for. */
@@ -149,46 +145,47 @@ export class ListSchedule {
   }
 
   /**
-   * The same as `fillSlots`, or null where it was not gone on with.
-   * @param isEnough asked whenever somebody is left, with the same object
+   * Slots in order of finish take the earliest that they can still meet; whoever is passed over is left.
+   * @param isEnough asked whenever somebody is left, with what is returned: whether it need not be gone on with
+   * @param left is given the places of those passed over
    */
-  fillSlotsUnless(
+  fillSlots(
     { cpuMillicores, freeAtMs }: Slots,
     batchSize: number,
     cautionDeviations: number,
     filling: SlotFilling,
-    isEnough: (soFar: SlotsSoFar) => boolean,
-  ): FilledSlots | null {
+    isEnough: (soFar: FilledSlots) => boolean = goesOn,
+    left: number[] | null = null,
+  ): FilledSlots {
     const { dueAtMs } = this.#q;
     const on = this.#latencies.on(cpuMillicores);
+    const cautious = on.map((latencies) => latencies.cautious(cautionDeviations));
     const free = freeAtMs.slice();
-    const soFar = { onTime: 0, leftCount: 0, usedMs: 0 };
+    const soFar = { onTime: 0, leftCount: 0, usedMs: 0, firstSize: 0, mostTaken: 0, isCut: false };
     const walk = new QueueWalk(dueAtMs.length, this.#ranks, 0);
-    const left: number[] = [];
-    let firstSize = 0;
     for (let head = walk.head(); head !== -1; head = walk.head()) {
       const classIndex = walk.classOf(head);
-      const latencies = on[classIndex]!;
       const slot = leastOf(free);
-      const leftMs = dueAtMs[head]! - free[slot]!;
-      let size = walk.matesOf(head, Math.min(batchSize, this.limitOf(classIndex)));
-      while (size > 0 && latencies.cautiousMs(size, cautionDeviations) > leftMs)
-        size = filling === 'full' ? 0 : size - 1;
+      const most = walk.matesOf(head, Math.min(batchSize, this.limitOf(classIndex)));
+      const fitting = cautious[classIndex]!.mostWithin(dueAtMs[head]! - free[slot]!, most);
+      const size = filling === 'full' && fitting < most ? 0 : fitting;
       if (size === 0) {
-        left.push(head);
+        left?.push(head);
         soFar.leftCount += 1;
         walk.take(head, 1);
-        if (isEnough(soFar)) return null;
+        if (isEnough(soFar)) return soFar;
       } else {
-        const typicalMs = latencies.predictedMs(size);
-        if (soFar.onTime === 0) firstSize = size;
+        if (size < most) soFar.isCut = true;
+        if (size > soFar.mostTaken) soFar.mostTaken = size;
+        const typicalMs = on[classIndex]!.predictedMs(size);
+        if (soFar.onTime === 0) soFar.firstSize = size;
         free[slot]! += typicalMs;
         soFar.usedMs += typicalMs;
         soFar.onTime += size;
         walk.take(head, size);
       }
     }
-    return { onTime: soFar.onTime, usedMs: soFar.usedMs, firstSize, left };
+    return soFar;
   }
 
   /** Ascending, of as many as the budget has cores for. */
@@ -266,8 +263,12 @@ class QueueWalk {
   }
 }
 
-function isSomebodyLeft({ leftCount }: SlotsSoFar): boolean {
-  return leftCount > 0;
+function goesOn(): boolean {
+  return false;
+}
+
+function isSomebodyLeft(): boolean {
+  return true;
 }
 
 /** Of all slots together; nothing bounds it where there are none. */

@@ -12,7 +12,7 @@
 import { DecisionLatencies, type AllocationLatencies } from './decision-latencies.js';
 import type { InstanceQuestion } from './instance-choice.js';
 import { grantable } from './levels.js';
-import { ListSchedule, type SlotFilling, type Slots, type SlotsSoFar } from './list-schedule.js';
+import { ListSchedule, type FilledSlots, type SlotFilling, type Slots } from './list-schedule.js';
 
 /** Of the top rate: overload begins to last, and lasts. */
 const LASTING_FROM = 0.85;
@@ -80,8 +80,7 @@ export function metLaterOn(question: InstanceQuestion): number | null {
     // Smaller batches do not help those behind the window.
     if (late === -1 || late >= question.dueAtMs.length) return late === -1;
     const slots = schedule.slotsOn(busyUntilMs, cpuMillicores);
-    for (let size = sizeLimit; size >= 1; size--) if (schedule.fillsAll(slots, size, LEAST_CAUTION)) return true;
-    return false;
+    return schedule.leavesNobody(slots, sizeLimit, LEAST_CAUTION);
   };
   const shares = OVERLOAD_SHARES.map((share) => Math.min(budgetMillicores, share * equalShare));
   return [...shares, budgetMillicores].find(isMetOn) ?? null;
@@ -128,7 +127,7 @@ export function divideOverload(question: InstanceQuestion): OverloadDivision {
   const each = [...new Set(shares.map((share) => grantable(levels, share)))].map((share) => divisions.onShare(share));
   // What is likely to be good tells what need not be looked at; it is looked at again in its turn, as of equals the first is taken.
   for (const share of each) divisions.consider(share, share.latencies[headClass]!.bestSize);
-  divisions.beginAgain();
+  divisions.beginAgain(each);
   for (const share of each) for (let size = 1; size <= sizeLimit; size++) divisions.consider(share, size);
   return divisions.best!; // A batch may have one request at least.
 }
@@ -144,6 +143,8 @@ interface Share {
   readonly slots: Slots;
   /** By class index. */
   readonly latencies: readonly AllocationLatencies[];
+  /** The last that was looked at, as far as it was. */
+  readonly before: Record<SlotFilling, { readonly batchSize: number; readonly filled: FilledSlots } | null>;
 }
 
 /** Looks at one division after another, at each only as long as it may be better than the best so far. */
@@ -178,28 +179,39 @@ class Divisions {
   }
 
   /** What was found until now is only a bound from now on. */
-  beginAgain(): void {
+  beginAgain(shares: readonly Share[]): void {
     this.#leastValue = this.#best!.value - SURELY_WORSE;
     this.#best = null;
+    for (const { before } of shares) before.smaller = before.full = null;
   }
 
   onShare(cpuMillicores: number): Share {
     const slots = this.#schedule.slotsOn(this.#freeAtMs, cpuMillicores);
-    return { slots, latencies: this.#latencies.on(cpuMillicores) };
+    return { slots, latencies: this.#latencies.on(cpuMillicores), before: { smaller: null, full: null } };
   }
 
+  /** Sizes in ascending order, or any where nothing of the share was looked at before. */
   consider(share: Share, batchSize: number): void {
-    this.#consider(share, batchSize, 'smaller');
-    this.#consider(share, batchSize, 'full');
+    const smaller = this.#consider(share, batchSize, 'smaller');
+    // Where no batch was cut there is nobody to be passed over for a full one.
+    if (smaller === null || smaller.isCut) this.#consider(share, batchSize, 'full');
   }
 
-  #consider({ slots, latencies }: Share, batchSize: number, filling: SlotFilling): void {
+  /** @returns null where it was not gone on with, as it could not be better, or is as the one before */
+  #consider(share: Share, batchSize: number, filling: SlotFilling): FilledSlots | null {
+    const { slots, latencies, before } = share;
     const leastMsEach = leastTimeOf(latencies, batchSize);
-    if (this.#isEnough(NOTHING_YET, slots, leastMsEach, filling)) return;
-    const filled = this.#schedule.fillSlotsUnless(slots, batchSize, this.#cautionDeviations, filling, (soFar) =>
-      this.#isEnough(soFar, slots, leastMsEach, filling),
-    );
-    if (filled === null) return;
+    const isEnough = (soFar: Progress): boolean => this.#isEnough(soFar, slots, leastMsEach, filling);
+    if (isEnough(NOTHING_YET)) return null;
+    const last = before[filling];
+    if (last !== null && last.filled.mostTaken < last.batchSize) {
+      // So far it would go as it went with a smaller limit.
+      if (isWhole(last.filled, this.#count)) return last.filled;
+      if (isEnough(last.filled)) return null;
+    }
+    const filled = this.#schedule.fillSlots(slots, batchSize, this.#cautionDeviations, filling, isEnough);
+    before[filling] = { batchSize, filled };
+    if (!isWhole(filled, this.#count)) return null;
     const { cpuMillicores } = slots;
     const value = filled.onTime + this.#bonusOf(filling) - this.#worth * filled.usedMs;
     const cost = (filled.usedMs * cpuMillicores) / 1000;
@@ -208,8 +220,8 @@ class Divisions {
       best === null ||
       value > best.value + VALUE_TOLERANCE ||
       (value > best.value - VALUE_TOLERANCE && cost < best.cost);
-    if (!isBetter) return;
-    const leftCount = filled.left.length;
+    if (!isBetter) return filled;
+    const { leftCount } = filled;
     this.#best = {
       cpuMillicores,
       firstSize: Math.max(1, filled.firstSize),
@@ -222,6 +234,7 @@ class Divisions {
       value,
       cost,
     };
+    return filled;
   }
 
   #bonusOf(filling: SlotFilling): number {
@@ -230,7 +243,7 @@ class Divisions {
 
   /** Whether it cannot be better than the best so far, whatever is done with those that are not looked at yet. */
   #isEnough(
-    { onTime, leftCount, usedMs }: SlotsSoFar,
+    { onTime, leftCount, usedMs }: Progress,
     { timeMs, cpuMillicores }: Slots,
     leastMsEach: number,
     filling: SlotFilling,
@@ -251,7 +264,14 @@ class Divisions {
   }
 }
 
-const NOTHING_YET: SlotsSoFar = { onTime: 0, leftCount: 0, usedMs: 0 };
+function isWhole({ onTime, leftCount }: FilledSlots, count: number): boolean {
+  return onTime + leftCount === count;
+}
+
+/** Of slots that are being filled. */
+type Progress = Pick<FilledSlots, 'onTime' | 'leftCount' | 'usedMs'>;
+
+const NOTHING_YET: Progress = { onTime: 0, leftCount: 0, usedMs: 0 };
 
 /** Of a request, of whichever class, in batches of up to so many. */
 function leastTimeOf(latencies: readonly AllocationLatencies[], batchSize: number): number {

@@ -38,13 +38,8 @@ export function chooseVictims(question: VictimsQuestion): readonly number[] {
   const victims: number[] = [];
   let kept = queue.dueAtMs.map((_, place) => place);
   for (let looks = kept.length; ; looks += kept.length) {
-    const { left } = new ListSchedule(only(queue, kept), latencies).fillSlots(
-      freeAtMs,
-      cpuMillicores,
-      batchSize,
-      cautionDeviations,
-      filling,
-    );
+    const schedule = new ListSchedule(only(queue, kept), latencies);
+    const left = schedule.leftBy(schedule.slotsOn(freeAtMs, cpuMillicores), batchSize, cautionDeviations, filling);
     const [late] = left;
     if (late === undefined) return victims;
     if (looks + left.length * kept.length > MOST_LOOKS) return [...victims, ...left.map((index) => kept[index]!)];

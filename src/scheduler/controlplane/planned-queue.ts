@@ -112,6 +112,11 @@ export function runningMillicores({ snapshot, instances }: PlannerView): number 
   return snapshot.running.reduce((sum, { instance }) => sum + instances[instance]!.requestedMillicores, 0);
 }
 
+/** When the first batch that runs is expected to end; Infinity where none does. */
+export function nextFreeAtMs(view: PlannerView): number {
+  return Math.min(...busyUntilMs(view));
+}
+
 /** When each batch that runs is expected to end, where instances have an allocation each. */
 export function busyUntilMs(view: PlannerView): number[] {
   const { snapshot, instances, interference, busyBesideMillicores } = view;

@@ -21,9 +21,12 @@ export interface CpuCounters {
   readonly throttledSeconds: number;
 }
 
-/** Changes one worker's allocation in place. Implementations: `server/scalers/*`, `simulator/sim/simulated-scaler.ts`. */
+/**
+ * Changes one worker's allocation in place. Implementations: `server/scalers/*`, `envelope/enveloped-scaler.ts`,
+ * `simulator/sim/simulated-scaler.ts`.
+ */
 export interface Scaler {
-  readonly kind: 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'none' | 'simulated';
+  readonly kind: 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'kubernetes' | 'none' | 'simulated';
   /** False where it only recommends: the plan is published but nothing is limited. */
   readonly isActuating: boolean;
   readonly limits: AllocationLimits;
@@ -38,4 +41,11 @@ export interface Scaler {
   resize(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void;
   /** Null where the platform has no counters. */
   readCounters(): CpuCounters | null;
+  /**
+   * What it and all that share its machine may have together now, or after a resize; absent where that is always the largest allocation.
+   * Less where others carry resizes out and say that there is no room.
+   */
+  readonly reachableMillicores?: number;
+  /** Calls whenever something else is in force, or can be had, than whoever asked last was told: asking again for the same tells what. */
+  watch?(onChanged: () => void): void;
 }

@@ -23,20 +23,21 @@ export class LoadShedder {
   readonly #held: HeldRequests;
   readonly #dispatcher: Dispatcher;
   readonly #workers: WorkerPool;
-  readonly #maxMillicores: number;
+  /** The largest allocation that can be had, which changes. */
+  readonly #most: { readonly maxMillicores: number };
   readonly #shares: ClientShares;
 
   constructor(
     held: HeldRequests,
     dispatcher: Dispatcher,
     workers: WorkerPool,
-    maxMillicores: number,
+    most: { readonly maxMillicores: number },
     shares: ClientShares,
   ) {
     this.#held = held;
     this.#dispatcher = dispatcher;
     this.#workers = workers;
-    this.#maxMillicores = maxMillicores;
+    this.#most = most;
     this.#shares = shares;
   }
 
@@ -49,7 +50,7 @@ export class LoadShedder {
       const entry = this.#held.get(sequence);
       if (entry?.state !== 'queued' || entry.isSetAside) continue;
       const startAtMs = nowMs + this.#dispatcher.inFlightRemainingMs(nowMs, 'predictedLatencyMs');
-      const finishAtMs = startAtMs + hopefulLatencyMs(entry.model, 1, this.#maxMillicores);
+      const finishAtMs = startAtMs + hopefulLatencyMs(entry.model, 1, this.#most.maxMillicores);
       if (mayBeLate(entry.request) || finishAtMs <= entry.request.dueAtMs) this.#held.moveAside(entry);
       else this.refuse(nowMs, entry);
     }
@@ -58,7 +59,7 @@ export class LoadShedder {
   /** Of the window, gives up the fewest requests such that the largest allocation meets all others; others where a client would starve. */
   shed(nowMs: number): void {
     const { maxBatchSize } = this.#workers;
-    const maxMillicores = this.#maxMillicores;
+    const { maxMillicores } = this.#most;
     const table = new ClassTable();
     const work = this.#held.window().map((entry) => ({
       sequence: entry.sequence,
@@ -154,7 +155,9 @@ export class LoadShedder {
   #leastMsEach(): number {
     const { maxBatchSize, instanceCount } = this.#workers;
     const sideBySide = Math.max(1, instanceCount);
-    const millicoresEach = this.#dispatcher.slots.areApart ? this.#maxMillicores / sideBySide : this.#maxMillicores;
+    const millicoresEach = this.#dispatcher.slots.areApart
+      ? this.#most.maxMillicores / sideBySide
+      : this.#most.maxMillicores;
     const ofClass = new Map<ShapeClass, number>();
     let sumMs = 0;
     const window = this.#held.window();
@@ -190,7 +193,7 @@ export class LoadShedder {
     const maxBatchSize = requestsPerBatch(this.#workers.maxBatchSize, head.request.shapeClass.rowCount);
     // Those that are apart divide the CPU as well as the queue.
     const sideBySide = this.#dispatcher.slots.areApart ? Math.max(1, this.#workers.instanceCount) : 1;
-    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#maxMillicores / sideBySide);
+    const batchLatencyMs = head.model.plannedLatencyMs(maxBatchSize, this.#most.maxMillicores / sideBySide);
     return startMs + (this.#held.queueDepth / (maxBatchSize * sideBySide)) * batchLatencyMs;
   }
 
@@ -210,7 +213,7 @@ export class LoadShedder {
       this.#held.withdraw(nowMs, entry, { kind: 'expired', reason: 'expired', lateByMs });
       return;
     }
-    const bestCaseMs = entry.model.plannedLatencyMs(1, this.#maxMillicores);
+    const bestCaseMs = entry.model.plannedLatencyMs(1, this.#most.maxMillicores);
     const backlogMs = this.backlogMs(nowMs);
     this.#held.withdraw(nowMs, entry, {
       kind: 'rejected-overload',

@@ -88,7 +88,7 @@ export class Pipeline {
       onPoison: options.onPoison ?? (() => undefined),
       refuse: (nowMs, entry) => this.#shedder.refuse(nowMs, entry),
     });
-    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config.maxMillicores, shares);
+    this.#shedder = new LoadShedder(this.#held, this.#dispatcher, workers, config, shares);
   }
 
   get queueDepth(): number {

@@ -1,4 +1,5 @@
 /* What clients can ask about a model beside its state: Triton's model configuration, in words both protocols use. */
+import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import type { Datatype, TensorSpec } from '../../scheduler/domain/tensor.js';
 import type { ModelEntry } from '../../protocol/service.js';
 
@@ -14,49 +15,41 @@ export const EXTENSIONS = [
   'trace',
 ] as const;
 
-export interface ConfigTensor {
-  readonly name: string;
-  /** `TYPE_FP32` and so on, from Triton's model_config.proto. */
-  readonly dataType: string;
-  /** Without the batch axis where the model is batchable, as in Triton; [-1] where not even the rank is declared. */
-  readonly dims: readonly number[];
-  /** A request may leave it out. */
-  readonly isOptional: boolean;
-}
-
-export interface ModelConfig {
-  readonly name: string;
-  readonly platform: string;
-  readonly backend: 'onnxruntime';
-  /** Those that are served, which is Triton's policy `specific`. */
-  readonly versions: readonly number[];
-  readonly maxBatchSize: number;
-  readonly input: readonly ConfigTensor[];
-  readonly output: readonly ConfigTensor[];
-  /** Load generators take its presence as "requests are batched by the server". */
-  readonly hasDynamicBatching: boolean;
-}
-
-/** Inputs and outputs are empty until the model has been loaded once. */
-export function modelConfig(model: ModelEntry): ModelConfig {
+/**
+ * By protobuf's rules for JSON, with the names of model_config.proto: what is served, and what a `config.pbtxt` says beside that. Without
+ * inputs and outputs until the model has been loaded once.
+ */
+export function modelConfig(model: ModelEntry): JsonObject {
+  const { statedConfig: stated = {}, signature } = model;
   const isBatchable = model.maxBatchSize > 0;
-  const describe = (spec: TensorSpec): ConfigTensor => ({
+  const saidOf = (kind: 'input' | 'output', name: string): JsonObject =>
+    objectsIn(stated[kind]).find((tensor) => tensor['name'] === name) ?? {};
+  const describe = (kind: 'input' | 'output', spec: TensorSpec): JsonObject => ({
+    ...saidOf(kind, spec.name),
     name: spec.name,
-    dataType: configDatatype(spec.datatype),
+    data_type: configDatatype(spec.datatype),
     // An input that has a value of its own is not cut into rows.
-    dims: isBatchable && spec.isOptional !== true ? metadataShape(spec).slice(1) : metadataShape(spec),
-    isOptional: spec.isOptional === true,
+    dims: (isBatchable && spec.isOptional !== true ? metadataShape(spec).slice(1) : metadataShape(spec)).map(String),
+    ...(kind === 'input' ? { optional: spec.isOptional === true } : {}),
   });
+  const { dynamic_batching: batching = {}, ...others } = stated;
   return {
+    ...others,
     name: model.name,
     platform: model.platform,
     backend: 'onnxruntime',
-    versions: model.versions.map(Number),
-    maxBatchSize: model.maxBatchSize,
-    input: model.signature?.inputs.map(describe) ?? [],
-    output: model.signature?.outputs.map(describe) ?? [],
-    hasDynamicBatching: isBatchable,
+    // Those that are served, where nobody has said which are to be.
+    version_policy: stated['version_policy'] ?? { specific: { versions: [...model.versions] } },
+    max_batch_size: model.maxBatchSize,
+    input: signature?.inputs.map((spec) => describe('input', spec)) ?? [],
+    output: signature?.outputs.map((spec) => describe('output', spec)) ?? [],
+    // Batches form by deadlines: there are no preferred sizes. Load generators take its presence as "requests are batched by the server".
+    ...(isBatchable ? { dynamic_batching: batching } : {}),
   };
+}
+
+function objectsIn(value: JsonValue | undefined): readonly JsonObject[] {
+  return Array.isArray(value) ? (value as JsonObject[]) : [];
 }
 
 /**

@@ -1,12 +1,14 @@
 import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
-import type { ModelRepository } from '../../protocol/repository.js';
+import type { ModelRepository, SentModel } from '../../protocol/repository.js';
 import { OipFailure, type ModelEntry } from '../../protocol/service.js';
 import { oneLine } from '../workers/load-failure.js';
 import { FailedLoads } from './failed-loads.js';
 import { unservedEntry, withoutFolder, type ModelListings } from './model-listings.js';
-import { describeSkipped, stampOf, type ModelSource, type Repository } from './model-repository.js';
+import type { SentConfig } from './model-config-file.js';
+import { describeSkipped, modelIn, stampOf, type ModelSource, type Repository } from './model-repository.js';
 import { reconcile } from './reconcile.js';
+import { SentFolder } from './sent-folder.js';
 import { Sequence } from './sequence.js';
 import type { ServedModel } from '../served/served-model.js';
 
@@ -30,8 +32,10 @@ export interface ControlChoice {
 export interface ModelControlOptions extends Pick<ControlChoice, 'mode' | 'pollMs'> {
   readonly listings: ModelListings;
   readonly logger: Logger;
-  /** As it is now. */
-  readonly read: () => Promise<Repository>;
+  /** Fetches what is new, where models come from elsewhere. @throws Error, in one line */
+  readonly refresh: () => Promise<void>;
+  /** As it is now. @param sent counts in place of a model's own configuration */
+  readonly read: (sent: SentConfig | null) => Promise<Repository>;
   /** @throws Error, in one line, when it cannot be served: the old one goes on */
   readonly add: (source: ModelSource, old: ServedModel | null, interruption: AbortSignal) => Promise<ServedModel>;
   readonly remove: (served: ServedModel) => Promise<void>;
@@ -41,6 +45,9 @@ const NOT_ALLOWED: Readonly<Record<Exclude<ControlMode, 'explicit'>, string>> = 
   none: 'explicit model load / unload is not allowed: start the server with --model-control explicit, or restart it with the models to serve',
   poll: 'explicit model load / unload is not allowed if polling is enabled: change the files in the repository instead',
 };
+
+/** None of the files is a model. */
+const NOTHING_SENT = 'send its file as file:<version>/model.onnx';
 
 export class ModelControl implements ModelRepository {
   readonly #options: ModelControlOptions;
@@ -89,20 +96,30 @@ export class ModelControl implements ModelRepository {
     return [...entries, ...others.map((source) => unservedEntry(source, 'UNAVAILABLE', source.fault ?? 'unloaded'))];
   }
 
-  async load(name: string): Promise<void> {
+  get isOpenToClients(): boolean {
+    return this.#options.mode === 'explicit';
+  }
+
+  async load(name: string, sent: SentModel): Promise<void> {
     this.#assertExplicit();
     await this.#inTurn(name, async () => {
-      const { sources, skipped } = await this.#read();
-      const own = sources.filter((source) => source.name === name);
-      if (own.length === 0) {
-        const why =
-          skipped.find(({ path }) => path.endsWith(`/${name}`))?.reason ?? 'there is no such model in the repository';
-        throw new OipFailure('not_found', `failed to load '${name}': ${why}`);
-      }
+      await this.#options.refresh().catch((error: unknown) => {
+        throw new OipFailure('invalid', `failed to load '${name}': ${oneLine(error)}`);
+      });
+      const folder = sent.files.size === 0 ? null : await this.#written(name, sent.files);
       try {
-        await this.#settle(name, own);
-      } catch (error) {
-        throw new OipFailure('invalid', `failed to load '${name}': ${withoutFolder(oneLine(error), own.at(-1)!)}`);
+        const { sources, skipped } = await this.#readFor(name, sent, folder);
+        const own = sources.filter((source) => source.name === name);
+        if (own.length === 0) {
+          const reason = skipped.find(({ path }) => path === folder?.path || path.endsWith(`/${name}`))?.reason;
+          const why = reason ?? (folder === null ? 'there is no such model in the repository' : NOTHING_SENT);
+          throw new OipFailure(folder === null ? 'not_found' : 'invalid', `failed to load '${name}': ${why}`);
+        }
+        await this.#settle(name, own).catch((error: unknown) => {
+          throw new OipFailure('invalid', `failed to load '${name}': ${withoutFolder(oneLine(error), own.at(-1)!)}`);
+        });
+      } finally {
+        await folder?.release();
       }
     });
   }
@@ -147,6 +164,7 @@ export class ModelControl implements ModelRepository {
 
   /** Every model that has settled since the last look comes to be served as its files are. */
   async #look(): Promise<void> {
+    await this.#options.refresh();
     const { sources } = await this.#read();
     const names = new Set([...sources, ...this.#options.listings.entries()].map(({ name }) => name));
     const seen = new Map<string, string>();
@@ -171,13 +189,34 @@ export class ModelControl implements ModelRepository {
   /** Whoever asks while it is read gets the same. */
   #read(): Promise<Repository> {
     this.#reading ??= this.#options
-      .read()
+      .read(null)
       .then((repository) => {
         this.#tellSkipped(repository);
         return repository;
       })
       .finally(() => (this.#reading = null));
     return this.#reading;
+  }
+
+  /** What a model consists of, for one that asks for it in this way: what was sent counts before what the repository has. */
+  async #readFor(name: string, { config }: SentModel, folder: SentFolder | null): Promise<Repository> {
+    if (config === null) return this.#read();
+    const sent = { name, json: config };
+    if (folder === null) return this.#options.read(sent);
+    const { sources, skipped } = await modelIn(folder.path, name, sent);
+    return { sources: sources.map((source) => ({ ...source, folder })), skipped };
+  }
+
+  async #written(name: string, files: SentModel['files']): Promise<SentFolder> {
+    if (!/^[^./\p{Cc}][^/\p{Cc}]{0,254}$/u.test(name)) {
+      throw new OipFailure(
+        'invalid',
+        'a model that is sent has a name without slashes, that does not begin with a dot',
+      );
+    }
+    return SentFolder.write(files).catch((error: unknown) => {
+      throw new OipFailure('invalid', `failed to load '${name}': its files cannot be kept: ${oneLine(error)}`);
+    });
   }
 
   #tellSkipped({ skipped }: Repository): void {

@@ -15,7 +15,12 @@ function sourceOf(name: string, version: string): ModelSource {
 /** As far as it is listed. */
 function servedOf(name: string, version: string): ServedModel {
   const signature = { inputs: [], outputs: [] };
-  return { source: sourceOf(name, version), state: 'READY', stateReason: '', signature } as unknown as ServedModel;
+  return {
+    source: sourceOf(name, version),
+    state: 'READY',
+    stateReason: '',
+    contract: { clients: signature },
+  } as unknown as ServedModel;
 }
 
 function statesOf(listings: ModelListings): readonly string[] {

@@ -184,11 +184,12 @@ export class ModelListings {
       versions: this.#servedVersions(name),
       state: served.state,
       stateReason: served.stateReason,
-      signature: served.signature,
+      signature: served.contract.clients,
       maxBatchSize: served.isBatchable ? served.pool.maxBatchSize : 0,
       takesLargerRequests: served.takesLargerRequests,
       platform: 'onnxruntime_onnx',
       labels: settings.labels,
+      ...(settings.config === null ? {} : { statedConfig: settings.config.taken }),
     };
   }
 }

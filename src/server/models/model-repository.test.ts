@@ -53,6 +53,7 @@ describe('finding models', () => {
       batching: null,
       floorFraction: 0.25,
       labels: {},
+      config: null,
     });
   });
 

@@ -6,6 +6,7 @@ import type { LiveFeed } from '../telemetry/live-feed.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import { oneLine } from '../workers/load-failure.js';
+import { ignoredNotice } from './as-configured.js';
 import { groupNameOf } from './group-name.js';
 import type { Inference } from '../served/inference-service.js';
 import { assertReadable, type ModelSource } from './model-repository.js';
@@ -179,6 +180,9 @@ export class ModelSet {
     };
     let live: ServedModel | null = null;
     let readCounters = (): CpuCounters | null => null;
+    const notice = ignoredNotice(source);
+    if (notice !== null) logger.info({ model, version }, notice);
+    source.folder?.hold();
     // Every part of the model listens to it.
     setMaxListeners(0, interruption);
     try {
@@ -239,6 +243,7 @@ export class ModelSet {
         if (!this.#isClosing) await own.close();
         await served.close();
         this.#groupNames.delete(groupName);
+        await source.folder?.release();
       };
       return { served, close };
     } catch (error) {
@@ -246,6 +251,7 @@ export class ModelSet {
       readCounters = () => null;
       await own.close();
       this.#groupNames.delete(groupName);
+      await source.folder?.release();
       throw error;
     }
   }

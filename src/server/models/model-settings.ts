@@ -6,9 +6,10 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { oneLine } from '../workers/load-failure.js';
 import type { InputShapes } from '../workers/samples.js';
+import type { ServedConfig } from '../triton-config/config-settings.js';
 import { BATCHING_MODES, type BatchingMode } from '../served/batching-decision.js';
 import { readLabels, type Labels } from './label-files.js';
-import { isVersion, LATEST_ONE, type VersionPolicy } from './versions.js';
+import { isVersion, type VersionPolicy } from './versions.js';
 
 /*
  * What a model's folder says of it, beside the model itself: its `model.yaml`.
@@ -29,12 +30,20 @@ export interface ModelSettings {
   readonly floorFraction: number | null;
   /** What the classes of its outputs are called. */
   readonly labels: Labels;
+  /** What its `config.pbtxt` says beside that; null where it has none. */
+  readonly config: OwnConfig | null;
+}
+
+/** With the folder that it speaks of. */
+export interface OwnConfig extends ServedConfig {
+  readonly folder: string;
 }
 
 /** What is said of a model as a whole: how all its versions are served, which they are, and where it is. */
 export interface ModelDescription {
   readonly settings: ModelSettings;
-  readonly versionPolicy: VersionPolicy;
+  /** Null: it does not say. */
+  readonly versionPolicy: VersionPolicy | null;
   /** Of the model, where it is not in the folder of a version. */
   readonly modelFile: string | null;
 }
@@ -55,6 +64,7 @@ export const NO_SETTINGS: ModelSettings = {
   batching: null,
   floorFraction: null,
   labels: {},
+  config: null,
 };
 
 /** YAML reads a number of more than 15 digits as another one. */
@@ -86,7 +96,8 @@ const settingsSchema = z.strictObject({
 
 type YamlVersions = z.infer<typeof settingsSchema>['versions'];
 
-const NOTHING_SAID: ModelDescription = { settings: NO_SETTINGS, versionPolicy: LATEST_ONE, modelFile: null };
+/** By a model that has no YAML. */
+export const NOTHING_SAID: ModelDescription = { settings: NO_SETTINGS, versionPolicy: null, modelFile: null };
 
 /** @throws RepositoryError for what is wrong in it */
 export async function readSettings(path: string): Promise<ModelDescription> {
@@ -120,12 +131,13 @@ export async function readSettings(path: string): Promise<ModelDescription> {
       labels: await readLabels(Object.fromEntries(labelFiles) as Record<string, string>).catch((error: unknown) => {
         throw new RepositoryError(`${path}: ${oneLine(error)}`);
       }),
+      config: null,
     },
   };
 }
 
-function versionPolicyOf(versions: YamlVersions): VersionPolicy {
-  if (versions === undefined) return LATEST_ONE;
+function versionPolicyOf(versions: YamlVersions): VersionPolicy | null {
+  if (versions === undefined) return null;
   if (versions === 'all') return { kind: 'all' };
   if ('latest' in versions) return { kind: 'latest', count: versions.latest };
   return { kind: 'specific', versions: versions.specific };

@@ -64,11 +64,20 @@ export async function readSamples(
   onLog: (line: string) => void,
 ): Promise<readonly Sample[]> {
   const samples = await Promise.all(paths.map((path) => readSample(path, signature)));
+  return ofOneClass(samples, paths[0] ?? '', onLog);
+}
+
+/** Those of the first one's shape class. @param first what that is, for people */
+export function ofOneClass(
+  samples: readonly Sample[],
+  first: string,
+  onLog: (line: string) => void,
+): readonly Sample[] {
   const keyOf = (sample: Sample): string => shapeClassOf(sample, true).key;
   const alike = samples.filter((sample) => keyOf(sample) === keyOf(samples[0]!));
   if (alike.length < samples.length) {
     onLog(
-      `${samples.length - alike.length} of ${samples.length} samples have other shapes than ${paths[0]!} and are left out`,
+      `${samples.length - alike.length} of ${samples.length} samples have other shapes than ${first} and are left out`,
     );
   }
   return alike;

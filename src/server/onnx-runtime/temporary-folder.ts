@@ -13,7 +13,7 @@ const PREFIX = 'sponge-weights-';
 
 /** @throws the file system's error: no room, no rights */
 export async function withTemporaryFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
-  removeForgotten();
+  removeForgotten(PREFIX);
   const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   try {
     return await use(folder);
@@ -22,9 +22,10 @@ export async function withTemporaryFolder<Result>(use: (folder: string) => Promi
   }
 }
 
-function removeForgotten(): void {
+/** Of processes that are gone. @param prefix of the folders' names, which goes on with the number of the process that made it */
+export function removeForgotten(prefix: string): void {
   for (const name of readdirSync(tmpdir())) {
-    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    const pid = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || isAlive(Number(pid))) continue;
     try {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });

@@ -7,7 +7,7 @@ import type { GroupHandle } from './fallback.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
 import type { AdapterOptions } from './scaler-handle.js';
-import { groupWeight, quotaLimits, ScalerUnavailable } from './scaler-handle.js';
+import { groupWeight, quotaLimits, ScalerUnavailable, startQuotaUs } from './scaler-handle.js';
 
 /** Of nice 0 (`NICE_0_LOAD`, kernel/sched/sched.h). */
 const SHARES_OF_ONE_THREAD = 1024;
@@ -31,8 +31,7 @@ export async function openCgroupV1(options: AdapterOptions): Promise<GroupHandle
     membersFile: 'tasks',
     writtenFiles: [join(cpu, name, 'cpu.cfs_quota_us')],
     setUp() {
-      // Start-up and model loading run at the largest allocation.
-      files.write({ quotaUs: Math.round((limits.maxMillicores * periodUs) / 1000), periodUs });
+      files.write({ quotaUs: startQuotaUs(limits, options), periodUs });
       writeFileSync(join(cpu, name, 'cpu.shares'), String(groupWeight(limits, SHARES_OF_ONE_THREAD)));
     },
     onWarning,

@@ -8,7 +8,7 @@ import { readFlatKeyed } from './flat-keyed.js';
 import type { QuotaFiles } from './quota-scaler.js';
 import { createQuotaScaler } from './quota-scaler.js';
 import type { AdapterOptions } from './scaler-handle.js';
-import { groupWeight, quotaLimits, ScalerUnavailable } from './scaler-handle.js';
+import { groupWeight, quotaLimits, ScalerUnavailable, startQuotaUs } from './scaler-handle.js';
 
 /** Of nice 0, and the most that the kernel takes (`CGROUP_WEIGHT_DFL`, `CGROUP_WEIGHT_MAX`). */
 const WEIGHT_OF_ONE_THREAD = 100;
@@ -44,8 +44,7 @@ export async function openCgroupV2(options: AdapterOptions): Promise<GroupHandle
       writeFileSync(join(dir, 'cgroup.type'), 'threaded');
       if (enableCpu(own)) isEnabledByUs = true;
       writeFileSync(join(dir, 'cpu.weight'), String(Math.min(MOST_WEIGHT, groupWeight(limits, WEIGHT_OF_ONE_THREAD))));
-      // Start-up and model loading run at the largest allocation.
-      files.write({ quotaUs: Math.round((limits.maxMillicores * periodUs) / 1000), periodUs });
+      files.write({ quotaUs: startQuotaUs(limits, options), periodUs });
     },
     onWarning,
   };

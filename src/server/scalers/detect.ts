@@ -5,12 +5,15 @@ import { openCgroupV2 } from './cgroup-v2.js';
 import { measureCpuCeiling } from './cpu-ceiling.js';
 import { withFallback } from './fallback.js';
 import { openNone } from './none.js';
+import { DEFAULT_SETTINGS, type KubernetesSettings } from './kubernetes/settings.js';
 import type { AdapterOptions, ScalerHandle, ScalerKind } from './scaler-handle.js';
 import { ScalerUnavailable } from './scaler-handle.js';
 
 export interface ScalerOptions {
   /** `auto`: the first that the machine allows, in the order cgroup-v2, cgroup-v1, affinity, none. */
   readonly kind: 'auto' | ScalerKind;
+  /** Of kind `kubernetes`. */
+  readonly kubernetes?: KubernetesSettings;
   readonly groupName: string;
   readonly limits?: Partial<AllocationLimits>;
   readonly periodUs?: number;
@@ -46,7 +49,8 @@ export async function createScaler(options: ScalerOptions): Promise<DetectedScal
   const passedOver: string[] = [];
   for (const kind of kinds) {
     try {
-      return { ...(await open(kind, adapterOptions)), passedOver };
+      const handle = await open(kind, adapterOptions, options.kubernetes);
+      return { ...handle, passedOver: [...passedOver, ...(handle.innerPassedOver ?? [])] };
     } catch (error) {
       if (!(error instanceof ScalerUnavailable)) throw error;
       passedOver.push(`${kind}: ${error.message}`);
@@ -55,7 +59,11 @@ export async function createScaler(options: ScalerOptions): Promise<DetectedScal
   throw new Error(`--scaler ${passedOver.join('; ')}; or let --scaler auto choose`);
 }
 
-async function open(kind: ScalerKind, options: AdapterOptions): Promise<ScalerHandle> {
+async function open(
+  kind: ScalerKind,
+  options: AdapterOptions,
+  settings: KubernetesSettings | undefined,
+): Promise<ScalerHandle> {
   switch (kind) {
     case 'cgroup-v2':
       return withFallback(await openCgroupV2(options), () => openUngrouped(options), options.onWarning);
@@ -63,6 +71,11 @@ async function open(kind: ScalerKind, options: AdapterOptions): Promise<ScalerHa
       return withFallback(await openCgroupV1(options), () => openUngrouped(options), options.onWarning);
     case 'affinity':
       return openAffinity(options);
+    case 'kubernetes': {
+      // Nothing of a cluster is loaded without one.
+      const { openKubernetes } = await import('./kubernetes/open-kubernetes.js');
+      return openKubernetes(options, settings ?? DEFAULT_SETTINGS);
+    }
     case 'none':
       return openNone(options);
   }

@@ -2,8 +2,9 @@ import type { AllocationLimits } from '../../scheduler/domain/plan.js';
 import type { Scaler } from '../../scheduler/controlplane/scaler.js';
 import { grantableMillicores, type CpuCeiling } from './cpu-ceiling.js';
 import type { JoinInstruction } from './join.js';
+import type { PodReport } from './kubernetes/pod-report.js';
 
-export type ScalerKind = 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'none';
+export type ScalerKind = 'cgroup-v2' | 'cgroup-v1' | 'affinity' | 'kubernetes' | 'none';
 
 /** What every adapter is made from. */
 export interface AdapterOptions {
@@ -14,6 +15,8 @@ export interface AdapterOptions {
   readonly ceiling: CpuCeiling;
   /** Narrower limits than the machine's; the largest allocation never exceeds the ceiling. */
   readonly limits: Partial<AllocationLimits>;
+  /** The most that a group may have now, where that is less than it may have some time; absent: its largest allocation. */
+  readonly mostNowMillicores?: () => number;
   /** Told, in one line, what went wrong without stopping anything. */
   readonly onWarning: (message: string) => void;
 }
@@ -29,6 +32,12 @@ export interface ScalerHandle {
   readonly description: string;
   /** Tells which process and thread joined; after the join and before the first batch. */
   attachProcess(pid: number, inferenceTid: number): void;
+  /** It is inside a limit that all handles of this process share, and that follows what they need. */
+  readonly isEnveloped?: boolean;
+  /** Of that limit, where it is a pod's. */
+  readonly pod?: PodReport;
+  /** Why nothing better was possible inside that limit, one line each. */
+  readonly innerPassedOver?: readonly string[];
   /** Ends leftovers in the group and removes it. Stop the workers first. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -64,6 +73,14 @@ export function quotaLimits({ ceiling, limits, periodUs }: AdapterOptions): Allo
  */
 export function groupWeight({ maxMillicores }: AllocationLimits, ofOneThread: number): number {
   return Math.round(ofOneThread * Math.max(1, maxMillicores / 1000));
+}
+
+/** What a group is made with: start-up and model loading run at the largest allocation, as far as it can be had. */
+export function startQuotaUs(
+  { maxMillicores }: AllocationLimits,
+  { periodUs, mostNowMillicores }: AdapterOptions,
+): number {
+  return Math.round((Math.min(maxMillicores, mostNowMillicores?.() ?? Infinity) * periodUs) / 1000);
 }
 
 /** Broken by the caller, never by the machine. */

@@ -19,6 +19,7 @@ import {
   type ModelStatistics,
 } from '../../protocol/service.js';
 import { reached } from '../path-points.js';
+import { priorityOf } from '../models/as-configured.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import { ModelListings, type Registered } from '../models/model-listings.js';
 import type { ServedModel } from './served-model.js';
@@ -141,6 +142,8 @@ export class Inference implements InferenceService {
   #toRequest(call: InferCall, { served, replyBytes, shapeClasses }: Registered): InferRequest {
     const { arrival } = call;
     const inputs = readDeadlineInputs(call);
+    const tensors = served.contract.toModel(call.inputs);
+    const hasBindingDefault = inputs.statedBudgetsMs.length === 0 && served.isDefaultSloBinding;
     const client = clientOf(arrival, inputs.client);
     // Nobody can spoil what was learnt of another's network by naming itself so.
     const link = inputs.client === undefined ? arrival.peer : `${arrival.peer} ${inputs.client}`;
@@ -153,14 +156,14 @@ export class Inference implements InferenceService {
     const budget = resolveBudget({
       firstByteAtMs: arrival.firstByteAtMs,
       receivedAtMs: arrival.receivedAtMs,
-      statedBudgetsMs: inputs.statedBudgetsMs,
+      statedBudgetsMs: hasBindingDefault ? [served.defaultSloMs] : inputs.statedBudgetsMs,
       defaultSloMs: served.defaultSloMs,
       declaredUploadMs: inputs.declaredUploadMs,
       sendStampDelayMs,
       expectedReplyMs: this.#network.expectedReplyMs(link, replyBytes),
       routerDelayMs: arrival.routerDelayMs,
     });
-    const shapeClass = shapeClassOf(call.inputs, served.isBatchable);
+    const shapeClass = shapeClassOf(tensors, served.isBatchable);
     const known = shapeClasses.get(shapeClass.key) ?? shapeClass;
     shapeClasses.set(known.key, known);
     // Each field by name: what is spread lies in an object of its own beside it. Elsewhere spreads come last in what is made for each request:
@@ -177,12 +180,12 @@ export class Inference implements InferenceService {
       client,
       isDeadlineDefaulted: budget.isDeadlineDefaulted,
       isBestEffort: inputs.isBestEffort,
-      priority: inputs.priority ?? 0,
+      priority: priorityOf(served.source, inputs.priority),
       shapeClass: known,
-      mustRunAlone: served.isBatchable && mustRunAlone(served.signature, call.inputs),
-      isPoison: served.poison.knows(arrival.receivedAtMs, call.inputs),
-      byteCount: byteCountOf(call.inputs),
-      inputs: call.inputs,
+      mustRunAlone: served.isBatchable && mustRunAlone(served.contract.model, tensors),
+      isPoison: served.poison.knows(arrival.receivedAtMs, tensors),
+      byteCount: byteCountOf(tensors),
+      inputs: tensors,
       outputNames: call.outputNames,
     };
   }
@@ -197,7 +200,8 @@ export class Inference implements InferenceService {
     const replyBytes = byteCountOf(outcome.outputs);
     registered.replyBytes += REPLY_SIZE_GAIN * (replyBytes - registered.replyBytes);
     const { name, version } = served.source;
-    return { kind: 'ok', modelName: name, modelVersion: version, outputs: outcome.outputs, outcome, explanation };
+    const outputs = served.contract.toClients(outcome.outputs);
+    return { kind: 'ok', modelName: name, modelVersion: version, outputs, outcome, explanation };
   }
 
   #unixMsAt(atMs: number): number {

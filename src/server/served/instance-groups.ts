@@ -1,4 +1,5 @@
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
+import type { KubernetesSettings } from '../scalers/kubernetes/settings.js';
 
 /*
  * The CPU groups of a model's instances beside the first one's: that of the n-th has the first one's name and `-r<n>`, whether it is a
@@ -15,6 +16,7 @@ export interface GroupOptions {
   /** The first one's. */
   readonly groupName: string;
   readonly quotaPeriodUs: number;
+  readonly kubernetes?: KubernetesSettings;
   readonly onLog: (line: string) => void;
 }
 
@@ -33,13 +35,15 @@ export function groupKindOf({ scaler }: DetectedScaler, asked: string): 'cgroup-
  */
 export function openGroup(
   first: DetectedScaler,
-  { groupName, quotaPeriodUs, onLog }: GroupOptions,
+  { groupName, quotaPeriodUs, kubernetes, onLog }: GroupOptions,
   slot: number,
   maxMillicores: number,
   asked: string,
 ): Promise<DetectedScaler> {
+  const kind = groupKindOf(first, asked);
   return createScaler({
-    kind: groupKindOf(first, asked),
+    kind: first.isEnveloped === true ? 'kubernetes' : kind,
+    ...(kubernetes === undefined ? {} : { kubernetes }),
     groupName: `${groupName}-r${slot}`,
     limits: { maxMillicores },
     periodUs: quotaPeriodUs,

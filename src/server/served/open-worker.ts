@@ -2,7 +2,9 @@ import type { Event } from '../../scheduler/domain/event.js';
 import type { ShapeClass } from '../../scheduler/domain/request.js';
 import { requiredInputs, shapeText } from '../../scheduler/domain/tensor.js';
 import { createScaler, type DetectedScaler } from '../scalers/detect.js';
+import type { KubernetesSettings } from '../scalers/kubernetes/settings.js';
 import type { ScalerKind } from '../scalers/scaler-handle.js';
+import type { TensorContract } from '../triton-config/tensor-contract.js';
 import { confinementOf, type ConfinementOptions } from '../workers/confinement.js';
 import { oneLine } from '../workers/load-failure.js';
 import { startProcessPool, type ProcessPool } from '../workers/process-pool.js';
@@ -12,15 +14,18 @@ import type { SyntheticTiming } from '../workers/synthetic-load.js';
 import { alone, decideBatching, type BatchingDecision, type BatchingMode } from './batching-decision.js';
 import { openGroup } from './instance-groups.js';
 import { assertLabelled } from '../models/label-files.js';
+import { contractWith, statedThreadCounts } from '../models/as-configured.js';
 import type { ModelSource } from '../models/model-repository.js';
 import { resized } from './resized.js';
-import { readSamples } from '../models/sample-files.js';
+import { samplesOf } from '../models/model-samples.js';
 import type { StartingCores } from './starting-cores.js';
 import { checkShapes, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
 import { usefulThreadCounts } from './thread-counts.js';
 
 export interface WorkerOptions extends ConfinementOptions {
   readonly scaler: 'auto' | ScalerKind;
+  /** Of scaler `kubernetes`. */
+  readonly kubernetes?: KubernetesSettings;
   readonly groupName: string;
   /** Largest allocation, millicores; null: what the machine allows, less the router's share. */
   readonly maxMillicores: number | null;
@@ -61,6 +66,8 @@ export interface WorkerOptions extends ConfinementOptions {
 /** A loaded model in its CPU group, probed for batching where its shapes are known. */
 export interface OpenWorker {
   readonly pool: ProcessPool;
+  /** Its inputs and outputs, as the model and as clients see them. */
+  readonly contract: TensorContract;
   readonly scaling: DetectedScaler;
   /** Of each instance in the process; the first is `scaling`, and the others rest. */
   readonly scalings: readonly DetectedScaler[];
@@ -114,6 +121,7 @@ export const ONLY_ITS_BATCH = Infinity;
 export async function openWorker(source: ModelSource, options: WorkerOptions): Promise<OpenWorker> {
   const scaling = await createScaler({
     kind: options.scaler,
+    ...(options.kubernetes === undefined ? {} : { kubernetes: options.kubernetes }),
     groupName: options.groupName,
     limits: options.maxMillicores === null ? {} : { maxMillicores: options.maxMillicores },
     periodUs: options.quotaPeriodUs,
@@ -131,7 +139,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
     await addRestingGroups(scalings, options);
     const pool = await startProcessPool({
       modelPath: source.modelPath,
-      threadCounts: options.threadCounts ?? usefulThreadCounts(limits.maxMillicores),
+      threadCounts: options.threadCounts ?? statedThreadCounts(source) ?? usefulThreadCounts(limits.maxMillicores),
       joins: scalings.map(({ join }) => join),
       rejoin: () => scalings.map((each) => each.rejoin()),
       maxBatchSize: Math.min(options.maxBatchSize, source.settings.maxBatchSize ?? Infinity),
@@ -146,12 +154,12 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       onSpawn: (pid, tids) => scalings.forEach((each, instance) => each.attachProcess(pid, tids[instance]!)),
     });
     const mode = options.batching ?? source.settings.batching ?? 'auto';
-    const worker = new LiveWorker(pool, scalings, options, mode, cores, startMillicores);
     try {
+      const contract = contractWith(source, pool.signature);
+      const worker = new LiveWorker(pool, contract, scalings, options, mode, cores, startMillicores);
       assertLabelled(source.settings.labels, pool.signature);
-      const paths = options.samplePaths ?? source.settings.samplePaths;
-      const samples = await readSamples(paths, pool.signature, options.onLog);
-      const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(pool.signature);
+      const samples = await samplesOf(source, { ...options, contract, facts: pool.facts });
+      const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(contract.model);
       if (samples.length > 0) worker.useSamples(samples);
       else if (shapes !== null) {
         checkShapes(pool.signature, shapes);
@@ -206,6 +214,7 @@ export function assertShapesKnown({ name }: ModelSource, worker: OpenWorker): vo
 
 class LiveWorker implements OpenWorker {
   readonly pool: ProcessPool;
+  readonly contract: TensorContract;
   readonly scaling: DetectedScaler;
   readonly scalings: readonly DetectedScaler[];
   readonly quotaPeriodUs: number;
@@ -220,6 +229,7 @@ class LiveWorker implements OpenWorker {
 
   constructor(
     pool: ProcessPool,
+    contract: TensorContract,
     scalings: readonly DetectedScaler[],
     options: WorkerOptions,
     mode: BatchingMode,
@@ -228,6 +238,7 @@ class LiveWorker implements OpenWorker {
   ) {
     this.#mode = mode;
     this.pool = pool;
+    this.contract = contract;
     this.scaling = scalings[0]!;
     this.scalings = scalings;
     this.quotaPeriodUs = options.quotaPeriodUs;
@@ -287,7 +298,8 @@ class LiveWorker implements OpenWorker {
   }
 
   get mostMillicores(): number {
-    return Math.min(this.scaling.scaler.limits.maxMillicores, this.#cores?.mostMillicores ?? Infinity);
+    const { limits, reachableMillicores = limits.maxMillicores } = this.scaling.scaler;
+    return Math.min(limits.maxMillicores, reachableMillicores, this.#cores?.mostMillicores ?? Infinity);
   }
 
   async preemptible<Result>(step: () => Promise<Result>, whenEnded: 'again' | 'give-up' = 'again'): Promise<Result> {

@@ -3,7 +3,7 @@ import { FewerInstancesNotice } from './fewer-instances-notice.js';
 import type { CpuCounters, Scaler } from '../../scheduler/controlplane/scaler.js';
 import type { LatencyModel } from '../../scheduler/domain/latency.js';
 import type { AllocationLimits } from '../../scheduler/domain/plan.js';
-import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
+import type { Tensor } from '../../scheduler/domain/tensor.js';
 import { OnlineLatencyModels } from '../../scheduler/perf-model/latency-model.js';
 import type { Profile } from '../../scheduler/perf-model/profile.js';
 import type { Node } from '../../scheduler/node.js';
@@ -12,11 +12,14 @@ import { ProfileRun, type ProfilingTarget } from '../profiler/profile-runner.js'
 import { readStoredProfile } from '../profiler/profile-store.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../../protocol/service.js';
+import type { TensorContract } from '../triton-config/tensor-contract.js';
 import type { ProcessPool } from '../workers/process-pool.js';
 import type { ReplicatedPool } from '../workers/replicated-pool.js';
+import { instancesAsked, queueLimitsOf } from '../models/as-configured.js';
 import { BackgroundAudit } from './background-audit.js';
 import { BackgroundProfiling, holdingOf } from './background-profiling.js';
 import type { BatchingDecision } from './batching-decision.js';
+import { defaultSloOf } from '../models/default-slo.js';
 import {
   fingerprintFor,
   initialProfileOrNone,
@@ -50,8 +53,6 @@ import { WorkerHealth } from './worker-health.js';
 
 /** An audit is as quick on a core as it need be. */
 const AUDIT_MILLICORES = 1000;
-/** Of a request whose model has no profile yet. */
-const PROVISIONAL_SLO_MS = 1000;
 
 export class ServedModel {
   readonly source: ModelSource;
@@ -105,7 +106,7 @@ export class ServedModel {
       policy,
       models: this.models,
       config: {
-        queueLimits: options.queueLimits,
+        queueLimits: queueLimitsOf(source, options.queueLimits),
         maxBatchBytes: options.maxBatchBytes,
         ...idleRules,
         limits: this.limits,
@@ -178,7 +179,7 @@ export class ServedModel {
         const counted = { ...source, modelCount: options.modelCount, areThreads };
         if (isReplicated) groupKindOf(scaling, flagOf(options.policy));
         else if (options.policy.scaling.kind === 'instances')
-          instances = instanceCount(options.instances, scaler, counted);
+          instances = instanceCount(instancesAsked(source, options.instances, scaler), scaler, counted);
         if (instances > 1) groupKindOf(scaling, '--instances');
         node = options.nodes.of(scaler);
         return new StartingCores({
@@ -260,8 +261,9 @@ export class ServedModel {
     return this.#workers.isReady?.(instance) ?? this.system.status().isWorkerReady;
   }
 
-  get signature(): ModelSignature {
-    return this.#worker.pool.signature;
+  /** Its inputs and outputs. */
+  get contract(): TensorContract {
+    return this.#worker.contract;
   }
 
   /** A request of more rows than a batch may have runs alone: where that limit is only our own. */
@@ -305,6 +307,11 @@ export class ServedModel {
     return this.#defaultSloMs;
   }
 
+  /** Whether such a request is refused, or expires, by that budget. */
+  get isDefaultSloBinding(): boolean {
+    return this.#options.defaultSloMs === null && this.source.settings.config?.isDefaultSloBinding === true;
+  }
+
   /** Nobody said so far what a request of this model looks like. */
   get needsShapes(): boolean {
     return this.#worker.shapes === null;
@@ -312,12 +319,15 @@ export class ServedModel {
 
   /** A request was answered: what it looked like, and what came of it, is worth knowing. */
   learnFrom(inputs: readonly Tensor[], outputs: readonly Tensor[], batchSize: number): void {
+    const isKept = !this.needsShapes && this.#profile?.quality === 'quick' && !this.#reservoir.isFull;
+    const sample = this.needsShapes || isKept ? sampleOfRequest(this.contract.model, inputs) : null;
     if (this.needsShapes) {
-      const sample = sampleOfRequest(this.signature, inputs);
       if (sample !== null) this.#background.learn(sample);
       return;
     }
-    if (this.#profile?.quality === 'quick' && !this.#reservoir.isFull) this.#keepSample(inputs);
+    // Only of the class that is profiled.
+    const isAlike = sample !== null && shapeClassOf(sample, this.isBatchable).key === this.#worker.shapeClass.key;
+    if (isAlike) this.#reservoir.add(sample);
     if (batchSize > 1 && this.batching.isAudited) this.#audit.offer({ inputs, outputs });
   }
 
@@ -342,13 +352,6 @@ export class ServedModel {
     await this.#background.settled();
   }
 
-  /** Only of the class that is profiled. */
-  #keepSample(inputs: readonly Tensor[]): void {
-    const sample = sampleOfRequest(this.signature, inputs);
-    if (sample === null || shapeClassOf(sample, this.isBatchable).key !== this.#worker.shapeClass.key) return;
-    this.#reservoir.add(sample);
-  }
-
   #makeRun(target: ProfilingTarget, quality: 'quick' | 'full'): ProfileRun {
     const { samples } = this.#reservoir;
     if (quality === 'full' && samples.length > 0) this.#worker.useSamples(samples);
@@ -365,15 +368,8 @@ export class ServedModel {
   }
 
   async #adopt(run: ProfileRun, quality: 'quick' | 'full'): Promise<Profile> {
-    const worker = this.#worker;
-    const made = profileOf(
-      this.source,
-      worker,
-      fingerprintFor(worker),
-      run.cells(),
-      quality,
-      this.#profile?.interference,
-    );
+    const [worker, interference] = [this.#worker, this.#profile?.interference];
+    const made = profileOf(this.source, worker, fingerprintFor(worker), run.cells(), quality, interference);
     const profile = await storeProfile(this.source, made, this.#options.onLog);
     this.#use(profile);
     return profile;
@@ -386,11 +382,11 @@ export class ServedModel {
   }
 
   #chooseDefaultSloMs(): number {
-    const stated = this.#options.defaultSloMs ?? this.source.settings.defaultSloMs;
-    if (stated !== null) return stated;
-    if (this.models.isProvisional || this.#worker.shapes === null) return PROVISIONAL_SLO_MS;
-    const aloneMs = this.#profiledModel().predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores));
-    return Math.max(1000, 10 * aloneMs);
+    return defaultSloOf({
+      statedMs: this.#options.defaultSloMs ?? this.source.settings.defaultSloMs,
+      isProfiled: !this.models.isProvisional && this.#worker.shapes !== null,
+      aloneMs: () => this.#profiledModel().predictedLatencyMs(1, Math.min(1000, this.limits.maxMillicores)),
+    });
   }
 
   /** Of the shapes that are profiled. */

@@ -160,6 +160,29 @@ export function createMetricSet(exposition: Exposition) {
     ),
     cpuThrottledSeconds: counter('sponge_cpu_throttled_seconds_total', 'Time for which the group was throttled.'),
 
+    // The pod that it runs in: no series without one
+    podLimit: exposition.gauge(
+      'sponge_pod_limit_millicores',
+      "CPU limit of our own pod. of in-force: the kernel's quota; wished: asked for last, by us or somebody else; needed: of all allocations; reachable: the most that all allocations can have now or after a resize.",
+      ['of'],
+    ),
+    podResizes: exposition.counter(
+      'sponge_pod_resizes_total',
+      'What came of resizes of our own pod: asked, in-force, deferred, infeasible, refused, unreachable, contested.',
+      ['result'],
+    ),
+    podResizeBlocked: exposition.gauge(
+      'sponge_pod_resize_blocked',
+      '1 while our own pod cannot be given more CPU, by reason; no series while it can.',
+      ['reason'],
+    ),
+    podResizeSeconds: exposition.histogram(
+      'sponge_pod_resize_seconds',
+      'Resizes of our own pod: from the decision to the quota, as read in the container.',
+      RESIZE_BUCKETS_S,
+      [],
+    ),
+
     // The router itself
     routerCpuSeconds: processCounter(
       'sponge_router_cpu_seconds_total',

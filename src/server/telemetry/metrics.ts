@@ -7,6 +7,7 @@ import type { Attached } from './attached.js';
 import { CONTENT_TYPE, Exposition } from './exposition.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
+import { publishPod, type PodReport } from './pod-metrics.js';
 
 /*
  * The server's metrics: one exposition, one meter per model, one timer that closes the core-seconds windows of all of them.
@@ -22,6 +23,8 @@ export interface TelemetryOptions {
   readonly readRouterCpuSeconds: () => number;
   /** What all models may have together; null where each has a limit of its own. */
   readonly budgetMillicores?: () => number | null;
+  /** Of the pod that this process resizes; null without one. */
+  readonly pod?: () => PodReport | null;
   /** Of new calls, the part that is turned away now, in [0, 1]. */
   readonly pressure?: () => number;
   /** What the router's event loop was late by since the last call, s, in the order of `DELAY_QUANTILES`. */
@@ -35,6 +38,7 @@ export class Telemetry {
   private readonly readRouterCpuSeconds: () => number;
   private readonly readUnixMs: () => number;
   private readonly budgetMillicores: () => number | null;
+  private readonly pod: () => PodReport | null;
   private readonly pressure: () => number;
   private readonly exposition = new Exposition();
   private readonly metrics: MetricSet = createMetricSet(this.exposition);
@@ -48,6 +52,7 @@ export class Telemetry {
     this.readRouterCpuSeconds = options.readRouterCpuSeconds;
     this.readUnixMs = options.readUnixMs ?? Date.now;
     this.budgetMillicores = options.budgetMillicores ?? (() => null);
+    this.pod = options.pod ?? (() => null);
     this.pressure = options.pressure ?? (() => 0);
     this.readLoopDelays = options.readLoopDelays ?? (() => []);
   }
@@ -108,6 +113,7 @@ export class Telemetry {
     this.readLoopDelays().forEach((seconds, index) => {
       this.metrics.eventLoopDelay.of({ quantile: String(DELAY_QUANTILES[index]) }).value = seconds;
     });
+    publishPod(this.metrics, this.pod());
     this.metrics.pressure.value = this.pressure();
     this.metrics.routerMemory.value = process.memoryUsage.rss();
     this.metrics.nvCpuUtilization.value = this.machine.utilizationSinceLast();

@@ -107,6 +107,16 @@ const scalerSchema = z.strictObject({
   delayMs: rangeOf(nonNegative).default(0.1),
   readBackMs: rangeOf(nonNegative).default(0),
   refusedFraction: fraction.default(0),
+  /** All allocations are inside a limit that is resized as a pod's is, and takes `delayMs`. */
+  envelope: z
+    .strictObject({
+      /** Each allocation has a quota inside, which takes 0.1 ms; otherwise the limit is the one allocation. */
+      hasInner: z.boolean().default(true),
+      holdMs: nonNegative.default(10_000),
+      perSec: positive.default(1),
+      burst: positive.default(10),
+    })
+    .optional(),
 });
 
 const workerSchema = z.strictObject({

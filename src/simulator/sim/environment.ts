@@ -8,6 +8,14 @@ import type { MachineState } from './service-noise.js';
 import type { Replicas } from './simulated-worker.js';
 import type { Range } from '../workloads/workload.js';
 
+export interface SimulatedEnvelope {
+  /** Each allocation has a quota inside it that is resized at once. */
+  readonly hasInner: boolean;
+  readonly holdMs: number;
+  readonly perSec: number;
+  readonly burst: number;
+}
+
 /** What is simulated around the policy. */
 export interface Environment {
   readonly machine: Machine;
@@ -27,6 +35,8 @@ export interface Environment {
     readonly delayMs: Range;
     readonly readBackMs: Range;
     readonly refusedFraction: number;
+    /** A limit that encloses all allocations, and that is what takes so long to resize; absent: each allocation is by itself. */
+    readonly envelope?: SimulatedEnvelope | undefined;
   };
   readonly worker: {
     /** Received → can be started. */

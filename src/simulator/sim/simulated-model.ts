@@ -12,9 +12,9 @@ import { EventDigest } from './event-digest.js';
 import { usedMillicores, type Machine } from './machine.js';
 import { OutcomeLedger } from './outcome-ledger.js';
 import { ServiceNoise } from './service-noise.js';
-import { SimulatedScaler } from './simulated-scaler.js';
+import { simulatedScalers } from './simulated-scalers.js';
 import { SimulatedWorker } from './simulated-worker.js';
-import { draw, type Workload } from '../workloads/workload.js';
+import type { Workload } from '../workloads/workload.js';
 
 /*
  * All that is simulated around one model: its worker, scalers and clients, and the ledgers of its run.
@@ -76,7 +76,7 @@ export class SimulatedModel {
     });
     const initial = options.startMillicores ?? startMillicores(instances, { ...cpu, limits });
     this.initialMillicores = initial;
-    const scalers = simulatedScalers(environment, limits, initial, world, this.#workers, seed);
+    const scalers = simulatedScalers({ environment, limits, initial, clock: world, workers: this.#workers, seed });
     this.#outcomes = new OutcomeLedger(workload, infeasible);
     initial.forEach((cpuMillicores, instance) => this.#workers.setAllocation(cpuMillicores, instance));
     this.#allocation = new AllocationLedger(0, areApart ? initial : limits.maxMillicores, {
@@ -156,33 +156,6 @@ function limitsOf({ simulated, environment }: SimulatedModelOptions): Allocation
 /** The class that was profiled; published tables name none. */
 function shapeClassOf({ name, profile }: Machine): ShapeClass {
   return shapeClass(profile.fingerprint?.shapeClassKey ?? name, profile.elementCount);
-}
-
-/** One of all instances where they are alike; else one of each, all of which draw from the same streams. */
-function simulatedScalers(
-  { cpu, scaler }: Environment,
-  limits: AllocationLimits,
-  initial: readonly number[],
-  clock: Clock,
-  workers: SimulatedWorker,
-  seed: number,
-): SimulatedScaler[] {
-  const delays = stream(seed, 'resize delays');
-  const refusals = stream(seed, 'resize refusals');
-  const scalerOf = (cpuMillicores: number, instance: number): SimulatedScaler =>
-    new SimulatedScaler({
-      clock,
-      limits: { ...limits, minMillicores: Math.min(cpu.idleMillicores, limits.minMillicores) },
-      cpuMillicores,
-      delayMs: () => draw(scaler.delayMs, delays),
-      readBackMs: () => draw(scaler.readBackMs, delays),
-      expectedDelayMs:
-        typeof scaler.delayMs === 'number' ? scaler.delayMs : (scaler.delayMs[0] + scaler.delayMs[1]) / 2,
-      isRefused: () => scaler.refusedFraction > 0 && refusals.uniform() < scaler.refusedFraction,
-      usedSeconds: () => workers.usedSeconds,
-      apply: (millicores) => workers.setAllocation(millicores, instance),
-    });
-  return initial.map(scalerOf);
 }
 
 /** Submits each request when it is received, one pending event at a time, and lets clients leave. */

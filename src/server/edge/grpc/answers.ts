@@ -60,17 +60,21 @@ export interface AnswerContext {
   readonly logger?: GrpcLogger;
 }
 
-/** A unary method that is answered from what the service knows, at once or when that is done which was asked for. */
+/**
+ * A unary method that is answered from what the service knows, at once or when that is done which was asked for.
+ * @param maxMessageBytes of a request
+ */
 export function unary<Request, Response>(
   context: AnswerContext,
   { requestType, responseType }: MessageTypes<Request, Response>,
   answer: (request: Request) => Response | Promise<Response>,
+  maxMessageBytes = MAX_PLAIN_MESSAGE_BYTES,
 ): UnaryHandler {
   return (call, frame) => {
     const reply = (response: Response): void => call.reply([framed(responseType, response)]);
     const fail = (error: unknown): void => call.fail(statusOf(replyToError(error, context), context.intake));
     try {
-      const response = answer(decodeMessage(requestType, frame.bytes));
+      const response = answer(decodeMessage(requestType, frame.bytes, maxMessageBytes));
       if (response instanceof Promise) response.then(reply).catch(fail);
       else reply(response);
     } catch (error) {
@@ -98,12 +102,13 @@ export function writePrefix(target: Buffer, at: number, messageBytes: number): v
  * A message without tensors.
  * @throws OipFailure `invalid` when `bytes` are not an encoded message of that type; `too_large`
  */
-export function decodeMessage<Request>(requestType: Decoder<Request>, bytes: Buffer): Request {
-  if (bytes.length > MAX_PLAIN_MESSAGE_BYTES) {
-    throw new OipFailure(
-      'too_large',
-      `message is larger than ${MAX_PLAIN_MESSAGE_BYTES} bytes, the limit of this method`,
-    );
+export function decodeMessage<Request>(
+  requestType: Decoder<Request>,
+  bytes: Buffer,
+  maxBytes = MAX_PLAIN_MESSAGE_BYTES,
+): Request {
+  if (bytes.length > maxBytes) {
+    throw new OipFailure('too_large', `message is larger than ${maxBytes} bytes, the limit of this method`);
   }
   try {
     return requestType.decode(bytes);

@@ -2,20 +2,35 @@
 import type { Door } from '../../doors/door.js';
 import {
   assertMayChangeModels,
-  checkLoadParameters,
   checkUnloadParameters,
   repositoryOf,
+  sentModelIn,
 } from '../../../protocol/repository.js';
-import type { InferenceService } from '../../../protocol/service.js';
+import type { EdgeLimits, InferenceService } from '../../../protocol/service.js';
 import { unary } from './answers.js';
 import type { AnswerContext } from './answers.js';
 import { GRPCInferenceServiceDefinition } from '../../../protocol/grpc/generated/open_inference.js';
-import type { ModelRepositoryParameter } from '../../../protocol/grpc/generated/open_inference.js';
+import type {
+  ModelRepositoryParameter,
+  RepositoryModelLoadRequest,
+  RepositoryModelLoadResponse,
+} from '../../../protocol/grpc/generated/open_inference.js';
 
 const METHODS = GRPCInferenceServiceDefinition.methods;
 
-export function repositoryHandlers(service: InferenceService, door: Door, context: AnswerContext) {
+/** @param limits of a model that is sent: as of tensors */
+export function repositoryHandlers(
+  service: InferenceService,
+  door: Door,
+  { maxBinaryBytes }: Pick<EdgeLimits, 'maxBinaryBytes'>,
+  context: AnswerContext,
+) {
   const repository = repositoryOf(service);
+  const load = async ({ modelName, parameters }: RepositoryModelLoadRequest): Promise<RepositoryModelLoadResponse> => {
+    assertMayChangeModels(door);
+    await repository.load(modelName, sentModelIn(parametersIn(parameters)));
+    return {};
+  };
   return {
     repositoryIndex: unary(context, METHODS.repositoryIndex, async ({ ready }) => {
       const models = (await repository.index()).filter((model) => !ready || model.state === 'READY');
@@ -23,12 +38,7 @@ export function repositoryHandlers(service: InferenceService, door: Door, contex
         models: models.map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason })),
       };
     }),
-    repositoryModelLoad: unary(context, METHODS.repositoryModelLoad, async ({ modelName, parameters }) => {
-      assertMayChangeModels(door);
-      checkLoadParameters(parametersIn(parameters));
-      await repository.load(modelName);
-      return {};
-    }),
+    repositoryModelLoad: unary(context, METHODS.repositoryModelLoad, load, maxBinaryBytes),
     repositoryModelUnload: unary(context, METHODS.repositoryModelUnload, async ({ modelName, parameters }) => {
       assertMayChangeModels(door);
       checkUnloadParameters(parametersIn(parameters));

@@ -124,7 +124,7 @@ function methodsBy(
     ...methodsOf(GRPCInferenceServiceDefinition, {
       ...readinessHandlers(service, context),
       ...metadataHandlers(service, context),
-      ...repositoryHandlers(service, door, context),
+      ...repositoryHandlers(service, door, limits, context),
       ...statisticsHandlers(service, context),
       ...settingHandlers(service, { door, logControl }, context),
       ...sharedMemoryHandlers(context),

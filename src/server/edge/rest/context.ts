@@ -37,6 +37,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Its body is an inference request's, for the model that the path names. */
     readonly takesInputs?: boolean;
+    /** Its body may be as large as one of tensors. */
+    readonly takesFiles?: boolean;
   }
 }
 

@@ -14,7 +14,7 @@ table { border-collapse: collapse } td, th { text-align: left; padding: .15rem 1
 
 /** @param origin of the server, as the client calls it */
 export function docsPage(service: InferenceService, origin: string): string {
-  const { paths } = openApiDocument(service);
+  const { paths } = openApiDocument(service, false);
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { summary }]) => [
       code(`${method.toUpperCase()} ${path}`),

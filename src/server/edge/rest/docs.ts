@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
+import { mayChangeModels, repositoryOf } from '../../../protocol/repository.js';
 import type { RestContext } from './context.js';
+import { isReadOnly } from './doorway.js';
 import { docsPage } from './docs-page.js';
 import { openApiDocument } from './openapi.js';
 
@@ -8,8 +10,11 @@ const CONTENT_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** What is served, described: for programs and for people. */
-export function registerDocs(app: FastifyInstance, { service }: RestContext): void {
-  app.get('/v2/openapi.json', (_request, reply) => reply.send(openApiDocument(service)));
+export function registerDocs(app: FastifyInstance, { service, door }: RestContext): void {
+  const areOpen = repositoryOf(service).isOpenToClients && mayChangeModels(door);
+  app.get('/v2/openapi.json', (request, reply) =>
+    reply.send(openApiDocument(service, areOpen && !isReadOnly(request))),
+  );
   app.get('/v2/docs', (request, reply) => {
     const page = docsPage(service, `${request.protocol}://${request.host}`);
     void reply.header('content-security-policy', CONTENT_POLICY).header('x-content-type-options', 'nosniff');

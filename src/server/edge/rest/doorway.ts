@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingMessage } from 'node:http';
 import { CHALLENGE } from '../../doors/door.js';
 import type { Door, Right } from '../../doors/door.js';
+import type { Identity } from '../../doors/tokens.js';
 import { hostCountOf } from '../../doors/host-count.js';
 import { clientOf } from '../connections.js';
 import type { Intake } from '../intake.js';
@@ -29,7 +30,7 @@ const PREFLIGHT_SECONDS = 600;
 const MAX_REQUESTED_HEADERS = 1024;
 
 /** Of requests with a valid token, whose it is. */
-const tokenNames = new WeakMap<IncomingMessage, string>();
+const identities = new WeakMap<IncomingMessage, Identity>();
 
 export function guardCalls(app: FastifyInstance, door: Door, intake: Intake, compat: Compat): void {
   app.addHook('onRequest', (request, reply, next) => {
@@ -47,7 +48,7 @@ export function guardCalls(app: FastifyInstance, door: Door, intake: Intake, com
     } else if (isPreflight && verdict.corsOrigin !== null) {
       void answerPreflight(request, reply);
     } else {
-      if (verdict.identity !== null) tokenNames.set(raw, verdict.identity.name);
+      if (verdict.identity !== null) identities.set(raw, verdict.identity);
       next();
     }
   });
@@ -55,7 +56,12 @@ export function guardCalls(app: FastifyInstance, door: Door, intake: Intake, com
 
 /** Whose token a request showed; undefined for none. */
 export function tokenNameOf(request: FastifyRequest): string | undefined {
-  return tokenNames.get(request.raw);
+  return identities.get(request.raw)?.name;
+}
+
+/** Whether what a request showed is for looking only. */
+export function isReadOnly(request: FastifyRequest): boolean {
+  return identities.get(request.raw)?.isReadOnly === true;
 }
 
 /** Whom a request is counted as: whose token it is, else the connection's address. */

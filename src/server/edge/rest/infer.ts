@@ -15,7 +15,7 @@ import {
 import { OipFailure } from '../../../protocol/service.js';
 import type { BodyPlace, Departure, InferCall, InferReply, ModelEntry } from '../../../protocol/service.js';
 import { describeError, describeRefusal } from '../../../protocol/status.js';
-import { checkInputs, checkOutputNames } from '../../../protocol/validate.js';
+import { checkInputs, checkOutputNames, checkStill } from '../../../protocol/validate.js';
 import { ClientGone, acceptedCoding, compress, decompress } from './body.js';
 import { onModelPaths, sendError, takeBody } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
@@ -80,22 +80,26 @@ class Exchange {
 
   begin(): void {
     try {
-      const { model: name, version } = this.#request.params;
-      const model = this.#context.service.model(name, version);
+      const model = this.#modelNow();
       const received = takeBody(this.#request);
       if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
       this.#place = this.#request.callInProgress.takePlace();
       const decoded = this.#decode(received, model);
       if (decoded instanceof Promise) {
         decoded
-          .then((late) => this.#ask(received, model, late))
+          .then((late) => this.#ask(received, model, late, this.#modelNow()))
           .catch((error: unknown) => {
             this.#fail(error);
           });
-      } else this.#ask(received, model, decoded);
+      } else this.#ask(received, model, decoded, model);
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #modelNow(): ModelEntry {
+    const { model: name, version } = this.#request.params;
+    return this.#context.service.model(name, version);
   }
 
   #decode(received: ReceivedBody, model: ModelEntry): DecodedInfer | Promise<DecodedInfer> {
@@ -119,15 +123,20 @@ class Exchange {
     return this.#context.offload.decode(body, headerBytes, this.#request.callInProgress);
   }
 
-  /** Hands the request on; from here on the queue counts its bytes. */
-  #ask(received: ReceivedBody, model: ModelEntry, decoded: DecodedInfer): void {
+  /**
+   * Hands the request on; from here on the queue counts its bytes. Checked against the model that gets it: nothing comes between.
+   * @param before what was served when the body had come; by now another may have taken its place
+   */
+  #ask(received: ReceivedBody, before: ModelEntry, decoded: DecodedInfer, model: ModelEntry): void {
     reached('parsed');
     const { callInProgress } = this.#request;
     refuseSequence(decoded.parameters);
-    checkInputs(model, decoded.inputs);
     const outputNames = decoded.outputs.length === 0 ? NONE_NAMED : decoded.outputs.map((output) => output.name);
-    checkOutputNames(model, outputNames);
-    checkJsonOutputs(model, decoded);
+    checkStill(before, model, () => {
+      checkInputs(model, decoded.inputs);
+      checkOutputNames(model, outputNames);
+      checkJsonOutputs(model, decoded);
+    });
     this.#classify = classifierOf(model, decoded.outputs);
     if (callInProgress.aborted) throw new ClientGone();
     this.#id = decoded.id ?? header(this.#request, 'x-request-id');

@@ -9,6 +9,7 @@ import type { Departure } from '../../../protocol/service.js';
 import { startModuleThread } from '../../../threads/module-thread.js';
 import type { DecodedInfer } from './infer-request.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
+import type { LoadParameter } from './load-body.js';
 import type { JsonJob, JsonJobResult } from './json-worker.js';
 
 /** About two seconds of work for the thread. */
@@ -28,6 +29,8 @@ const TOO_COMPLEX = 'JSON takes more memory than it may: send and ask for tensor
 export interface JsonOffload {
   /** Takes over the body. Rejects with `OipFailure`, or with what `tooMany` made when too many jobs wait. */
   decode(body: Uint8Array, headerBytes: number | null, departure: Departure): Promise<DecodedInfer>;
+  /** The same for the body of a call to load a model. */
+  decodeLoad(body: Uint8Array, departure: Departure): Promise<readonly LoadParameter[]>;
   encode(response: InferResponse, departure: Departure): Promise<EncodedResponse>;
   close(): Promise<void>;
 }
@@ -139,6 +142,11 @@ export function createJsonOffload(
       if (result.kind === 'decoded') return result.decoded;
       throw failureOf(result);
     },
+    async decodeLoad(body, departure) {
+      const result = await submit({ kind: 'decode-load', body }, departure);
+      if (result.kind === 'load-decoded') return result.parameters;
+      throw failureOf(result);
+    },
     async encode(response, departure) {
       const result = await submit({ kind: 'encode', response }, departure);
       if (result.kind === 'encoded') return result.encoded;
@@ -165,14 +173,15 @@ export function startJsonThread(maxHeapBytes: number): Worker {
 }
 
 function bytesOf(job: JsonJob): number {
-  if (job.kind === 'decode') return job.body.length;
+  if (job.kind !== 'encode') return job.body.length;
   return job.response.outputs.reduce((sum, { tensor }) => sum + tensor.data.length, 0);
 }
 
 /** Posting a view would copy all of the buffer behind it; moving one would take it from its other holders. */
 function ownCopies(job: JsonJob): { job: JsonJob; buffers: ArrayBuffer[] } {
   switch (job.kind) {
-    case 'decode': {
+    case 'decode':
+    case 'decode-load': {
       // A received body has one holder, this job; it is copied only where it shares its buffer.
       const { body } = job;
       const isWhole = body.buffer instanceof ArrayBuffer && body.length === body.buffer.byteLength;

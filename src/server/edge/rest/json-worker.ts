@@ -10,14 +10,18 @@ import { decodeInferBody } from './infer-request.js';
 import type { DecodedInfer } from './infer-request.js';
 import { encodeInferResponse } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
+import { loadParametersIn } from './load-body.js';
+import type { LoadParameter } from './load-body.js';
 import { outlineJson } from './json-outline.js';
 
 export type JsonJob =
   | { readonly kind: 'decode'; readonly body: Uint8Array; readonly headerBytes: number | null }
+  | { readonly kind: 'decode-load'; readonly body: Uint8Array }
   | { readonly kind: 'encode'; readonly response: InferResponse };
 
 export type JsonJobResult =
   | { readonly kind: 'decoded'; readonly decoded: DecodedInfer }
+  | { readonly kind: 'load-decoded'; readonly parameters: readonly LoadParameter[] }
   | { readonly kind: 'encoded'; readonly encoded: EncodedResponse }
   | { readonly kind: 'refused'; readonly error: OipError };
 
@@ -36,6 +40,8 @@ function run(job: JsonJob): JsonJobResult {
         const outline = outlineJson(body.subarray(0, headerBytes ?? body.length));
         return { kind: 'decoded', decoded: decodeInferBody(body, headerBytes, outline) };
       }
+      case 'decode-load':
+        return { kind: 'load-decoded', parameters: loadParametersIn(job.body) };
       case 'encode':
         return { kind: 'encoded', encoded: encodeInferResponse(job.response) };
     }
@@ -56,6 +62,8 @@ function bytesOf(result: JsonJobResult): readonly Uint8Array[] {
   switch (result.kind) {
     case 'decoded':
       return result.decoded.inputs.map((tensor) => tensor.data);
+    case 'load-decoded':
+      return result.parameters.flatMap(([, value]) => (value instanceof Uint8Array ? [value] : []));
     case 'encoded':
       return [result.encoded.json, ...result.encoded.tails];
     case 'refused':

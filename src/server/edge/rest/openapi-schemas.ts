@@ -102,6 +102,35 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
   TraceSettings: { type: 'object', additionalProperties: { anyOf: [text, listOf(text)] } },
 };
 
+/** Of calls that load and unload models. */
+export const CHANGING_SCHEMAS: Readonly<Record<string, Schema>> = {
+  LoadRequest: {
+    type: 'object',
+    properties: {
+      parameters: {
+        type: 'object',
+        properties: {
+          config: { ...text, description: 'JSON of a ModelConfig, in place of the model’s config.pbtxt' },
+        },
+        patternProperties: {
+          '^file:': {
+            ...text,
+            contentEncoding: 'base64',
+            description: 'a file in place of the model’s folder: file:<version>/model.onnx; needs config',
+          },
+        },
+        additionalProperties: false,
+      },
+    },
+  },
+  UnloadRequest: {
+    type: 'object',
+    properties: {
+      parameters: { type: 'object', properties: { unload_dependents: flag }, additionalProperties: false },
+    },
+  },
+};
+
 /** A request to one model, in JSON. */
 export function inferRequestSchema({ signature }: ModelEntry): Schema {
   const inputs = signature?.inputs ?? [];

@@ -1,7 +1,15 @@
 import { elementCount, requiredInputs } from '../../../scheduler/domain/tensor.js';
 import type { Datatype, TensorSpec } from '../../../scheduler/domain/tensor.js';
 import type { InferenceService, ModelEntry } from '../../../protocol/service.js';
-import { CHANGES, SCHEMAS, inferRequestSchema, listOf, named, type Schema } from './openapi-schemas.js';
+import {
+  CHANGES,
+  CHANGING_SCHEMAS,
+  SCHEMAS,
+  inferRequestSchema,
+  listOf,
+  named,
+  type Schema,
+} from './openapi-schemas.js';
 
 /*
  * The OpenAPI document of what is served now: the paths of the server, and of each model with the names, types and shapes of its own
@@ -18,8 +26,9 @@ export interface OpenApiDocument {
   readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
 }
 
-export function openApiDocument(service: InferenceService): OpenApiDocument {
-  const paths: Record<string, Path> = serverPaths();
+/** @param mayChangeModels whether whoever asks may load and unload models */
+export function openApiDocument(service: InferenceService, mayChangeModels: boolean): OpenApiDocument {
+  const paths: Record<string, Path> = { ...serverPaths(), ...(mayChangeModels ? changingPaths() : {}) };
   for (const model of service.models()) {
     const own = `/v2/models/${encodeURIComponent(model.name)}`;
     Object.assign(
@@ -38,7 +47,7 @@ export function openApiDocument(service: InferenceService): OpenApiDocument {
         'Open Inference Protocol v2. A request says how much time it has, and is answered by then or told why not.',
     },
     paths,
-    components: { schemas: SCHEMAS },
+    components: { schemas: mayChangeModels ? { ...SCHEMAS, ...CHANGING_SCHEMAS } : SCHEMAS },
   };
 }
 
@@ -61,6 +70,30 @@ function serverPaths(): Record<string, Path> {
     '/v2/systemsharedmemory/status': get('regions of shared memory: none', listOf({ type: 'object' })),
     '/v2/cudasharedmemory/status': get('regions of CUDA shared memory: none', listOf({ type: 'object' })),
   };
+}
+
+/** Of any name: a model that is not there yet is loaded by it. */
+function changingPaths(): Record<string, Path> {
+  return {
+    '/v2/repository/models/{model}/load': change('loads a model, or anew what has changed of it', 'LoadRequest', 429),
+    '/v2/repository/models/{model}/unload': change('unloads a model', 'UnloadRequest'),
+  };
+}
+
+function change(summary: string, body: 'LoadRequest' | 'UnloadRequest', ...refusals: readonly number[]): Path {
+  const { responses, ...parts } = operation(
+    summary,
+    {},
+    {
+      refusals: [400, 404, 413, ...refusals],
+      body: named(body),
+      isBodyOptional: true,
+    },
+  );
+  const parameters = [{ in: 'path', name: 'model', required: true, schema: { type: 'string', minLength: 1 } }];
+  // Without a body.
+  const done = { 200: { description: 'done' } };
+  return { post: { ...parts, parameters, responses: { ...(responses as object), ...done } } };
 }
 
 function modelPaths(path: string, model: ModelEntry): Record<string, Path> {

@@ -1,20 +1,25 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import {
   assertMayChangeModels,
-  checkLoadParameters,
   checkUnloadParameters,
   repositoryOf,
+  sentModelIn,
 } from '../../../protocol/repository.js';
 import { OipFailure } from '../../../protocol/service.js';
+import { takeBody } from './context.js';
 import type { RestContext } from './context.js';
+import { loadParametersIn, parametersOf } from './load-body.js';
 import { objectIn } from './object-body.js';
+
+/** A model that is read on another thread: its text alone takes a millisecond for a MiB. */
+const OFFLOAD_JSON_BYTES = 1 << 20;
 
 interface Named {
   readonly model: string;
 }
 
 /** Triton's model repository extension: the index, loading and unloading. */
-export function registerRepository(app: FastifyInstance, { service, door }: RestContext): void {
+export function registerRepository(app: FastifyInstance, { service, door, offload }: RestContext): void {
   const repository = repositoryOf(service);
   app.post('/v2/repository/index', async (request) => {
     const isReadyOnly = wantsReadyOnly(request);
@@ -23,12 +28,20 @@ export function registerRepository(app: FastifyInstance, { service, door }: Rest
       .filter((model) => !isReadyOnly || model.state === 'READY')
       .map(({ name, version, state, stateReason }) => ({ name, version, state, reason: stateReason }));
   });
-  app.post<{ Params: Named }>('/v2/repository/models/:model/load', async (request, reply) => {
-    assertMayChangeModels(door);
-    checkLoadParameters(parametersIn(request));
-    await repository.load(request.params.model);
-    return reply.code(200).send();
-  });
+  app.post<{ Params: Named }>(
+    '/v2/repository/models/:model/load',
+    { config: { takesFiles: true } },
+    async (request, reply) => {
+      assertMayChangeModels(door);
+      const bytes = takeBody(request)?.bytes ?? Buffer.alloc(0);
+      const parameters =
+        bytes.length < OFFLOAD_JSON_BYTES
+          ? loadParametersIn(bytes)
+          : await offload.decodeLoad(bytes, request.callInProgress);
+      await repository.load(request.params.model, sentModelIn(new Map(parameters)));
+      return reply.code(200).send();
+    },
+  );
   app.post<{ Params: Named }>('/v2/repository/models/:model/unload', async (request, reply) => {
     assertMayChangeModels(door);
     checkUnloadParameters(parametersIn(request));
@@ -45,7 +58,5 @@ function wantsReadyOnly(request: FastifyRequest): boolean {
 }
 
 function parametersIn(request: FastifyRequest): ReadonlyMap<string, unknown> {
-  const parameters = objectIn(request)['parameters'] ?? {};
-  if (typeof parameters === 'object' && !Array.isArray(parameters)) return new Map(Object.entries(parameters));
-  throw new OipFailure('invalid', 'parameters must be a JSON object');
+  return new Map(parametersOf(objectIn(request)));
 }

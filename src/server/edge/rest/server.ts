@@ -233,7 +233,8 @@ function readBodies(app: FastifyInstance, { service, limits, receiveBudget, arri
     const firstByteAtMs = arrivals.arrivedAtMs(request.raw.socket);
     let maxBytes: number;
     try {
-      maxBytes = headerLength(request) === null ? limits.maxJsonBytes : limits.maxBinaryBytes;
+      const isJson = headerLength(request) === null && request.routeOptions.config.takesFiles !== true;
+      maxBytes = isJson ? limits.maxJsonBytes : limits.maxBinaryBytes;
     } catch (error) {
       done(error as Error);
       return;
