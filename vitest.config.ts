@@ -15,7 +15,7 @@ const MEASURING = [
 /** Of those that run in parallel, the longest first: the last one to be begun is short. */
 const LONGEST = [
   'test/system/bench.test.ts',
-  'test/system/experiment-command.test.ts',
+  'test/system/research-command.test.ts',
   'test/system/package.test.ts',
   'test/system/server/instances.test.ts',
   'test/system/path-bytes.test.ts',
@@ -52,7 +52,7 @@ export default defineConfig({
           name: 'unit',
           // Nothing of a file lasts beyond it, so those of a worker share one process.
           isolate: false,
-          include: ['src/**/*.test.ts', 'test/{faults,golden,simulation,tidy,oracle}/**/*.test.ts'],
+          include: ['{src,research}/**/*.test.ts', 'test/{faults,golden,simulation,tidy,oracle}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
           expect: { poll: { timeout: 30_000 } },

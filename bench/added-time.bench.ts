@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
-import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
-import type { OnnxGraph } from '../src/adapters/models/onnx-writer.js';
+import { usefulThreadCounts } from '../src/server/served/thread-counts.js';
+import { grantableMillicores, measureCpuCeiling } from '../src/server/scalers/cpu-ceiling.js';
+import type { OnnxGraph } from '../src/server/onnx/onnx-writer.js';
 import { bench, type Scope } from './harness/bench.js';
 import { Disturbed } from './harness/disturbed.js';
 import { usedCpuMs } from './harness/cpu-time.js';

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type * as LiveFeedModule from '../src/adapters/telemetry/live-feed.js';
-import type * as MetricsServerModule from '../src/adapters/telemetry/metrics-server.js';
-import type * as RecordWriterModule from '../src/adapters/telemetry/record-writer.js';
-import type * as SystemClockModule from '../src/adapters/system-clock.js';
-import type { Event } from '../src/domain/event.js';
-import type * as PoliciesModule from '../src/experiments/policies.js';
-import type * as RunSeedModule from '../src/experiments/run-seed.js';
-import type * as ScenarioFilesModule from '../src/experiments/scenarios/scenario-files.js';
-import type * as SetupModule from '../src/experiments/scenarios/setup.js';
+import type * as LiveFeedModule from '../src/server/telemetry/live-feed.js';
+import type * as MetricsServerModule from '../src/server/telemetry/metrics-server.js';
+import type * as RecordWriterModule from '../src/server/telemetry/record-writer.js';
+import type * as SystemClockModule from '../src/server/system-clock.js';
+import type { Event } from '../src/scheduler/domain/event.js';
+import type * as PoliciesModule from '../src/simulator/policies/policies.js';
+import type * as RunSeedModule from '../src/simulator/comparison/run-seed.js';
+import type * as ScenarioFilesModule from '../src/simulator/scenarios/scenario-files.js';
+import type * as SetupModule from '../src/simulator/scenarios/setup.js';
 import { bench, type Scope } from './harness/bench.js';
 import { startHelper } from './harness/helper.js';
 import { interleaved } from './harness/repeat.js';
@@ -32,14 +32,14 @@ const FIRST_MS = 1000;
 // The build, not the sources: tsx names every closure at run time.
 const built = async <T>(path: string): Promise<T> =>
   (await import(new URL(`../dist/${path}`, import.meta.url).href)) as T;
-const { LiveFeed } = await built<typeof LiveFeedModule>('adapters/telemetry/live-feed.js');
-const { RecordWriter } = await built<typeof RecordWriterModule>('adapters/telemetry/record-writer.js');
-const { startMetricsServer } = await built<typeof MetricsServerModule>('adapters/telemetry/metrics-server.js');
-const { SystemClock } = await built<typeof SystemClockModule>('adapters/system-clock.js');
-const { policyFor } = await built<typeof PoliciesModule>('experiments/policies.js');
-const { runPolicy, worldOf } = await built<typeof RunSeedModule>('experiments/run-seed.js');
-const { readScenario } = await built<typeof ScenarioFilesModule>('experiments/scenarios/scenario-files.js');
-const { setUp } = await built<typeof SetupModule>('experiments/scenarios/setup.js');
+const { LiveFeed } = await built<typeof LiveFeedModule>('server/telemetry/live-feed.js');
+const { RecordWriter } = await built<typeof RecordWriterModule>('server/telemetry/record-writer.js');
+const { startMetricsServer } = await built<typeof MetricsServerModule>('server/telemetry/metrics-server.js');
+const { SystemClock } = await built<typeof SystemClockModule>('server/system-clock.js');
+const { policyFor } = await built<typeof PoliciesModule>('simulator/policies/policies.js');
+const { runPolicy, worldOf } = await built<typeof RunSeedModule>('simulator/comparison/run-seed.js');
+const { readScenario } = await built<typeof ScenarioFilesModule>('simulator/scenarios/scenario-files.js');
+const { setUp } = await built<typeof SetupModule>('simulator/scenarios/setup.js');
 
 type Play = (event: Event) => void;
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DetectedScaler } from '../src/adapters/scalers/detect.js';
+import type { DetectedScaler } from '../src/server/scalers/detect.js';
 import { bench } from './harness/bench.js';
 import { startBusyWorker } from './harness/live-worker.js';
 import { isTiny, report, skip } from './harness/row.js';

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RESNET_18, residualNetwork } from '../src/adapters/models/load-models.js';
-import { identity } from '../src/adapters/models/tiny-graphs.js';
-import { startProcessPool, type ProcessPool } from '../src/adapters/workers/process-pool.js';
-import type { AdmittedRequest } from '../src/domain/request.js';
+import { RESNET_18, residualNetwork } from '../research/load-models/load-models.js';
+import { identity } from '../research/load-models/tiny-graphs.js';
+import { startProcessPool, type ProcessPool } from '../src/server/workers/process-pool.js';
+import type { AdmittedRequest } from '../src/scheduler/domain/request.js';
 import { bench } from './harness/bench.js';
 import { atMost, isTiny, numberText, report } from './harness/row.js';
 import { median } from './harness/statistics.js';
@@ -14,7 +14,7 @@ import { writeBareModel } from './harness/tensor-models.js';
  * ready, and the way of a run to its thread and back. Baseline: one more worker process, and the first instance's thread.
  */
 
-const WORKER_ENTRY = new URL('../dist/adapters/workers/worker-process.js', import.meta.url);
+const WORKER_ENTRY = new URL('../dist/server/workers/worker-process.js', import.meta.url);
 const THREAD_COUNTS = [1, 2];
 const ROUNDS = isTiny ? 1 : 5;
 const RUNS = isTiny ? 20 : 2000;

@@ -1,6 +1,6 @@
-import { decodeInferBody } from '../src/adapters/oip/rest/infer-request.js';
-import { encodeInferResponse } from '../src/adapters/oip/rest/infer-response.js';
-import { outlineJson } from '../src/adapters/oip/rest/json-outline.js';
+import { decodeInferBody } from '../src/server/edge/rest/infer-request.js';
+import { encodeInferResponse } from '../src/server/edge/rest/infer-response.js';
+import { outlineJson } from '../src/server/edge/rest/json-outline.js';
 import { interleaved } from './harness/repeat.js';
 import { atMost, isTiny, report } from './harness/row.js';
 

@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { LoadSummary } from '../src/experiments/load/load-summary.js';
+import type { LoadSummary } from '../src/load/load-summary.js';
 import { bench, type Scope } from './harness/bench.js';
 import { interleaved } from './harness/repeat.js';
 import { atLeast, isTiny, report } from './harness/row.js';

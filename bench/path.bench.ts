@@ -23,7 +23,7 @@ import type { LoadRequest, LoadResult } from './helpers/load-generator.js';
 /*
  * What becomes of one request, stage by stage: µs, and bytes that are copied, allocated and passed to and from the kernel, of a tensor
  * that goes to a model that returns it and comes back, planning, batching and resizing on. One client, one request in flight; the
- * stages are told by the server itself (`src/adapters/path-points.ts`), bytes in a run of their own. A row is the latency at the
+ * stages are told by the server itself (`src/server/path-points.ts`), bytes in a run of their own. A row is the latency at the
  * client, beside a bare Node server that echoes the same bytes to the same client; what is not in the stages is the client's, the
  * kernel's and Node's before it hands over a head.
  *

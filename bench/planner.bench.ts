@@ -1,10 +1,15 @@
-import { BudgetSample } from '../src/controlplane/budget-sample.js';
-import { shapeClass } from '../src/domain/request.js';
-import { cheapestBatch, firstLate, type BatchChoice, type BatchQuestion } from '../src/controlplane/pricing.js';
-import { allocationAt, stepCount } from '../src/controlplane/solver.js';
-import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
-import { publishedProfile } from '../src/perf-model/published.js';
-import { Prng } from '../src/random/prng.js';
+import { BudgetSample } from '../src/scheduler/controlplane/budget-sample.js';
+import { shapeClass } from '../src/scheduler/domain/request.js';
+import {
+  cheapestBatch,
+  firstLate,
+  type BatchChoice,
+  type BatchQuestion,
+} from '../src/scheduler/controlplane/pricing.js';
+import { allocationAt, stepCount } from '../src/scheduler/controlplane/solver.js';
+import { OnlineLatencyModels } from '../src/scheduler/perf-model/latency-model.js';
+import { publishedProfile } from '../src/scheduler/perf-model/published.js';
+import { Prng } from '../src/scheduler/random/prng.js';
 import { atMost, isTiny, report } from './harness/row.js';
 import { chunks, quantile } from './harness/statistics.js';
 

@@ -1,4 +1,4 @@
-import { EdfQueue, compareByDeadline, type Queueable } from '../src/dataplane/edf-queue.js';
+import { EdfQueue, compareByDeadline, type Queueable } from '../src/scheduler/dataplane/edf-queue.js';
 import { atMost, isTiny, report } from './harness/row.js';
 import { median } from './harness/statistics.js';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { slow, SLOW_WIDTH } from '../src/adapters/models/tiny-graphs.js';
+import { slow, SLOW_WIDTH } from '../research/load-models/tiny-graphs.js';
 import { bench } from './harness/bench.js';
 import { Disturbed } from './harness/disturbed.js';
 import { startHelper } from './harness/helper.js';
@@ -129,8 +129,8 @@ async function collect(expected: string, ask: () => Promise<string>): Promise<vo
 async function plannedLatencyMs(port: number): Promise<number> {
   const { path, headers, body } = jsonRequest('slow', INPUT, DATA);
   const response = await fetch(`http://127.0.0.1:${port}${path}`, { method: 'POST', headers, body });
-  const { parameters } = (await response.json()) as { parameters: { sponge_predicted_us: number } };
-  return parameters.sponge_predicted_us / 1000;
+  const { parameters } = (await response.json()) as { parameters: { sponge_planned_us: number } };
+  return parameters.sponge_planned_us / 1000;
 }
 
 function reportBoth(

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ResizeResult } from '../src/controlplane/scaler.js';
-import type { DetectedScaler } from '../src/adapters/scalers/detect.js';
+import type { ResizeResult } from '../src/scheduler/controlplane/scaler.js';
+import type { DetectedScaler } from '../src/server/scalers/detect.js';
 import { bench } from './harness/bench.js';
 import { startBusyWorker } from './harness/live-worker.js';
 import { atMost, isTiny, report, skip } from './harness/row.js';

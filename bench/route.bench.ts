@@ -1,6 +1,6 @@
 import http from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { slow, SLOW_WIDTH } from '../src/adapters/models/tiny-graphs.js';
+import { slow, SLOW_WIDTH } from '../research/load-models/tiny-graphs.js';
 import { bench, type Scope } from './harness/bench.js';
 import { usedCpuMs } from './harness/cpu-time.js';
 import { findEnvoy, startEnvoy, type RunningEnvoy } from './harness/envoy.js';

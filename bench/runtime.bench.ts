@@ -1,10 +1,10 @@
 import * as ort from 'onnxruntime-node';
-import { OnnxGraph } from '../src/adapters/models/onnx-writer.js';
-import { RESNET_18, residualNetwork } from '../src/adapters/models/load-models.js';
-import { ModelSessions } from '../src/adapters/onnx-runtime/model-sessions.js';
-import { Runtime } from '../src/adapters/onnx-runtime/runtime.js';
-import { bytesOfHeld, isHeld } from '../src/adapters/onnx-runtime/values.js';
-import type { Tensor } from '../src/domain/tensor.js';
+import { OnnxGraph } from '../src/server/onnx/onnx-writer.js';
+import { RESNET_18, residualNetwork } from '../research/load-models/load-models.js';
+import { ModelSessions } from '../src/server/onnx-runtime/model-sessions.js';
+import { Runtime } from '../src/server/onnx-runtime/runtime.js';
+import { bytesOfHeld, isHeld } from '../src/server/onnx-runtime/values.js';
+import type { Tensor } from '../src/scheduler/domain/tensor.js';
 import { bench } from './harness/bench.js';
 import { writeBareModel } from './harness/tensor-models.js';
 import { isTiny, report } from './harness/row.js';

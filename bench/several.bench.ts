@@ -1,9 +1,9 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { RESNET_18, residualNetwork } from '../src/adapters/models/load-models.js';
-import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
-import type { LoadSummary } from '../src/experiments/load/load-summary.js';
+import { RESNET_18, residualNetwork } from '../research/load-models/load-models.js';
+import { grantableMillicores, measureCpuCeiling } from '../src/server/scalers/cpu-ceiling.js';
+import type { LoadSummary } from '../src/load/load-summary.js';
 import { bench, type Scope } from './harness/bench.js';
 import { isTiny, report, type Row } from './harness/row.js';
 import { missedPercent, scenarioLoad } from './harness/scenario-load.js';

@@ -1,9 +1,9 @@
-import type * as PoliciesModule from '../src/experiments/policies.js';
-import type * as RunSeedModule from '../src/experiments/run-seed.js';
-import type * as ScenarioFilesModule from '../src/experiments/scenarios/scenario-files.js';
-import type * as SetupModule from '../src/experiments/scenarios/setup.js';
-import type * as SimulationModule from '../src/sim/simulation.js';
-import { VirtualClock } from '../src/clock/virtual-clock.js';
+import type * as PoliciesModule from '../src/simulator/policies/policies.js';
+import type * as RunSeedModule from '../src/simulator/comparison/run-seed.js';
+import type * as ScenarioFilesModule from '../src/simulator/scenarios/scenario-files.js';
+import type * as SetupModule from '../src/simulator/scenarios/setup.js';
+import type * as SimulationModule from '../src/simulator/sim/simulation.js';
+import { VirtualClock } from '../src/scheduler/clock/virtual-clock.js';
 import { atLeast, isTiny, report, type Budget } from './harness/row.js';
 
 /*
@@ -20,11 +20,11 @@ import { atLeast, isTiny, report, type Budget } from './harness/row.js';
 // The build, not the sources: tsx names every closure at run time, which costs more than some of them do.
 const built = async <T>(path: string): Promise<T> =>
   (await import(new URL(`../dist/${path}`, import.meta.url).href)) as T;
-const { policyFor } = await built<typeof PoliciesModule>('experiments/policies.js');
-const { worldOf } = await built<typeof RunSeedModule>('experiments/run-seed.js');
-const { readScenario } = await built<typeof ScenarioFilesModule>('experiments/scenarios/scenario-files.js');
-const { setUp } = await built<typeof SetupModule>('experiments/scenarios/setup.js');
-const { startRun } = await built<typeof SimulationModule>('sim/simulation.js');
+const { policyFor } = await built<typeof PoliciesModule>('simulator/policies/policies.js');
+const { worldOf } = await built<typeof RunSeedModule>('simulator/comparison/run-seed.js');
+const { readScenario } = await built<typeof ScenarioFilesModule>('simulator/scenarios/scenario-files.js');
+const { setUp } = await built<typeof SetupModule>('simulator/scenarios/setup.js');
+const { startRun } = await built<typeof SimulationModule>('simulator/sim/simulation.js');
 
 const SEED = 1;
 const file = readScenario('authors-applied', [`durationSec=${isTiny ? 100 : 10_000}`]);

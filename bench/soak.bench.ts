@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { findCgroupPlaces } from '../src/adapters/scalers/cgroup-paths.js';
+import { findCgroupPlaces } from '../src/server/scalers/cgroup-paths.js';
 import { runLoad } from '../test/faults/clients.js';
 import { Ledger, BusyWatch } from '../test/faults/ledger.js';
 import { writeModels } from '../test/faults/questions.js';

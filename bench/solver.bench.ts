@@ -1,9 +1,9 @@
-import { solve } from '../src/controlplane/solver.js';
-import { shapeClass } from '../src/domain/request.js';
-import type { PlanningProblem } from '../src/controlplane/program.js';
-import { EXACT_LIMIT, serveMost } from '../src/dataplane/queue-dp.js';
-import { OnlineLatencyModels } from '../src/perf-model/latency-model.js';
-import { publishedProfile } from '../src/perf-model/published.js';
+import { solve } from '../src/scheduler/controlplane/solver.js';
+import { shapeClass } from '../src/scheduler/domain/request.js';
+import type { PlanningProblem } from '../src/scheduler/controlplane/program.js';
+import { EXACT_LIMIT, serveMost } from '../src/scheduler/dataplane/queue-dp.js';
+import { OnlineLatencyModels } from '../src/scheduler/perf-model/latency-model.js';
+import { publishedProfile } from '../src/scheduler/perf-model/published.js';
 import { atMost, isTiny, report } from './harness/row.js';
 import { chunks, quantile } from './harness/statistics.js';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { slow, SLOW_WIDTH } from '../src/adapters/models/tiny-graphs.js';
+import { slow, SLOW_WIDTH } from '../research/load-models/tiny-graphs.js';
 import { bench, type Scope } from './harness/bench.js';
 import { startHelper } from './harness/helper.js';
 import { binaryRequest, grpcRequest, type HttpMessage } from './harness/messages.js';

@@ -1,9 +1,9 @@
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { multilayerPerceptron, WEIGHT_BOUND_MLP } from '../src/adapters/models/load-models.js';
-import { identity } from '../src/adapters/models/tiny-graphs.js';
-import { grantableMillicores, measureCpuCeiling } from '../src/adapters/scalers/cpu-ceiling.js';
-import { usefulThreadCounts } from '../src/adapters/serving/thread-counts.js';
+import { multilayerPerceptron, WEIGHT_BOUND_MLP } from '../research/load-models/load-models.js';
+import { identity } from '../research/load-models/tiny-graphs.js';
+import { grantableMillicores, measureCpuCeiling } from '../src/server/scalers/cpu-ceiling.js';
+import { usefulThreadCounts } from '../src/server/served/thread-counts.js';
 import { bench, Scope } from './harness/bench.js';
 import { startHelper } from './harness/helper.js';
 import { atMost, isTiny, numberText, report } from './harness/row.js';

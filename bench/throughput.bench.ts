@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { identity } from '../src/adapters/models/tiny-graphs.js';
+import { identity } from '../research/load-models/tiny-graphs.js';
 import { bench } from './harness/bench.js';
 import { Disturbed } from './harness/disturbed.js';
 import { startHelper } from './harness/helper.js';

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -6,11 +7,12 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { platformManifest, publishedManifest, type Platform } from './manifests.js';
+import { publishedBom, type Bom, type PlatformPackage } from './sbom.js';
 
 /*
  * Makes the packages that are published, each a tarball: one for each platform with ONNX Runtime's library, and Sponge, which has them
  * as optional dependencies, so that npm installs the one that fits. `onnxruntime-node`, which a clone uses, has them all: 301 MB of
- * which one platform needs 25 to 70.
+ * which one platform needs 25 to 70. What is in them is said by a software bill of materials (CycloneDX), inside and beside.
  *
  *   npm run release                      all of them, into release/tarballs/
  *   … release/pack.ts --here --to <dir>  this platform's only, to try on this machine
@@ -19,6 +21,8 @@ import { platformManifest, publishedManifest, type Platform } from './manifests.
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 /** The binding of `onnxruntime-node`, which Sponge does without: it calls the library itself. */
 const UNUSED_FILE = 'onnxruntime_binding.node';
+/** In the package; `files` of package.json has it too. */
+const BOM_FILE = 'sbom.cdx.json';
 
 const { values: flags } = parseArgs({
   options: {
@@ -36,12 +40,31 @@ if (!existsSync(join(ROOT, 'dist'))) throw new Error('nothing is built: run "npm
 
 const to = resolve(flags.to);
 mkdirSync(to, { recursive: true });
-for (const platform of platforms) {
+const platformPackages = platforms.map((platform): PlatformPackage => {
   const folder = join(libraries, platform.os, platform.cpu);
   const files = readdirSync(folder).filter((name) => name !== UNUSED_FILE && !isSecondName(name));
-  pack(platformManifest(platform, runtimeVersion), folder, files);
+  const made = platformManifest(platform, runtimeVersion);
+  const tarball = pack(made, folder, files);
+  const sha512 = createHash('sha512').update(readFileSync(tarball)).digest('hex');
+  return { ...platform, name: made.name, version: made.version, sha512 };
+});
+const published = publishedManifest(manifest, platforms, runtimeVersion);
+const bom = `${JSON.stringify(publishedBom(listedByNpm(), published, platformPackages), null, 2)}\n`;
+const bomPath = join(to, `${published.name}-${published.version}.cdx.json`);
+pack(
+  published,
+  ROOT,
+  manifest.files.filter((path) => isPath(path) && path !== BOM_FILE),
+  { [BOM_FILE]: bom },
+);
+writeFileSync(bomPath, bom);
+console.log(bomPath);
+
+/** Of all that is locked, whether it is installed or not. */
+function listedByNpm(): Bom {
+  const args = ['sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'];
+  return JSON.parse(execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 2 ** 26 })) as Bom;
 }
-pack(publishedManifest(manifest, platforms, runtimeVersion), ROOT, manifest.files.filter(isPath));
 
 function platformsIn(folder: string): readonly Platform[] {
   return readdirSync(folder).flatMap((os) => readdirSync(join(folder, os)).map((cpu) => ({ os, cpu })));
@@ -61,14 +84,22 @@ function isPath(pattern: string): boolean {
   return !pattern.startsWith('!');
 }
 
-/** A tarball of these files, with this as its package.json. */
-function pack(packageJson: object, folder: string, files: readonly string[]): void {
+/** A tarball of these files and texts, with this as its package.json. @returns its path */
+function pack(
+  packageJson: object,
+  folder: string,
+  files: readonly string[],
+  texts: Readonly<Record<string, string>> = {},
+): string {
   const stage = mkdtempSync(join(tmpdir(), 'sponge-pack-'));
   try {
     for (const name of files) cpSync(join(folder, name), join(stage, name), { recursive: true });
+    for (const [name, text] of Object.entries(texts)) writeFileSync(join(stage, name), text);
     writeFileSync(join(stage, 'package.json'), `${JSON.stringify(packageJson, null, 2)}\n`);
     const made = execFileSync('npm', ['pack', '--silent', '--pack-destination', to], { cwd: stage, encoding: 'utf8' });
-    console.log(join(to, made.trim()));
+    const path = join(to, made.trim());
+    console.log(path);
+    return path;
   } finally {
     rmSync(stage, { recursive: true });
   }

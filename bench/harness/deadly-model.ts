@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import { ProtobufMessage } from '../../src/adapters/models/protobuf-writer.js';
+import { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import { ProtobufMessage } from '../../src/server/onnx/protobuf-writer.js';
 
 /* A real model that some inputs end the process of: the text recogniser, and beside it in the same graph a division. */
 

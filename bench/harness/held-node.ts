@@ -1,17 +1,17 @@
-import type * as JointModule from '../../src/controlplane/joint-planner.js';
-import type * as PricedModule from '../../src/controlplane/priced-planner.js';
-import type * as StaticModule from '../../src/controlplane/baselines/static.js';
-import type * as PolicyModule from '../../src/dataplane/policy.js';
-import type { BatchResult, BatchRun, WorkerPool } from '../../src/dataplane/worker-pool.js';
-import type { AdmittedRequest, InferRequest, ShapeClass } from '../../src/domain/request.js';
-import type * as RequestModule from '../../src/domain/request.js';
-import type { Planner } from '../../src/controlplane/planner.js';
-import type * as NodeModule from '../../src/node/node.js';
-import type * as ModelsModule from '../../src/perf-model/latency-model.js';
-import type * as PublishedModule from '../../src/perf-model/published.js';
-import type * as ScalerModule from '../../src/sim/simulated-scaler.js';
-import type * as ClockModule from '../../src/clock/virtual-clock.js';
-import type { System } from '../../src/system.js';
+import type * as JointModule from '../../src/scheduler/controlplane/joint-planner.js';
+import type * as PricedModule from '../../src/scheduler/controlplane/priced-planner.js';
+import type * as StaticModule from '../../src/scheduler/controlplane/baselines/static.js';
+import type * as PolicyModule from '../../src/scheduler/dataplane/policy.js';
+import type { BatchResult, BatchRun, WorkerPool } from '../../src/scheduler/dataplane/worker-pool.js';
+import type { AdmittedRequest, InferRequest, ShapeClass } from '../../src/scheduler/domain/request.js';
+import type * as RequestModule from '../../src/scheduler/domain/request.js';
+import type { Planner } from '../../src/scheduler/controlplane/planner.js';
+import type * as NodeModule from '../../src/scheduler/node.js';
+import type * as ModelsModule from '../../src/scheduler/perf-model/latency-model.js';
+import type * as PublishedModule from '../../src/scheduler/perf-model/published.js';
+import type * as ScalerModule from '../../src/simulator/sim/simulated-scaler.js';
+import type * as ClockModule from '../../src/scheduler/clock/virtual-clock.js';
+import type { System } from '../../src/scheduler/system.js';
 
 /*
  * A whole node on a virtual clock whose batches end when the bench says so: what the router itself does can then be timed by
@@ -21,16 +21,16 @@ import type { System } from '../../src/system.js';
 
 const built = async <T>(path: string): Promise<T> =>
   (await import(new URL(`../../dist/${path}`, import.meta.url).href)) as T;
-const { VirtualClock } = await built<typeof ClockModule>('clock/virtual-clock.js');
-const { staticPlanner } = await built<typeof StaticModule>('controlplane/baselines/static.js');
-const { jointPlanner } = await built<typeof JointModule>('controlplane/joint-planner.js');
-const { pricedPlanner } = await built<typeof PricedModule>('controlplane/priced-planner.js');
-const { edfPolicy } = await built<typeof PolicyModule>('dataplane/policy.js');
-const { shapeClass } = await built<typeof RequestModule>('domain/request.js');
-const { createNode, nodeStartMillicores } = await built<typeof NodeModule>('node/node.js');
-const { OnlineLatencyModels } = await built<typeof ModelsModule>('perf-model/latency-model.js');
-const { publishedProfile } = await built<typeof PublishedModule>('perf-model/published.js');
-const { SimulatedScaler } = await built<typeof ScalerModule>('sim/simulated-scaler.js');
+const { VirtualClock } = await built<typeof ClockModule>('scheduler/clock/virtual-clock.js');
+const { staticPlanner } = await built<typeof StaticModule>('scheduler/controlplane/baselines/static.js');
+const { jointPlanner } = await built<typeof JointModule>('scheduler/controlplane/joint-planner.js');
+const { pricedPlanner } = await built<typeof PricedModule>('scheduler/controlplane/priced-planner.js');
+const { edfPolicy } = await built<typeof PolicyModule>('scheduler/dataplane/policy.js');
+const { shapeClass } = await built<typeof RequestModule>('scheduler/domain/request.js');
+const { createNode, nodeStartMillicores } = await built<typeof NodeModule>('scheduler/node.js');
+const { OnlineLatencyModels } = await built<typeof ModelsModule>('scheduler/perf-model/latency-model.js');
+const { publishedProfile } = await built<typeof PublishedModule>('scheduler/perf-model/published.js');
+const { SimulatedScaler } = await built<typeof ScalerModule>('simulator/sim/simulated-scaler.js');
 
 const BUDGET_MILLICORES = 16_000;
 const MAX_BATCH_SIZE = 32;

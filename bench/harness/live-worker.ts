@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { createScaler, type DetectedScaler } from '../../src/adapters/scalers/detect.js';
-import { usefulThreadCounts } from '../../src/adapters/serving/thread-counts.js';
-import { NoiseSamples } from '../../src/adapters/workers/samples.js';
-import { startProcessPool, type ProcessPool } from '../../src/adapters/workers/process-pool.js';
-import { slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
+import { createScaler, type DetectedScaler } from '../../src/server/scalers/detect.js';
+import { usefulThreadCounts } from '../../src/server/served/thread-counts.js';
+import { NoiseSamples } from '../../src/server/workers/samples.js';
+import { startProcessPool, type ProcessPool } from '../../src/server/workers/process-pool.js';
+import { slow, SLOW_WIDTH } from '../../research/load-models/tiny-graphs.js';
 import type { Scope } from './bench.js';
 import { writeBareModel } from './tensor-models.js';
 
-const WORKER_ENTRY = new URL('../../dist/adapters/workers/worker-process.js', import.meta.url);
+const WORKER_ENTRY = new URL('../../dist/server/workers/worker-process.js', import.meta.url);
 /** Steps of about a millisecond each, which keep two threads busy; runs end soon. */
 const STEP_COUNT = 20;
 const BATCH_SIZE = 64;

@@ -3,7 +3,7 @@ import {
   commitText,
   describeMachine as describeHardware,
   type Machine as Hardware,
-} from '../../src/experiments/reports/run-origin.js';
+} from '../../src/reports/run-origin.js';
 
 /** What the numbers depend on and nobody remembers later. */
 export interface Machine extends Hardware {

@@ -1,5 +1,5 @@
-import { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import type { Datatype } from '../../src/domain/tensor.js';
+import { ModelInferRequest } from '../../src/protocol/grpc/generated/open_inference.js';
+import type { Datatype } from '../../src/scheduler/domain/tensor.js';
 
 /** One inference request in each of its forms, ready to be sent many times. */
 export interface HttpMessage {

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Prng } from '../../src/random/prng.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 
 /*
  * An open loop of requests with budgets of their own, in bursts: who is sent when does not depend on what becomes of anybody. On kept

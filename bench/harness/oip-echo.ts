@@ -11,7 +11,7 @@ import {
   ModelInferResponse,
   ModelMetadataResponse,
   RepositoryIndexResponse,
-} from '../../src/adapters/oip/grpc/generated/open_inference.js';
+} from '../../src/protocol/grpc/generated/open_inference.js';
 
 /*
  * A server of the protocol, REST and gRPC, that runs nothing: it answers after a known time, as it is told, and keeps what it

@@ -1,4 +1,4 @@
-import type { PathPoint } from '../../src/adapters/path-points.js';
+import type { PathPoint } from '../../src/server/path-points.js';
 import type { PathRecord, ProcessPath } from './path-probe.js';
 
 /* What was written down of requests that were sent one at a time → their stages. A stage is what lies between two points. */

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { LoadSummary } from '../../src/experiments/load/load-summary.js';
+import type { LoadSummary } from '../../src/load/load-summary.js';
 import type { SpongeServer } from './sponge-server.js';
 
 const BIN = join(import.meta.dirname, '../../bin/sponge.js');

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { whenReady } from '../../src/adapters/serving/ready-message.js';
-import { sumOfSamples } from '../../src/experiments/live/metric-samples.js';
+import { whenReady } from '../../src/server/ready-message.js';
+import { sumOfSamples } from '../../research/live/metric-samples.js';
 import type { Scope } from './bench.js';
 
 /** A server as a user starts it: the built package, its own process. */

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
+import { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
 
 /** An image of [3, 224, 224] in float32, flattened: 602 112 bytes. */
 export const IMAGE_ELEMENTS = 3 * 224 * 224;

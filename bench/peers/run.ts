@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import os from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { identity } from '../../src/adapters/models/tiny-graphs.js';
+import { LOAD_MODELS, writeModelFile } from '../../research/load-models/model-files.js';
+import { identity } from '../../research/load-models/tiny-graphs.js';
 import { bench, Scope } from '../harness/bench.js';
 import { describeMachine } from '../harness/machine.js';
 import { emptyClassifier, IMAGE_ELEMENTS, writeBareModel } from '../harness/tensor-models.js';
@@ -124,7 +125,8 @@ async function writeModels(folder: string): Promise<Readonly<Record<'tiny' | 'im
   const tiny = writeBareModel(join(folder, 'tiny'), 'model', identity('FP32'));
   const image = writeBareModel(join(folder, 'image'), 'model', emptyClassifier());
   const repository = join(folder, 'repository');
-  await promisify(execFile)(process.execPath, [join(ROOT, 'bin/sponge.js'), 'models', repository]);
+  const resnet = LOAD_MODELS.find(({ name }) => name === 'resnet18')!;
+  await writeModelFile(repository, resnet);
   mkdirSync(join(folder, 'resnet18'));
   const resnet18 = join(folder, 'resnet18/model.onnx');
   renameSync(join(repository, 'resnet18/1/model.onnx'), resnet18);

@@ -1,6 +1,6 @@
-import type { ServedModel } from '../adapters/serving/served-model.js';
-import { printable } from '../adapters/doors/printable.js';
-import type { Server } from '../adapters/serving/server.js';
+import type { ServedModel } from '../server/served/served-model.js';
+import { printable } from '../server/doors/printable.js';
+import type { Server } from '../server/server.js';
 
 const OPEN = '            open to every machine that reaches it: --auth-token-file asks for tokens';
 
@@ -99,24 +99,24 @@ function inMib(bytes: number): string {
 
 const PLAIN = 'first come, first served; deadlines are not known, so nothing is refused or given up for one';
 
-function describePolicy({ policy, models }: Server): string {
-  switch (policy.name) {
-    case 'static': {
-      const plan = `static: ${inCores(policy.cpuMillicores)} cores, batches of up to ${policy.batchSize}`;
-      return policy.order === 'edf' ? plan : `${plan}, ${PLAIN}`;
-    }
-    case 'fa2': {
+function describePolicy({ policy: { name, scaling, declaration, knobs, parameters }, models }: Server): string {
+  const { numbers, prefer } = parameters;
+  const dispatch = knobs.expiry === 'on' ? '' : `, ${PLAIN}`;
+  switch (scaling.kind) {
+    case 'fixed':
+      return `${name}: ${numbers['cores']} cores, batches of up to ${numbers['batch']}${dispatch}`;
+    case 'replicas': {
       const unit = inCores(models[0]!.limits.maxMillicores);
-      return `fa2, once a second: as few replicas of ${unit} cores as keep up within the default budget, ${PLAIN}`;
+      return `${name}, once a second: as few replicas of ${unit} cores as keep up within the default budget${dispatch}`;
     }
-    case 'paper':
-    case 'sponge': {
-      const when = policy.name === 'paper' ? 'once a second' : 'whenever something happens';
+    case 'in-place':
+    case 'instances': {
+      const when = declaration.isEventDriven ? 'whenever something happens' : 'once a second';
       const what =
-        policy.prefer === 'cpu'
+        prefer === 'cpu'
           ? 'least CPU: answers come close to their deadlines (--prefer latency for early ones)'
           : 'low latency: keeps headroom, for more CPU';
-      return `${policy.name}, ${when}; ${what}`;
+      return `${name}, ${when}; ${what}`;
     }
   }
 }

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { CONTROL_MODES, type ControlChoice, type ControlMode } from '../adapters/serving/model-control.js';
+import { CONTROL_MODES, type ControlChoice, type ControlMode } from '../server/models/model-control.js';
 import { collected, positiveNumber, UserError } from './options.js';
 
 /** Which models are served after the start, as commander parses it. */

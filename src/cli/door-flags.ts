@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { allowedHostOf, originOf } from '../adapters/doors/door.js';
-import type { DoorSettings } from '../adapters/doors/open-door.js';
+import { allowedHostOf, originOf } from '../server/doors/door.js';
+import type { DoorSettings } from '../server/doors/open-door.js';
 
 /** Who is let in, as commander parses it. */
 export interface DoorFlags {

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Command } from 'commander';
-import { noiseInputs } from '../adapters/oip/noise-inputs.js';
-import { OipFailure } from '../adapters/oip/service.js';
-import { encodeJsonData, jsonDataText } from '../adapters/oip/tensor-codec.js';
-import { Client, InferenceError, Unreachable, type InferAnswer } from '../client/rest-client.js';
-import type { Tensor, TensorSpec } from '../domain/tensor.js';
+import { noiseInputs } from '../protocol/noise-inputs.js';
+import { OipFailure } from '../protocol/service.js';
+import { encodeJsonData, jsonDataText } from '../protocol/tensor-codec.js';
+import { Client, InferenceError, Unreachable, type InferAnswer } from '../protocol/client/rest-client.js';
+import type { Tensor, TensorSpec } from '../scheduler/domain/tensor.js';
 import { positiveNumber, shape, UserError, withConfiguration } from './options.js';
 import { clientTls, withClientTls, type ClientTlsFlags } from './tls-flags.js';
 import { tlsTrouble } from './tls-trouble.js';
@@ -160,7 +160,7 @@ function print({ header, outputs, elapsedMs }: InferAnswer, { slo, json: isJson 
       `queued ${ms('sponge_queue_us')}`,
       `batch of ${explanation['sponge_batch'] ?? '?'}`,
       `${Number(explanation['sponge_allocation_millicores'] ?? 0) / 1000} cores`,
-      `planned ${ms('sponge_predicted_us')}, took ${ms('sponge_actual_us')}`,
+      `planned ${ms('sponge_planned_us')}, took ${ms('sponge_actual_us')}`,
     ].join(' · '),
   );
 }

@@ -1,8 +1,8 @@
-import { percentText } from '../domain/percent.js';
-import type { LoadProgress } from '../experiments/load/load.js';
-import type { LoadSummary, Quantiles } from '../experiments/load/load-summary.js';
-import type { LoadTarget } from '../experiments/load/target.js';
-import type { ScenarioFile } from '../experiments/simulate.js';
+import { percentText } from '../scheduler/domain/percent.js';
+import type { LoadProgress } from '../load/load.js';
+import type { LoadSummary, Quantiles } from '../load/load-summary.js';
+import type { LoadTarget } from '../load/target.js';
+import type { ScenarioFile } from '../simulator/comparison/simulate.js';
 
 /* What `sponge load` prints. */
 

@@ -1,26 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { findTarget } from '../experiments/load/find-target.js';
-import { highestRate, type RateFound, type Trial } from '../experiments/load/highest-rate.js';
-import { load, type LoadResult } from '../experiments/load/load.js';
-import { thisProcess, type LoadSite } from '../experiments/load/load-site.js';
-import { loadCsv } from '../experiments/load/load-csv.js';
-import { summariseLoad } from '../experiments/load/load-summary.js';
-import { openShapedSite, type ShapedSite } from '../experiments/load/shaping/shaped-site.js';
-import {
-  DEADLINE_PLACES,
-  PROTOCOLS,
-  type DeadlinePlace,
-  type LoadTarget,
-  type Protocol,
-} from '../experiments/load/target.js';
-import { loadReport } from '../experiments/reports/load-report.js';
-import { commandText, describeOrigin } from '../experiments/reports/run-origin.js';
-import { loadVega } from '../experiments/reports/vega.js';
-import { atMeanRate, withOneSlo } from '../experiments/scenarios/adjust.js';
-import { readyScenarios, readScenario } from '../experiments/scenarios/scenario-files.js';
-import { setUp } from '../experiments/scenarios/setup.js';
-import type { ScenarioFile } from '../experiments/simulate.js';
+import { findTarget } from '../load/find-target.js';
+import { highestRate, type RateFound, type Trial } from '../load/highest-rate.js';
+import { load, type LoadResult } from '../load/load.js';
+import { thisProcess, type LoadSite } from '../load/load-site.js';
+import { loadCsv } from '../reports/load-csv.js';
+import { summariseLoad } from '../load/load-summary.js';
+import { openShapedSite, type ShapedSite } from '../load/shaping/shaped-site.js';
+import { DEADLINE_PLACES, PROTOCOLS, type DeadlinePlace, type LoadTarget, type Protocol } from '../load/target.js';
+import { loadReport } from '../reports/load-report.js';
+import { commandText, describeOrigin } from '../reports/run-origin.js';
+import { loadVega } from '../reports/vega.js';
+import { atMeanRate, withOneSlo } from '../simulator/scenarios/adjust.js';
+import { readyScenarios, readScenario } from '../simulator/scenarios/scenario-files.js';
+import { setUp } from '../simulator/scenarios/setup.js';
+import type { ScenarioFile } from '../simulator/comparison/simulate.js';
 import {
   checkWritable,
   collected,

@@ -1,6 +1,6 @@
-import { Command, CommanderError } from 'commander';
-import { printable } from '../adapters/doors/printable.js';
-import { SERVER_VERSION } from '../adapters/serving/version.js';
+import { Command } from 'commander';
+import { SERVER_VERSION } from '../server/version.js';
+import { runProgram } from './run-program.js';
 
 /** Each is imported when it is called: all together have 500 modules, a server 300. */
 const VERBS: ReadonlyMap<string, () => Promise<Command>> = new Map([
@@ -12,8 +12,6 @@ const VERBS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['plan', async () => (await import('./plan.js')).planCommand()],
   ['load', async () => (await import('./load.js')).loadCommand()],
   ['simulate', async () => (await import('./simulate.js')).simulateCommand()],
-  ['experiment', async () => (await import('./experiment.js')).experimentCommand()],
-  ['models', async () => (await import('./models.js')).modelsCommand()],
 ]);
 
 const program = new Command('sponge')
@@ -26,35 +24,15 @@ const program = new Command('sponge')
   .enablePositionalOptions();
 
 for (const command of await commandsFor(process.argv[2])) program.addCommand(command);
-inheritSettings(program);
 
 // Started with a channel, by an experiment: whoever holds its other end may be killed, and then nobody else would end this.
 process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
 process.channel?.unref();
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  // Everything thrown on purpose is one line with cause and remedy; a stack helps nobody who runs a server.
-  if (error instanceof CommanderError) process.exitCode = error.exitCode;
-  else {
-    const message = error instanceof Error ? error.message : String(error);
-    console.error(`sponge: ${message.split('\n').map(printable).join('\n')}`);
-    if (process.env['SPONGE_DEBUG'] === '1' && error instanceof Error) console.error(error.stack);
-    process.exitCode = 1;
-  }
-}
+await runProgram(program);
 
 /** The verb that is called; all, for help and for guesses at what was meant, where it is none. */
 function commandsFor(verb = ''): Promise<readonly Command[]> {
   const called = VERBS.get(verb);
   return Promise.all((called === undefined ? [...VERBS.values()] : [called]).map((command) => command()));
-}
-
-/** Commander passes settings on to commands that it makes, not to those that it is given. */
-function inheritSettings(parent: Command): void {
-  for (const command of parent.commands) {
-    command.copyInheritedSettings(parent);
-    inheritSettings(command);
-  }
 }

@@ -6,9 +6,9 @@ import {
   worthwhileInstances,
   type InstancesAnswer,
   type InstancesQuestion,
-} from '../controlplane/what-if-instances.js';
-import { MOST_INSTANCES } from '../controlplane/what-if-node.js';
-import { worstServerTimeMs } from '../controlplane/what-if.js';
+} from '../scheduler/controlplane/what-if-instances.js';
+import { MOST_INSTANCES } from '../scheduler/controlplane/what-if-node.js';
+import { worstServerTimeMs } from '../scheduler/controlplane/what-if.js';
 import { positiveInteger } from './options.js';
 import { coresText, tidy } from './plan-text.js';
 

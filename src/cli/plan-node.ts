@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { worstServerTimeMs } from '../controlplane/what-if.js';
-import { whatIfNode, type ModelQuestion, type NodeAnswer } from '../controlplane/what-if-node.js';
+import { worstServerTimeMs } from '../scheduler/controlplane/what-if.js';
+import { whatIfNode, type ModelQuestion, type NodeAnswer } from '../scheduler/controlplane/what-if-node.js';
 import { nonNegativeNumber, positiveNumber, UserError } from './options.js';
 import { instancesFlag, needsText } from './plan-instances.js';
 import { loadSource } from './plan-source.js';

@@ -3,13 +3,13 @@ import {
   RELEASED_FITS,
   RELEASED_SLO_FRACTION,
   WORKED_EXAMPLE_SLO_FRACTION,
-} from '../controlplane/baselines/released.js';
-import { exactLatency, type LatencyModel } from '../domain/latency.js';
-import { shapeClass } from '../domain/request.js';
-import { cellPoints } from '../perf-model/curve.js';
-import { fittedLatencyMs, ordinaryLeastSquares, type LatencyCoefficients } from '../perf-model/fit.js';
-import { OnlineLatencyModels } from '../perf-model/latency-model.js';
-import { parseProfile } from '../perf-model/profile-schema.js';
+} from '../scheduler/controlplane/baselines/released.js';
+import { exactLatency, type LatencyModel } from '../scheduler/domain/latency.js';
+import { shapeClass } from '../scheduler/domain/request.js';
+import { cellPoints } from '../scheduler/perf-model/curve.js';
+import { fittedLatencyMs, ordinaryLeastSquares, type LatencyCoefficients } from '../scheduler/perf-model/fit.js';
+import { OnlineLatencyModels } from '../scheduler/perf-model/latency-model.js';
+import { parseProfile } from '../scheduler/perf-model/profile-schema.js';
 
 /* What `sponge plan` knows of a model: a published profile, or a file that `sponge profile` wrote. */
 

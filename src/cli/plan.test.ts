@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { publishedProfile } from '../perf-model/published.js';
+import { publishedProfile } from '../scheduler/perf-model/published.js';
 import { UserError } from './options.js';
 import { planCommand } from './plan.js';
 

@@ -4,10 +4,10 @@ import {
   releasedLatencyMs,
   releasedPlan,
   WORKED_EXAMPLE_SLO_FRACTION,
-} from '../controlplane/baselines/released.js';
-import { whatIf, worstServerTimeMs, type WhatIfAnswer } from '../controlplane/what-if.js';
-import { limitsOfEach, type InstancesQuestion } from '../controlplane/what-if-instances.js';
-import { fittedLatencyMs } from '../perf-model/fit.js';
+} from '../scheduler/controlplane/baselines/released.js';
+import { whatIf, worstServerTimeMs, type WhatIfAnswer } from '../scheduler/controlplane/what-if.js';
+import { limitsOfEach, type InstancesQuestion } from '../scheduler/controlplane/what-if-instances.js';
+import { fittedLatencyMs } from '../scheduler/perf-model/fit.js';
 import { collected, nonNegativeNumber, positiveNumber, UserError, withConfiguration } from './options.js';
 import {
   answersUpTo,

@@ -1,11 +1,14 @@
-import { MOST_INSTANCES } from '../adapters/serving/instance-groups.js';
-import type { ServerOptions } from '../adapters/serving/server-options.js';
+import { choosePolicy, type ChosenPolicy } from '../scheduler/policies/chosen-policy.js';
+import { MOST_INSTANCES } from '../server/served/instance-groups.js';
 import { UserError } from './options.js';
 
 /* The flags of `sponge serve` that choose how it plans, and what cannot go together among them. */
 
+/** Those of all there are that have flags. */
+export const SERVED_POLICIES = ['sponge', 'paper', 'static', 'fa2-published'] as const;
+
 export interface PolicyFlags {
-  readonly policy: ServerOptions['policy']['name'];
+  readonly policy: (typeof SERVED_POLICIES)[number];
   readonly instances: number | 'auto';
   readonly instancesPerProcess: number | 'all';
   readonly prefer: 'cpu' | 'latency';
@@ -15,26 +18,36 @@ export interface PolicyFlags {
   readonly unitCores?: number;
 }
 
-export function policyChoice(flags: PolicyFlags): ServerOptions['policy'] {
-  const { policy, prefer, cpu, batch, order, unitCores, instances } = flags;
-  if (instances !== 'auto' && instances > 1 && policy !== 'sponge')
+/** As it is simulated by the same name, with the parameters that its flags stand for (docs/policies.md). */
+export function policyChoice(flags: PolicyFlags): ChosenPolicy {
+  const { policy, order, unitCores, instances } = flags;
+  if (order !== undefined && policy !== 'static')
+    throw new UserError(`--order belongs to --policy static; ${policy} has an order of its own`);
+  const chosen = choosePolicy(policy, parametersOf(flags));
+  const { kind } = chosen.scaling;
+  if (instances !== 'auto' && instances > 1 && kind !== 'instances')
     throw new UserError(`--instances belongs to --policy sponge; ${policy} does not plan them one by one`);
   if (instances !== 'auto' && instances > MOST_INSTANCES)
     throw new UserError(`--instances ${instances}: use at most ${MOST_INSTANCES}`);
-  if (order !== undefined && policy !== 'static')
-    throw new UserError(`--order belongs to --policy static; ${policy} has an order of its own`);
-  if (unitCores !== undefined && policy !== 'fa2')
-    throw new UserError(`--unit-cores belongs to --policy fa2; ${policy} has no replicas`);
+  if (unitCores !== undefined && kind !== 'replicas')
+    throw new UserError(`--unit-cores belongs to --policy fa2-published; ${policy} has no replicas`);
+  return chosen;
+}
+
+/** A fixed allocation is dispatched as ours is, unless it is to be a server that knows nothing of deadlines. */
+const BY_DEADLINE = { order: 'edf', batching: 'sponge', admission: 'sponge', expiry: 'on' };
+
+function parametersOf({ policy, prefer, cpu, batch, order, unitCores }: PolicyFlags): Record<string, string> {
   switch (policy) {
     case 'static':
       if (cpu === undefined || batch === undefined)
         throw new UserError('--policy static needs --cpu <cores> and --batch <n>');
-      return { name: policy, cpuMillicores: cpu, batchSize: batch, order: order ?? 'edf' };
-    case 'fa2':
-      return { name: policy, unitMillicores: unitCores ?? null };
+      return { cores: String(cpu / 1000), batch: String(batch), ...(order === 'fifo' ? {} : BY_DEADLINE) };
+    case 'fa2-published':
+      return unitCores === undefined ? {} : { unit: String(unitCores / 1000) };
     case 'sponge':
     case 'paper':
-      return { name: policy, prefer };
+      return { prefer };
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { summaryOf } from '../adapters/profiler/profile-summary.js';
-import { profileCell } from '../perf-model/profile-cell.js';
-import type { Profile } from '../perf-model/profile.js';
+import { summaryOf } from '../server/profiler/profile-summary.js';
+import { profileCell } from '../scheduler/perf-model/profile-cell.js';
+import type { Profile } from '../scheduler/perf-model/profile.js';
 import { reportJson, reportText, type ProfileReport } from './profile-report.js';
 
 /** l(b, c) = 10·b/c ms; what is not in `left` is measured. */

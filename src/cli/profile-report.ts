@@ -1,7 +1,7 @@
-import { percentText } from '../domain/percent.js';
-import type { Profile, ProfileCell } from '../perf-model/profile.js';
-import { interferenceText } from '../adapters/profiler/interference-runner.js';
-import type { ProfileSummary } from '../adapters/profiler/profile-summary.js';
+import { percentText } from '../scheduler/domain/percent.js';
+import type { Profile, ProfileCell } from '../scheduler/perf-model/profile.js';
+import { interferenceText } from '../server/profiler/interference-runner.js';
+import type { ProfileSummary } from '../server/profiler/profile-summary.js';
 
 /** What `sponge profile` says at the end about one model. */
 export interface ProfileReport {

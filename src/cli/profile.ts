@@ -2,12 +2,14 @@ import { rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { profilePicture } from '../adapters/profiler/profile-picture.js';
-import { describeWriteFailure, writeProfile } from '../adapters/profiler/profile-store.js';
-import { summaryOf } from '../adapters/profiler/profile-summary.js';
-import { assertReadable, findModels, type ModelSource } from '../adapters/serving/model-repository.js';
-import type { WorkerOptions } from '../adapters/serving/open-worker.js';
-import { partialPathOf, profileModel, type ProfilingProgress } from '../adapters/serving/profile-model.js';
+import { profilePicture } from '../reports/profile-picture.js';
+import { describeWriteFailure, writeProfile } from '../server/profiler/profile-store.js';
+import { summaryOf } from '../server/profiler/profile-summary.js';
+import { assertReadable, findModels, type ModelSource } from '../server/models/model-repository.js';
+import type { WorkerOptions } from '../server/served/open-worker.js';
+import { partialPathOf, profileModel, type ProfilingProgress } from '../server/served/profile-model.js';
+import { withoutSecrets } from '../server/sources/elsewhere.js';
+import type { FetchedModels } from '../server/sources/fetched-models.js';
 import {
   cores,
   positiveInteger,
@@ -20,6 +22,8 @@ import {
 } from './options.js';
 import { reportJson, reportText, type ProfileReport } from './profile-report.js';
 import { createProgress } from './progress.js';
+import { addSourceFlags, fetchedFrom, type SourceFlags } from './source-flags.js';
+import { progressLine } from './start-progress.js';
 
 /*
  * `sponge profile`: measures how long batches take on how much CPU, where and as serving would run them, and stores it
@@ -28,7 +32,7 @@ import { createProgress } from './progress.js';
  */
 
 /** As commander parses them; see the flags below. */
-interface ProfileFlags {
+interface ProfileFlags extends SourceFlags {
   readonly model?: string;
   readonly quick: boolean;
   readonly budget?: number;
@@ -65,7 +69,7 @@ export function profileCommand(): Command {
         'fits the latency model to it, and stores both beside the model, where "sponge serve" finds them. ' +
         'A run that was broken off goes on when it is started again.',
     )
-    .argument('<path>', 'a .onnx file or a folder of models')
+    .argument('<path>', 'a .onnx file or a folder of models; or from elsewhere, as for "sponge serve"')
     .option('--model <name>', 'only this model of the folder')
     .option('--quick', 'seconds instead of minutes: fewer cells and runs, planned with a wider margin', false)
     .option(
@@ -103,10 +107,38 @@ Examples:
   sponge profile ocr.onnx --shape x=1,3,48,320 --output ocr-small.json --max-cores 1`,
     )
     .action(profile);
-  return withConfiguration(command);
+  return withConfiguration(addSourceFlags(command));
 }
 
 async function profile(path: string, flags: ProfileFlags): Promise<void> {
+  const stop = stopOnSignals();
+  try {
+    const fetched = await fetchedFor(path, flags, stop.signal);
+    try {
+      await profileAll(fetched?.path ?? path, flags, stop.signal);
+    } finally {
+      await fetched?.close();
+    }
+  } finally {
+    stop.dispose();
+  }
+}
+
+/** Null where the path is on this machine. */
+async function fetchedFor(path: string, flags: ProfileFlags, interruption: AbortSignal): Promise<FetchedModels | null> {
+  const progress = progressLine();
+  try {
+    return await fetchedFrom(path, flags, {
+      onProgress: (message) => progress.show(message),
+      onNotice: (line) => console.error(line),
+      interruption,
+    });
+  } finally {
+    progress.clear();
+  }
+}
+
+async function profileAll(path: string, flags: ProfileFlags, signal: AbortSignal): Promise<void> {
   const all = await findModels(path);
   const sources = flags.model === undefined ? all : all.filter(({ name }) => name === flags.model);
   if (sources.length === 0) {
@@ -119,14 +151,9 @@ async function profile(path: string, flags: ProfileFlags): Promise<void> {
   }
   await Promise.all(sources.map(assertReadable));
   warnIfBusy();
-  const stop = stopOnSignals();
-  try {
-    for (const source of sources) {
-      await profileOne(source, flags.maxCores ?? null, flags, stop.signal);
-      if (stop.signal.aborted) return;
-    }
-  } finally {
-    stop.dispose();
+  for (const source of sources) {
+    await profileOne(source, flags.maxCores ?? null, flags, signal);
+    if (signal.aborted) return;
   }
 }
 
@@ -226,7 +253,7 @@ function stopOnSignals(): { readonly signal: AbortSignal; dispose(): void } {
   const onSignal = (name: NodeJS.Signals): void => {
     process.exitCode = EXIT_CODES[name as keyof typeof EXIT_CODES];
     if (stop.signal.aborted) process.exit();
-    stop.abort();
+    stop.abort(new UserError('stopped'));
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
   return {
@@ -241,6 +268,7 @@ function stopOnSignals(): { readonly signal: AbortSignal; dispose(): void } {
 function commandLine(): string {
   const quoted = process.argv
     .slice(2)
+    .map(withoutSecrets)
     .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
   return ['sponge', ...quoted].join(' ');
 }

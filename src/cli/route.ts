@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import { SystemClock } from '../adapters/system-clock.js';
-import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
-import { namedPods, parseEndpoint } from '../adapters/route/pod-sources.js';
-import { startRouter } from '../adapters/route/router.js';
-import { ServerTls } from '../adapters/tls/server-tls.js';
+import { SystemClock } from '../server/system-clock.js';
+import { createLogger, type LogFormat, type LogLevel } from '../server/telemetry/logger.js';
+import { namedPods, parseEndpoint } from '../server/route/pod-sources.js';
+import { startRouter } from '../server/route/router.js';
+import { ServerTls } from '../server/tls/server-tls.js';
 import { collected, port, UserError, withConfiguration } from './options.js';
 import { firstStopSignal } from './stop-signal.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';

@@ -1,16 +1,16 @@
 import { Command, Option } from 'commander';
 import type { Logger } from 'pino';
-import { BATCHING_MODES } from '../adapters/serving/batching-decision.js';
-import { tellReady } from '../adapters/serving/ready-message.js';
-import { startServer, type Server } from '../adapters/serving/server.js';
-import type { ServerOptions } from '../adapters/serving/server-options.js';
-import { SPARE_MODES, type SpareMode } from '../adapters/serving/spares.js';
-import { createLogger, type LogFormat, type LogLevel } from '../adapters/telemetry/logger.js';
-import { oneLine } from '../adapters/workers/load-failure.js';
-import { DEFAULT_TARGET_MISS_RATE } from '../perf-model/latency-model.js';
+import { BATCHING_MODES } from '../server/served/batching-decision.js';
+import { tellReady } from '../server/ready-message.js';
+import { startServer, type Server } from '../server/server.js';
+import type { ServerOptions } from '../server/server-options.js';
+import { SPARE_MODES, type SpareMode } from '../server/served/spares.js';
+import { oneLine } from '../server/workers/load-failure.js';
+import { DEFAULT_TARGET_MISS_RATE } from '../scheduler/perf-model/latency-model.js';
 import { banner } from './banner.js';
 import { addControlFlags, controlOf, type ControlFlags } from './control-flags.js';
 import { addDoorFlags, doorsOf, type DoorFlags } from './door-flags.js';
+import { addKubernetesFlags, kubernetesOf, type KubernetesFlags } from './kubernetes-flags.js';
 import {
   cores,
   floor,
@@ -26,12 +26,13 @@ import {
   withConfiguration,
   collected,
 } from './options.js';
-import { instancesPerProcess, policyChoice, type PolicyFlags } from './policy-flags.js';
+import { instancesPerProcess, policyChoice, SERVED_POLICIES, type PolicyFlags } from './policy-flags.js';
+import { serveLogger, show, type LogFlags } from './serve-display.js';
+import { addSourceFlags, fetchedFrom, type SourceFlags } from './source-flags.js';
 import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
 import { tuneGarbageCollection } from './garbage-collection.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
-import type { WatchDisplay } from './watch-display.js';
 
 const MIB = 1024 * 1024;
 
@@ -39,7 +40,7 @@ const MIB = 1024 * 1024;
 const DEFAULT_MAX_BATCH_SIZE = 16;
 
 /** As commander parses them; see the flags below. */
-interface ServeFlags extends ControlFlags, DoorFlags, PolicyFlags, TlsFlags {
+interface ServeFlags extends ControlFlags, DoorFlags, KubernetesFlags, LogFlags, PolicyFlags, SourceFlags, TlsFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -81,8 +82,6 @@ interface ServeFlags extends ControlFlags, DoorFlags, PolicyFlags, TlsFlags {
   readonly targetMissRate: number;
   readonly drainSeconds: number;
   readonly compat: ServerOptions['compat'];
-  readonly logLevel: LogLevel;
-  readonly logFormat: LogFormat;
   readonly eventLog?: string;
   readonly watch?: boolean;
 }
@@ -90,7 +89,10 @@ interface ServeFlags extends ControlFlags, DoorFlags, PolicyFlags, TlsFlags {
 export function serveCommand(): Command {
   const command = new Command('serve')
     .description('serve a .onnx file or a model repository (<name>/<version>/model.onnx) over REST and gRPC')
-    .argument('[path]', 'a .onnx file or a folder of models')
+    .argument(
+      '[path]',
+      'a .onnx file or a folder of models; or https://…/model.onnx, hf://org/name[@rev]/file.onnx, s3://bucket/prefix',
+    )
     .addOption(new Option('--model-store <path>', 'the same, as KServe passes it').hideHelp())
     .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
     .option('--port <port>', 'REST', port, 8000)
@@ -117,7 +119,7 @@ export function serveCommand(): Command {
     .optionsGroup('CPU:')
     .addOption(
       new Option('--scaler <kind>', 'how the worker is resized')
-        .choices(['auto', 'cgroup-v2', 'cgroup-v1', 'affinity', 'none'])
+        .choices(['auto', 'cgroup-v2', 'cgroup-v1', 'affinity', 'kubernetes', 'none'])
         .default('auto'),
     )
     .option(
@@ -153,9 +155,9 @@ export function serveCommand(): Command {
       new Option(
         '--policy <name>',
         'sponge: plan whenever something happens; paper: once a second; static: --cpu, --batch; ' +
-          'fa2: replicas of --unit-cores instead of resizing, first come first served',
+          'fa2-published: replicas of --unit-cores instead of resizing, first come first served',
       )
-        .choices(['sponge', 'paper', 'static', 'fa2'])
+        .choices(SERVED_POLICIES)
         .default('sponge'),
     )
     .addOption(
@@ -198,7 +200,7 @@ export function serveCommand(): Command {
     )
     .option(
       '--unit-cores <cores>',
-      'allocation of each replica of --policy fa2 (default: 1, or all there is if less)',
+      'allocation of each replica of --policy fa2-published (default: 1, or all there is if less)',
       cores,
     )
     .option(
@@ -258,13 +260,14 @@ export function serveCommand(): Command {
 Examples:
   sponge serve model.onnx
   sponge serve models/ --host 0.0.0.0 --slo 250
+  sponge serve s3://bucket/models --model-control poll
   sponge serve ocr.onnx --shape x=1,3,48,320 --prefer latency
   SPONGE_GRPC_PORT=9001 sponge serve model.onnx --config sponge.yaml
 
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
-  return withConfiguration(addDoorFlags(addControlFlags(command)));
+  return withConfiguration(addSourceFlags(addKubernetesFlags(addDoorFlags(addControlFlags(command)))));
 }
 
 /** To end workers and groups, once the drain is over. */
@@ -284,7 +287,7 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   // A reader that has seen enough, `| head` for example, is no reason to stop serving.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const options = serverOptions(path, flags, serveLogger(flags, display), onProgress, interruption.signal);
-  const server = await startServer(options).finally(() => {
+  const server = await fetchAndStart(options, flags).finally(() => {
     isStarting = false;
     progress.clear();
   });
@@ -311,6 +314,13 @@ async function serve(path: string | undefined, flags: ServeFlags): Promise<void>
   process.exit(0);
 }
 
+async function fetchAndStart(options: ServerOptions, flags: ServeFlags): Promise<Server> {
+  const { path, logger, onProgress, interruption } = options;
+  const onNotice = (line: string): void => logger.warn(line);
+  const fetched = await fetchedFrom(path, flags, { onProgress, onNotice, interruption });
+  return startServer({ ...options, path: fetched?.title ?? path, fetched });
+}
+
 /** Null where nobody states it. */
 function bytesOf(mib: number | undefined): number | null {
   return mib === undefined ? null : mib * MIB;
@@ -327,6 +337,7 @@ function serverOptions(
   if (modelPath === undefined) throw new UserError('no model given: sponge serve <model.onnx | folder of models>');
   return {
     path: modelPath,
+    fetched: null,
     host: flags.host,
     port: flags.httpPort ?? flags.port,
     grpcPort: flags.grpcPort,
@@ -335,7 +346,7 @@ function serverOptions(
     serverName: flags.serverName,
     defaultSloMs: flags.slo ?? null,
     queueLimits: { maxRequests: flags.queueLimit, maxBytes: bytesOf(flags.queueMib) },
-    scaler: flags.scaler,
+    ...{ scaler: flags.scaler, kubernetes: kubernetesOf(flags) },
     maxMillicores: flags.maxCores ?? null,
     minMillicores: flags.minCores,
     idleReleaseMs: flags.idleRelease ? flags.idleReleaseMs : null,
@@ -346,7 +357,7 @@ function serverOptions(
     spareMode: flags.spareWorkers,
     threadCounts: flags.threads ?? null,
     policy: policyChoice(flags),
-    instances: flags.policy === 'sponge' ? flags.instances : 1,
+    instances: flags.instances,
     floorFractions: flags.modelFloor ?? {},
     instancesPerProcess: instancesPerProcess(flags),
     maxBatchSize: flags.maxBatch ?? DEFAULT_MAX_BATCH_SIZE,
@@ -377,23 +388,4 @@ function serverOptions(
     onProgress,
     interruption,
   };
-}
-
-/** Lines on the terminal that is drawn on go above what is drawn. */
-function serveLogger({ logFormat: format, logLevel }: ServeFlags, display: WatchDisplay | null): Logger {
-  if (display?.isInPlace !== true || !process.stderr.isTTY) return createLogger({ format, level: logLevel });
-  const level = logLevel === 'info' ? 'warn' : logLevel;
-  return createLogger({ format, level, write: (line) => display.aside(() => process.stderr.write(line)) });
-}
-
-/** The server's own events, as a subscriber of its feed would see them. */
-function show(server: Server, display: WatchDisplay): void {
-  server.follow({
-    onRun: (header) => {
-      display.onRun(header);
-      display.onMessage({ atMs: performance.now(), records: [] });
-    },
-    onChunk: (chunk) => display.onMessage(chunk),
-  });
-  display.begin();
 }

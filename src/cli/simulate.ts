@@ -1,18 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { nodePolicyTitles, parseNodePolicy } from '../experiments/node-policies.js';
-import { checkPolicy, policyTitles } from '../experiments/policies.js';
-import { splitPolicies } from '../experiments/policy-spec.js';
-import { writeEventLog } from '../experiments/recorded-run.js';
-import { simulationReport } from '../experiments/reports/simulation-report.js';
-import { loadVega } from '../experiments/reports/vega.js';
-import {
-  READY_NAMES,
-  READY_NODE_NAMES,
-  readyScenarios,
-  readScenario,
-} from '../experiments/scenarios/scenario-files.js';
-import { simulate, type ScenarioFile } from '../experiments/simulate.js';
+import { nodePolicyTitles, parseNodePolicy } from '../simulator/policies/node-policies.js';
+import { checkPolicy, policyTitles } from '../simulator/policies/policies.js';
+import { splitPolicies } from '../simulator/policies/policy-spec.js';
+import { writeEventLog } from '../simulator/comparison/recorded-run.js';
+import { simulationReport } from '../reports/simulation-report.js';
+import { loadVega } from '../reports/vega.js';
+import { READY_NAMES, READY_NODE_NAMES, readyScenarios, readScenario } from '../simulator/scenarios/scenario-files.js';
+import { simulate, type ScenarioFile } from '../simulator/comparison/simulate.js';
 import {
   checkWritable,
   collected,

@@ -1,6 +1,6 @@
-import { POLICY_COLUMNS } from '../experiments/reports/policy-columns.js';
-import type { ScenarioFile } from '../experiments/simulate.js';
-import type { SimulationSummary } from '../experiments/summary.js';
+import { POLICY_COLUMNS } from '../reports/policy-columns.js';
+import type { ScenarioFile } from '../simulator/comparison/simulate.js';
+import type { SimulationSummary } from '../simulator/comparison/summary.js';
 
 /** What `sponge simulate` prints: a line a policy, and what the columns mean. */
 export function simulationTable({ scenario, name }: ScenarioFile, summary: SimulationSummary): string {

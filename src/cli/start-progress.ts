@@ -1,4 +1,4 @@
-import { printable } from '../adapters/doors/printable.js';
+import { printable } from '../server/doors/printable.js';
 
 /** Without a terminal, a line now and then says what takes so long. */
 const SAID_EVERY_MS = 5000;

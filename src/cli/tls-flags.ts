@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { Command } from 'commander';
-import type { TlsFiles } from '../adapters/tls/certificate-files.js';
-import type { ClientTls } from '../client/http.js';
+import type { TlsFiles } from '../server/tls/certificate-files.js';
+import type { ClientTls } from '../protocol/client/http.js';
 import { UserError } from './options.js';
 
-/* TLS as flags say it, of a server and of a client. Files of a server are read, and read again, by `adapters/tls`. */
+/* TLS as flags say it, of a server and of a client. Files of a server are read, and read again, by `server/tls`. */
 
 export interface TlsFlags {
   readonly tlsCert?: string;

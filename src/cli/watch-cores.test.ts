@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { aRun } from '../../test/fixtures/run-header.js';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
 import { instanceLines, modelCoreLines, type BarLine } from './watch-cores.js';
 import { WatchedRun } from './watch-state.js';
 import { plainLines, viewLines } from './watch-view.js';
@@ -113,7 +113,7 @@ describe('the view of several', () => {
   });
 
   it('says in one line how many run, and what they have together', () => {
-    const plan = { kind: 'feasible', instances: 2, cpuMillicores: 0, batchSize: 8, boundBy: 'idle' } as const;
+    const plan = { kind: 'feasible', instances: 2, cpuMillicores: 0, batchSize: 8, boundBy: { kind: 'idle' } } as const;
     const planned = {
       kind: 'planned',
       atMs: 900,

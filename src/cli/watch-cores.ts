@@ -1,4 +1,4 @@
-import { budgetMillicores } from '../domain/granted.js';
+import { budgetMillicores } from '../scheduler/domain/granted.js';
 import { clean, coresText, fit } from './watch-text.js';
 import { WINDOW_SECONDS, type WatchedInstance, type WatchedModel, type WatchedRun } from './watch-state.js';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { aRun } from '../../test/fixtures/run-header.js';
-import type { ModelRecord } from '../domain/event-record.js';
+import type { ModelRecord } from '../scheduler/domain/event-record.js';
 import { WatchDisplay, type DisplayOutput } from './watch-display.js';
 
 const HEADER = aRun({ title: 'sponge', model: { name: 'ocr' } });

@@ -1,5 +1,5 @@
-import type { FeedMessage } from '../domain/event-log.js';
-import type { RunHeader } from '../domain/event-record.js';
+import type { FeedMessage } from '../scheduler/domain/event-log.js';
+import type { RunHeader } from '../scheduler/domain/event-record.js';
 import { WatchedRun } from './watch-state.js';
 import { plainLines, viewLines } from './watch-view.js';
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import { requestServer, type ClientTls } from '../client/http.js';
-import { parseFeedMessage, parseRunHeader, type FeedMessage } from '../domain/event-log.js';
-import type { RunHeader } from '../domain/event-record.js';
+import { requestServer, type ClientTls } from '../protocol/client/http.js';
+import { parseFeedMessage, parseRunHeader, type FeedMessage } from '../scheduler/domain/event-log.js';
+import type { RunHeader } from '../scheduler/domain/event-record.js';
 import { UserError } from './options.js';
 import { tlsTrouble } from './tls-trouble.js';
 

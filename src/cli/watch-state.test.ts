@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { aRun } from '../../test/fixtures/run-header.js';
-import type { ModelRecord } from '../domain/event-record.js';
+import type { ModelRecord } from '../scheduler/domain/event-record.js';
 import { WatchedRun, type WatchedModel } from './watch-state.js';
 
 const HEADER = aRun();

@@ -1,9 +1,9 @@
-import { grantedAfter, grantedMillicores, type Granted } from '../domain/granted.js';
-import { plannedMillicores } from '../domain/plan.js';
-import type { FeedMessage } from '../domain/event-log.js';
-import type { ModelRecord, RunHeader, RunModel, ServiceNote } from '../domain/event-record.js';
-import type { OutcomeName } from '../domain/outcome.js';
-import { QueueCount } from '../domain/queue-count.js';
+import { grantedAfter, grantedMillicores, type Granted } from '../scheduler/domain/granted.js';
+import { plannedMillicores } from '../scheduler/domain/plan.js';
+import type { FeedMessage } from '../scheduler/domain/event-log.js';
+import type { ModelRecord, RunHeader, RunModel, ServiceNote } from '../scheduler/domain/event-record.js';
+import type { OutcomeName } from '../scheduler/domain/outcome.js';
+import { QueueCount } from '../scheduler/domain/queue-count.js';
 
 /*
  * What `sponge watch` knows of a run: the records of the last minute, folded into one bin a second for each model. Pure; of

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { aRun } from '../../test/fixtures/run-header.js';
-import type { ModelRecord } from '../domain/event-record.js';
+import type { ModelRecord } from '../scheduler/domain/event-record.js';
 import { WatchedRun } from './watch-state.js';
 import { plainLines, sparkline, viewLines } from './watch-view.js';
 
@@ -18,7 +18,13 @@ function watchedRun(header = HEADER): WatchedRun {
     {
       kind: 'planned',
       atMs: 2000,
-      plan: { kind: 'feasible', instances: 1, cpuMillicores: 1300, batchSize: 4, boundBy: 'deadline of request 17' },
+      plan: {
+        kind: 'feasible',
+        instances: 1,
+        cpuMillicores: 1300,
+        batchSize: 4,
+        boundBy: { kind: 'deadline', sequence: 17, inMs: 84 },
+      },
       trigger: 'arrival',
     },
     { kind: 'request-received', atMs: 60_100, receivedAtMs: 60_100, sequence: 7 },
@@ -51,7 +57,7 @@ describe('the view of a run', () => {
     expect(text).toMatch(/^ missed .*█ {3}1\/s {4}1$/m);
     expect(text).toContain('50.0 % on time  0 late  0 refused  1 expired  0 failed');
     expect(text).toMatch(/p50 1[12]\d ms {2}p99 1[12]\d ms/);
-    expect(text).toContain('plan    1.3 cores, batch 4: deadline of request 17 (arrival)');
+    expect(text).toContain('plan    1.3 cores, batch 4: deadline of request 17 in 84 ms (arrival)');
   });
 
   it.each([20, 60, 80, 120])('fits %i columns, and is never narrower than makes sense', (columns) => {
@@ -83,7 +89,7 @@ describe('the view of a run', () => {
   it('is one line of the last whole second where there is no terminal', () => {
     expect(plainLines(watchedRun(), 61_400)).toEqual([
       expect.stringMatching(
-        /^09:31:00 ocr: 1 of 1\.75 cores; queue 1; 1\.0\/s, 50\.0 % on time, 0 late, 0 refused, 1 expired, 0 failed; p50 .*; plan 1\.3 cores, batch 4: deadline of request 17$/,
+        /^09:31:00 ocr: 1 of 1\.75 cores; queue 1; 1\.0\/s, 50\.0 % on time, 0 late, 0 refused, 1 expired, 0 failed; p50 .*; plan 1\.3 cores, batch 4: deadline of request 17 in 84 ms$/,
       ),
     ]);
   });

@@ -1,5 +1,6 @@
-import { plannedMillicores, type Plan } from '../domain/plan.js';
-import { limitMillicores } from '../domain/granted.js';
+import { plannedMillicores, type Plan } from '../scheduler/domain/plan.js';
+import { reasonText } from '../scheduler/domain/plan-bound.js';
+import { limitMillicores } from '../scheduler/domain/granted.js';
 import { missedOf, WINDOW_SECONDS, type Summary, type WatchedModel, type WatchedRun } from './watch-state.js';
 import { clean, coresText, fit } from './watch-text.js';
 import { instanceLines, modelCoreLines, type BarLine } from './watch-cores.js';
@@ -157,7 +158,7 @@ function plannedText(plan: Plan): string {
 
 function planText(plan: Plan): string {
   const what = `${plannedText(plan)}, batch ${plan.batchSize}`;
-  return plan.kind === 'feasible' ? `${what}: ${clean(plan.boundBy)}` : `${what}, INFEASIBLE: ${plan.reason}`;
+  return plan.kind === 'feasible' ? `${what}: ${clean(reasonText(plan))}` : `${what}, INFEASIBLE: ${plan.reason}`;
 }
 
 /** Zero is the lowest block, and nothing else is; blank where nothing is known. */

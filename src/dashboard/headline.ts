@@ -1,6 +1,7 @@
 import { quantileOf, rowsWithin, sortedValues, stepBins, type TimeRange } from './binning.js';
 import { lowerBound } from './columns.js';
-import { OUTCOMES, RESIZE, SOURCES, withoutNumbers, type ModelState } from './model-state.js';
+import { OUTCOMES, RESIZE, SOURCES, type ModelState } from './model-state.js';
+import { reasonKindText } from '../scheduler/domain/plan-bound.js';
 
 /* The numbers beside the charts: one model, over the range that is looked at. */
 
@@ -205,7 +206,8 @@ export function startShares({ starts }: ModelState, { fromMs, toMs }: TimeRange)
   let total = 0;
   for (let index = starts.length - 1; index >= 0 && starts[index]!.atMs >= fromMs; index--) {
     if (starts[index]!.atMs >= toMs) continue;
-    const reason = withoutNumbers(starts[index]!.reason);
+    const { plan } = starts[index]!;
+    const reason = plan === null ? '' : reasonKindText(plan);
     counts.set(reason, (counts.get(reason) ?? 0) + 1);
     total += 1;
   }

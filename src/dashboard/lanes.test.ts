@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { EventRecord, RunModel } from '../domain/event-record.js';
+import type { PlanBound } from '../scheduler/domain/plan-bound.js';
+import type { EventRecord, RunModel } from '../scheduler/domain/event-record.js';
 import { startShares } from './headline.js';
 import { forEachStretch, instancesAt, laneCount, type Stretch } from './lanes.js';
 import { LIVE_CAPACITIES, ModelState } from './model-state.js';
@@ -42,7 +43,7 @@ function ended(atMs: number, batchId: number): EventRecord {
   return { kind: 'batch-ended', atMs, batchId, batchSize: 2, rowCount: 2, result: 'completed', ...times };
 }
 
-function planned(atMs: number, allocations: readonly number[], cpuMillicores: number, boundBy: string): EventRecord {
+function planned(atMs: number, allocations: readonly number[], cpuMillicores: number, boundBy: PlanBound): EventRecord {
   const plan = { kind: 'feasible', instances: 2, cpuMillicores, allocations, batchSize: 2, boundBy } as const;
   return { kind: 'planned', atMs, plan, trigger: 'arrival' };
 }
@@ -65,11 +66,11 @@ function stretchesOf(state: ModelState, fromMs: number, toMs: number, instance: 
 /** Instance 0 rests on 100, runs from 110 to 200 and is grown at 150; instance 1 runs from 120 on. */
 const RECORDS: readonly EventRecord[] = [
   resized(50, 0, 100),
-  planned(109, [1000, 0], 1000, 'arrival rate 20.1/s'),
+  planned(109, [1000, 0], 1000, { kind: 'arrival-rate', ratePerSec: 20.1 }),
   resized(110, 0, 1000),
   started(110, 1, 0, 1000),
-  planned(110, [1000, 0], 0, 'idle'),
-  planned(119, [1000, 1500], 1500, 'deadline of request 4 in 80 ms'),
+  planned(110, [1000, 0], 0, { kind: 'idle' }),
+  planned(119, [1000, 1500], 1500, { kind: 'deadline', sequence: 4, inMs: 80 }),
   resized(120, 1, 1500),
   started(120, 2, 1, 1500),
   resized(150, 0, 2000),
@@ -148,9 +149,15 @@ describe('lanes', () => {
 describe('starts', () => {
   it('carry the reason of the plan that they follow, not of one in between', () => {
     const { starts } = stateOf(RECORDS);
-    expect(starts).toEqual([
-      { atMs: 110, instance: 0, batchSize: 2, cpuMillicores: 1000, reason: 'arrival rate 20.1/s' },
-      { atMs: 120, instance: 1, batchSize: 2, cpuMillicores: 1500, reason: 'deadline of request 4 in 80 ms' },
+    expect(starts).toMatchObject([
+      { atMs: 110, instance: 0, batchSize: 2, cpuMillicores: 1000, plan: { boundBy: { kind: 'arrival-rate' } } },
+      {
+        atMs: 120,
+        instance: 1,
+        batchSize: 2,
+        cpuMillicores: 1500,
+        plan: { boundBy: { kind: 'deadline', sequence: 4 } },
+      },
     ]);
     expect(startShares(stateOf(RECORDS), { fromMs: 0, toMs: 300 })).toEqual([
       { reason: 'deadline of request … in … ms', fraction: 0.5 },

@@ -1,5 +1,5 @@
-import { parseFeedMessage, parseRunHeader } from '../domain/event-log.js';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import { parseFeedMessage, parseRunHeader } from '../scheduler/domain/event-log.js';
+import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
 
 /*
  * The server's live feed. It is come back to for as long as the page is open; the server then begins anew with the header and

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
 import { LiveRuns } from './live-runs.js';
 
 const header = (title: string): RunHeader => ({

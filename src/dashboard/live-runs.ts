@@ -1,4 +1,4 @@
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
 import { RunClock } from './run-clock.js';
 import { RunState } from './run-state.js';
 

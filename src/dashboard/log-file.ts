@@ -1,4 +1,4 @@
-import { parseEventLog, type RecordedRun } from '../domain/event-log.js';
+import { parseEventLog, type RecordedRun } from '../scheduler/domain/event-log.js';
 
 /* A finished run's event log, as a file of the reader's own machine: chosen, or dropped anywhere on the page. */
 

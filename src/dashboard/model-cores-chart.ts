@@ -1,6 +1,6 @@
 import { finite } from './allocation-charts.js';
 import { binSeconds, binsOver, stepBins, type TimeRange } from './binning.js';
-import { budgetMillicores } from '../domain/granted.js';
+import { budgetMillicores } from '../scheduler/domain/granted.js';
 import { cores } from './format.js';
 import { meanGranted } from './headline.js';
 import type { RunState } from './run-state.js';

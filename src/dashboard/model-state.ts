@@ -1,10 +1,11 @@
-import type { EventRecord, RunModel } from '../domain/event-record.js';
-import type { OutcomeName } from '../domain/outcome.js';
-import { plannedMillicores, type Plan } from '../domain/plan.js';
-import { QueueCount } from '../domain/queue-count.js';
-import type { NetworkDelaySource } from '../domain/request.js';
+import type { EventRecord, RunModel } from '../scheduler/domain/event-record.js';
+import type { OutcomeName } from '../scheduler/domain/outcome.js';
+import { plannedMillicores, type Plan } from '../scheduler/domain/plan.js';
+import { reasonKindText } from '../scheduler/domain/plan-bound.js';
+import { QueueCount } from '../scheduler/domain/queue-count.js';
+import type { NetworkDelaySource } from '../scheduler/domain/request.js';
 import { Columns } from './columns.js';
-import { grantedAfter, grantedMillicores, type Granted } from '../domain/granted.js';
+import { grantedAfter, grantedMillicores, type Granted } from '../scheduler/domain/granted.js';
 
 /*
  * One model's records folded into tables, one pass, a few additions a record. Charts and numbers are computed from these for
@@ -41,13 +42,13 @@ export interface PlanNote {
   readonly plan: Plan;
 }
 
-/** A batch that was started, and what the plan said that it follows. */
+/** A batch that was started, and the plan that it follows; null: one from before the first that is known. */
 export interface StartNote {
   readonly atMs: number;
   readonly instance: number;
   readonly batchSize: number;
   readonly cpuMillicores: number;
-  readonly reason: string;
+  readonly plan: Plan | null;
 }
 
 export interface Capacities {
@@ -121,7 +122,7 @@ export class ModelState {
   #depth = 0;
   #coreMsPerRequest = NaN;
   /** Of the last plan by which something starts. */
-  #startReason = '';
+  #startPlan: Plan | null = null;
   #arePlansDropped = false;
 
   constructor(model: RunModel, capacities: Capacities) {
@@ -286,7 +287,7 @@ export class ModelState {
   #startBatch(record: Extract<EventRecord, { kind: 'batch-started' }>): void {
     const { atMs, sequences, instance = 0, batchSize, cpuMillicores } = record;
     if (this.model.allocations !== undefined) {
-      this.starts.push({ atMs, instance, batchSize, cpuMillicores, reason: this.#startReason });
+      this.starts.push({ atMs, instance, batchSize, cpuMillicores, plan: this.#startPlan });
       forgetHalf(this.starts, this.#capacities.plans);
     }
     const row = this.batches.push({
@@ -333,7 +334,7 @@ export class ModelState {
 
   #notePlan({ atMs, trigger, plan }: Extract<EventRecord, { kind: 'planned' }>): void {
     const reason = this.#reasonOf(plan);
-    if (plan.cpuMillicores > 0) this.#startReason = reasonText(plan);
+    if (plan.cpuMillicores > 0) this.#startPlan = plan;
     const before = this.plans.at(-1);
     const isSame =
       before !== undefined &&
@@ -349,7 +350,7 @@ export class ModelState {
   }
 
   #reasonOf(plan: Plan): number {
-    const text = withoutNumbers(reasonText(plan));
+    const text = reasonKindText(plan);
     const known = this.reasons.indexOf(text);
     if (known !== -1) return known;
     if (this.reasons.length >= MAX_REASONS) return this.reasons.length - 1;
@@ -387,14 +388,4 @@ function forgetHalf(items: unknown[], capacity: number): boolean {
   if (items.length <= 2 * capacity) return false;
   items.splice(0, capacity);
   return true;
-}
-
-/** What bound a plan, or why there is none. */
-export function reasonText(plan: Plan): string {
-  return plan.kind === 'feasible' ? plan.boundBy : `infeasible: ${plan.reason}`;
-}
-
-/** "deadline of request 17 in 84 ms" → "deadline of request … in … ms": plans for one reason are one. */
-export function withoutNumbers(text: string): string {
-  return text.replace(/-?\d+(?:\.\d+)?/g, '…');
 }

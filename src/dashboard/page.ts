@@ -1,5 +1,5 @@
-import type { RecordedRun } from '../domain/event-log.js';
-import type { ModelRecord, RunHeader } from '../domain/event-record.js';
+import type { RecordedRun } from '../scheduler/domain/event-log.js';
+import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
 import type { TimeRange } from './binning.js';
 import { Board } from './board.js';
 import { byId, make, setText } from './elements.js';

@@ -5,7 +5,8 @@ import { cores, duration, percent } from './format.js';
 import { reasonShares, startShares } from './headline.js';
 import { instancesAt, type InstanceNow } from './lanes.js';
 import { hasLanes } from './lane-chart.js';
-import { reasonText, type ModelState, type PlanNote, type StartNote } from './model-state.js';
+import { reasonText } from '../scheduler/domain/plan-bound.js';
+import type { ModelState, PlanNote, StartNote } from './model-state.js';
 
 /*
  * Why the plan is as it is: the one in force, what bound the plans of the range for how long, and the last that differed. Of several
@@ -96,7 +97,7 @@ function planText({ plan }: PlanNote): string {
 }
 
 function reasonOf({ plan }: PlanNote): string {
-  if (plan.kind === 'feasible') return plan.boundBy;
+  if (plan.kind === 'feasible') return reasonText(plan);
   return plan.reason === 'deadlines'
     ? 'infeasible: not every deadline can be met at the largest allocation'
     : 'infeasible: more arrives than the largest allocation keeps up with';
@@ -126,9 +127,9 @@ function planCells(note: PlanNote | undefined, instantMs: number): Cells {
 
 function startCells(note: StartNote | undefined, instantMs: number): Cells {
   if (note === undefined) return NO_CELLS;
-  const { cpuMillicores, batchSize, instance, reason } = note;
+  const { cpuMillicores, batchSize, instance, plan } = note;
   const agoText = duration(Math.max(0, instantMs - note.atMs));
-  return [agoText, cores(cpuMillicores), String(batchSize), String(instance), reason];
+  return [agoText, cores(cpuMillicores), String(batchSize), String(instance), plan === null ? '' : reasonText(plan)];
 }
 
 function fillRow(row: HTMLTableRowElement, texts: Cells): void {

@@ -5,7 +5,7 @@ import { latenciesOf, outcomesOf } from './headline.js';
 import { OUTCOMES } from './model-state.js';
 import { colour, type ColourName } from './palette.js';
 import type { TimeChartSpec } from './time-chart.js';
-import type { OutcomeName } from '../domain/outcome.js';
+import type { OutcomeName } from '../scheduler/domain/outcome.js';
 
 /* What became of requests over time, how long they took, and how much time they had. */
 

@@ -1,4 +1,4 @@
-import type { ModelRecord, RunHeader, RunModel } from '../domain/event-record.js';
+import type { ModelRecord, RunHeader, RunModel } from '../scheduler/domain/event-record.js';
 import { LIVE_CAPACITIES, ModelState, type Capacities } from './model-state.js';
 
 /*

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ModelReport } from '../domain/pod-report.js';
+import type { ModelReport } from '../scheduler/domain/pod-report.js';
 import { ModelRoom } from './model-room.js';
 
 /** One instance, 30 ms alone, 10 ms each in full batches; nothing waits. */

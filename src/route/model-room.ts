@@ -5,7 +5,7 @@
  * Invariants: marks ascend in `dueAtMs`, `startAtMs`, `doneAtMs` and `roomMs`; there are `MOST_BELIEVED_MARKS` at most, whatever is sent. A
  * request that is placed makes nothing better: every later answer has no more to spare than it would have had.
  */
-import type { ModelReport } from '../domain/pod-report.js';
+import type { ModelReport } from '../scheduler/domain/pod-report.js';
 
 /** Beyond it a placed request is told by its neighbour. */
 const MOST_BELIEVED_MARKS = 64;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ModelReport, PodReport } from '../domain/pod-report.js';
-import { Prng } from '../random/prng.js';
+import type { ModelReport, PodReport } from '../scheduler/domain/pod-report.js';
+import { Prng } from '../scheduler/random/prng.js';
 import { choicesAmong, Picker } from './picker.js';
 import type { Pick, RoutedRequest } from './request.js';
 

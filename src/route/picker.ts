@@ -14,7 +14,7 @@
  * interrupts, so where there is little to spare the next one in a hurry is lost: 5.2 % at 0.6 of what three pods can do, and 1.9 % so.
  * Always the most to spare: leaves every pod with something to do, 0.6 % lost against 0.3 % where there is room (`test/simulation/pods.ts`).
  */
-import type { PodReport } from '../domain/pod-report.js';
+import type { PodReport } from '../scheduler/domain/pod-report.js';
 import { Pod, type PodContact } from './pod.js';
 import type { Pick, PickReason, Refused, RoutedRequest, Sent } from './request.js';
 

@@ -2,7 +2,7 @@
  * What is believed of one pod: what it reported last, and which of the requests that were sent there it has not told to have come. Pure: it
  * is told the time, and what happened.
  */
-import type { PodReport } from '../domain/pod-report.js';
+import type { PodReport } from '../scheduler/domain/pod-report.js';
 import { ModelRoom } from './model-room.js';
 import type { RoutedRequest } from './request.js';
 

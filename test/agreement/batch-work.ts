@@ -1,4 +1,4 @@
-import type { LatencyCoefficients } from '../../src/perf-model/fit.js';
+import type { LatencyCoefficients } from '../../src/scheduler/perf-model/fit.js';
 
 /** What one batch costs, core-ms: work that its threads share, and then work that only one of them can do. */
 export interface BatchWork {

@@ -1,7 +1,7 @@
-import type { Event } from '../../src/domain/event.js';
-import type { LatencyCurve } from '../../src/perf-model/curve.js';
-import { quantile } from '../../src/perf-model/quantile.js';
-import type { OutcomeReport } from '../../src/sim/outcome-ledger.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import type { LatencyCurve } from '../../src/scheduler/perf-model/curve.js';
+import { quantile } from '../../src/scheduler/perf-model/quantile.js';
+import type { OutcomeReport } from '../../src/simulator/sim/outcome-ledger.js';
 
 /** What a run came to, live or simulated. */
 export interface Judgement {

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { dirname, join as joinPath } from 'node:path';
-import { createScaler, type DetectedScaler } from '../../src/adapters/scalers/detect.js';
-import type { JoinInstruction } from '../../src/adapters/scalers/join.js';
-import { SystemClock } from '../../src/adapters/system-clock.js';
-import type { Scaler } from '../../src/controlplane/scaler.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
+import { createScaler, type DetectedScaler } from '../../src/server/scalers/detect.js';
+import type { JoinInstruction } from '../../src/server/scalers/join.js';
+import { SystemClock } from '../../src/server/system-clock.js';
+import type { Scaler } from '../../src/scheduler/controlplane/scaler.js';
+import { SimulatedScaler } from '../../src/simulator/sim/simulated-scaler.js';
 import type { BatchWork } from './batch-work.js';
 import { AgreementWorker } from './worker.js';
 

@@ -1,7 +1,7 @@
-import { interleaved } from '../../src/perf-model/grid.js';
-import { profileCell, type GridCell } from '../../src/perf-model/profile-cell.js';
-import type { Profile } from '../../src/perf-model/profile.js';
-import { Prng } from '../../src/random/prng.js';
+import { interleaved } from '../../src/scheduler/perf-model/grid.js';
+import { profileCell, type GridCell } from '../../src/scheduler/perf-model/profile-cell.js';
+import type { Profile } from '../../src/scheduler/perf-model/profile.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import type { LiveMachine } from './live-machine.js';
 
 const BATCH_SIZES = [1, 2, 4];

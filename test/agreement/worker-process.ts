@@ -1,8 +1,8 @@
 import { openSync, readSync } from 'node:fs';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { SystemClock } from '../../src/adapters/system-clock.js';
-import { joinGroup, type JoinInstruction } from '../../src/adapters/scalers/join.js';
-import type { Timer } from '../../src/clock/clock.js';
+import { SystemClock } from '../../src/server/system-clock.js';
+import { joinGroup, type JoinInstruction } from '../../src/server/scalers/join.js';
+import type { Timer } from '../../src/scheduler/clock/clock.js';
 import { idealLatencyMs, type BatchWork } from './batch-work.js';
 
 /*

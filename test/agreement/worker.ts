@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { BatchResult, BatchRun, WorkerPool } from '../../src/dataplane/worker-pool.js';
-import type { AdmittedRequest } from '../../src/domain/request.js';
+import type { BatchResult, BatchRun, WorkerPool } from '../../src/scheduler/dataplane/worker-pool.js';
+import type { AdmittedRequest } from '../../src/scheduler/domain/request.js';
 import type { BatchWork } from './batch-work.js';
 import type { MessageFromWorker, MessageToWorker, WorkerSetup } from './worker-process.js';
 

@@ -1,6 +1,6 @@
-import type { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import { identity, simple } from '../../src/adapters/models/tiny-graphs.js';
-import type { Datatype } from '../../src/domain/tensor.js';
+import type { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import { identity, simple } from '../../research/load-models/tiny-graphs.js';
+import type { Datatype } from '../../src/scheduler/domain/tensor.js';
 import type { TestBench } from '../system/server/harness.js';
 
 const DATATYPES: readonly Datatype[] = ['BOOL', 'INT64', 'UINT64', 'FP16', 'FP32', 'BYTES'];

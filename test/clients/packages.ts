@@ -32,9 +32,18 @@ export function pythonWith(name: string, packages: readonly string[]): string {
   return join(folder, 'bin', 'python');
 }
 
-/** @returns the program. @throws Error where there is no Go to build it */
 export function grpcurl(version: string): string {
-  const folder = filled(`grpcurl-${version}`, (made) => {
+  return goProgram('grpcurl', `github.com/fullstorydev/grpcurl/cmd/grpcurl@v${version}`, version);
+}
+
+/** A server of S3's protocol, on a folder. */
+export function versityGateway(version: string): string {
+  return goProgram('versitygw', `github.com/versity/versitygw/cmd/versitygw@v${version}`, version);
+}
+
+/** @returns the program. @throws Error where there is no Go to build it */
+function goProgram(name: string, source: string, version: string): string {
+  const folder = filled(`${name}-${version}`, (made) => {
     const env = {
       ...process.env,
       GOBIN: made,
@@ -42,10 +51,10 @@ export function grpcurl(version: string): string {
       GOCACHE: join(made, 'cache'),
       GOFLAGS: '-modcacherw',
     };
-    run('go', ['install', `github.com/fullstorydev/grpcurl/cmd/grpcurl@v${version}`], made, env);
+    run('go', ['install', source], made, env);
     for (const used of ['path', 'cache']) rmSync(join(made, used), { recursive: true, force: true });
   });
-  return join(folder, 'grpcurl');
+  return join(folder, name);
 }
 
 export interface PerfAnalyzer {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { oneLine } from '../../src/server/workers/load-failure.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { clientModels } from './models.js';
 import { grpcurl, perfAnalyzer, pythonWith } from './packages.js';
@@ -149,18 +150,19 @@ async function outcomeOf(check: string, act: () => Promise<void>): Promise<Outco
   }
 }
 
-function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replaceAll(/\s+/g, ' ').slice(0, 300);
-}
-
 async function main(words: readonly string[]): Promise<void> {
   const chosen = CLIENTS.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   const bench = new TestBench();
   const rows: string[] = [];
   let failed = chosen.length === 0;
   try {
-    const server = await bench.serve(clientModels(bench), ['--no-refine']);
+    const server = await bench.serve(clientModels(bench), [
+      '--no-refine',
+      '--model-control',
+      'explicit',
+      '--load-model',
+      '*',
+    ]);
     for (const { name, prepare } of chosen) {
       let ask: ReturnType<typeof prepare>;
       try {

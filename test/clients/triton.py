@@ -116,13 +116,47 @@ async def statistics():
     assert len(everything["model_stats"]) > 5
 
 
-@check("repository index; loading and unloading refused")
+@check("repository: index, loading as it is, with a configuration and with files, unloading")
 async def repository():
     index = told(await settled(client().get_model_repository_index()))
     models = index if is_http else index["models"]
     assert {"simple", "identity_fp32"} <= {model["name"] for model in models}, models
-    assert "not allowed" in await refusal_of(lambda: client().load_model("simple"))
-    assert "not allowed" in await refusal_of(lambda: client().unload_model("simple"))
+    await settled(client().load_model("simple", config='{"max_batch_size": 3}'))
+    assert (await config_of("simple"))["max_batch_size"] == 3
+    assert "dims are" in await refusal_of(
+        lambda: client().load_model("simple", config='{"input": [{"name": "INPUT0", "dims": [5]}]}')
+    )
+    await settled(client().load_model("simple"))
+    assert (await config_of("simple"))["max_batch_size"] == 16
+    name = f"sent_{KIND.replace('.', '_')}"
+    await settled(client().load_model(name, config="{}", files={"file:3/model.onnx": identity_of_two_floats()}))
+    values = np.array([[1.5, -2.5]], np.float32)
+    same((await settled(client().infer(name, [tensor("x", "FP32", values)]))).as_numpy("y"), values)
+    assert "need a config" in await refusal_of(lambda: client().load_model(name, files={"file:3/model.onnx": b"x"}))
+    await settled(client().unload_model(name))
+
+
+async def config_of(model):
+    answer = told(await settled(client().get_model_config(model)))
+    return answer if is_http else answer["config"]
+
+
+def identity_of_two_floats():
+    """An ONNX model of one node, `x` [n, 2] to `y`, field by field (onnx.proto)."""
+
+    def field(number, value):
+        if isinstance(value, int):
+            return bytes([number << 3, value])
+        data = value.encode() if isinstance(value, str) else value
+        return bytes([number << 3 | 2, len(data)]) + data
+
+    def value_info(value_name):
+        shape = field(1, field(2, "n")) + field(1, field(1, 2))
+        return field(1, value_name) + field(2, field(1, field(1, 1) + field(2, shape)))
+
+    node = field(1, "x") + field(2, "y") + field(4, "Identity")
+    graph = field(1, node) + field(2, "graph") + field(11, value_info("x")) + field(12, value_info("y"))
+    return field(1, 8) + field(7, graph) + field(8, field(2, 13))
 
 
 @check("inference, several inputs and outputs")

@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { BodyPlace } from '../../src/adapters/oip/service.js';
-import type { Tensor } from '../../src/domain/tensor.js';
+import type { BodyPlace } from '../../src/protocol/service.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 import type { FakeService } from './fake-service.js';
 import {
   call as callGrpc,

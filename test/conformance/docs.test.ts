@@ -1,5 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { OpenApiDocument } from '../../src/adapters/oip/rest/openapi.js';
+import { Door } from '../../src/server/doors/door.js';
+import { TokenFile } from '../../src/server/doors/tokens.js';
+import type { OpenApiDocument } from '../../src/server/edge/rest/openapi.js';
 import { call, startRest, type RestUnderTest } from './rest-harness.js';
 
 /* What is served, described for programs and for people, against what is served. */
@@ -68,6 +73,52 @@ describe('/v2/openapi.json', () => {
     expect(openApi.paths).not.toHaveProperty('/v2/models/loading/infer');
     const references = [...JSON.stringify(openApi).matchAll(/#\/components\/schemas\/(\w+)/g)].map(([, name]) => name!);
     expect(new Set(references)).toEqual(new Set(Object.keys(openApi.components.schemas)));
+  });
+});
+
+describe('loading and unloading in /v2/openapi.json', () => {
+  const LOAD = '/v2/repository/models/{model}/load';
+
+  async function pathsFor(isOpenToClients: boolean, host = '127.0.0.1', token?: string): Promise<OpenApiDocument> {
+    const file = join(mkdtempSync(join(tmpdir(), 'sponge-test-')), 'tokens');
+    writeFileSync(file, 'full 0123456789abcdef0123\nlook 3210fedcba9876543210 read-only\n', { mode: 0o600 });
+    const tokens = token === undefined ? undefined : await TokenFile.open({ path: file, onNotice: () => undefined });
+    const door = new Door(tokens === undefined ? { host } : { host, tokens });
+    const own = await startRest({ door });
+    const refuse = (): Promise<never> => Promise.reject(new Error('nobody asks'));
+    Object.assign(own.fake, { repository: { isOpenToClients, index: refuse, load: refuse, unload: refuse } });
+    // Registered with the service as it was then.
+    const again = await startRest({ door, service: own.fake });
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const document = (
+      await call(again.server, 'GET', '/v2/openapi.json', undefined, headers)
+    ).json() as OpenApiDocument;
+    await own.server.close();
+    await again.server.close();
+    door.close();
+    rmSync(dirname(file), { recursive: true });
+    return document;
+  }
+
+  it('is there where clients may do it', async () => {
+    const { paths, components } = await pathsFor(true);
+    expect(paths[LOAD]).toMatchObject({ post: { parameters: [{ in: 'path', name: 'model', required: true }] } });
+    expect(paths).toHaveProperty(LOAD.replace('load', 'unload'));
+    const references = [...JSON.stringify(paths).matchAll(/#\/components\/schemas\/(\w+)/g)].map(([, name]) => name!);
+    expect(new Set(references)).toEqual(new Set(Object.keys(components.schemas)));
+    expect((await pathsFor(true, '0.0.0.0', '0123456789abcdef0123')).paths).toHaveProperty(LOAD);
+  });
+
+  it('is not, where models are the command line’s, others reach the server, or the token is for looking', async () => {
+    for (const document of [
+      openApi,
+      await pathsFor(false),
+      await pathsFor(true, '0.0.0.0'),
+      await pathsFor(true, '0.0.0.0', '3210fedcba9876543210'),
+    ]) {
+      expect(document.paths).not.toHaveProperty(LOAD);
+      expect(document.components.schemas).not.toHaveProperty('LoadRequest');
+    }
   });
 });
 

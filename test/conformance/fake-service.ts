@@ -1,7 +1,7 @@
-import type { Outcome } from '../../src/domain/outcome.js';
-import { DATATYPES } from '../../src/domain/tensor.js';
-import type { Datatype, Tensor } from '../../src/domain/tensor.js';
-import { OipFailure } from '../../src/adapters/oip/service.js';
+import type { Outcome } from '../../src/scheduler/domain/outcome.js';
+import { DATATYPES } from '../../src/scheduler/domain/tensor.js';
+import type { Datatype, Tensor } from '../../src/scheduler/domain/tensor.js';
+import { OipFailure } from '../../src/protocol/service.js';
 import type {
   Departure,
   Explanation,
@@ -10,7 +10,7 @@ import type {
   InferReply,
   ModelEntry,
   ModelStatistics,
-} from '../../src/adapters/oip/service.js';
+} from '../../src/protocol/service.js';
 
 /** One received call, and what tells whether its client left. */
 export interface RecordedCall {

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { compressionAlgorithms, status } from '@grpc/grpc-js';
 import type { ClientUnaryCall } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import { ModelInferRequest } from '../../src/protocol/grpc/generated/open_inference.js';
 import {
   call,
   createClient,

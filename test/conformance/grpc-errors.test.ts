@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { OipFailure } from '../../src/adapters/oip/service.js';
-import type { Outcome } from '../../src/domain/outcome.js';
+import { OipFailure } from '../../src/protocol/service.js';
+import type { Outcome } from '../../src/scheduler/domain/outcome.js';
 import { refuseWith } from './fake-service.js';
 import {
   call,
@@ -14,7 +14,7 @@ import {
   withSession,
 } from './grpc-harness.js';
 import type { CallResult, Harness } from './grpc-harness.js';
-import type { InferParameter } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import type { InferParameter } from '../../src/protocol/grpc/generated/open_inference.js';
 
 const MODEL_INFER = '/inference.GRPCInferenceService/ModelInfer';
 

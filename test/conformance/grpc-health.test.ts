@@ -1,8 +1,8 @@
 import { credentials, status } from '@grpc/grpc-js';
 import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { HealthCheckResponse_ServingStatus as ServingStatus } from '../../src/adapters/oip/grpc/generated/health.js';
-import type { HealthCheckResponse } from '../../src/adapters/oip/grpc/generated/health.js';
+import { HealthCheckResponse_ServingStatus as ServingStatus } from '../../src/protocol/grpc/generated/health.js';
+import type { HealthCheckResponse } from '../../src/protocol/grpc/generated/health.js';
 import { HealthClient } from '../fixtures/grpc-stubs.js';
 import { startHarness, until } from './grpc-harness.js';
 import type { Harness } from './grpc-harness.js';

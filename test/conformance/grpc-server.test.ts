@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { FILE_DESCRIPTOR_SET_BASE64 } from '../../src/adapters/oip/grpc/generated/descriptor-set.js';
-import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
-import { Arrivals } from '../../src/adapters/oip/arrivals.js';
-import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
+import { FILE_DESCRIPTOR_SET_BASE64 } from '../../src/protocol/grpc/generated/descriptor-set.js';
+import { startGrpcServer } from '../../src/server/edge/grpc/server.js';
+import { Arrivals } from '../../src/server/edge/arrivals.js';
+import { ReceiveBudget } from '../../src/server/edge/receive-budget.js';
 import { createFakeService } from './fake-service.js';
 import { call, createClient, deferred, LIMITS, smallRequest, startHarness, until } from './grpc-harness.js';
 
@@ -75,7 +75,7 @@ describe('the generated code', () => {
       console.warn('skipped: @bufbuild/buf is not installed, so the .proto files cannot be compiled');
       skip();
     }
-    const protoFolder = fileURLToPath(new URL('../../src/adapters/oip/grpc/proto', import.meta.url));
+    const protoFolder = fileURLToPath(new URL('../../src/protocol/grpc/proto', import.meta.url));
     const { stdout } = await promisify(execFile)(
       buf,
       ['build', protoFolder, '--as-file-descriptor-set', '--exclude-source-info', '-o', '-'],

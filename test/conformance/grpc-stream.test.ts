@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ModelInferRequest } from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import type { ModelStreamInferResponse } from '../../src/adapters/oip/grpc/generated/open_inference.js';
+import { ModelInferRequest } from '../../src/protocol/grpc/generated/open_inference.js';
+import type { ModelStreamInferResponse } from '../../src/protocol/grpc/generated/open_inference.js';
 import { deferred, framedMessage, rawRequest, smallRequest, startHarness, until, withSession } from './grpc-harness.js';
 import type { Harness } from './grpc-harness.js';
 

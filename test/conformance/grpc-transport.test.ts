@@ -3,7 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ServerReflectionRequest, ServerReflectionResponse } from '../../src/adapters/oip/grpc/generated/reflection.js';
+import { ServerReflectionRequest, ServerReflectionResponse } from '../../src/protocol/grpc/generated/reflection.js';
 import {
   call,
   deferred,
@@ -243,6 +243,8 @@ describe('reflection', () => {
       { $case: 'allExtensionNumbersOfType', value: 'inference.DataType' },
       undefined,
     ]);
+    // The service's file imports that of the model configuration, where element types are.
+    const filesWith = (symbol: string): object[] => (/^inference\.(GRPC|ModelInfer)/.test(symbol) ? [{}, {}] : [{}]);
     const notFound = { $case: 'errorResponse', value: { errorCode: status.NOT_FOUND } };
     expect(answers.map(({ messageResponse }) => messageResponse)).toMatchObject([
       {
@@ -256,7 +258,10 @@ describe('reflection', () => {
       },
       { $case: 'fileDescriptorResponse', value: { fileDescriptorProto: [{}] } },
       notFound,
-      ...symbols.map(() => ({ $case: 'fileDescriptorResponse', value: { fileDescriptorProto: [{}] } })),
+      ...symbols.map((symbol) => ({
+        $case: 'fileDescriptorResponse',
+        value: { fileDescriptorProto: filesWith(symbol) },
+      })),
       notFound,
       notFound,
       notFound,

@@ -4,10 +4,10 @@ import { loadFileDescriptorSetFromBuffer, loadSync } from '@grpc/proto-loader';
 import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema, type DescriptorProto } from '@bufbuild/protobuf/wkt';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DataType } from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import { packBytes, unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
-import { DATATYPES } from '../../src/domain/tensor.js';
-import type { Datatype } from '../../src/domain/tensor.js';
+import { DataType } from '../../src/protocol/grpc/generated/model_config.js';
+import { packBytes, unpackBytes } from '../../src/protocol/tensor-layout.js';
+import { DATATYPES } from '../../src/scheduler/domain/tensor.js';
+import type { Datatype } from '../../src/scheduler/domain/tensor.js';
 import { call, rawRequest, smallRequest, startHarness } from './grpc-harness.js';
 import type { Harness } from './grpc-harness.js';
 
@@ -86,7 +86,7 @@ describe('gRPC health and metadata', () => {
       { name: 'scale', datatype: 'FP32', shape: [3] },
     ]);
     const { response } = await call(client, 'modelConfig', { name: 'open', version: '' });
-    expect(response.config?.input).toEqual([
+    expect(response.config?.input).toMatchObject([
       { name: 'x', dataType: DataType.TYPE_FP32, dims: [-1], optional: false },
       { name: 'scale', dataType: DataType.TYPE_FP32, dims: [3], optional: true },
     ]);
@@ -328,7 +328,8 @@ describe('gRPC reflection', () => {
 
   it('gives descriptors of which only the entries of maps are marked as such, which others are refused for', async () => {
     const files = await reflectedFiles(harness.target, 'inference.GRPCInferenceService');
-    const set = fromBinary(FileDescriptorSetSchema, fileDescriptorSet(files));
+    // A file comes before those that it imports, which a registry wants the other way round.
+    const set = fromBinary(FileDescriptorSetSchema, fileDescriptorSet([...files].reverse()));
     const messages = set.file.flatMap((file) => file.messageType);
     const isEntry = (message: DescriptorProto): boolean => message.options?.mapEntry === true;
     expect(messages.filter(isEntry)).toEqual([]);
@@ -370,7 +371,7 @@ async function reflectedServices(target: string): Promise<string[]> {
 }
 
 function askReflection(target: string, request: object): Promise<ReflectionResponse> {
-  const protoPath = new URL('../../src/adapters/oip/grpc/proto/reflection.proto', import.meta.url).pathname;
+  const protoPath = new URL('../../src/protocol/grpc/proto/reflection.proto', import.meta.url).pathname;
   const loaded = loadPackageDefinition(loadSync(protoPath, { keepCase: true, oneofs: true })) as unknown as {
     grpc: { reflection: { v1: { ServerReflection: new (target: string, creds: object) => ReflectionClient } } };
   };

@@ -1,11 +1,11 @@
-import { Arrivals } from '../../src/adapters/oip/arrivals.js';
+import { Arrivals } from '../../src/server/edge/arrivals.js';
 import { connect, constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
 import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startGrpcServer } from '../../src/adapters/oip/grpc/server.js';
-import type { EdgeLimits } from '../../src/adapters/oip/service.js';
+import { startGrpcServer } from '../../src/server/edge/grpc/server.js';
+import type { EdgeLimits } from '../../src/protocol/service.js';
 import * as grpc from './grpc-harness.js';
 import { call, LIMITS, rawConnection, startRest } from './rest-harness.js';
 import type { RawConnection, RestUnderTest } from './rest-harness.js';

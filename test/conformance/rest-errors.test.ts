@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { InferReply } from '../../src/adapters/oip/service.js';
+import type { InferReply } from '../../src/protocol/service.js';
 import { refuseWith } from './fake-service.js';
 import { LIMITS, binaryBody, call, startRest } from './rest-harness.js';
 import type { RestReply, RestUnderTest } from './rest-harness.js';

@@ -1,10 +1,10 @@
 import { connect } from 'node:net';
 import { request } from 'undici';
-import { startRestServer } from '../../src/adapters/oip/rest/server.js';
-import type { RestOptions, RestServer } from '../../src/adapters/oip/rest/server.js';
-import { Arrivals } from '../../src/adapters/oip/arrivals.js';
-import { ReceiveBudget } from '../../src/adapters/oip/receive-budget.js';
-import type { EdgeLimits } from '../../src/adapters/oip/service.js';
+import { startRestServer } from '../../src/server/edge/rest/server.js';
+import type { RestOptions, RestServer } from '../../src/server/edge/rest/server.js';
+import { Arrivals } from '../../src/server/edge/arrivals.js';
+import { ReceiveBudget } from '../../src/server/edge/receive-budget.js';
+import type { EdgeLimits } from '../../src/protocol/service.js';
 import { createFakeService } from './fake-service.js';
 import type { FakeService } from './fake-service.js';
 

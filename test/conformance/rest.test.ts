@@ -1,8 +1,8 @@
 import { deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { DATATYPES } from '../../src/domain/tensor.js';
-import type { Datatype } from '../../src/domain/tensor.js';
-import { unpackBytes } from '../../src/adapters/oip/tensor-layout.js';
+import { DATATYPES } from '../../src/scheduler/domain/tensor.js';
+import type { Datatype } from '../../src/scheduler/domain/tensor.js';
+import { unpackBytes } from '../../src/protocol/tensor-layout.js';
 import { okReply } from './fake-service.js';
 import { binaryBody, call, splitBinary, startRest } from './rest-harness.js';
 import type { RestReply, RestUnderTest } from './rest-harness.js';
@@ -31,8 +31,9 @@ const SERVED = {
   sponge_slack_us: 400_250,
   sponge_batch: 2,
   sponge_allocation_millicores: 1500,
-  sponge_predicted_us: 30_000,
+  sponge_planned_us: 30_000,
   sponge_actual_us: 25_125,
+  sponge_predicted_us: 30_000,
 };
 
 describe('health', () => {
@@ -96,6 +97,7 @@ describe('metadata', () => {
       name: 'versioned',
       platform: 'onnxruntime_onnx',
       backend: 'onnxruntime',
+      runtime: '',
       version_policy: { specific: { versions: [1, 2] } },
       max_batch_size: 4,
       input: [
@@ -107,9 +109,27 @@ describe('metadata', () => {
           is_shape_tensor: false,
           allow_ragged_batch: false,
           optional: false,
+          is_non_linear_format_io: false,
         },
       ],
-      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [2], label_filename: '', is_shape_tensor: false }],
+      output: [
+        {
+          name: 'y',
+          data_type: 'TYPE_FP32',
+          dims: [2],
+          label_filename: '',
+          is_shape_tensor: false,
+          is_non_linear_format_io: false,
+        },
+      ],
+      batch_input: [],
+      batch_output: [],
+      instance_group: [],
+      default_model_filename: '',
+      cc_model_filenames: {},
+      metric_tags: {},
+      parameters: {},
+      model_warmup: [],
       dynamic_batching: {
         preferred_batch_size: [],
         max_queue_delay_microseconds: 0,

@@ -5,17 +5,17 @@ import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { namedPods } from '../../src/adapters/route/pod-sources.js';
-import { startRouter, type Router } from '../../src/adapters/route/router.js';
-import { SystemClock } from '../../src/adapters/system-clock.js';
-import { createLogger } from '../../src/adapters/telemetry/logger.js';
+import { namedPods } from '../../src/server/route/pod-sources.js';
+import { startRouter, type Router } from '../../src/server/route/router.js';
+import { SystemClock } from '../../src/server/system-clock.js';
+import { createLogger } from '../../src/server/telemetry/logger.js';
 import { eventually } from '../system/server/harness.js';
-import type { PodReport } from '../../src/domain/pod-report.js';
+import type { PodReport } from '../../src/scheduler/domain/pod-report.js';
 
 /* The picker as a proxy meets it: external processing over gRPC by another implementation of it, before pods that only report. */
 
-const PROTO = fileURLToPath(new URL('../../src/adapters/route/proto/external_processor.proto', import.meta.url));
-const HEALTH = fileURLToPath(new URL('../../src/adapters/oip/grpc/proto/health.proto', import.meta.url));
+const PROTO = fileURLToPath(new URL('../../src/server/route/proto/external_processor.proto', import.meta.url));
+const HEALTH = fileURLToPath(new URL('../../src/protocol/grpc/proto/health.proto', import.meta.url));
 
 /** A pod that reports that it is through with what it has in so many ms, and takes 30 for a request. */
 class ReportingPod {

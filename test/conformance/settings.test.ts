@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { status } from '@grpc/grpc-js';
-import { Door } from '../../src/adapters/doors/door.js';
-import { createLogger, logControlOf } from '../../src/adapters/telemetry/logger.js';
+import { Door } from '../../src/server/doors/door.js';
+import { createLogger, logControlOf } from '../../src/server/telemetry/logger.js';
 import { call, startHarness } from './grpc-harness.js';
 import { call as callRest, startRest } from './rest-harness.js';
 

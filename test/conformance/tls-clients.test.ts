@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { SystemClock } from '../../src/adapters/system-clock.js';
-import { LiveFeed } from '../../src/adapters/telemetry/live-feed.js';
-import { startMetricsServer, type MetricsServer } from '../../src/adapters/telemetry/metrics-server.js';
-import { ServerTls } from '../../src/adapters/tls/server-tls.js';
+import { SystemClock } from '../../src/server/system-clock.js';
+import { LiveFeed } from '../../src/server/telemetry/live-feed.js';
+import { startMetricsServer, type MetricsServer } from '../../src/server/telemetry/metrics-server.js';
+import { ServerTls } from '../../src/server/tls/server-tls.js';
 import { inferCommand } from '../../src/cli/infer.js';
 import { readFeed } from '../../src/cli/watch-feed.js';
 import { startRest, type RestUnderTest } from './rest-harness.js';

@@ -4,8 +4,8 @@ import type {
   ModelInferRequest,
   ModelInferResponse,
   ModelStreamInferResponse,
-} from '../../src/adapters/oip/grpc/generated/open_inference.js';
-import type { Datatype, Tensor } from '../../src/domain/tensor.js';
+} from '../../src/protocol/grpc/generated/open_inference.js';
+import type { Datatype, Tensor } from '../../src/scheduler/domain/tensor.js';
 import { GRPCInferenceServiceClient } from '../fixtures/grpc-stubs.js';
 import { stringsOf } from './ask-rest.js';
 import { parametersOf, type Ask, type Reply, type ClientRequest } from './client-request.js';

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Prng } from '../../src/random/prng.js';
+import type { Prng } from '../../src/scheduler/random/prng.js';
 import { codeOf, decodeReply, encodeRequest } from './ask-rest.js';
 import type { Ask, Reply, ClientRequest } from './client-request.js';
 

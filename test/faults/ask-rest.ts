@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { Agent, request } from 'undici';
-import type { Datatype, Tensor } from '../../src/domain/tensor.js';
+import type { Datatype, Tensor } from '../../src/scheduler/domain/tensor.js';
 import { parametersOf, type Ask, type Reply, type ClientRequest } from './client-request.js';
 
 /* Asks over REST: JSON or binary tensors, packed or not. Its codec is its own: a mistake that both ends share would not be seen. */

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../src/domain/tensor.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 import type { Question } from './questions.js';
 
 /** What is asked, and how it is put; how it travels is chosen by who asks it. */

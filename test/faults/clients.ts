@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Prng } from '../../src/random/prng.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { GrpcClient } from './ask-grpc.js';
 import { askingRaw } from './ask-raw.js';
 import { RestClient } from './ask-rest.js';

@@ -13,7 +13,7 @@ import {
 import { connect, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Prng } from '../../src/random/prng.js';
+import type { Prng } from '../../src/scheduler/random/prng.js';
 import type { Site } from './site.js';
 
 /* What is done to a server that serves, from outside. Faults that are a matter of how clients behave are in `clients.ts`. */

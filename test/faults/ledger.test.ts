@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { REASONS, type Reason } from '../../src/domain/outcome.js';
-import { Prng } from '../../src/random/prng.js';
+import { REASONS, type Reason } from '../../src/scheduler/domain/outcome.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { Ledger, overlaps, type Excuses } from './ledger.js';
 import { differenceFrom, makeQuestion, MODELS, type QuestionKind } from './questions.js';
 import { differencesOf, sumsBetween, type ServerSums } from './sums.js';

@@ -1,5 +1,5 @@
-import { REASONS, type Reason } from '../../src/domain/outcome.js';
-import { statusOfReason } from '../../src/adapters/oip/status.js';
+import { REASONS, type Reason } from '../../src/scheduler/domain/outcome.js';
+import { statusOfReason } from '../../src/protocol/status.js';
 import { differenceFrom } from './questions.js';
 import type { Reply, ClientRequest } from './client-request.js';
 

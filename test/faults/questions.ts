@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import { anyLength, identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
-import type { Prng } from '../../src/random/prng.js';
-import type { Tensor } from '../../src/domain/tensor.js';
+import { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import { anyLength, identity, slow, SLOW_WIDTH } from '../../research/load-models/tiny-graphs.js';
+import type { Prng } from '../../src/scheduler/random/prng.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 
 /*
  * Questions whose right answer the client works out by itself, to the last bit. No two of one model are alike, but those

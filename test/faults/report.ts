@@ -1,4 +1,4 @@
-import { REASONS } from '../../src/domain/outcome.js';
+import { REASONS } from '../../src/scheduler/domain/outcome.js';
 import type { Finding, Ledger } from './ledger.js';
 
 /* What a run has shown, for somebody who has not read the code. */

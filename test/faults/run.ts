@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Prng } from '../../src/random/prng.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { MISBEHAVIOURS, runLoad, type Misbehaviour } from './clients.js';
 import { FAULTS, strikeRepeatedly, type FaultName } from './faults.js';
 import { Ledger, BusyWatch } from './ledger.js';

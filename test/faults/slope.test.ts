@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { slopeOf } from '../../bench/harness/slope.js';
-import { Prng } from '../../src/random/prng.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 
 const MINUTE_MS = 60_000;
 

@@ -1,4 +1,4 @@
-import { REASONS, type Reason } from '../../src/domain/outcome.js';
+import { REASONS, type Reason } from '../../src/scheduler/domain/outcome.js';
 import { Scrape } from '../system/server/clients.js';
 import type { Ledger } from './ledger.js';
 

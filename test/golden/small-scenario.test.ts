@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
-import { edfPolicy } from '../../src/dataplane/policy.js';
-import { exactLatency } from '../../src/domain/latency.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
-import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
-import { createSystem } from '../../src/system.js';
+import { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import { pricedPlanner } from '../../src/scheduler/controlplane/priced-planner.js';
+import { edfPolicy } from '../../src/scheduler/dataplane/policy.js';
+import { exactLatency } from '../../src/scheduler/domain/latency.js';
+import { SimulatedScaler } from '../../src/simulator/sim/simulated-scaler.js';
+import { SimulatedWorker } from '../../src/simulator/sim/simulated-worker.js';
+import { createSystem } from '../../src/scheduler/system.js';
 import { describeEvent } from '../simulation/describe-event.js';
 import { dueAt, modelsOf } from '../simulation/fixed-latency.js';
 

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../src/domain/tensor.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 import { bytesElements, numericElements } from '../system/corpus/tensors.js';
 
 /** Those of ONNX's own test runner (onnx/backend/test/runner): |actual − expected| ≤ 1e-7 + 1e-3 · |expected|. */

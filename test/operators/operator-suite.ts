@@ -1,6 +1,6 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Tensor } from '../../src/domain/tensor.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 import { binaryOutputs, GrpcClient, grpcRequest, http, inferBinary } from '../system/server/clients.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { differenceOf, ONNX_TOLERANCE, RUNTIME_TOLERANCE } from './judgement.js';

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Tensor, TensorSpec } from '../../src/domain/tensor.js';
-import { ModelSessions } from '../../src/adapters/onnx-runtime/model-sessions.js';
-import { Runtime } from '../../src/adapters/onnx-runtime/runtime.js';
-import { UnsupportedModelError } from '../../src/adapters/onnx-runtime/unsupported-model-error.js';
-import { bytesOfHeld, isHeld } from '../../src/adapters/onnx-runtime/values.js';
+import type { Tensor, TensorSpec } from '../../src/scheduler/domain/tensor.js';
+import { ModelSessions } from '../../src/server/onnx-runtime/model-sessions.js';
+import { Runtime } from '../../src/server/onnx-runtime/runtime.js';
+import { UnsupportedModelError } from '../../src/server/onnx-runtime/unsupported-model-error.js';
+import { bytesOfHeld, isHeld } from '../../src/server/onnx-runtime/values.js';
 import { readTensorFile } from './tensor-files.js';
 
 /*

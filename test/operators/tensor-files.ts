@@ -1,4 +1,4 @@
-import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../src/domain/tensor.js';
+import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../src/scheduler/domain/tensor.js';
 import { fieldsOf, type Field } from '../oracle/onnx-reader.js';
 
 /*

@@ -1,9 +1,9 @@
 /*
- * Random machines and windows for the clairvoyant bounds, and the same as `src/sim/clairvoyant` takes them.
+ * Random machines and windows for the clairvoyant bounds, and the same as `src/simulator/clairvoyant` takes them.
  */
 import fc from 'fast-check';
-import type { WindowedWork } from '../../src/sim/clairvoyant/fluid-bound.js';
-import type { PowerCurveOptions } from '../../src/perf-model/power-curve.js';
+import type { WindowedWork } from '../../src/simulator/clairvoyant/fluid-bound.js';
+import type { PowerCurveOptions } from '../../src/scheduler/perf-model/power-curve.js';
 import type { OperatingPoint, WindowedJob } from './yds.js';
 
 /** Allocations and latencies of any shape: larger batches and more cores need not help. */

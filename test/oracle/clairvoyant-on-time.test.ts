@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { serveMost } from '../../src/dataplane/queue-dp.js';
-import { unitJobsOnTime } from '../../src/sim/clairvoyant/fluid-bound.js';
+import { serveMost } from '../../src/scheduler/dataplane/queue-dp.js';
+import { unitJobsOnTime } from '../../src/simulator/clairvoyant/fluid-bound.js';
 import { columnsOf } from './clairvoyant-instances.js';
 import { mostOnTime, mostOnTimeByExhaustion, type BatchingInstance } from './serial-batching.js';
 import { mostInTime, type WindowedJob } from './yds.js';

@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fluidBound, fluidEdfWork, unitJobsOnTime, type FluidBound } from '../../src/sim/clairvoyant/fluid-bound.js';
-import { coresAt, powerCurve, replicatedPowerCurve, type PowerCurve } from '../../src/perf-model/power-curve.js';
+import {
+  fluidBound,
+  fluidEdfWork,
+  unitJobsOnTime,
+  type FluidBound,
+} from '../../src/simulator/clairvoyant/fluid-bound.js';
+import {
+  coresAt,
+  powerCurve,
+  replicatedPowerCurve,
+  type PowerCurve,
+} from '../../src/scheduler/perf-model/power-curve.js';
 import { columnsOf, jobs, machines, operatingPoints } from './clairvoyant-instances.js';
 import { leastCoreMs, type TinyInstance } from './tiny-schedules.js';
 import { cheapestMix, integrate, leastTopRate, speedProfile, type OperatingPoint } from './yds.js';

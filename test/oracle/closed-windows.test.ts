@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { worldOf } from '../../src/experiments/run-seed.js';
-import { policyFor } from '../../src/experiments/policies.js';
-import { readScenario } from '../../src/experiments/scenarios/scenario-files.js';
-import { setUp } from '../../src/experiments/scenarios/setup.js';
-import { logNormal } from '../../src/random/normal.js';
-import { stream } from '../../src/random/streams.js';
-import { startRun } from '../../src/sim/simulation.js';
+import { worldOf } from '../../src/simulator/comparison/run-seed.js';
+import { policyFor } from '../../src/simulator/policies/policies.js';
+import { readScenario } from '../../src/simulator/scenarios/scenario-files.js';
+import { setUp } from '../../src/simulator/scenarios/setup.js';
+import { logNormal } from '../../src/scheduler/random/normal.js';
+import { stream } from '../../src/scheduler/random/streams.js';
+import { startRun } from '../../src/simulator/sim/simulation.js';
 import { serveClosedWindows, type ClosedWindowsOptions, type PlanInForce } from './closed-windows.js';
 
 function serve(overrides: Partial<ClosedWindowsOptions>): number[] {

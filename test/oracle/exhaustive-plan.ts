@@ -25,9 +25,9 @@ export type PlanAnswer =
       readonly cpuMillicores: number;
       readonly batchSize: number;
       readonly boundBy: string;
-      readonly hopeless: readonly number[];
+      readonly unsalvageable: readonly number[];
     }
-  | { readonly kind: 'infeasible'; readonly reason: string; readonly hopeless: readonly number[] };
+  | { readonly kind: 'infeasible'; readonly reason: string; readonly unsalvageable: readonly number[] };
 
 export function allocationsOf(instance: PlanInstance): readonly number[] {
   const allocations: number[] = [];
@@ -37,7 +37,7 @@ export function allocationsOf(instance: PlanInstance): readonly number[] {
   return [...allocations, instance.maxMillicores];
 }
 
-export function hopelessOf(instance: PlanInstance): readonly number[] {
+export function unsalvageableOf(instance: PlanInstance): readonly number[] {
   const largest = instance.maxMillicores;
   const startAtMs = instance.nowMs + instance.inFlightMs(largest);
   return instance.queue.flatMap((request, index) =>
@@ -47,10 +47,10 @@ export function hopelessOf(instance: PlanInstance): readonly number[] {
 
 /** Queue indices in the order in which they would finish too late; empty when all are in time. */
 export function lateRequests(instance: PlanInstance, cpuMillicores: number, batchSize: number): readonly number[] {
-  const hopeless = hopelessOf(instance);
+  const unsalvageable = unsalvageableOf(instance);
   let waiting = instance.queue
     .map((request, index) => ({ ...request, index }))
-    .filter((request) => !hopeless.includes(request.index));
+    .filter((request) => !unsalvageable.includes(request.index));
   const late: number[] = [];
   let clockMs = instance.nowMs + instance.inFlightMs(cpuMillicores);
   while (waiting.length > 0) {
@@ -70,20 +70,20 @@ function keepsUp(instance: PlanInstance, cpuMillicores: number, batchSize: numbe
 
 export function planByEnumeration(instance: PlanInstance): PlanAnswer {
   const allocations = allocationsOf(instance);
-  const hopeless = hopelessOf(instance);
+  const unsalvageable = unsalvageableOf(instance);
   for (const [step, cpuMillicores] of allocations.entries()) {
     for (let batchSize = 1; batchSize <= instance.maxBatchSize; batchSize++) {
       if (!keepsUp(instance, cpuMillicores, batchSize)) continue;
       if (lateRequests(instance, cpuMillicores, batchSize).length > 0) continue;
-      return { kind: 'feasible', cpuMillicores, batchSize, boundBy: boundBy(instance, step, batchSize), hopeless };
+      return { kind: 'feasible', cpuMillicores, batchSize, boundBy: boundBy(instance, step, batchSize), unsalvageable };
     }
   }
   for (let batchSize = 1; batchSize <= instance.maxBatchSize; batchSize++) {
     if (lateRequests(instance, instance.maxMillicores, batchSize).length === 0) {
-      return { kind: 'infeasible', reason: 'arrival-rate', hopeless };
+      return { kind: 'infeasible', reason: 'arrival-rate', unsalvageable };
     }
   }
-  return { kind: 'infeasible', reason: 'deadlines', hopeless };
+  return { kind: 'infeasible', reason: 'deadlines', unsalvageable };
 }
 
 /** What the same batch size would have broken one allocation lower. */

@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BudgetSample } from '../../src/controlplane/budget-sample.js';
-import { divideOverload } from '../../src/controlplane/overload-division.js';
-import { exactLatency } from '../../src/domain/latency.js';
-import { outcomeName } from '../../src/domain/outcome.js';
-import { powerCurve, replicatedPowerCurve, upToCores } from '../../src/perf-model/power-curve.js';
-import { fluidBound } from '../../src/sim/clairvoyant/fluid-bound.js';
+import { BudgetSample } from '../../src/scheduler/controlplane/budget-sample.js';
+import { divideOverload } from '../../src/scheduler/controlplane/overload-division.js';
+import { exactLatency } from '../../src/scheduler/domain/latency.js';
+import { outcomeName } from '../../src/scheduler/domain/outcome.js';
+import { powerCurve, replicatedPowerCurve, upToCores } from '../../src/scheduler/perf-model/power-curve.js';
+import { fluidBound } from '../../src/simulator/clairvoyant/fluid-bound.js';
 import { jointSystem } from '../fixtures/joint-system.js';
 import { dueAt } from '../simulation/fixed-latency.js';
 import { isMetOnEqualShares, nodeOptimum, type TinyNode } from './tiny-nodes.js';
-import { chooseVictims } from '../../src/controlplane/overload-victims.js';
+import { chooseVictims } from '../../src/scheduler/controlplane/overload-victims.js';
 
 /*
  * Several instances on one node, against exhaustive search: with a model that is exactly right and resizes that take no time.

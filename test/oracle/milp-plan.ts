@@ -7,7 +7,7 @@
  *   y_i_k    request i is in batch k
  *   z_k_s_c  batch k has s members and runs at allocation step c (none of them: the batch does not exist)
  */
-import { allocationsOf, hopelessOf, type PlanInstance } from './exhaustive-plan.js';
+import { allocationsOf, unsalvageableOf, type PlanInstance } from './exhaustive-plan.js';
 
 export interface MilpText {
   readonly text: string;
@@ -15,10 +15,10 @@ export interface MilpText {
   readonly planOf: (valueOf: (column: string) => number) => { cpuMillicores: number; batchSize: number };
 }
 
-/** Hopeless requests are left out first, as the program says. */
+/** Unsalvageable requests are left out first, as the program says. */
 export function planAsMilp(instance: PlanInstance): MilpText {
-  const hopeless = hopelessOf(instance);
-  const dueInMs = instance.queue.filter((_, i) => !hopeless.includes(i)).map((r) => r.dueAtMs - instance.nowMs);
+  const unsalvageable = unsalvageableOf(instance);
+  const dueInMs = instance.queue.filter((_, i) => !unsalvageable.includes(i)).map((r) => r.dueAtMs - instance.nowMs);
   const allocations = allocationsOf(instance);
   const requests = range(0, dueInMs.length);
   const batches = requests; // at most one batch a request

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { powerCurve, replicatedPowerCurve, slopeFrom, upToCores } from '../../src/perf-model/power-curve.js';
-import { fluidBound } from '../../src/sim/clairvoyant/fluid-bound.js';
-import { nodeOnTime, type NodeDemand } from '../../src/sim/clairvoyant/node-bound.js';
+import { powerCurve, replicatedPowerCurve, slopeFrom, upToCores } from '../../src/scheduler/perf-model/power-curve.js';
+import { fluidBound } from '../../src/simulator/clairvoyant/fluid-bound.js';
+import { nodeOnTime, type NodeDemand } from '../../src/simulator/clairvoyant/node-bound.js';
 import { columnsOf } from './clairvoyant-instances.js';
 import { modelsOptimum, type TinyModel, type TinyModels } from './tiny-nodes.js';
 

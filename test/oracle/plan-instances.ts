@@ -2,7 +2,7 @@
  * Random small planning instances with random monotone latency tables, and the same instance as `solve` takes it.
  */
 import fc from 'fast-check';
-import type { PlanningProblem } from '../../src/controlplane/program.js';
+import type { PlanningProblem } from '../../src/scheduler/controlplane/program.js';
 import { allocationsOf, type PlanInstance } from './exhaustive-plan.js';
 
 export interface InstanceShape {

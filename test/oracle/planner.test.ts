@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exactLatency, type LatencyModel } from '../../src/domain/latency.js';
-import { outcomeName } from '../../src/domain/outcome.js';
-import { latestStarts } from '../../src/perf-model/latest-starts.js';
+import { exactLatency, type LatencyModel } from '../../src/scheduler/domain/latency.js';
+import { outcomeName } from '../../src/scheduler/domain/outcome.js';
+import { latestStarts } from '../../src/scheduler/perf-model/latest-starts.js';
 import { exactSystem } from '../fixtures/exact-system.js';
 import { dueAt } from '../simulation/fixed-latency.js';
 import { mostOnTime } from './serial-batching.js';

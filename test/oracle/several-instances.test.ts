@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import type { Event } from '../../src/domain/event.js';
-import type { LatencyModel } from '../../src/domain/latency.js';
-import { outcomeName, type OutcomeName } from '../../src/domain/outcome.js';
-import type { InferRequest } from '../../src/domain/request.js';
-import { runSeed, worldOf } from '../../src/experiments/run-seed.js';
-import { readScenario } from '../../src/experiments/scenarios/scenario-files.js';
-import { setUp } from '../../src/experiments/scenarios/setup.js';
-import { Prng } from '../../src/random/prng.js';
-import { EventDigest } from '../../src/sim/event-digest.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import type { LatencyModel } from '../../src/scheduler/domain/latency.js';
+import { outcomeName, type OutcomeName } from '../../src/scheduler/domain/outcome.js';
+import type { InferRequest } from '../../src/scheduler/domain/request.js';
+import { runSeed, worldOf } from '../../src/simulator/comparison/run-seed.js';
+import { readScenario } from '../../src/simulator/scenarios/scenario-files.js';
+import { setUp } from '../../src/simulator/scenarios/setup.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
+import { EventDigest } from '../../src/simulator/sim/event-digest.js';
 import { jointSystem } from '../fixtures/joint-system.js';
 import { dueAt } from '../simulation/fixed-latency.js';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import highsModule from 'highs';
 import { describe, expect, it } from 'vitest';
-import type { Solution } from '../../src/controlplane/program.js';
-import { isScheduleFeasible, solve } from '../../src/controlplane/solver.js';
+import type { Solution } from '../../src/scheduler/controlplane/program.js';
+import { isScheduleFeasible, solve } from '../../src/scheduler/controlplane/solver.js';
 import {
   allocationsOf,
   lateRequests,
@@ -10,7 +10,7 @@ import {
   type PlanAnswer,
   type PlanInstance,
 } from './exhaustive-plan.js';
-import { exactLatency } from '../../src/domain/latency.js';
+import { exactLatency } from '../../src/scheduler/domain/latency.js';
 import { planAsMilp } from './milp-plan.js';
 import { asProblem, describeInstance, planInstances, type InstanceShape } from './plan-instances.js';
 
@@ -115,14 +115,14 @@ describe('requests of several rows', () => {
 });
 
 describe('isScheduleFeasible against a replay', () => {
-  it('agrees on every (c, b) of 1000 queues that hold nothing hopeless', () => {
+  it('agrees on every (c, b) of 1000 queues that hold nothing unsalvageable', () => {
     const seen = { met: 0, missed: 0 };
     onInstances({ maxQueue: 6, maxClasses: 2, maxBatchSize: 3, maxSteps: 4, divisor: 1 }, 1000, (instance) => {
       const problem = asProblem(instance);
-      const { hopeless } = planByEnumeration(instance);
+      const { unsalvageable } = planByEnumeration(instance);
       for (const cpuMillicores of allocationsOf(instance)) {
         for (let batchSize = 1; batchSize <= instance.maxBatchSize; batchSize++) {
-          const isMet = hopeless.length === 0 && lateRequests(instance, cpuMillicores, batchSize).length === 0;
+          const isMet = unsalvageable.length === 0 && lateRequests(instance, cpuMillicores, batchSize).length === 0;
           expect(isScheduleFeasible(problem, cpuMillicores, batchSize)).toBe(isMet);
           seen[isMet ? 'met' : 'missed']++;
         }
@@ -190,8 +190,8 @@ describe('monotonicity, one class', () => {
     let loosened = 0;
     fc.assert(
       fc.property(planInstances(shape), fc.nat(), fc.integer({ min: 1, max: 80 }), (instance, pick, extraMs) => {
-        const { hopeless } = solve(asProblem(instance));
-        const saved = instance.queue.flatMap((_, index) => (hopeless.includes(index) ? [] : [index]));
+        const { unsalvageable } = solve(asProblem(instance));
+        const saved = instance.queue.flatMap((_, index) => (unsalvageable.includes(index) ? [] : [index]));
         const chosen = saved[pick % Math.max(1, saved.length)];
         if (chosen === undefined) return;
         loosened++;

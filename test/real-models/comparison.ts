@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { elementCount, type Datatype, type Tensor } from '../../src/domain/tensor.js';
-import { Prng } from '../../src/random/prng.js';
+import { elementCount, type Datatype, type Tensor } from '../../src/scheduler/domain/tensor.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { binaryOutputs, inferBinary, type Reply } from '../system/server/clients.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { numericElements } from '../system/corpus/tensors.js';

@@ -1,5 +1,5 @@
-import { elementCount, type Tensor } from '../../src/domain/tensor.js';
-import type { Prng } from '../../src/random/prng.js';
+import { elementCount, type Tensor } from '../../src/scheduler/domain/tensor.js';
+import type { Prng } from '../../src/scheduler/random/prng.js';
 import { numbers } from '../system/corpus/tensors.js';
 import type { ModelPackage } from './packages.js';
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { identity } from '../../src/adapters/models/tiny-graphs.js';
+import { identity } from '../../research/load-models/tiny-graphs.js';
 import { compare, THREADS, type Comparison, type MemoryMb } from './comparison.js';
 import { NO_MODEL, REAL_MODELS, type ComparedModel } from './models.js';
 import { fetchPackage, python } from './packages.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { jointPlanner } from '../../src/controlplane/joint-planner.js';
-import type { Preference } from '../../src/controlplane/program-planner.js';
-import { createNode } from '../../src/node/node.js';
-import { Prng } from '../../src/random/prng.js';
+import { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import { jointPlanner } from '../../src/scheduler/controlplane/joint-planner.js';
+import type { Preference } from '../../src/scheduler/controlplane/program-planner.js';
+import { createNode } from '../../src/scheduler/node.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { dueAt } from './fixed-latency.js';
 import { benchParts } from './node-bench.js';
 

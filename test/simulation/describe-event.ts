@@ -1,5 +1,5 @@
-import type { Event } from '../../src/domain/event.js';
-import { outcomeName } from '../../src/domain/outcome.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import { outcomeName } from '../../src/scheduler/domain/outcome.js';
 
 /** One line an event, with what a reader of a run wants to know of it. The same run gives the same text. */
 export function describeEvent(event: Event): string {

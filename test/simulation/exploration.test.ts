@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { shapeClass } from '../../src/domain/request.js';
+import { shapeClass } from '../../src/scheduler/domain/request.js';
 import { ALONE_MS, believingRun, profileOf, shareInTime, type BelievingRun } from './believing-run.js';
 
 /*

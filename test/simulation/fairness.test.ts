@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { outcomeName } from '../../src/domain/outcome.js';
-import { Prng } from '../../src/random/prng.js';
+import { outcomeName } from '../../src/scheduler/domain/outcome.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { exactSystem } from '../fixtures/exact-system.js';
 import { dueAt, TEN_MS_EACH } from './fixed-latency.js';
 

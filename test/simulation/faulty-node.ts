@@ -1,13 +1,13 @@
-import { StartingCores } from '../../src/adapters/serving/starting-cores.js';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import type { Event } from '../../src/domain/event.js';
-import { outcomeName, type Outcome, type OutcomeName } from '../../src/domain/outcome.js';
-import type { InferRequest } from '../../src/domain/request.js';
-import { createNode, type Node } from '../../src/node/node.js';
-import { Prng } from '../../src/random/prng.js';
-import type { Lease, System } from '../../src/system.js';
+import { StartingCores } from '../../src/server/served/starting-cores.js';
+import { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import { outcomeName, type Outcome, type OutcomeName } from '../../src/scheduler/domain/outcome.js';
+import type { InferRequest } from '../../src/scheduler/domain/request.js';
+import { createNode, type Node } from '../../src/scheduler/node.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
+import type { Lease, System } from '../../src/scheduler/system.js';
 import { describeEvent } from './describe-event.js';
-import { mayBeLate } from '../../src/dataplane/queue-entry.js';
+import { mayBeLate } from '../../src/scheduler/dataplane/queue-entry.js';
 import { dueAt } from './fixed-latency.js';
 import { benchParts, type BenchModel, type BenchPart } from './node-bench.js';
 

@@ -1,15 +1,15 @@
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
-import { paperPlanner } from '../../src/controlplane/program-planner.js';
-import { edfPolicy } from '../../src/dataplane/policy.js';
-import type { Event } from '../../src/domain/event.js';
-import type { LatencyModel } from '../../src/domain/latency.js';
-import { outcomeName, type Outcome, type OutcomeName } from '../../src/domain/outcome.js';
-import { shapeClass, type InferRequest } from '../../src/domain/request.js';
-import { Prng } from '../../src/random/prng.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
-import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
-import { createSystem } from '../../src/system.js';
+import { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import { pricedPlanner } from '../../src/scheduler/controlplane/priced-planner.js';
+import { paperPlanner } from '../../src/scheduler/controlplane/program-planner.js';
+import { edfPolicy } from '../../src/scheduler/dataplane/policy.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import type { LatencyModel } from '../../src/scheduler/domain/latency.js';
+import { outcomeName, type Outcome, type OutcomeName } from '../../src/scheduler/domain/outcome.js';
+import { shapeClass, type InferRequest } from '../../src/scheduler/domain/request.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
+import { SimulatedScaler } from '../../src/simulator/sim/simulated-scaler.js';
+import { SimulatedWorker } from '../../src/simulator/sim/simulated-worker.js';
+import { createSystem } from '../../src/scheduler/system.js';
 import { describeEvent } from './describe-event.js';
 
 /*

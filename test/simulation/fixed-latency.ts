@@ -1,6 +1,6 @@
-import { exactLatency, type LatencyModel } from '../../src/domain/latency.js';
-import type { InferRequest } from '../../src/domain/request.js';
-import type { LatencyModels } from '../../src/perf-model/model-source.js';
+import { exactLatency, type LatencyModel } from '../../src/scheduler/domain/latency.js';
+import type { InferRequest } from '../../src/scheduler/domain/request.js';
+import type { LatencyModels } from '../../src/scheduler/perf-model/model-source.js';
 import { aRequest } from '../fixtures/events.js';
 
 /* A model whose arithmetic is done in one's head, and requests by their deadline. */

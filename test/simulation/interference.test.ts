@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { runSeed, worldOf, type SeedResult } from '../../src/experiments/run-seed.js';
-import { readScenario } from '../../src/experiments/scenarios/scenario-files.js';
-import { setUp } from '../../src/experiments/scenarios/setup.js';
+import { runSeed, worldOf, type SeedResult } from '../../src/simulator/comparison/run-seed.js';
+import { readScenario } from '../../src/simulator/scenarios/scenario-files.js';
+import { setUp } from '../../src/simulator/scenarios/setup.js';
 
 const SEEDS = [31, 32, 33, 34];
 /** Five seconds until it is learnt, as long as the window in which violations are counted. */

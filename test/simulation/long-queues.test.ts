@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Outcome } from '../../src/domain/outcome.js';
-import { shapeClass, type InferRequest } from '../../src/domain/request.js';
-import type { System } from '../../src/system.js';
-import type { VirtualClock } from '../../src/clock/virtual-clock.js';
+import type { Outcome } from '../../src/scheduler/domain/outcome.js';
+import { shapeClass, type InferRequest } from '../../src/scheduler/domain/request.js';
+import type { System } from '../../src/scheduler/system.js';
+import type { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
 import { exactSystem } from '../fixtures/exact-system.js';
 import { jointSystem } from '../fixtures/joint-system.js';
 import { dueAt, TEN_MS_EACH } from './fixed-latency.js';

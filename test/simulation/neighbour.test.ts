@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { staticPlanner } from '../../src/controlplane/baselines/static.js';
-import { dispatchPolicy } from '../../src/dataplane/baselines/dispatch.js';
-import { greedy } from '../../src/dataplane/baselines/greedy.js';
-import { shapeClass } from '../../src/domain/request.js';
-import { standardNormal } from '../../src/random/normal.js';
-import { Prng } from '../../src/random/prng.js';
-import type { Policy } from '../../src/system.js';
+import { staticPlanner } from '../../src/scheduler/controlplane/baselines/static.js';
+import { dispatchPolicy } from '../../src/scheduler/dataplane/baselines/dispatch.js';
+import { greedy } from '../../src/scheduler/dataplane/baselines/greedy.js';
+import { shapeClass } from '../../src/scheduler/domain/request.js';
+import { standardNormal } from '../../src/scheduler/random/normal.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
+import type { Policy } from '../../src/scheduler/system.js';
 import { believingRun, LIMITS, profileOf, shareInTime, SPONGE, type BelievingReport } from './believing-run.js';
 
 /*

@@ -1,10 +1,10 @@
-import type { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { jointPlanner } from '../../src/controlplane/joint-planner.js';
-import { edfPolicy } from '../../src/dataplane/policy.js';
-import { exactLatency } from '../../src/domain/latency.js';
-import { nodeStartMillicores, type NodeModel } from '../../src/node/node.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
-import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
+import type { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import { jointPlanner } from '../../src/scheduler/controlplane/joint-planner.js';
+import { edfPolicy } from '../../src/scheduler/dataplane/policy.js';
+import { exactLatency } from '../../src/scheduler/domain/latency.js';
+import { nodeStartMillicores, type NodeModel } from '../../src/scheduler/node.js';
+import { SimulatedScaler } from '../../src/simulator/sim/simulated-scaler.js';
+import { SimulatedWorker } from '../../src/simulator/sim/simulated-worker.js';
 import { modelsOf } from './fixed-latency.js';
 
 /* Models of a node whose arithmetic is done in one's head, each with a simulated worker of its own. */

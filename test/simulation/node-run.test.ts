@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import type { Event } from '../../src/domain/event.js';
-import { createNode } from '../../src/node/node.js';
-import { Prng } from '../../src/random/prng.js';
+import { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import { createNode } from '../../src/scheduler/node.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { dueAt } from './fixed-latency.js';
 import { benchParts, type BenchModel } from './node-bench.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { runSeed, worldOf } from '../../src/experiments/run-seed.js';
-import { readScenario } from '../../src/experiments/scenarios/scenario-files.js';
-import { setUp, type ScenarioSetup } from '../../src/experiments/scenarios/setup.js';
+import { runSeed, worldOf } from '../../src/simulator/comparison/run-seed.js';
+import { readScenario } from '../../src/simulator/scenarios/scenario-files.js';
+import { setUp, type ScenarioSetup } from '../../src/simulator/scenarios/setup.js';
 
 /*
  * What was believed of latencies is wrong, or ceases to be true: within five seconds at most twice as many requests are lost as without

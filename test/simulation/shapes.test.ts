@@ -1,17 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { VirtualClock } from '../../src/clock/virtual-clock.js';
-import { pricedPlanner } from '../../src/controlplane/priced-planner.js';
-import { edfPolicy } from '../../src/dataplane/policy.js';
-import type { Event } from '../../src/domain/event.js';
-import { shapeClass, type ShapeClass } from '../../src/domain/request.js';
-import { OnlineLatencyModels } from '../../src/perf-model/latency-model.js';
-import { profileCell } from '../../src/perf-model/profile-cell.js';
-import type { Profile } from '../../src/perf-model/profile.js';
-import { logNormal } from '../../src/random/normal.js';
-import { Prng } from '../../src/random/prng.js';
-import { SimulatedScaler } from '../../src/sim/simulated-scaler.js';
-import { SimulatedWorker } from '../../src/sim/simulated-worker.js';
-import { createSystem } from '../../src/system.js';
+import { VirtualClock } from '../../src/scheduler/clock/virtual-clock.js';
+import { pricedPlanner } from '../../src/scheduler/controlplane/priced-planner.js';
+import { edfPolicy } from '../../src/scheduler/dataplane/policy.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import { shapeClass, type ShapeClass } from '../../src/scheduler/domain/request.js';
+import { OnlineLatencyModels } from '../../src/scheduler/perf-model/latency-model.js';
+import { profileCell } from '../../src/scheduler/perf-model/profile-cell.js';
+import type { Profile } from '../../src/scheduler/perf-model/profile.js';
+import { logNormal } from '../../src/scheduler/random/normal.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
+import { SimulatedScaler } from '../../src/simulator/sim/simulated-scaler.js';
+import { SimulatedWorker } from '../../src/simulator/sim/simulated-worker.js';
+import { createSystem } from '../../src/scheduler/system.js';
 import { dueAt } from './fixed-latency.js';
 
 /*

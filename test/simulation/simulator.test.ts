@@ -1,10 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import type { Event } from '../../src/domain/event.js';
-import { policyFor, policyTitles } from '../../src/experiments/policies.js';
-import { reference, runSeed, worldOf, type SeedResult, type SeedWorld } from '../../src/experiments/run-seed.js';
-import { READY_NAMES, readScenario } from '../../src/experiments/scenarios/scenario-files.js';
-import { setUp, type ScenarioSetup } from '../../src/experiments/scenarios/setup.js';
-import { startRun } from '../../src/sim/simulation.js';
+import type { Event } from '../../src/scheduler/domain/event.js';
+import { policyFor, policyTitles } from '../../src/simulator/policies/policies.js';
+import {
+  reference,
+  runSeed,
+  worldOf,
+  type SeedResult,
+  type SeedWorld,
+} from '../../src/simulator/comparison/run-seed.js';
+import { READY_NAMES, readScenario } from '../../src/simulator/scenarios/scenario-files.js';
+import { setUp, type ScenarioSetup } from '../../src/simulator/scenarios/setup.js';
+import { startRun } from '../../src/simulator/sim/simulation.js';
 
 /* The simulator as a whole: every policy on every scenario keeps the ledger's laws, and repeats bit for bit. */
 

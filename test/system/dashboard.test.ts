@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { identity, simple } from '../../src/adapters/models/tiny-graphs.js';
-import { parseEventLog } from '../../src/domain/event-log.js';
+import { identity, simple } from '../../research/load-models/tiny-graphs.js';
+import { parseEventLog } from '../../src/scheduler/domain/event-log.js';
 import { findChromium, openBrowser, openPage } from './browser.js';
 import { infer, scrape } from './server/clients.js';
 import { eventually, TestBench, type RunningServer } from './server/harness.js';
@@ -45,7 +45,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
     }
   };
   /** The network took three seconds of one: refused at once. */
-  const sendHopeless = async (count: number): Promise<void> => {
+  const sendUnsalvageable = async (count: number): Promise<void> => {
     const options = { sloMs: 1000, parameters: { sponge_upload_us: 3_000_000 } };
     for (let sent = 0; sent < count; sent++) expect((await infer(server, 'simple', INPUTS, options)).status).toBe(504);
   };
@@ -61,7 +61,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
     const models = bench.repository('models', { quiet: identity('FP32'), simple: simple() });
     [server, browser] = await Promise.all([bench.serve(models, ['--no-refine']), openBrowser(chromiumPath!)]);
     await send(12);
-    await sendHopeless(3);
+    await sendUnsalvageable(3);
   });
   afterAll(async () => {
     await browser.close();

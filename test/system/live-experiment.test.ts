@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
-import { slow } from '../../src/adapters/models/tiny-graphs.js';
-import { parseEventLog } from '../../src/domain/event-log.js';
-import type { LiveResults } from '../../src/experiments/live/live-results.js';
+import { slow } from '../../research/load-models/tiny-graphs.js';
+import { parseEventLog } from '../../src/scheduler/domain/event-log.js';
+import type { LiveResults } from '../../research/live/live-results.js';
 import { TestBench } from './server/harness.js';
 
 /*
- * `sponge experiment live` on tiny settings, so that it cannot rot: a model of some ms, seconds of load, one repetition.
+ * `npm run research -- live` on tiny settings, so that it cannot rot: a model of some ms, seconds of load, one repetition.
  * Nothing is said about its numbers but what must hold for any.
  */
 
@@ -33,8 +33,8 @@ it('serves every policy, simulates the same, and reports both', async () => {
     '--idle',
     'released',
   ];
-  const args = ['experiment', 'live', ...flags, '--rate', '20', '--slo', '700', '--out', out, '--into', page, '--json'];
-  const { code, stdout, stderr } = await bench.run(args);
+  const args = ['live', ...flags, '--rate', '20', '--slo', '700', '--out', out, '--into', page, '--json'];
+  const { code, stdout, stderr } = await bench.research(args);
   expect(code, stderr).toBe(0);
 
   const results = JSON.parse(stdout) as LiveResults;

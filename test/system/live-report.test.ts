@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { liveReport } from '../../src/experiments/reports/live-report.js';
+import { liveReport } from '../../research/live/report/live-report.js';
 import { stagedResults } from '../fixtures/live-results.js';
 import { findChromium, openBrowser, openPage } from './browser.js';
 

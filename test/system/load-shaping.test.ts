@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { startEcho, type EchoServer, type SeenRequest } from '../../bench/harness/oip-echo.js';
-import type { LoadSummary } from '../../src/experiments/load/load-summary.js';
-import { planLoad, type PlannedRequest } from '../../src/experiments/load/load-plan.js';
-import { parseScenario } from '../../src/experiments/scenarios/parse-scenario.js';
-import { setUp } from '../../src/experiments/scenarios/setup.js';
+import type { LoadSummary } from '../../src/load/load-summary.js';
+import { planLoad, type PlannedRequest } from '../../src/load/load-plan.js';
+import { parseScenario } from '../../src/simulator/scenarios/parse-scenario.js';
+import { setUp } from '../../src/simulator/scenarios/setup.js';
 import { eventually, REPOSITORY_ROOT, TestBench } from './server/harness.js';
 
 /*

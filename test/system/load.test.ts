@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { identity } from '../../src/adapters/models/tiny-graphs.js';
-import type { LoadSummary } from '../../src/experiments/load/load-summary.js';
-import { planLoad, type PlannedRequest } from '../../src/experiments/load/load-plan.js';
-import { parseScenario } from '../../src/experiments/scenarios/parse-scenario.js';
-import { setUp } from '../../src/experiments/scenarios/setup.js';
+import { identity } from '../../research/load-models/tiny-graphs.js';
+import type { LoadSummary } from '../../src/load/load-summary.js';
+import { planLoad, type PlannedRequest } from '../../src/load/load-plan.js';
+import { parseScenario } from '../../src/simulator/scenarios/parse-scenario.js';
+import { setUp } from '../../src/simulator/scenarios/setup.js';
 import { TestBench } from './server/harness.js';
 import {
   ECHO_ELEMENTS,

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { SystemClock } from '../../src/adapters/system-clock.js';
-import { LiveFeed } from '../../src/adapters/telemetry/live-feed.js';
+import { SystemClock } from '../../src/server/system-clock.js';
+import { LiveFeed } from '../../src/server/telemetry/live-feed.js';
 import {
   startMetricsServer,
   type MetricsServer,
   type MetricsServerOptions,
-} from '../../src/adapters/telemetry/metrics-server.js';
-import type { PageFiles } from '../../src/adapters/telemetry/page-files.js';
+} from '../../src/server/telemetry/metrics-server.js';
+import type { PageFiles } from '../../src/server/telemetry/page-files.js';
 
 let server: MetricsServer;
 let feed: LiveFeed;
@@ -141,11 +141,11 @@ describe('the metrics port', () => {
 
   it('names a busy port, and a host that is not here, in one line with the remedy', async () => {
     await expect(start({ port: server.port })).rejects.toThrow(
-      `metrics port ${server.port} on 127.0.0.1 is in use; stop what uses it or choose another with --metrics-port`,
+      `port ${server.port} on 127.0.0.1 is in use: end the program that has it, or choose another with --metrics-port`,
     );
     // 192.0.2.0/24 is reserved for documentation (RFC 5737).
     await expect(start({ host: '192.0.2.1' })).rejects.toThrow(
-      '192.0.2.1 is no address of this machine; choose another with --host',
+      '192.0.2.1 is not an address of this machine: choose one with --host',
     );
   });
 });

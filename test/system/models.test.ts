@@ -8,12 +8,12 @@ import {
   RESNET_18,
   residualNetwork,
   WEIGHT_BOUND_MLP,
-} from '../../src/adapters/models/load-models.js';
-import { LOAD_MODELS, TINY_MODELS, writeModelFile } from '../../src/adapters/models/model-files.js';
-import type { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import * as tiny from '../../src/adapters/models/tiny-graphs.js';
-import { DATATYPES, type Datatype } from '../../src/domain/tensor.js';
-import { Prng } from '../../src/random/prng.js';
+} from '../../research/load-models/load-models.js';
+import { LOAD_MODELS, TINY_MODELS, writeModelFile } from '../../research/load-models/model-files.js';
+import type { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import * as tiny from '../../research/load-models/tiny-graphs.js';
+import { DATATYPES, type Datatype } from '../../src/scheduler/domain/tensor.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import { naiveMlp, naiveResidualNetwork } from '../oracle/naive-networks.js';
 import { readOnnx } from '../oracle/onnx-reader.js';
 

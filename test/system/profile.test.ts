@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { multilayerPerceptron } from '../../src/adapters/models/load-models.js';
-import { anyLength, slow } from '../../src/adapters/models/tiny-graphs.js';
-import type { Profile } from '../../src/perf-model/profile.js';
+import { multilayerPerceptron } from '../../research/load-models/load-models.js';
+import { anyLength, slow } from '../../research/load-models/tiny-graphs.js';
+import type { Profile } from '../../src/scheduler/perf-model/profile.js';
 
 /*
  * The built command line, as a person runs it. Nothing here depends on how fast the machine is.

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseEventLog } from '../../src/domain/event-log.js';
-import { READY_NAMES } from '../../src/experiments/scenarios/scenario-files.js';
-import type { SimulationSummary } from '../../src/experiments/summary.js';
+import { parseEventLog } from '../../src/scheduler/domain/event-log.js';
+import { READY_NAMES } from '../../src/simulator/scenarios/scenario-files.js';
+import type { SimulationSummary } from '../../src/simulator/comparison/summary.js';
 
 /* `sponge simulate` as a user runs it: the built command, in a process of its own. */
 

@@ -1,12 +1,12 @@
 import { chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import { identity } from '../../src/adapters/models/tiny-graphs.js';
-import { createScaler } from '../../src/adapters/scalers/detect.js';
-import { filesToJoin } from '../../src/adapters/scalers/join.js';
-import { confinementGap } from '../../src/adapters/workers/confinement.js';
-import type { Tensor } from '../../src/domain/tensor.js';
+import { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import { identity } from '../../research/load-models/tiny-graphs.js';
+import { createScaler } from '../../src/server/scalers/detect.js';
+import { filesToJoin } from '../../src/server/scalers/join.js';
+import { confinementGap } from '../../src/server/workers/confinement.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 import { eventsOf, float32, floatsOf, requestOf, run, stage, start, WorkerBench } from './worker-fixture.js';
 
 const bench = new WorkerBench();

@@ -1,18 +1,14 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import {
-  startProcessPool,
-  type ProcessPool,
-  type ProcessPoolOptions,
-} from '../../src/adapters/workers/process-pool.js';
-import type { BatchResult, WorkerPoolEvent } from '../../src/dataplane/worker-pool.js';
-import type { AdmittedRequest } from '../../src/domain/request.js';
-import type { Tensor } from '../../src/domain/tensor.js';
+import type { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import { startProcessPool, type ProcessPool, type ProcessPoolOptions } from '../../src/server/workers/process-pool.js';
+import type { BatchResult, WorkerPoolEvent } from '../../src/scheduler/dataplane/worker-pool.js';
+import type { AdmittedRequest } from '../../src/scheduler/domain/request.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 
 /** The worker runs as plain JavaScript, from the build. */
-export const WORKER_ENTRY = new URL('../../dist/adapters/workers/worker-process.js', import.meta.url);
+export const WORKER_ENTRY = new URL('../../dist/server/workers/worker-process.js', import.meta.url);
 if (!existsSync(WORKER_ENTRY)) throw new Error('these tests run the built worker: run `npm run build` first');
 
 export const OCR_MODEL = new URL(

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../src/adapters/models/onnx-writer.js';
-import { createScaler, type DetectedScaler } from '../../src/adapters/scalers/detect.js';
-import type { JoinInstruction } from '../../src/adapters/scalers/join.js';
-import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
-import type { BatchResult } from '../../src/dataplane/worker-pool.js';
-import type { Tensor } from '../../src/domain/tensor.js';
+import { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
+import { createScaler, type DetectedScaler } from '../../src/server/scalers/detect.js';
+import type { JoinInstruction } from '../../src/server/scalers/join.js';
+import type { ProcessPool } from '../../src/server/workers/process-pool.js';
+import type { BatchResult } from '../../src/scheduler/dataplane/worker-pool.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
 import { eventually } from './server/harness.js';
 import {
   eventsOf,

@@ -7,17 +7,17 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { residualNetwork } from '../../src/adapters/models/load-models.js';
-import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
-import { Runtime } from '../../src/adapters/onnx-runtime/runtime.js';
-import { shapesFromSignature } from '../../src/adapters/serving/shape-class.js';
-import { tryBatching } from '../../src/adapters/workers/batch-trial.js';
-import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
-import { WorkerLostError } from '../../src/adapters/workers/synthetic-load.js';
-import { NoiseSamples } from '../../src/adapters/workers/samples.js';
-import type { SyntheticRun } from '../../src/adapters/workers/synthetic-load.js';
+import { residualNetwork } from '../../research/load-models/load-models.js';
+import { identity, slow, SLOW_WIDTH } from '../../research/load-models/tiny-graphs.js';
+import { Runtime } from '../../src/server/onnx-runtime/runtime.js';
+import { shapesFromSignature } from '../../src/server/served/shape-class.js';
+import { tryBatching } from '../../src/server/workers/batch-trial.js';
+import type { ProcessPool } from '../../src/server/workers/process-pool.js';
+import { WorkerLostError } from '../../src/server/workers/synthetic-load.js';
+import { NoiseSamples } from '../../src/server/workers/samples.js';
+import type { SyntheticRun } from '../../src/server/workers/synthetic-load.js';
 import { untilComputing } from './server/mid-run.js';
-import { ModelLoadError } from '../../src/adapters/workers/worker-supervisor.js';
+import { ModelLoadError } from '../../src/server/workers/worker-supervisor.js';
 import {
   eventsOf,
   float32,

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
-import * as tiny from '../../src/adapters/models/tiny-graphs.js';
-import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
+import * as tiny from '../../research/load-models/tiny-graphs.js';
+import type { ProcessPool } from '../../src/server/workers/process-pool.js';
 import { eventually } from './server/harness.js';
 import { float32, OCR_MODEL, run, WorkerBench } from './worker-fixture.js';
 

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
-import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
-import type { Tensor } from '../../src/domain/tensor.js';
-import { encodeStrings } from '../../src/domain/bytes-elements.js';
+import { identity, slow, SLOW_WIDTH } from '../../research/load-models/tiny-graphs.js';
+import type { ProcessPool } from '../../src/server/workers/process-pool.js';
+import type { Tensor } from '../../src/scheduler/domain/tensor.js';
+import { encodeStrings } from '../../src/scheduler/domain/bytes-elements.js';
 import {
   eventsOf,
   float32,

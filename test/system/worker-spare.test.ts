@@ -4,10 +4,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterAll, describe, expect, it } from 'vitest';
-import { identity, slow, SLOW_WIDTH } from '../../src/adapters/models/tiny-graphs.js';
-import { createScaler, type DetectedScaler } from '../../src/adapters/scalers/detect.js';
-import { threadsIn, filesToJoin, type JoinInstruction } from '../../src/adapters/scalers/join.js';
-import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
+import { identity, slow, SLOW_WIDTH } from '../../research/load-models/tiny-graphs.js';
+import { createScaler, type DetectedScaler } from '../../src/server/scalers/detect.js';
+import { threadsIn, filesToJoin, type JoinInstruction } from '../../src/server/scalers/join.js';
+import type { ProcessPool } from '../../src/server/workers/process-pool.js';
 import { untilComputing } from './server/mid-run.js';
 import {
   eventsOf,

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import * as tiny from '../../src/adapters/models/tiny-graphs.js';
-import { tryBatching } from '../../src/adapters/workers/batch-trial.js';
-import { NoiseSamples } from '../../src/adapters/workers/samples.js';
-import { encodeStrings } from '../../src/domain/bytes-elements.js';
-import type { ProcessPool } from '../../src/adapters/workers/process-pool.js';
-import { DATATYPES, ELEMENT_BYTES, type Datatype, type Tensor } from '../../src/domain/tensor.js';
-import { Prng } from '../../src/random/prng.js';
+import * as tiny from '../../research/load-models/tiny-graphs.js';
+import { tryBatching } from '../../src/server/workers/batch-trial.js';
+import { NoiseSamples } from '../../src/server/workers/samples.js';
+import { encodeStrings } from '../../src/scheduler/domain/bytes-elements.js';
+import type { ProcessPool } from '../../src/server/workers/process-pool.js';
+import { DATATYPES, ELEMENT_BYTES, type Datatype, type Tensor } from '../../src/scheduler/domain/tensor.js';
+import { Prng } from '../../src/scheduler/random/prng.js';
 import {
   float32,
   floatsOf,

@@ -1,14 +1,13 @@
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { importsOf, isShippedSource, parse, place, readFiles, walk, type SourceFile } from './source-files.js';
+import { importsOf, isSource, parse, place, readFiles, walk, type SourceFile } from './source-files.js';
 
 /*
  * What decides is synchronous and repeats from its inputs: no time, chance, promise or I/O of its own. That is what lets
  * the code that serves run in the simulator unchanged.
  */
 
-const DETERMINISTIC =
-  /^src\/(?:(?:domain|clock|random|perf-model|dataplane|controlplane|node|sim|route)\/|system\.ts$)/;
+const DETERMINISTIC = /^src\/(?:scheduler|route|simulator\/(?:sim|workloads|clairvoyant))\//;
 
 const TAKE_NOW = 'take nowMs as an argument, or be given a Clock';
 const SCHEDULE = 'return the moment, or use Clock.schedule';
@@ -73,7 +72,7 @@ function findNondeterminism(files: readonly SourceFile[]): string[] {
 
 describe('the deterministic parts', () => {
   it('have no time, chance, promises or I/O of their own', () => {
-    const files = readFiles('src').filter((file) => isShippedSource(file) && DETERMINISTIC.test(file.path));
+    const files = readFiles('src').filter((file) => isSource(file) && DETERMINISTIC.test(file.path));
     expect(files.length).toBeGreaterThan(5);
     expect(findNondeterminism(files)).toEqual([]);
   });
@@ -96,9 +95,9 @@ describe('the deterministic parts', () => {
     ["import fs from 'node:fs';", 'import of node:fs'],
     ["import { pino } from 'pino';", 'import of pino'],
   ])('would be found: %s', (text, complaint) => {
-    const complaints = findNondeterminism([{ path: 'src/dataplane/a.ts', text }]);
+    const complaints = findNondeterminism([{ path: 'src/scheduler/dataplane/a.ts', text }]);
     expect(complaints).toHaveLength(1);
-    expect(complaints[0]).toContain('src/dataplane/a.ts:1: ');
+    expect(complaints[0]).toContain('src/scheduler/dataplane/a.ts:1: ');
     expect(complaints[0]).toContain(complaint);
   });
 
@@ -109,19 +108,19 @@ describe('the deterministic parts', () => {
       const fields = { process: 1, performance: 2 };
       export const sum = fields.process + fields.performance + Math.floor(1.5);
       interface Worker { fetch(): void; readonly crypto: string }`;
-    expect(findNondeterminism([{ path: 'src/dataplane/a.ts', text }])).toEqual([]);
+    expect(findNondeterminism([{ path: 'src/scheduler/dataplane/a.ts', text }])).toEqual([]);
   });
 
   it('are the planes, what they stand on, the simulator and the system that joins them', () => {
     for (const path of [
-      'src/domain/event.ts',
-      'src/clock/clock.ts',
-      'src/controlplane/baselines/fifo.ts',
-      'src/system.ts',
+      'src/scheduler/domain/event.ts',
+      'src/scheduler/clock/clock.ts',
+      'src/scheduler/controlplane/baselines/fifo.ts',
+      'src/scheduler/system.ts',
     ]) {
       expect(path).toMatch(DETERMINISTIC);
     }
-    for (const path of ['src/adapters/system-clock.ts', 'src/cli/serve.ts', 'src/adapters/sim/x.ts']) {
+    for (const path of ['src/server/system-clock.ts', 'src/cli/serve.ts', 'src/simulator/traces/x.ts']) {
       expect(path).not.toMatch(DETERMINISTIC);
     }
   });

@@ -1,44 +1,63 @@
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { importsOf, isShippedSource, readFiles, type SourceFile } from './source-files.js';
+import { importsOf, isSource, readFiles, type SourceFile } from './source-files.js';
 
 /*
- * Imports point inward: cli, experiments → adapters | sim → node → system → dataplane | controlplane → perf-model → clock,
- * random, domain. The planes do not import each other, adapters know nothing of the simulator, and the dashboard knows
- * only what the event stream is made of.
+ * Imports point inward: cli, research → reports → load → simulator, and cli → server → protocol → scheduler. Within the scheduler
+ * node → system → dataplane | controlplane → perf-model → clock, random, domain. The planes do not import each other, the server knows
+ * nothing of the simulator nor it of the server, the Kubernetes client of nothing else, and the dashboard knows only what the event stream is made of.
  */
 
-const DOMAIN = ['domain'];
-const BASE = [...DOMAIN, 'clock', 'random'];
-const PLANE_BASE = [...BASE, 'perf-model'];
-const SYSTEM = [...PLANE_BASE, 'dataplane', 'controlplane', 'system'];
+const DOMAIN = ['scheduler/domain'];
+const BASE = [...DOMAIN, 'scheduler/clock', 'scheduler/random'];
+const PLANE_BASE = [...BASE, 'scheduler/perf-model'];
+const SYSTEM = [...PLANE_BASE, 'scheduler/dataplane', 'scheduler/controlplane', 'scheduler/system'];
+const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node'];
+const SHIPPED = [
+  ...SCHEDULER,
+  'threads',
+  'kubernetes',
+  'route',
+  'protocol',
+  'server',
+  'simulator',
+  'load',
+  'reports',
+  'dashboard',
+];
 
-/** What each folder of `src/` (or file in it) may import, besides itself. */
+/** What each folder of `src/` (of the scheduler, each folder or file in it) may import, besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  domain: [],
-  clock: DOMAIN,
-  random: DOMAIN,
-  'perf-model': BASE,
-  dataplane: PLANE_BASE,
-  controlplane: PLANE_BASE,
-  system: SYSTEM,
-  node: SYSTEM,
-  adapters: [...SYSTEM, 'node', 'route'],
-  // Which of several servers: no more than what they report.
-  route: ['domain', 'random'],
-  sim: [...SYSTEM, 'node'],
-  dashboard: DOMAIN,
-  client: DOMAIN,
-  experiments: [...SYSTEM, 'node', 'adapters', 'sim'],
-  cli: [...SYSTEM, 'node', 'route', 'adapters', 'sim', 'experiments', 'dashboard', 'client'],
+  'scheduler/domain': [],
+  'scheduler/clock': DOMAIN,
+  'scheduler/random': DOMAIN,
+  'scheduler/perf-model': BASE,
+  'scheduler/dataplane': PLANE_BASE,
+  'scheduler/controlplane': PLANE_BASE,
+  'scheduler/system': SYSTEM,
+  'scheduler/policies': SYSTEM,
+  'scheduler/node': SYSTEM,
   // What the package gives to others, besides its command.
-  scheduler: [...SYSTEM, 'node'],
-  simulator: ['experiments'],
+  'scheduler/index': SCHEDULER,
+  threads: [],
+  kubernetes: [],
+  // Which of several servers: no more than what they report.
+  route: [...DOMAIN, 'scheduler/random'],
+  protocol: [...DOMAIN, 'scheduler/random'],
+  server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route'],
+  simulator: [...SCHEDULER, 'threads'],
+  load: [...SCHEDULER, 'threads', 'protocol', 'simulator'],
+  reports: [...SCHEDULER, 'server', 'simulator', 'load'],
+  dashboard: DOMAIN,
+  cli: SHIPPED,
+  research: [...SHIPPED, 'cli'],
 };
 
-/** `src/dataplane/x.ts` → `dataplane`; `src/system.ts` → `system`. */
+/** `src/scheduler/dataplane/x.ts` → `scheduler/dataplane`; `src/scheduler/system.ts` → `scheduler/system`; `src/load/x.ts` → `load`. */
 function folderOf(path: string): string {
-  return (path.split('/')[1] ?? '').replace(/\.(?:ts|js)$/, '');
+  const [root = '', first = '', second = ''] = path.replace(/\.(?:ts|js)$/, '').split('/');
+  if (root === 'research') return root;
+  return first === 'scheduler' ? `${first}/${second}` : first;
 }
 
 function findOutwardImports(files: readonly SourceFile[]): string[] {
@@ -47,14 +66,15 @@ function findOutwardImports(files: readonly SourceFile[]): string[] {
     const from = folderOf(file.path);
     const allowed = ALLOWED[from];
     if (allowed === undefined) {
-      complaints.push(`${file.path}: src/${from} has no place in the import order; give it one in ALLOWED`);
+      complaints.push(`${file.path}: ${from} has no place in the import order; give it one in ALLOWED`);
       continue;
     }
     for (const { specifier, place } of importsOf(file)) {
       if (!specifier.startsWith('.')) continue;
       const target = posix.join(posix.dirname(file.path), specifier);
       const to = folderOf(target);
-      if (!target.startsWith('src/')) complaints.push(`${place}: imports ${target}; what ships stands on src/ alone`);
+      if (!target.startsWith('src/') && from !== 'research')
+        complaints.push(`${place}: imports ${target}; what ships stands on src/ alone`);
       else if (to !== from && !allowed.includes(to)) {
         complaints.push(
           `${place}: ${from} imports ${to}; it may import ${allowed.join(', ') || 'nothing else'}. ` +
@@ -68,22 +88,34 @@ function findOutwardImports(files: readonly SourceFile[]): string[] {
 
 describe('imports', () => {
   it('point inward', () => {
-    const files = readFiles('src').filter(isShippedSource);
+    const files = [...readFiles('src'), ...readFiles('research')].filter(isSource);
     expect(files.length).toBeGreaterThan(10);
     expect(findOutwardImports(files)).toEqual([]);
   });
 
   it.each([
-    ['src/dataplane/a.ts', "import { x } from '../controlplane/scaler.js';", 'dataplane imports controlplane'],
-    ['src/controlplane/a.ts', "import type { X } from '../dataplane/edf-queue.js';", 'controlplane imports dataplane'],
-    ['src/domain/a.ts', "export * from '../clock/clock.js';", 'domain imports clock'],
-    ['src/perf-model/a.ts', "const x = await import('../adapters/x.js');", 'perf-model imports adapters'],
-    ['src/adapters/oip/rest/a.ts', "import '../../../sim/simulator.js';", 'adapters imports sim'],
-    ['src/sim/a.ts', "type X = import('../adapters/x.js').X;", 'sim imports adapters'],
-    ['src/dataplane/a.ts', "import '../system.js';", 'dataplane imports system'],
-    ['src/dashboard/a.ts', "import '../dataplane/edf-queue.js';", 'dashboard imports dataplane'],
+    [
+      'src/scheduler/dataplane/a.ts',
+      "import { x } from '../controlplane/scaler.js';",
+      'dataplane imports scheduler/controlplane',
+    ],
+    [
+      'src/scheduler/controlplane/a.ts',
+      "import type { X } from '../dataplane/edf-queue.js';",
+      'imports scheduler/dataplane',
+    ],
+    ['src/scheduler/domain/a.ts', "export * from '../clock/clock.js';", 'domain imports scheduler/clock'],
+    ['src/scheduler/perf-model/a.ts', "const x = await import('../../server/x.js');", 'perf-model imports server'],
+    ['src/scheduler/dataplane/a.ts', "import '../system.js';", 'dataplane imports scheduler/system'],
+    ['src/server/edge/rest/a.ts', "import '../../../simulator/sim/machine.js';", 'server imports simulator'],
+    ['src/simulator/sim/a.ts', "type X = import('../../server/x.js').X;", 'simulator imports server'],
+    ['src/protocol/a.ts', "import '../server/edge/intake.js';", 'protocol imports server'],
+    ['src/protocol/a.ts', "import '../scheduler/dataplane/budget.js';", 'protocol imports scheduler/dataplane'],
+    ['src/load/a.ts', "import '../reports/page.js';", 'load imports reports'],
+    ['src/dashboard/a.ts', "import '../scheduler/dataplane/edf-queue.js';", 'dashboard imports scheduler/dataplane'],
+    ['src/cli/a.ts', "import '../../research/live/live-run.js';", 'imports research/live/live-run.js'],
     ['src/cli/a.ts', "import '../../test/fixtures/events.js';", 'imports test/fixtures/events.js'],
-    ['src/utils/a.ts', '', 'src/utils has no place'],
+    ['src/utils/a.ts', '', 'utils has no place'],
   ])('would be found: %s with %s', (path, text, complaint) => {
     expect(findOutwardImports([{ path, text }])).toEqual([expect.stringContaining(complaint)]);
   });
@@ -91,8 +123,10 @@ describe('imports', () => {
   it('are free within a folder and inward', () => {
     const text =
       "import '../domain/event.js'; import './batcher.js'; import '../perf-model/profile.js'; import 'node:fs';";
-    expect(findOutwardImports([{ path: 'src/dataplane/a.ts', text }])).toEqual([]);
+    expect(findOutwardImports([{ path: 'src/scheduler/dataplane/a.ts', text }])).toEqual([]);
     const system = "import './dataplane/edf-queue.js'; import './controlplane/scaler.js';";
-    expect(findOutwardImports([{ path: 'src/system.ts', text: system }])).toEqual([]);
+    expect(findOutwardImports([{ path: 'src/scheduler/system.ts', text: system }])).toEqual([]);
+    const research = "import '../../src/cli/options.js'; import '../planner/cases.js';";
+    expect(findOutwardImports([{ path: 'research/cli/a.ts', text: research }])).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { REASONS } from '../../src/domain/outcome.js';
-import { isShippedSource, parse, place, readFiles, walk, type SourceFile } from './source-files.js';
+import { REASONS } from '../../src/scheduler/domain/outcome.js';
+import { isSource, parse, place, readFiles, walk, type SourceFile } from './source-files.js';
 
 /* Rules about the repository as a whole. */
 
@@ -92,7 +92,7 @@ describe('the repository', () => {
   const fileAt = (path: string): string => files.find((file) => file.path === path)!.text;
 
   it(`has no source file above ${MAX_LINES} lines`, () => {
-    expect(findLongFiles(files.filter(isShippedSource))).toEqual([]);
+    expect(findLongFiles(files.filter(isSource))).toEqual([]);
     const lines = (count: number): SourceFile => ({ path: 'src/a.ts', text: 'x;\n'.repeat(count) });
     expect(findLongFiles([lines(MAX_LINES)])).toEqual([]);
     expect(findLongFiles([lines(MAX_LINES + 1)])).toEqual(['src/a.ts has 401 lines; split it by idea, 400 at most']);
@@ -114,7 +114,7 @@ describe('the repository', () => {
     for (const text of samples) expect(findMachinePaths([{ path: 'a.md', text }]), text).toHaveLength(1);
     const fine = [
       'src/work/a.ts',
-      'adapters/workers/',
+      'server/workers/',
       '/workers',
       './home/x',
       'https://x.org/work',

@@ -15,7 +15,7 @@ const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 /** Not ours (installed, built, measured) or not text. `.git` of a worktree is a file. */
 const SKIPPED = new Set(['.git', 'node_modules', 'dist', 'coverage', '.sponge', 'results', '.venv']);
 const TEXT_FILE =
-  /(?:\.(?:ts|js|mjs|cjs|json|md|ya?ml|txt|html|svg|css|csv|proto|pbtxt|sh|service|npmrc)|(?:^|\/)[^./]+|\/\.[^./]+)$/;
+  /(?:\.(?:ts|js|mjs|cjs|json|md|ya?ml|txt|html|svg|css|csv|proto|pbtxt|sh|service|tpl|npmrc)|(?:^|\/)[^./]+|\/\.[^./]+)$/;
 
 /** Every text file of the repository under a folder of it, sorted by path. */
 export function readFiles(folder = ''): readonly SourceFile[] {
@@ -34,9 +34,10 @@ export function readFiles(folder = ''): readonly SourceFile[] {
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** TypeScript that ships: no tests, nothing generated. */
-export function isShippedSource({ path }: SourceFile): boolean {
-  return path.startsWith('src/') && path.endsWith('.ts') && !path.endsWith('.test.ts') && !path.includes('/generated/');
+/** TypeScript that ships or experiments: no tests, nothing generated. */
+export function isSource({ path }: SourceFile): boolean {
+  if (!path.endsWith('.ts') || path.endsWith('.test.ts') || path.includes('/generated/')) return false;
+  return path.startsWith('src/') || path.startsWith('research/');
 }
 
 export function parse({ path, text }: SourceFile): ts.SourceFile {

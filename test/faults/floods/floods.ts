@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ModelInferRequest } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
-import { Prng } from '../../../src/random/prng.js';
+import { ModelInferRequest } from '../../../src/protocol/grpc/generated/open_inference.js';
+import { Prng } from '../../../src/scheduler/random/prng.js';
 import { encode } from '../ask-grpc.js';
 import { encodeRequest } from '../ask-rest.js';
 import { makeQuestion } from '../questions.js';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Prng } from '../../../src/random/prng.js';
+import { Prng } from '../../../src/scheduler/random/prng.js';
 import { GrpcClient } from '../ask-grpc.js';
 import { RestClient } from '../ask-rest.js';
 import { differenceFrom, makeQuestion } from '../questions.js';

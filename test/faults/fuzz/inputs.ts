@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { ModelInferRequest } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
-import { Prng } from '../../../src/random/prng.js';
+import { ModelInferRequest } from '../../../src/protocol/grpc/generated/open_inference.js';
+import { Prng } from '../../../src/scheduler/random/prng.js';
 import { encodeRequest, type RestForm } from '../ask-rest.js';
 import { encode } from '../ask-grpc.js';
 import { makeQuestion, type QuestionKind } from '../questions.js';

@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
-import { Prng } from '../../../src/random/prng.js';
+import { Prng } from '../../../src/scheduler/random/prng.js';
 import { Scrape } from '../../system/server/clients.js';
 import { GrpcClient } from '../ask-grpc.js';
 import { RestClient } from '../ask-rest.js';

@@ -1,4 +1,4 @@
-import { measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
+import { measureCpuCeiling } from '../../../src/server/scalers/cpu-ceiling.js';
 import { scalerSuite } from '../scalers/suite.js';
 
 /*

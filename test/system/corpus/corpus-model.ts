@@ -1,5 +1,5 @@
-import type { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
+import type { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 
 /** The inputs of one request. */
 export type Inputs = readonly Tensor[];

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Tensor } from '../../../src/domain/tensor.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 import {
   binaryOutputs,
   GrpcClient,

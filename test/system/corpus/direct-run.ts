@@ -1,5 +1,5 @@
 import * as ort from 'onnxruntime-node';
-import { elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+import { elementCount, type Datatype, type Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { bytesElements, strings } from './tensors.js';
 
 /* ONNX Runtime alone, through its own Node binding: what Sponge's answers are compared with. */

@@ -1,6 +1,6 @@
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { coupledMean, coupledSoftmax } from '../../../src/adapters/models/tiny-graphs.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { coupledMean, coupledSoftmax } from '../../../research/load-models/tiny-graphs.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 import type { CorpusModel, Inputs } from './corpus-model.js';
 import { numbers } from './tensors.js';
 

@@ -1,5 +1,5 @@
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 import type { CorpusModel } from './corpus-model.js';
 import { numbers, strings } from './tensors.js';
 

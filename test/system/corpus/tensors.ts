@@ -1,5 +1,5 @@
-import type { InferTensorContents } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
-import { elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+import type { InferTensorContents } from '../../../src/protocol/grpc/generated/open_inference.js';
+import { elementCount, type Datatype, type Tensor } from '../../../src/scheduler/domain/tensor.js';
 
 /*
  * Tensors as JavaScript values, as JSON and as gRPC's typed contents: written and read here without the code under test.

@@ -1,6 +1,6 @@
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { anyLength, identity, scalar, simple } from '../../../src/adapters/models/tiny-graphs.js';
-import type { Datatype, Tensor } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { anyLength, identity, scalar, simple } from '../../../research/load-models/tiny-graphs.js';
+import type { Datatype, Tensor } from '../../../src/scheduler/domain/tensor.js';
 import type { CorpusModel, Inputs } from './corpus-model.js';
 import { bytesElements, numbers, numericElements, strings } from './tensors.js';
 

@@ -3,8 +3,8 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { identity } from '../../../src/adapters/models/tiny-graphs.js';
-import { DATATYPES, ELEMENT_BYTES, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+import { identity } from '../../../research/load-models/tiny-graphs.js';
+import { DATATYPES, ELEMENT_BYTES, type Datatype, type Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { binaryOutputs, inferBinary } from '../server/clients.js';
 import { REPOSITORY_ROOT, RunningServer } from '../server/harness.js';
 

@@ -7,14 +7,14 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import * as ort from 'onnxruntime-node';
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { RESNET_18, residualNetwork } from '../../../src/adapters/models/load-models.js';
-import { anyLength, identity, slow, SLOW_WIDTH } from '../../../src/adapters/models/tiny-graphs.js';
-import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
-import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
-import { bytesOfHeld, isHeld } from '../../../src/adapters/onnx-runtime/values.js';
-import { InstanceThreads } from '../../../src/adapters/workers/instance-threads.js';
-import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { RESNET_18, residualNetwork } from '../../../research/load-models/load-models.js';
+import { anyLength, identity, slow, SLOW_WIDTH } from '../../../research/load-models/tiny-graphs.js';
+import { ModelSessions } from '../../../src/server/onnx-runtime/model-sessions.js';
+import { Runtime } from '../../../src/server/onnx-runtime/runtime.js';
+import { bytesOfHeld, isHeld } from '../../../src/server/onnx-runtime/values.js';
+import { InstanceThreads } from '../../../src/server/workers/instance-threads.js';
+import { ELEMENT_BYTES, elementCount, type Datatype, type Tensor } from '../../../src/scheduler/domain/tensor.js';
 
 /*
  * ONNX Runtime through its C API, in this process: what goes in comes out, byte for byte, and nothing stays.

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { analyseBatching } from '../../../src/adapters/onnx/batch-analysis.js';
-import { readModelGraph } from '../../../src/adapters/onnx/model-graph.js';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
-import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
-import { bytesOfHeld, isHeld } from '../../../src/adapters/onnx-runtime/values.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
-import { Prng } from '../../../src/random/prng.js';
+import { analyseBatching } from '../../../src/server/onnx/batch-analysis.js';
+import { readModelGraph } from '../../../src/server/onnx/model-graph.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { ModelSessions } from '../../../src/server/onnx-runtime/model-sessions.js';
+import { Runtime } from '../../../src/server/onnx-runtime/runtime.js';
+import { bytesOfHeld, isHeld } from '../../../src/server/onnx-runtime/values.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
+import { Prng } from '../../../src/scheduler/random/prng.js';
 
 /*
  * Never "independent" where a batch differs from its rows alone: random graphs, judged by ONNX Runtime itself.

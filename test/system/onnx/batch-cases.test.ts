@@ -2,20 +2,20 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { analyseBatching } from '../../../src/adapters/onnx/batch-analysis.js';
-import { inputHints } from '../../../src/adapters/onnx/input-hints.js';
-import { readModelGraph } from '../../../src/adapters/onnx/model-graph.js';
-import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
-import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
-import { bytesOfHeld, isHeld } from '../../../src/adapters/onnx-runtime/values.js';
-import { concatenateInputs, splitOutput } from '../../../src/adapters/workers/batch-tensors.js';
-import { tryBatching, type RunBatch, type TrialResult } from '../../../src/adapters/workers/batch-trial.js';
-import { NoiseSamples } from '../../../src/adapters/workers/samples.js';
-import { requiredInputs, type Tensor } from '../../../src/domain/tensor.js';
+import { analyseBatching } from '../../../src/server/onnx/batch-analysis.js';
+import { inputHints } from '../../../src/server/onnx/input-hints.js';
+import { readModelGraph } from '../../../src/server/onnx/model-graph.js';
+import { ModelSessions } from '../../../src/server/onnx-runtime/model-sessions.js';
+import { Runtime } from '../../../src/server/onnx-runtime/runtime.js';
+import { bytesOfHeld, isHeld } from '../../../src/server/onnx-runtime/values.js';
+import { concatenateInputs, splitOutput } from '../../../src/server/workers/batch-tensors.js';
+import { tryBatching, type RunBatch, type TrialResult } from '../../../src/server/workers/batch-trial.js';
+import { NoiseSamples } from '../../../src/server/workers/samples.js';
+import { requiredInputs, type Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { BATCH_CASES } from '../../fixtures/batch-cases/index.js';
 
 /*
- * The graphs of which `src/adapters/onnx/batch-analysis.test.ts` says what reading them finds, in ONNX Runtime: those that are
+ * The graphs of which `src/server/onnx/batch-analysis.test.ts` says what reading them finds, in ONNX Runtime: those that are
  * called independent load, run, and answer rows that are nothing alike as they answer each alone.
  */
 

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { ModelSessions } from '../../../src/adapters/onnx-runtime/model-sessions.js';
-import { Runtime } from '../../../src/adapters/onnx-runtime/runtime.js';
-import { isHeld } from '../../../src/adapters/onnx-runtime/values.js';
-import { GraphFile } from '../../../src/adapters/onnx/model-file.js';
-import { shapesFromSignature } from '../../../src/adapters/serving/shape-class.js';
-import { NoiseSamples } from '../../../src/adapters/workers/samples.js';
-import type { Datatype } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { ModelSessions } from '../../../src/server/onnx-runtime/model-sessions.js';
+import { Runtime } from '../../../src/server/onnx-runtime/runtime.js';
+import { isHeld } from '../../../src/server/onnx-runtime/values.js';
+import { GraphFile } from '../../../src/server/onnx/model-file.js';
+import { shapesFromSignature } from '../../../src/server/served/shape-class.js';
+import { NoiseSamples } from '../../../src/server/workers/samples.js';
+import type { Datatype } from '../../../src/scheduler/domain/tensor.js';
 
 /*
  * ONNX Runtime runs what is made up with hints, one operator after another whose arguments mean something. Without hints it refuses

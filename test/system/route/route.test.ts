@@ -7,7 +7,7 @@ import { findEnvoy, startEnvoy, type RunningEnvoy } from '../../../bench/harness
 import { GRPC_PATH, grpcRequest, jsonRequest } from '../../../bench/harness/messages.js';
 import { runMixedLoad, type MixedResult } from '../../../bench/harness/mixed-load.js';
 import { startPicker, type PickerProcess } from '../../../bench/harness/picker-process.js';
-import { slow, SLOW_WIDTH } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow, SLOW_WIDTH } from '../../../research/load-models/tiny-graphs.js';
 import { eventually, TestBench, type RunningServer } from '../server/harness.js';
 
 /*

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import type { JoinInstruction } from '../../../src/adapters/scalers/join.js';
+import type { JoinInstruction } from '../../../src/server/scalers/join.js';
 import type { BurnerReport } from './helper.js';
 
 /** A running stand-in for a worker; `threadCount` of its threads burn CPU, its main thread answers. */

@@ -15,9 +15,9 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { createScaler } from '../../../src/adapters/scalers/detect.js';
-import { acquireGroupLock, tryGroupLock } from '../../../src/adapters/scalers/group-lock.js';
-import { filesToJoin } from '../../../src/adapters/scalers/join.js';
+import { createScaler } from '../../../src/server/scalers/detect.js';
+import { acquireGroupLock, tryGroupLock } from '../../../src/server/scalers/group-lock.js';
+import { filesToJoin } from '../../../src/server/scalers/join.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'sponge-lock-'));
 afterAll(() => rmSync(folder, { recursive: true }));

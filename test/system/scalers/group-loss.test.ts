@@ -2,11 +2,11 @@ import { readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { afterAll, describe, expect, it } from 'vitest';
-import { identity } from '../../../src/adapters/models/tiny-graphs.js';
-import { createScaler, type DetectedScaler } from '../../../src/adapters/scalers/detect.js';
-import { filesToJoin } from '../../../src/adapters/scalers/join.js';
-import type { ProcessPool } from '../../../src/adapters/workers/process-pool.js';
-import type { ResizeResult } from '../../../src/controlplane/scaler.js';
+import { identity } from '../../../research/load-models/tiny-graphs.js';
+import { createScaler, type DetectedScaler } from '../../../src/server/scalers/detect.js';
+import { filesToJoin } from '../../../src/server/scalers/join.js';
+import type { ProcessPool } from '../../../src/server/workers/process-pool.js';
+import type { ResizeResult } from '../../../src/scheduler/controlplane/scaler.js';
 import { eventsOf, float32, floatsOf, run, WorkerBench } from '../worker-fixture.js';
 
 const bench = new WorkerBench();

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { createScaler } from '../../../src/adapters/scalers/detect.js';
-import type { JoinInstruction } from '../../../src/adapters/scalers/join.js';
-import { joinGroup } from '../../../src/adapters/scalers/join.js';
-import type { ScalerKind } from '../../../src/adapters/scalers/scaler-handle.js';
+import { createScaler } from '../../../src/server/scalers/detect.js';
+import type { JoinInstruction } from '../../../src/server/scalers/join.js';
+import { joinGroup } from '../../../src/server/scalers/join.js';
+import type { ScalerKind } from '../../../src/server/scalers/scaler-handle.js';
 
 /*
  * The processes of the scaler suite, one program with three uses; each prints one JSON line when it is ready.

@@ -1,9 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Scaler } from '../../../src/controlplane/scaler.js';
-import type { DetectedScaler } from '../../../src/adapters/scalers/detect.js';
-import { INFERENCE_THREAD_NAME } from '../../../src/adapters/scalers/join.js';
+import type { Scaler } from '../../../src/scheduler/controlplane/scaler.js';
+import type { DetectedScaler } from '../../../src/server/scalers/detect.js';
+import { INFERENCE_THREAD_NAME } from '../../../src/server/scalers/join.js';
 import type { Burner } from './burner.js';
 
 /** Long enough for 40 periods of 10 ms and 40 clock ticks. */

@@ -1,8 +1,8 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import type { JoinInstruction } from '../../../src/adapters/scalers/join.js';
-import { joinGroup } from '../../../src/adapters/scalers/join.js';
+import type { JoinInstruction } from '../../../src/server/scalers/join.js';
+import { joinGroup } from '../../../src/server/scalers/join.js';
 
 /*
  * A process with the threads of a real worker: `<join> <package.json to resolve from> <model> <threads>`. Its inner

@@ -4,11 +4,11 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CpuCounters, ResizeResult, Scaler } from '../../../src/controlplane/scaler.js';
-import type { DetectedScaler } from '../../../src/adapters/scalers/detect.js';
-import { createScaler } from '../../../src/adapters/scalers/detect.js';
-import { filesToJoin } from '../../../src/adapters/scalers/join.js';
-import type { ScalerKind } from '../../../src/adapters/scalers/scaler-handle.js';
+import type { CpuCounters, ResizeResult, Scaler } from '../../../src/scheduler/controlplane/scaler.js';
+import type { DetectedScaler } from '../../../src/server/scalers/detect.js';
+import { createScaler } from '../../../src/server/scalers/detect.js';
+import { filesToJoin } from '../../../src/server/scalers/join.js';
+import type { ScalerKind } from '../../../src/server/scalers/scaler-handle.js';
 import type { Burner } from './burner.js';
 import { leaveStaleGroup, startBurner } from './burner.js';
 import {

@@ -1,7 +1,7 @@
 import { connect, type OutgoingHttpHeaders } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { anyLength, simple, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { anyLength, simple, slow } from '../../../research/load-models/tiny-graphs.js';
 import { BAD_REQUESTS, GOOD, SIXTEEN } from './bad-request-table.js';
 import {
   batchesStarted,

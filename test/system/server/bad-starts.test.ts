@@ -3,8 +3,8 @@ import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFil
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { identity, simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { identity, simple } from '../../../research/load-models/tiny-graphs.js';
 import { OCR_MODEL } from '../worker-fixture.js';
 import { infer } from './clients.js';
 import { groupsOf, TestBench, type Output } from './harness.js';

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { lookup, SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
-import type { Profile } from '../../../src/perf-model/profile.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { lookup, SLOW_WIDTH, slow } from '../../../research/load-models/tiny-graphs.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
+import type { Profile } from '../../../src/scheduler/perf-model/profile.js';
 import {
   batchesStarted,
   binaryOutputs,
@@ -177,7 +177,7 @@ describe('deadlines that only batches can meet', () => {
     const server = await bench.serve(model, flags);
     const grpc = new GrpcClient(server);
     const alone = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    const plannedMs = Number(alone.json.parameters?.['sponge_predicted_us']) / 1000;
+    const plannedMs = Number(alone.json.parameters?.['sponge_planned_us']) / 1000;
 
     const before = await batchesStarted(server);
     const blocker = inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { Profile } from '../../../src/perf-model/profile.js';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { coupledMean, identity, simple, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import type { Profile } from '../../../src/scheduler/perf-model/profile.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { coupledMean, identity, simple, slow } from '../../../research/load-models/tiny-graphs.js';
 import { floatsOf, floatTensor, http, infer, inferBinary, binaryOutputs, queueDepth, scrape } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { http, inferBinary, slowInput, slowPlace } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 
@@ -44,7 +44,7 @@ describe('a model whose file is replaced while it is served', () => {
 
   it('gets no replica that is another model', async () => {
     const path = bench.model('slow', slow(3));
-    const server = await bench.serve(path, ['--policy', 'fa2', '--unit-cores', '0.5', '--no-refine']);
+    const server = await bench.serve(path, ['--policy', 'fa2-published', '--unit-cores', '0.5', '--no-refine']);
     writeFileSync(path, slow(4).toModel());
     const answers = await Promise.all(Array.from({ length: 60 }, () => stepsAnswered(server)));
     expect(new Set(answers)).toEqual(new Set([3]));

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { identity } from '../../../src/adapters/models/tiny-graphs.js';
+import { identity } from '../../../research/load-models/tiny-graphs.js';
 import { http } from './clients.js';
 import { TestBench, type RunningServer } from './harness.js';
 

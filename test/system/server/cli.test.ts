@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
 import { http } from './clients.js';
 import { TestBench, type RunningServer } from './harness.js';
 
@@ -12,7 +12,7 @@ describe('sponge --help', () => {
     const { code, stdout } = await bench.run(['--help']);
     expect(code).toBe(0);
     const verbs = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]!);
-    expect(verbs).toEqual(expect.arrayContaining(['serve', 'infer', 'profile', 'plan', 'models']));
+    expect(verbs).toEqual(expect.arrayContaining(['serve', 'infer', 'profile', 'plan', 'simulate']));
     const helps = await Promise.all(verbs.filter((verb) => verb !== 'help').map((verb) => bench.run([verb, '--help'])));
     for (const help of helps) {
       expect(help.code).toBe(0);
@@ -24,7 +24,6 @@ describe('sponge --help', () => {
     ['serve', []],
     ['infer', []],
     ['plan', ['--profile', 'resnet18', '--rate', '1', '--slo', '100']],
-    ['models', []],
     ['profile', []],
   ])('%s refuses a flag that it does not know', async (verb, required) => {
     const { code, stdout, stderr } = await bench.run([verb, ...required, '--nonsense']);
@@ -73,7 +72,7 @@ describe('a server, its configuration and sponge infer', () => {
   let server: RunningServer;
 
   beforeAll(async () => {
-    const written = await bench.run(['models', bench.path('all'), '--tiny']);
+    const written = await bench.research(['load-models', bench.path('all'), '--tiny']);
     expect(written.code, written.stderr).toBe(0);
     expect(existsSync(bench.path('all/simple/1/model.onnx'))).toBe(true);
     expect(existsSync(bench.path('all/resnet18/1/model.onnx'))).toBe(true);

@@ -1,7 +1,14 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
-import { Client, InferenceError, numbersOf, tensorOf, Unreachable, type InferCall } from '../../../src/client.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
+import {
+  Client,
+  InferenceError,
+  numbersOf,
+  tensorOf,
+  Unreachable,
+  type InferCall,
+} from '../../../src/protocol/client/index.js';
 import { TestBench } from './harness.js';
 
 /* The client that the package gives to others, and `sponge infer` uses. */

@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { credentials, Metadata, type ClientUnaryCall, type MethodDefinition, type ServiceError } from '@grpc/grpc-js';
 import { Agent, request } from 'undici';
-import type { ModelInferRequest, ModelInferResponse } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
+import type { ModelInferRequest, ModelInferResponse } from '../../../src/protocol/grpc/generated/open_inference.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { GRPCInferenceServiceClient, INFERENCE_METHODS } from '../../fixtures/grpc-stubs.js';
 import type { RunningServer } from './harness.js';
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import {
   batchesStarted,
@@ -40,7 +40,7 @@ const isReady = async (): Promise<boolean> => (await http(`${server.rest}/v2/hea
 describe('a worker that is killed in the middle of a batch', () => {
   it('costs only those who cannot wait for the next one; everyone else is answered, and readiness tells', async () => {
     const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
+    const plannedMs = Number(probe.json.parameters?.['sponge_planned_us']) / 1000;
     const worker = server.worker();
     const before = await scrape(server);
 

@@ -1,8 +1,8 @@
 import { connect } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { identity } from '../../../src/adapters/models/tiny-graphs.js';
-import { ModelInferRequest, ModelInferResponse } from '../../../src/adapters/oip/grpc/generated/open_inference.js';
+import { identity } from '../../../research/load-models/tiny-graphs.js';
+import { ModelInferRequest, ModelInferResponse } from '../../../src/protocol/grpc/generated/open_inference.js';
 import {
   floatTensor,
   GrpcClient,

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
 import { http, infer } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { GrpcClient, grpcRequest, http, inferBinary, queueDepth, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, TestBench } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';

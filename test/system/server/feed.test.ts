@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
 import { readFeed } from '../../../src/cli/watch-feed.js';
-import { parseEventLog } from '../../../src/domain/event-log.js';
-import type { ModelRecord, RunHeader } from '../../../src/domain/event-record.js';
+import { parseEventLog } from '../../../src/scheduler/domain/event-log.js';
+import type { ModelRecord, RunHeader } from '../../../src/scheduler/domain/event-record.js';
 import { http, infer, scrape, type Reply } from './clients.js';
 import { eventually, REPOSITORY_ROOT, TestBench, type RunningServer } from './harness.js';
 

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, slowInput, slowPlace } from './clients.js';
 import { eventually, TestBench } from './harness.js';

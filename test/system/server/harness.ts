@@ -1,12 +1,13 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import type { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { findCgroupPlaces } from '../../../src/adapters/scalers/cgroup-paths.js';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { findCgroupPlaces } from '../../../src/server/scalers/cgroup-paths.js';
 import { isAlive } from '../worker-fixture.js';
 
 /*
@@ -15,6 +16,9 @@ import { isAlive } from '../worker-fixture.js';
  */
 
 const CLI = fileURLToPath(new URL('../../../bin/sponge.js', import.meta.url));
+const RESEARCH = fileURLToPath(new URL('../../../research/main.ts', import.meta.url));
+/** It is run from other folders, where the name would not be found. */
+const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 export const REPOSITORY_ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /*
@@ -110,6 +114,11 @@ export class TestBench {
     return outputOf(this.#spawn(args, env), timeoutMs);
   }
 
+  /** Runs `npm run research -- …` to its end, on what is built. */
+  async research(args: readonly string[]): Promise<Output> {
+    return outputOf(this.#spawnNode(['--import', TSX, RESEARCH, ...args], { TSX_DISABLE_CACHE: '1' }));
+  }
+
   /** The same, interrupted as by Ctrl-C as soon as something is the case. */
   async runInterrupted(args: readonly string[], isTime: () => boolean): Promise<Output> {
     const child = this.#spawn(args, {});
@@ -155,7 +164,15 @@ export class TestBench {
     env: Readonly<Record<string, string>>,
     prefix: readonly string[] = [],
   ): ChildProcessWithoutNullStreams {
-    const [program, ...rest] = [...prefix, process.execPath, CLI, ...args];
+    return this.#spawnNode([CLI, ...args], env, prefix);
+  }
+
+  #spawnNode(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    prefix: readonly string[] = [],
+  ): ChildProcessWithoutNullStreams {
+    const [program, ...rest] = [...prefix, process.execPath, ...args];
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SPONGE_')));
     const child = spawn(program!, rest, {
       cwd: this.folder,

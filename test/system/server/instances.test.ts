@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { inferBinary, scrape, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, quotaMillicores, TestBench, type RunningServer } from './harness.js';

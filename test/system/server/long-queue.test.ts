@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { GrpcClient, grpcRequest, http, queueDepth, scrape, slowInput, type GrpcReply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';

@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node';
-import { grantableMillicores, measureCpuCeiling } from '../../../src/adapters/scalers/cpu-ceiling.js';
-import { SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { grantableMillicores, measureCpuCeiling } from '../../../src/server/scalers/cpu-ceiling.js';
+import { SLOW_WIDTH, slow } from '../../../research/load-models/tiny-graphs.js';
 
 /*
  * How fast this machine is, now: no test may take it from a constant. CPU time is measured, not time on a clock, so that a

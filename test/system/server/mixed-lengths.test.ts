@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { Prng } from '../../../src/random/prng.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { Prng } from '../../../src/scheduler/random/prng.js';
 import { floatTensor, inferBinary, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 

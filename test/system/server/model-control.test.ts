@@ -1,7 +1,7 @@
 import { readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { GrpcClient, http, inferBinary, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, TestBench, type RunningServer } from './harness.js';
 import { placeOf, Replacing, tallyText } from './replacing.js';

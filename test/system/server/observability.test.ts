@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
 import { credentials } from '@grpc/grpc-js';
 import { HealthClient } from '../../fixtures/grpc-stubs.js';
 import { GrpcClient, grpcRequest, http, infer, scrape, type InferOptions, type Reply } from './clients.js';

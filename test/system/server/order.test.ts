@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SLOW_WIDTH, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { SLOW_WIDTH, slow } from '../../../research/load-models/tiny-graphs.js';
 import {
   batchesStarted,
   GrpcClient,
@@ -113,7 +113,7 @@ describe('a busy worker', () => {
 
   it('refuses at once what cannot be met even alone, while the model runs, over REST and gRPC', async () => {
     const predictedMs =
-      Number((await inferBinary(server, 'slow', [slowInput(0)])).json.parameters?.['sponge_predicted_us']) / 1000;
+      Number((await inferBinary(server, 'slow', [slowInput(0)])).json.parameters?.['sponge_planned_us']) / 1000;
     // Far less than the model needs.
     const sloMs = Math.ceil(predictedMs / 10);
     const viaRest = async (): Promise<Refusal> => {

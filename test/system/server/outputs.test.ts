@@ -4,13 +4,10 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeText, loadCharacters } from '../../../examples/ocr/decode.js';
 import { LINE_SHAPE, loadLine } from '../../../examples/ocr/image.js';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
-import type {
-  InferTensorContents,
-  ModelInferRequest,
-} from '../../../src/adapters/oip/grpc/generated/open_inference.js';
-import { DATATYPES, type Datatype, type Tensor } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
+import type { InferTensorContents, ModelInferRequest } from '../../../src/protocol/grpc/generated/open_inference.js';
+import { DATATYPES, type Datatype, type Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { OCR_MODEL } from '../worker-fixture.js';
 import {
   binaryOutputs,

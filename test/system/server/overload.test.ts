@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { GrpcClient, grpcRequest, inferBinary, queueDepth, scrape, slowInput, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';
@@ -33,7 +33,7 @@ afterAll(async () => {
 async function learntPlanMs(): Promise<number> {
   for (;;) {
     const probe = await inferBinary(server, 'slow', [slowInput(0)], { sloMs: 60_000 });
-    const plannedMs = Number(probe.json.parameters?.['sponge_predicted_us']) / 1000;
+    const plannedMs = Number(probe.json.parameters?.['sponge_planned_us']) / 1000;
     if (plannedMs < 1.5 * runMs(probe)) return plannedMs;
   }
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, slowInput, slowPlace } from './clients.js';
 import { eventually, groupsOf, TestBench, type RunningServer } from './harness.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
 import { GrpcClient, grpcRequest, http, infer, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 

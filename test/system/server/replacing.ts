@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { http } from './clients.js';
 import type { RunningServer, TestBench } from './harness.js';
 import { SteadyClient, type Tally } from './steady-client.js';

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { anyLength, slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { anyLength, slow } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { batchesStarted, inferBinary, queueDepth, scrape, slowInput, slowPlace, type Reply } from './clients.js';
 import { eventually, groupsOf, quotaMillicores, TestBench, type RunningServer } from './harness.js';
@@ -39,7 +39,7 @@ function send(server: RunningServer, sent: Promise<Reply>[]): Promise<Reply> {
 
 /** What the server takes a run on one unit for. */
 function plannedMs(reply: Reply): number {
-  return Number(reply.json.parameters?.['sponge_predicted_us']) / 1000;
+  return Number(reply.json.parameters?.['sponge_planned_us']) / 1000;
 }
 
 /** Sends what keeps `BUSY_UNITS` busy, as the last reply tells of a unit, while something is waited for. */
@@ -70,20 +70,26 @@ function processesIn(groupDir: string): number[] {
   return [...new Set(pids)];
 }
 
-describe('sponge serve --policy fa2', () => {
+describe('sponge serve --policy fa2-published', () => {
   let server: RunningServer;
   const sent: Promise<Reply>[] = [];
 
   beforeAll(async () => {
     const most = String((REPLICAS + 0.2) * UNIT_CORES);
     const flags = ['--unit-cores', String(UNIT_CORES), '--max-cores', most, '--slo', '60000', '--no-idle-release'];
-    server = await bench.serve(bench.model('slow', slow(STEPS)), ['--policy', 'fa2', '--max-batch', '1', ...flags]);
+    server = await bench.serve(bench.model('slow', slow(STEPS)), [
+      '--policy',
+      'fa2-published',
+      '--max-batch',
+      '1',
+      ...flags,
+    ]);
   });
 
   it('says what it is', () => {
     const replicas = `replicas of ${UNIT_CORES} cores`;
     expect(server.banner).toContain(`; 1 to ${REPLICAS} ${replicas} a model, each in a group of its own\n`);
-    expect(server.banner).toMatch(/planning +fa2, once a second: .*first come, first served/);
+    expect(server.banner).toMatch(/planning +fa2-published, once a second: .*first come, first served/);
     expect(/planning .*/.exec(server.banner)![0]).toContain(replicas);
     expect(server.banner).not.toContain('refined in the background');
   });
@@ -188,18 +194,18 @@ describe('a baseline that cannot be served', () => {
       'a unit without replicas',
       () => bench.model('slow', slow(STEPS)),
       ['--unit-cores', '0.5'],
-      /^sponge: --unit-cores belongs to --policy fa2; sponge has no replicas/,
+      /^sponge: --unit-cores belongs to --policy fa2-published; sponge has no replicas/,
     ],
     [
       'replicas that nothing limits',
       () => bench.model('slow', slow(STEPS)),
-      ['--policy', 'fa2', '--scaler', 'none'],
-      /^sponge: --policy fa2 limits each instance by a CPU group of its own, which scaler none cannot: run as root, or /,
+      ['--policy', 'fa2-published', '--scaler', 'none'],
+      /^sponge: --policy fa2-published limits each instance by a CPU group of its own, which scaler none cannot: run as root, or /,
     ],
     [
       'replicas of a model that cannot be profiled before it is served',
       () => bench.model('any', anyLength()),
-      ['--policy', 'fa2'],
+      ['--policy', 'fa2-published'],
       /model any leaves sizes open: .*--shape x=1,<size>/,
     ],
   ])('%s is refused in one line', async (_, model, flags, pattern) => {

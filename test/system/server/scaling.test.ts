@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
 import { scrape } from './clients.js';
 import { eventually, quotaMillicores, TestBench, type RunningServer } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { anyLength, coupledSoftmax, fixedBatch } from '../../../src/adapters/models/tiny-graphs.js';
+import { anyLength, coupledSoftmax, fixedBatch } from '../../../research/load-models/tiny-graphs.js';
 import { GrpcClient, http, infer, scrape, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';
 
@@ -91,8 +91,8 @@ describe('a model whose shapes nobody has told', () => {
     await eventually('the profile', () => existsSync(profile));
     const later = await send(server, 8);
     // Nothing was predicted before anything was measured.
-    expect(first.json.parameters?.['sponge_predicted_us']).toBe(0);
-    expect(later.json.parameters?.['sponge_predicted_us']).toBeGreaterThan(0);
+    expect(first.json.parameters?.['sponge_planned_us']).toBe(0);
+    expect(later.json.parameters?.['sponge_planned_us']).toBeGreaterThan(0);
     const { json } = await http(`${server.rest}/v2/models/any_length/config`);
     expect(json['max_batch_size']).toBe(16);
 

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import type { Tensor } from '../../../src/domain/tensor.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { binaryOutputs, floatTensor, GrpcClient, grpcRequest, inferBinary } from './clients.js';
 import { TestBench, type RunningServer } from './harness.js';
 

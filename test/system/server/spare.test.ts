@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { OnnxGraph } from '../../../src/adapters/models/onnx-writer.js';
-import { identity } from '../../../src/adapters/models/tiny-graphs.js';
+import { OnnxGraph } from '../../../src/server/onnx/onnx-writer.js';
+import { identity } from '../../../research/load-models/tiny-graphs.js';
 import { isAlive } from '../worker-fixture.js';
 import { http, infer, scrape, type Reply } from './clients.js';
 import { eventually, TestBench, type RunningServer } from './harness.js';

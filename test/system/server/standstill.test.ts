@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { simple } from '../../../src/adapters/models/tiny-graphs.js';
+import { simple } from '../../../research/load-models/tiny-graphs.js';
 import { infer, scrape, type Reply } from './clients.js';
 import { TestBench } from './harness.js';
 

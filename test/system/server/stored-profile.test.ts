@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { slow } from '../../../src/adapters/models/tiny-graphs.js';
-import type { Profile } from '../../../src/perf-model/profile.js';
+import { slow } from '../../../research/load-models/tiny-graphs.js';
+import type { Profile } from '../../../src/scheduler/perf-model/profile.js';
 import { inferBinary, slowInput } from './clients.js';
 import { TestBench, type RunningServer } from './harness.js';
 import { slowStepsFor } from './machine-speed.js';

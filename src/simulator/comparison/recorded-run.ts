@@ -1,0 +1,108 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+import type { Event } from '../../scheduler/domain/event.js';
+import { recordOf, type RunHeader, type RunModel } from '../../scheduler/domain/event-record.js';
+import type { AllocationLimits } from '../../scheduler/domain/plan.js';
+import { simulatedStartMillicores, startNodeRun } from '../sim/node-simulation.js';
+import { startMillicores } from '../../scheduler/system.js';
+import { policyFor } from '../policies/policies.js';
+import { nodeWorldOf, simulatedNode } from './run-node-seed.js';
+import { EVENTS_A_TURN, runPolicy, worldOf } from './run-seed.js';
+import { setUpNode } from '../scenarios/node-setup.js';
+import { setUp } from '../scenarios/setup.js';
+import type { ScenarioFile } from './simulate.js';
+
+/*
+ * The event log of a simulated run, of one model or of a node of several, as `sponge serve --event-log` writes it of a live one.
+ * The run is made again for it: it repeats bit for bit, and the threads that judge policies need not carry millions of events
+ * across.
+ */
+
+/** Enough that a write costs nothing beside what it writes. */
+const WRITE_CHARS = 1024 * 1024;
+
+export interface RunToRecord {
+  readonly file: ScenarioFile;
+  readonly policy: string;
+  readonly seed: number;
+}
+
+/** A run that has not begun, and what its log says before all events. */
+interface ReadyRun {
+  readonly head: Pick<RunHeader, 'models' | 'budgetMillicores'>;
+  readonly run: (onEvent: (model: number, event: Event) => void) => void;
+}
+
+export function writeEventLog(path: string, { file, policy, seed }: RunToRecord): void {
+  const descriptor = openSync(path, 'w');
+  try {
+    let waiting = '';
+    const write = (line: object): void => {
+      waiting += `${JSON.stringify(line)}\n`;
+      if (waiting.length < WRITE_CHARS) return;
+      writeSync(descriptor, waiting);
+      waiting = '';
+    };
+    const { head, run } = (file.scenario.models === undefined ? readyModel : readyNode)(file, policy, seed);
+    const title = `${file.name}, ${policy}, seed ${seed}`;
+    let hasBegun = false;
+    run((model, event) => {
+      const record = recordOf(event);
+      if (!hasBegun) write(headerOf(title, record.atMs, head));
+      hasBegun = true;
+      write({ model, ...record });
+    });
+    writeSync(descriptor, waiting);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function headerOf(title: string, startedAtMs: number, head: ReadyRun['head']): RunHeader {
+  return { kind: 'run', schemaVersion: 1, source: 'simulated', title, startedAt: null, startedAtMs, ...head };
+}
+
+function readyModel({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUp(scenario, name, folder);
+  const { machine, environment } = setup;
+  const { cpu } = environment;
+  const simulated = policyFor(policy, setup, seed);
+  const limits = simulated.horizontal?.limits ?? cpu.limits;
+  const start = startMillicores(simulated.instances ?? 1, { ...cpu, limits });
+  return {
+    head: { models: [runModel(machine.name, policy, start, { limits, maxBatchSize: cpu.maxBatchSize })] },
+    run: (onEvent) => runPolicy(setup, worldOf(setup, seed), simulated, undefined, (event) => onEvent(0, event)),
+  };
+}
+
+function readyNode({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUpNode(scenario, name, folder);
+  const { node } = simulatedNode(setup, nodeWorldOf(setup, seed), policy);
+  const start = simulatedStartMillicores(node);
+  const models = node.models.map((model, index) => runModel(model.name, policy, start[index]!, model.environment.cpu));
+  return {
+    head: { budgetMillicores: node.budgetMillicores, models },
+    run: (onEvent) => {
+      const run = startNodeRun(node, onEvent);
+      while (run.advance(EVENTS_A_TURN));
+    },
+  };
+}
+
+function runModel(
+  name: string,
+  policy: string,
+  start: readonly number[],
+  { limits, maxBatchSize }: { readonly limits: AllocationLimits; readonly maxBatchSize: number },
+): RunModel {
+  const areApart = start.length > 1;
+  return {
+    name,
+    version: '1',
+    policy,
+    limits,
+    cpuMillicores: start[0]!,
+    instances: start.length,
+    ...(areApart ? { allocations: start } : {}),
+    maxBatchSize,
+  };
+}
