@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { SystemClock } from '../server/system-clock.js';
 import { createLogger, type LogFormat, type LogLevel } from '../server/telemetry/logger.js';
-import { namedPods, parseEndpoint } from '../server/route/pod-sources.js';
+import { joinedPods, namedPods, parseEndpoint, type PodSource } from '../server/route/pod-sources.js';
 import { startRouter } from '../server/route/router.js';
 import { ServerTls } from '../server/tls/server-tls.js';
 import { collected, port, UserError, withConfiguration } from './options.js';
@@ -13,6 +13,7 @@ import { tlsFiles, type TlsFlags } from './tls-flags.js';
 
 interface RouteFlags extends TlsFlags {
   readonly pod?: readonly string[];
+  readonly service?: readonly string[];
   readonly podsGrpcPort?: number;
   readonly podsTokenFile?: string;
   readonly host: string;
@@ -28,6 +29,11 @@ export function routeCommand(): Command {
     .option(
       '--pod <host:port>',
       'REST address of a server; a name stands for all its addresses, looked up again every 2 s (repeatable)',
+      collected,
+    )
+    .option(
+      '--service <namespace/name[:port]>',
+      'a Service of Kubernetes: its pods as its EndpointSlices tell of them, at the port of that name (repeatable)',
       collected,
     )
     .option('--pods-grpc-port <number>', 'where servers speak gRPC (default: where each says)', port)
@@ -50,6 +56,7 @@ export function routeCommand(): Command {
 Examples:
   sponge route --pod 127.0.0.1:8000 --pod 127.0.0.1:8100
   sponge route --pod sponge-pods.models.svc:8000 --host 0.0.0.0
+  sponge route --service models/sponge-pods:http --host 0.0.0.0
 
 Envoy files that go with it, and one for who wants no picker: deploy/envoy/ and docs/routing.md.`,
     )
@@ -58,21 +65,23 @@ Envoy files that go with it, and one for who wants no picker: deploy/envoy/ and 
 }
 
 async function route(flags: RouteFlags): Promise<void> {
-  const endpoints = flags.pod ?? [];
-  if (endpoints.length === 0) throw new UserError('no servers: name at least one with --pod <host:port>');
-  for (const endpoint of endpoints) {
-    try {
-      parseEndpoint(endpoint);
-    } catch (error) {
-      throw new UserError(`--pod ${(error as Error).message}`);
-    }
+  const { pod: endpoints = [], service: services = [] } = flags;
+  if (endpoints.length + services.length === 0) {
+    throw new UserError(
+      'no servers: name at least one with --pod <host:port>, or a Service with --service <namespace/name>',
+    );
   }
+  for (const endpoint of endpoints) asFlag('--pod', () => parseEndpoint(endpoint));
   const logger = createLogger({ format: flags.logFormat, level: flags.logLevel });
   const files = tlsFiles(flags);
   const tls = files === null ? undefined : await ServerTls.open({ files, logger });
   const clock = new SystemClock();
+  const onTrouble = (line: string): void => logger.warn(line);
   const router = await startRouter({
-    source: namedPods({ endpoints, onTrouble: (line) => logger.warn(line) }),
+    source: joinedPods([
+      ...(endpoints.length === 0 ? [] : [namedPods({ endpoints, onTrouble })]),
+      ...(await podsOfServices(services, onTrouble)),
+    ]),
     host: flags.host,
     port: flags.port,
     metricsPort: flags.metricsPort,
@@ -85,7 +94,7 @@ async function route(flags: RouteFlags): Promise<void> {
   const host = flags.host.includes(':') ? `[${flags.host}]` : flags.host;
   console.log(
     [
-      `Sponge picks among ${endpoints.join(', ')}`,
+      `Sponge picks among ${[...endpoints, ...services].join(', ')}`,
       `  Envoy     ${host}:${router.port}${tls === undefined ? '' : ', TLS'}`,
       `  metrics   http://${host}:${router.metricsPort}/metrics`,
       `  pods      http://${host}:${router.metricsPort}/pods`,
@@ -100,6 +109,29 @@ async function route(flags: RouteFlags): Promise<void> {
   await firstStopSignal();
   await router.close();
   tls?.close();
+}
+
+/** Nothing of Kubernetes is loaded without one. */
+async function podsOfServices(
+  services: readonly string[],
+  onTrouble: (line: string) => void,
+): Promise<readonly PodSource[]> {
+  if (services.length === 0) return [];
+  const { parseService, servicePods } = await import('../server/route/service-pods.js');
+  const { ApiClient } = await import('../kubernetes/api-client.js');
+  const { findClusterAccess } = await import('../kubernetes/cluster-access.js');
+  const names = services.map((service) => asFlag('--service', () => parseService(service)));
+  const client = new ApiClient(await findClusterAccess(), 'sponge-route');
+  return names.map((name) => servicePods({ ...name, client, onTrouble }));
+}
+
+/** @throws UserError that names the flag */
+function asFlag<T>(flag: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new UserError(`${flag} ${(error as Error).message}`);
+  }
 }
 
 function readTokenFile(path: string): string {

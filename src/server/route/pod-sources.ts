@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
  * Where pods are: addresses, and names, each of which stands for all addresses that it has, as a headless Service's does. Names are looked
  * up again and again; a lookup that fails changes nothing: who was there is still believed to be, and their reports say better.
  *
- * A source of another kind, such as the EndpointSlices of a Kubernetes Service, is one more `PodSource`.
+ * Another kind is a Service of Kubernetes (`service-pods.ts`).
  */
 
 export interface PodSource {
@@ -17,7 +17,7 @@ export interface PodSource {
 }
 
 /** More are not looked at: each has a connection, and its place in every pick. */
-const MOST_PODS = 4096;
+export const MOST_PODS = 4096;
 const LOOKUP_EVERY_MS = 2000;
 
 export interface NamedPodsOptions {
@@ -77,6 +77,22 @@ export function namedPods({
   };
 }
 
+/** All pods of several sources, each once; told when each of them has told. */
+export function joinedPods(sources: readonly PodSource[]): PodSource {
+  return {
+    follow: (onPods) => {
+      const told = new Map<PodSource, readonly string[]>();
+      const ends = sources.map((source) =>
+        source.follow((pods) => {
+          told.set(source, pods);
+          if (told.size === sources.length) onPods([...new Set([...told.values()].flat())].slice(0, MOST_PODS));
+        }),
+      );
+      return () => ends.forEach((end) => end());
+    },
+  };
+}
+
 /** @throws Error of one line */
 export function parseEndpoint(text: string): { readonly host: string; readonly port: number } {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s/:[\]]+)):(\d{1,5})$/.exec(text);
@@ -85,7 +101,7 @@ export function parseEndpoint(text: string): { readonly host: string; readonly p
   throw new Error(`${text}: expected host:port, such as 10.0.0.7:8000, [fd00::7]:8000 or sponge-pods:8000`);
 }
 
-function podId(address: string, port: number): string {
+export function podId(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
