@@ -1,10 +1,7 @@
 /*
  * The controller is the control loop: monitor → estimator → planner → scaler. It listens to the data plane's events,
- * plans at each tick and (event-driven planners) when an arrival breaks the plan or a batch ends, publishes the plan and
- * resizes the worker in place.
- *
- * Each plan is published, and followed by the allocations as soon as that is worth it: one that all instances have alike
- * (`shared-allocation.ts`), or one for each (`own-allocations.ts`).
+ * plans at each tick and (event-driven planners) when an arrival breaks the plan or a batch ends, and publishes the plan,
+ * which allocations follow as soon as that is worth it (`resizer.ts`).
  */
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
@@ -12,20 +9,15 @@ import type { Plan } from '../domain/plan.js';
 import type { ModelOutlook } from '../domain/pod-report.js';
 import type { ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
-import { ActuatorDelay } from './actuator-delay.js';
-import { restingMillicores, type Allocations, type IdleRules } from './allocations.js';
+import type { IdleRules } from './allocations.js';
 import type { ControlledPlane } from './controlled-plane.js';
 import type { CoreBudget } from './core-budget.js';
-import { coresInReach } from './cores-in-reach.js';
 import { Estimator } from './estimator.js';
-import { InstanceAllocation } from './instance-allocation.js';
 import { outlookOf } from './outlook.js';
-import { OwnAllocations } from './own-allocations.js';
 import { firstDueAtMs, isWindowUnsalvageable, nextFreeAtMs } from './planned-queue.js';
 import type { Planner, PlannerView } from './planner.js';
-import { ReachableLimits } from './reachable-limits.js';
+import { Resizer } from './resizer.js';
 import type { ResizeResult, Scaler } from './scaler.js';
-import { SharedAllocation } from './shared-allocation.js';
 import { NO_LATENCY, provisionalPlan, withUnplanned, type WithUnplanned } from './unplanned.js';
 
 export interface ControllerOptions {
@@ -51,64 +43,33 @@ export class Controller {
   readonly #clock: Clock;
   readonly #models: LatencyModels;
   readonly #planner: Planner;
-  readonly #config: IdleRules;
   readonly #emit: (event: Event) => void;
-  readonly #delay: ActuatorDelay;
-  readonly #reachable: ReachableLimits;
   readonly #estimator = new Estimator();
-  readonly #allocations: Allocations;
-  /** The same where each instance has its own; else null. */
-  readonly #own: OwnAllocations | null = null;
-  readonly #budget: CoreBudget;
-  readonly #readCounters = (): ReturnType<Scaler['readCounters']> => this.#allocations.each[0]!.readCounters();
+  readonly #resizer: Resizer;
+  readonly #readCounters = (): ReturnType<Scaler['readCounters']> => this.#resizer.each[0]!.readCounters();
 
   #plane: ControlledPlane | null = null;
   #plan: Plan;
-  #resizeCount = 0;
   #arrivalClass: ShapeClass | null = null;
   #tickTimer: Timer | null = null;
   #wakeTimer: Timer | null = null;
-  #idleSinceMs: number | null = null;
-  #isLent = false;
   #isPlanning = false;
   /** What asks for a plan before the turn of the event loop is over; null while nothing does. */
   #soon: SoonTrigger | null = null;
   #hasArrivalWhilePlanning = false;
 
   constructor(options: ControllerOptions) {
+    const { planner } = options;
     this.#clock = options.clock;
-    this.#delay = new ActuatorDelay(options.scalers[0]!.expectedDelayMs);
-    this.#reachable = new ReachableLimits(options.config.limits, options.scalers[0]!);
     this.#models = options.models;
-    this.#planner = options.planner;
-    this.#config = options.config;
+    this.#planner = planner;
     this.#emit = options.emit;
     this.#plan = options.initialPlan;
-    this.#budget = options.budget;
-    const each = this.#allocationOfEach(options);
-    const rules = { clock: options.clock, delay: this.#delay, rules: options.config, again: () => this.#resize() };
-    if (this.#areApart) {
-      const { budget, floorFraction } = options;
-      this.#own = new OwnAllocations(each, { ...rules, budget, floorFraction, retry: () => this.#retry() });
-    }
-    this.#allocations = this.#own ?? new SharedAllocation(each[0]!, options.planner.appliesAtOnce, rules);
-  }
-
-  #allocationOfEach({ clock, scalers, initialPlan, emit }: ControllerOptions): InstanceAllocation[] {
-    return scalers.map((scaler, index) => {
-      const allocation: InstanceAllocation = new InstanceAllocation({
-        clock,
-        scaler,
-        delay: this.#delay,
-        instance: this.#areApart ? index : null,
-        initialMillicores: initialPlan.allocations?.[index] ?? initialPlan.cpuMillicores,
-        nextResizeId: () => ++this.#resizeCount,
-        emit,
-        onAnswer: (result, isSettled) => this.#onAnswer(index, allocation, isSettled && result.kind === 'applied'),
-      });
-      // What was asked for is in force by now, or is not any more: asked for again, it is read.
-      scaler.watch?.(() => this.#isLent || allocation.resizeTo(allocation.requestedMillicores, () => this.#retry()));
-      return allocation;
+    this.#resizer = new Resizer({
+      ...options,
+      areApart: planner.plansInstances,
+      appliesAtOnce: planner.appliesAtOnce,
+      onRoom: () => this.#retry(),
     });
   }
 
@@ -118,22 +79,22 @@ export class Controller {
 
   /** The largest allocation that can be had now. */
   get mostMillicores(): number {
-    return this.#reachable.limits.maxMillicores;
+    return this.#resizer.limits.maxMillicores;
   }
 
   /** Of each instance where they are alike, else of all together. */
   get grantedMillicores(): number {
-    return this.#allocations.each.reduce((sum, { grantedMillicores }) => sum + grantedMillicores, 0);
+    return this.#resizer.grantedMillicores;
   }
 
   /** In force, by instance; one where they are alike. */
   get allocations(): readonly number[] {
-    return this.#allocations.each.map(({ grantedMillicores }) => grantedMillicores);
+    return this.#resizer.each.map(({ grantedMillicores }) => grantedMillicores);
   }
 
   /** What other models run on, that share the cores. */
   get busyBesideMillicores(): number {
-    return this.#own === null ? 0 : this.#budget.busyBesideMillicores(this.#own);
+    return this.#resizer.busyBesideMillicores;
   }
 
   get #areApart(): boolean {
@@ -142,20 +103,20 @@ export class Controller {
 
   start(plane: ControlledPlane): void {
     this.#plane = plane;
+    this.#resizer.begin(plane);
     this.#replan('start');
     this.#scheduleTick(this.#clock.nowMs() + this.#planner.tickMs);
   }
 
   stop(): void {
     this.#tickTimer?.cancel();
-    this.#allocations.stop();
     this.#wakeTimer?.cancel();
     this.#plane = null;
-    this.#own?.leave();
+    this.#resizer.stop();
   }
 
   /** As of a node's model; nothing where it shares no cores. */
-  readonly setFloor = (floorFraction: number | undefined): void => this.#own?.setFloor(floorFraction);
+  readonly setFloor = (floorFraction: number | undefined): void => this.#resizer.setFloor(floorFraction);
 
   /** Reads the data plane's events; its own, and unknown ones, are ignored. */
   observe(event: Event): void {
@@ -163,30 +124,25 @@ export class Controller {
       case 'request-admitted':
         this.#estimator.observeArrival(event.atMs, event.request.dueAtMs - event.request.receivedAtMs);
         this.#arrivalClass = event.request.shapeClass;
-        if (this.#planner.isEventDriven) {
-          this.#idleSinceMs = null;
-          this.#planSoon('arrival');
-        } else if (this.#idleSinceMs !== null) {
-          this.#idleSinceMs = null;
-          this.#resize(); // The CPU may have been released.
-        }
+        if (this.#resizer.noteBusy() && !this.#planner.isEventDriven) this.#resizer.resize();
+        if (this.#planner.isEventDriven) this.#planSoon('arrival');
         return;
       case 'batch-started':
         // Another instance may start the next one; this one's is on its way first.
         if (this.#areApart && this.#planner.isEventDriven) this.#planSoon('batch-start');
         return;
       case 'batch-ended':
-        this.#noteIdle(); // Its members may all have left before it ended.
-        if (!this.#planner.isEventDriven) this.#resize();
+        this.#resizer.noteIdle(); // Its members may all have left before it ended.
+        if (!this.#planner.isEventDriven) this.#resizer.resize();
         // Where nobody waits for the plan, whoever waits for an answer comes first.
         else if (this.#plane?.isIdle === true) this.#planSoon('batch-end');
         else this.#replan('batch-end');
         return;
       case 'request-finished':
         // The queue may have become empty without a batch: expiry, cancellation.
-        this.#noteIdle();
+        this.#resizer.noteIdle();
         // Its run may be wanted all the same.
-        if (this.#plane?.isExploring === true && !this.#isPlanning && !this.#isLent) this.#resize();
+        if (this.#plane?.isExploring === true && !this.#isPlanning && !this.#resizer.isLent) this.#resizer.resize();
         return;
       case 'worker-ready':
         this.#replan('worker');
@@ -202,33 +158,19 @@ export class Controller {
     }
   }
 
-  /**
-   * From now on the (first) allocation is somebody else's, who profiles, and no plan is made.
-   * @param onWanted other models lack cores
-   * @returns false where it cannot be lent, as others lack cores already
-   */
+  /** As of the resizer: no plan is made while it is lent. */
   lend(onWanted: () => void): boolean {
-    if (this.#own !== null && this.#budget.isWantedBeside(this.#own)) return false;
-    this.#isLent = true;
-    this.#own?.lend(onWanted);
-    return true;
+    return this.#resizer.lend(onWanted);
   }
 
   takeBack(): void {
-    this.#isLent = false;
-    this.#own?.lend(null);
-    this.#allocations.each[0]!.forgetDwell(); // The borrower's resizes are no reason to wait with ours.
+    this.#resizer.takeBack();
     this.#replan('worker');
   }
 
-  /** A resize on the borrower's behalf, seen by everyone like any other; to no more than others leave. */
+  /** As of the resizer, on the borrower's behalf. */
   resizeTo(cpuMillicores: number, onApplied: (result: ResizeResult) => void): void {
-    const allocation = this.#allocations.each[0]!;
-    if (this.#own !== null && this.#budget.roomFor(allocation) < cpuMillicores) this.#budget.reclaim(this.#own);
-    const room = this.#own === null ? Infinity : this.#budget.roomFor(allocation);
-    const isTooLittle = room < Math.min(cpuMillicores, this.#config.limits.minMillicores);
-    allocation.resizeTo(isTooLittle ? restingMillicores(this.#config) : Math.min(cpuMillicores, room), onApplied);
-    if (this.#own !== null) this.#budget.assertKept();
+    this.#resizer.resizeTo(cpuMillicores, onApplied);
   }
 
   // ---- planning ----------------------------------------------------------------------------------------------------
@@ -260,7 +202,7 @@ export class Controller {
     const view = this.#view();
     if (view === null) return;
     // The plan may hold and still nothing should run on what is granted: the CPU was released, or is for an empty queue.
-    const isRunnable = this.#allocations.suffices(this.#withUnplanned(this.#plan, view).plan, this.#plane!);
+    const isRunnable = this.#resizer.suffices(this.#withUnplanned(this.#plan, view).plan, this.#plane!);
     if (isRunnable && this.#planner.isStillValid(view)) return;
     this.#replanFrom(view, trigger);
   }
@@ -276,14 +218,15 @@ export class Controller {
     const decision = this.#models.isProvisional ? provisionalPlan(view, this.#areApart) : this.#planner.plan(view);
     const { unsalvageable, shed = [], wakeAtMs } = decision;
     const unplanned = this.#withUnplanned(decision.plan, view);
-    const wantedMillicores = Math.max(decision.wantedMillicores ?? 0, unplanned.wantedMillicores);
-    const wasWaiting = (this.#own?.claim.wantedMillicores ?? 0) > 0;
-    this.#own?.waitFor(view.nowMs, {
-      wantedMillicores,
-      dueAtMs: firstDueAtMs(view.snapshot),
-      nextFreeAtMs: nextFreeAtMs(view),
-    });
+    if (this.#areApart) {
+      this.#resizer.waitFor(view.nowMs, {
+        wantedMillicores: Math.max(decision.wantedMillicores ?? 0, unplanned.wantedMillicores),
+        dueAtMs: firstDueAtMs(view.snapshot),
+        nextFreeAtMs: nextFreeAtMs(view),
+      });
+    }
     this.#plan = unplanned.plan;
+    this.#resizer.setPlan(this.#plan);
     this.#emit({ kind: 'planned', atMs: view.nowMs, plan: this.#plan, trigger });
     const { sequences } = view.snapshot;
     if (unsalvageable.length > 0) this.#plane!.giveUp(unsalvageable.map((index) => sequences[index]!));
@@ -296,11 +239,9 @@ export class Controller {
     }
     this.#wakeTimer?.cancel();
     this.#wakeTimer = wakeAtMs === undefined ? null : this.#clock.schedule(wakeAtMs, () => this.#replan('timer'));
-    this.#noteIdle();
-    this.#resize();
-    // Those that were lent some may end what they do.
-    if (wantedMillicores > 0 && this.#own !== null) this.#budget.reclaim(this.#own);
-    if (wasWaiting && this.#own?.claim.wantedMillicores === 0) this.#budget.offer(this.#own);
+    this.#resizer.noteIdle();
+    this.#resizer.resize();
+    this.#resizer.settle();
     if (!this.#hasArrivalWhilePlanning) return;
     this.#hasArrivalWhilePlanning = false;
     this.#replanIfBroken('arrival');
@@ -317,7 +258,7 @@ export class Controller {
   }
 
   #view(): PlannerView | null {
-    return this.#isLent ? null : this.#viewOf(this.#arrivalClass);
+    return this.#resizer.isLent ? null : this.#viewOf(this.#arrivalClass);
   }
 
   #viewOf(arrivalClass: ShapeClass | null): PlannerView | null {
@@ -326,11 +267,10 @@ export class Controller {
     const models = snapshot.classes.map((shapeClass) => this.#models.forClass(shapeClass));
     const runningModels = snapshot.running.map(({ shapeClass }) => this.#models.forClass(shapeClass));
     const nowMs = this.#clock.nowMs();
-    const { budgetMillicores, reachMillicores, coresFreeAtMs, isContended } = coresInReach(this.#budget, this.#own, {
-      missingMillicores: this.#reachable.missingMillicores,
-      firstDueAtMs: firstDueAtMs(snapshot),
+    const { budgetMillicores, reachMillicores, coresFreeAtMs, isContended } = this.#resizer.coresInReach(
       nowMs,
-    });
+      firstDueAtMs(snapshot),
+    );
     return {
       nowMs,
       snapshot,
@@ -341,11 +281,11 @@ export class Controller {
       arrivalModel: arrivalClass === null ? NO_LATENCY : this.#models.forClass(arrivalClass),
       arrivalRowCount: arrivalClass?.rowCount ?? 1,
       forecast: this.#estimator.forecast(nowMs),
-      limits: this.#reachable.limits,
+      limits: this.#resizer.limits,
       current: this.#plan,
-      resizeDelayMs: this.#delay.typicalMs,
-      isActuatorSlow: this.#delay.isSlow,
-      instances: this.#allocations.each.map(({ requestedMillicores }, instance) => ({
+      resizeDelayMs: this.#resizer.delay.typicalMs,
+      isActuatorSlow: this.#resizer.delay.isSlow,
+      instances: this.#resizer.each.map(({ requestedMillicores }, instance) => ({
         requestedMillicores,
         isRunning: this.#plane!.runningThreads(instance) > 0,
         isAway: this.#plane!.isAway(instance),
@@ -357,38 +297,10 @@ export class Controller {
       interference: this.#models.interference ?? 0,
       isInterferenceUntested: this.#models.isInterferenceUntested ?? false,
       busyBesideMillicores: this.busyBesideMillicores,
-      restingMillicores: restingMillicores(this.#config),
+      restingMillicores: this.#resizer.restingMillicores,
       grantedMillicores: this.grantedMillicores,
       readCounters: this.#readCounters,
     };
-  }
-
-  // ---- resizing ----------------------------------------------------------------------------------------------------
-
-  #noteIdle(): void {
-    if (this.#plane === null || this.#isLent) return;
-    if (!this.#plane.isIdle) this.#idleSinceMs = null;
-    else if (this.#idleSinceMs === null) {
-      this.#idleSinceMs = this.#clock.nowMs();
-      this.#resize();
-    }
-  }
-
-  #resize(): void {
-    if (this.#plane === null || this.#isLent) return;
-    const wanted = { plan: this.#plan, plane: this.#plane, idleSinceMs: this.#idleSinceMs };
-    this.#allocations.follow(this.#clock.nowMs(), wanted);
-    this.#plane.setPlan(
-      this.#plan,
-      this.#allocations.each.map((_, index) => this.#allocations.isAwaited(index)),
-    );
-  }
-
-  #onAnswer(index: number, allocation: InstanceAllocation, isInForce: boolean): void {
-    this.#plane?.setAllocation(index, allocation.grantedMillicores, this.#allocations.isAwaited(index));
-    // A slow growth may now be followed by another one; what one gave up, another may have waited for.
-    if (isInForce && (this.#delay.isSlow || this.#areApart)) this.#resize();
-    if (this.#own !== null) this.#budget.offer(this.#own);
   }
 
   /** Others gave up cores that this waits for. */
