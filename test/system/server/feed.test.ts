@@ -116,7 +116,7 @@ describe('GET /events', () => {
     expect(page.status).toBe(200);
     expect(page.headers['content-type']).toContain('text/html');
     if (existsSync(join(REPOSITORY_ROOT, 'dist/dashboard/index.html'))) {
-      const shared = await http(`${dashboard}domain/event-log.js`);
+      const shared = await http(`${dashboard}scheduler/domain/event-log.js`);
       expect(shared.status).toBe(200);
       expect(shared.headers['content-type']).toContain('text/javascript');
     }
