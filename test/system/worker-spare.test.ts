@@ -210,7 +210,7 @@ describe('a spare process', () => {
       await withSpare(pool, loading!.join);
       clearInterval(looking);
       expect(Math.max(...seenLoading)).toBeGreaterThan(0);
-      expect(tasksOf(loading!)).toEqual([]);
+      await expect.poll(() => tasksOf(loading!)).toEqual([]);
       expect([first!, second!].map((group) => tasksOf(group).length)).toEqual(before.map((count) => 2 * count));
       const { next } = eventsOf(pool);
       const ready = next('ready');
@@ -226,7 +226,7 @@ describe('a spare process', () => {
       process.kill(pool.pid, 'SIGKILL');
       await readyAgain;
       await told.until('moved out');
-      expect(tasksOf(loading!)).toEqual([]);
+      await expect.poll(() => tasksOf(loading!)).toEqual([]);
       for (const [instance, group] of [first!, second!].entries())
         expect(tasksOf(group)).toContain(pool.inferenceTids[instance]);
       expect(await run(pool, [[x]], 2)).toHaveLength(1);
