@@ -113,7 +113,7 @@ describe.runIf(envoy !== null)('behind a real Envoy', () => {
 
   it('what nobody can meet is refused before a byte of its body is sent', async () => {
     const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 600000\r\nRequest-Timeout-Ms: 0.5\r\n\r\n`;
-    // Where reports are late, as on a machine that is busy, it is sent to a server, which waits for its body: then once more.
+    // Where the picker is late by more than Envoy waits for it, or reports are, it is sent to a server, which waits for its body: once more.
     await eventually('the refusal', async () => {
       const socket = createConnection(picked.port, '127.0.0.1');
       try {
