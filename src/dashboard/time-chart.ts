@@ -107,6 +107,8 @@ export class TimeChart {
   #isHovered = false;
   #hasPointer = false;
   #touchTimer = 0;
+  /** Whatever pointed last was a finger. */
+  #isTouched = false;
 
   constructor(spec: TimeChartSpec, events: TimeChartEvents) {
     this.#spec = spec;
@@ -123,6 +125,9 @@ export class TimeChart {
       events.onCursor(null);
     });
     this.#plot.over.addEventListener('pointerdown', ({ pointerType }) => this.#keepCursor(pointerType === 'touch'));
+    this.#plot.over.addEventListener('pointermove', ({ pointerType }) => this.#keepCursor(pointerType === 'touch'));
+    // What a tap means to those that know only mice follows it, on a busy page by seconds, and sets the cursor again.
+    this.#plot.over.addEventListener('mousemove', () => this.#keepCursor(this.#isTouched));
     this.#area = watchPlotArea(this.card.root, this.card.content, ({ widthPx, heightPx }) => {
       this.#plot.setSize({ width: widthPx, height: heightPx });
       this.#isDue = true;
@@ -167,6 +172,7 @@ export class TimeChart {
 
   /** A finger that is gone leaves no element: its cursor would stay for good. */
   #keepCursor(isTouch: boolean): void {
+    this.#isTouched = isTouch;
     clearTimeout(this.#touchTimer);
     if (!isTouch) return;
     const { over } = this.#plot;

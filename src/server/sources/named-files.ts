@@ -13,10 +13,18 @@ export function namedInYaml(settings: unknown): readonly string[] {
   return values.filter((value) => typeof value === 'string');
 }
 
-/** Strings of Triton's `config.pbtxt` that are, or may be, files: whatever has a slash, or leads upwards. */
+/** A field of Triton's `config.pbtxt` that names a file, with its strings, which may be several in a row. */
+const FILE_FIELD =
+  /\b(?:label_filename|default_model_filename|input_data_file)\s*:((?:\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'))+)/g;
+
+/**
+ * Files of a `config.pbtxt`, as far as they can be seen without reading it; `triton-config` reads it, and takes no file outside of the
+ * model's folder wherever that came from.
+ */
 export function namedInTritonConfig(text: string): readonly string[] {
-  const strings = [...text.matchAll(/"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'/g)].map(([, a, b]) => a ?? b ?? '');
-  return strings.filter((value) => /[\\/]|^\.\.$/.test(value));
+  return [...text.matchAll(FILE_FIELD)].map(([, strings]) =>
+    [...strings!.matchAll(/"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'/g)].map(([, a, b]) => a ?? b).join(''),
+  );
 }
 
 /** Whether a path, from a model's folder, stays in it. */

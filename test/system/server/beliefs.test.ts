@@ -198,7 +198,7 @@ describe('a repository of which one model cannot be loaded', () => {
 
 describe('a model that takes long', () => {
   it('is ready after few runs, and is not refined: a request might wait for the end of one', async () => {
-    const model = bench.model('long', slow(await slowStepsFor(700)));
+    const model = bench.model('long', slow(await slowStepsFor(1000)));
     const server = await bench.serve(model);
     expect(server.banner, server.log).toMatch(/quick profile of/);
     await eventually('the log', () => /the quick profile is not refined: a run takes \d+ ms/.test(server.log));

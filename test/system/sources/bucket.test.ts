@@ -108,9 +108,13 @@ describe('a repository in a bucket', () => {
     server.objects.set('repo/b/model.yaml', Buffer.from('sample: [ok.json, ../../x.json]\n'));
     server.objects.set(
       'repo/c/config.pbtxt',
-      Buffer.from('output { name: "y" label_filename: "../../../etc/passwd" }'),
+      Buffer.from(`output { name: "y" label_filename: "../../.." '/etc/passwd' }`),
     );
     server.objects.set('repo/d/model.yaml', Buffer.from('model: weights.onnx\n'));
+    server.objects.set(
+      'repo/d/config.pbtxt',
+      Buffer.from('parameters { key: "cache" value { string_value: "/opt/x" } } # "../y"\n'),
+    );
     const models = await fetching.open('s3://models/repo', options());
     expect((await findModels(models.path)).map(({ name }) => name)).toEqual(['d']);
     expect(fetching.notices.toSorted()).toEqual([
