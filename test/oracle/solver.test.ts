@@ -63,14 +63,14 @@ describe('solve against exhaustive search', () => {
     return kindOf(expected);
   };
 
-  it('agrees on 6000 queues of one class, whole milliseconds', () => {
+  it('agrees on 3000 queues of one class, whole milliseconds', () => {
     const shape = { maxQueue: 9, maxClasses: 1, maxBatchSize: 5, maxSteps: 8, divisor: 1 };
-    expectMixed(onInstances(shape, 6000, check), 6000);
+    expectMixed(onInstances(shape, 3000, check), 3000);
   });
 
-  it('agrees on 6000 queues of up to three classes, whole milliseconds', () => {
+  it('agrees on 3000 queues of up to three classes, whole milliseconds', () => {
     const shape = { maxQueue: 8, maxClasses: 3, maxBatchSize: 4, maxSteps: 6, divisor: 1 };
-    expectMixed(onInstances(shape, 6000, check), 6000);
+    expectMixed(onInstances(shape, 3000, check), 3000);
   });
 
   it('agrees on 2000 queues with fractional times', () => {
@@ -172,7 +172,7 @@ describe('monotonicity, one class', () => {
         const more = { ...instance, queue: byDeadline([...instance.queue, extra]) };
         expect(millicoresOf(more)).toBeGreaterThanOrEqual(millicoresOf(instance));
       }),
-      { numRuns: 5000, seed: SEED },
+      { numRuns: 2000, seed: SEED },
     );
   });
 
@@ -199,8 +199,8 @@ describe('monotonicity, one class', () => {
         const looser = { ...instance, queue: byDeadline(queue) };
         expect(millicoresOf(looser)).toBeLessThanOrEqual(millicoresOf(instance));
       }),
-      { numRuns: 5000, seed: SEED },
+      { numRuns: 2000, seed: SEED },
     );
-    expect(loosened).toBeGreaterThan(3000);
+    expect(loosened).toBeGreaterThan(1200);
   });
 });

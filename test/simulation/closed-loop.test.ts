@@ -13,7 +13,7 @@ const BUDGET_MILLICORES = 2000;
 const SLO_MS = 1000;
 /** Between an answer and the next request, on average. */
 const PAUSE_MS = 1;
-const SECONDS = 10;
+const SECONDS = 4;
 
 interface Load {
   readonly clients: number;

@@ -133,7 +133,7 @@ describe('what a test may cost the others', () => {
         // Each class is tested all the same, and again.
         expect(tests.length).toBeGreaterThan(0);
       }),
-      { numRuns: 30 },
+      { numRuns: 15 },
     );
   });
 

@@ -10,7 +10,7 @@ interface Sender {
   readonly budgetMs: number;
 }
 
-const DURATION_MS = 60_000;
+const DURATION_MS = 30_000;
 /** 10 ms a request at one core, four cores at most: 400 a second. */
 const CAPACITY_PER_SEC = 400;
 

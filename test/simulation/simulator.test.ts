@@ -15,7 +15,7 @@ import { startRun } from '../../src/simulator/sim/simulation.js';
 /* The simulator as a whole: every policy on every scenario keeps the ledger's laws, and repeats bit for bit. */
 
 function ready(name: string, ...settings: string[]): ScenarioSetup {
-  const file = readScenario(name, ['durationSec=30', ...settings]);
+  const file = readScenario(name, ['durationSec=15', ...settings]);
   return setUp(file.scenario, file.name, file.folder);
 }
 
