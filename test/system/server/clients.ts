@@ -305,13 +305,21 @@ export class Scrape {
     return new Set(this.#series.map(({ name }) => name));
   }
 
+  has(name: string, labels: Readonly<Record<string, string>> = {}): boolean {
+    return this.#matching(name, labels).length > 0;
+  }
+
   /** Sum over the series that have these labels. @throws Error where there is none */
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number {
-    const matching = this.#series.filter(
-      (series) => series.name === name && Object.entries(labels).every(([key, value]) => series.labels[key] === value),
-    );
+    const matching = this.#matching(name, labels);
     if (matching.length === 0) throw new Error(`no series ${name} ${JSON.stringify(labels)}`);
     return matching.reduce((sum, { value }) => sum + value, 0);
+  }
+
+  #matching(name: string, labels: Readonly<Record<string, string>>): readonly { readonly value: number }[] {
+    return this.#series.filter(
+      (series) => series.name === name && Object.entries(labels).every(([key, value]) => series.labels[key] === value),
+    );
   }
 }
 
