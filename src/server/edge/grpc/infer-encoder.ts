@@ -7,8 +7,7 @@
  */
 import type { Tensor } from '../../../scheduler/domain/tensor.js';
 import type { ParameterValue } from '../../../protocol/service.js';
-import { writePrefix } from './answers.js';
-import { PREFIX_BYTES } from './message-reader.js';
+import { PREFIX_BYTES, writePrefix } from '../../../protocol/grpc/framing.js';
 
 export interface InferResponse {
   readonly modelName: string;
