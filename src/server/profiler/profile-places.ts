@@ -20,7 +20,7 @@ export interface ProfilePlaces {
 const MOST_PROFILES = 1000;
 const IN_FOLDER = /^[\da-f]{64}\.profile\.json$/;
 
-export function profilePathIn({ besideModel, folder }: ProfilePlaces, { modelSha256 }: ProfileFingerprint): string {
+function profilePathIn({ besideModel, folder }: ProfilePlaces, { modelSha256 }: ProfileFingerprint): string {
   return folder === null ? besideModel : join(folder, `${modelSha256}.profile.json`);
 }
 
