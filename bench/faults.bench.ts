@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Client, InferenceError, tensorOf } from '../src/protocol/client/index.js';
+import type { Tensor } from '../src/scheduler/domain/tensor.js';
 import { bench, type Scope } from './harness/bench.js';
 import { Disturbed } from './harness/disturbed.js';
 import { DEADLY_SHAPES, LINE_ELEMENTS, writeDeadlyModel } from './harness/deadly-model.js';
@@ -72,15 +74,9 @@ await bench(async (scope) => {
 });
 
 /** One line of text with as much noise as makes it no other's, and what is divided by. */
-function bodyOf(divisors: readonly number[]): { readonly head: string; readonly body: Buffer } {
+function inputsOf(divisors: readonly number[]): readonly Tensor[] {
   const line = Float32Array.from({ length: LINE_ELEMENTS }, (_, index) => ((index * 31) % 97) / 97);
-  const data = [line, BigInt64Array.from(divisors.map(BigInt))];
-  const inputs = [
-    { name: 'x', datatype: 'FP32', shape: [1, 3, 48, 320], parameters: { binary_data_size: line.byteLength } },
-    { name: 'p', datatype: 'INT64', shape: [1, 4], parameters: { binary_data_size: data[1]!.byteLength } },
-  ];
-  const head = JSON.stringify({ inputs, outputs: [{ name: 'q' }] });
-  return { head, body: Buffer.concat([Buffer.from(head), ...data.map(({ buffer }) => Buffer.from(buffer))]) };
+  return [tensorOf('x', [1, 3, 48, 320], line), tensorOf('p', [1, 4], BigInt64Array.from(divisors.map(BigInt)))];
 }
 
 /** @returns whether it was answered in time */
@@ -90,19 +86,13 @@ async function send(
   client: string,
   budgetMs: number,
 ): Promise<boolean> {
-  const { head, body } = bodyOf(divisors);
-  const response = await fetch(`http://127.0.0.1:${server.restPort}/v2/models/ocr/infer`, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/octet-stream',
-      'inference-header-content-length': String(Buffer.byteLength(head)),
-      'sponge-client': client,
-      'request-timeout-ms': String(budgetMs),
-    },
-    body,
+  const sending = new Client(`http://127.0.0.1:${server.restPort}`, { name: client });
+  const call = { model: 'ocr', inputs: inputsOf(divisors), outputNames: ['q'], sloMs: budgetMs };
+  const answer = await sending.infer(call).catch((error: unknown) => {
+    if (error instanceof InferenceError) return null;
+    throw error;
   });
-  const { parameters } = (await response.json()) as { readonly parameters?: { readonly sponge_late?: boolean } };
-  return response.status === 200 && parameters?.sponge_late !== true;
+  return answer !== null && answer.header.parameters?.['sponge_late'] !== true;
 }
 
 async function lossesOf(scope: Scope, modelPath: string, fault: Fault, mode: Mode): Promise<Losses> {

@@ -72,7 +72,7 @@ async function main(): Promise<void> {
   const { picture, url, sloMs, count, everyMs } = options;
   const values = await loadLine(picture);
   const characters = loadCharacters();
-  const ask = await prepareQuestion({ url, model: MODEL, inputName: 'x', shape: LINE_SHAPE, values, sloMs });
+  const ask = await prepareQuestion({ url, model: MODEL, shape: LINE_SHAPE, values, sloMs });
   const send = async (): Promise<Reply> => ({ answer: await ask(), sloMs });
   if (count === 1) {
     const reply = await send();

@@ -12,6 +12,7 @@ import {
   ModelMetadataResponse,
   RepositoryIndexResponse,
 } from '../../src/protocol/grpc/generated/open_inference.js';
+import { framedMessage } from '../../src/protocol/grpc/framing.js';
 
 /*
  * A server of the protocol, REST and gRPC, that runs nothing: it answers after a known time, as it is told, and keeps what it
@@ -129,7 +130,7 @@ export async function startEcho({
         if (stream.destroyed) return;
         stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
         stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': status, ...extra }));
-        stream.end(message.length === 0 ? undefined : framed(message));
+        stream.end(message.length === 0 ? undefined : framedMessage(message));
       };
       const method = headers[':path']!.split('/').at(-1);
       if (method === 'RepositoryIndex') reply(indexMessage());
@@ -211,12 +212,6 @@ function answerMessage(): Uint8Array {
     outputs: [],
     rawOutputContents: [],
   }).finish();
-}
-
-function framed(message: Uint8Array): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
 }
 
 /** @returns the message of a unary call's body */

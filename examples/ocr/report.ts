@@ -15,7 +15,7 @@ export interface Reply {
 export function describeReply(reply: Reply, characters: readonly string[]): string {
   const { answer, sloMs } = reply;
   if (answer.kind === 'refused') {
-    return `Refused after ${answer.tookMs.toFixed(1)} ms with status ${answer.status}: ${answer.message}`;
+    return `Refused after ${answer.tookMs.toFixed(1)} ms: ${answer.message}`;
   }
   const { text, confidence } = decodeText(answer.values, characters);
   const { budgetMs, queueMs, slackMs, batchSize, cores, networkDelaySource } = account(answer.parameters);
@@ -37,7 +37,7 @@ export const COLUMNS = '    n  answered    budget     queue  batch  cores';
 export function replyRow(number: number, reply: Reply): string {
   const { answer } = reply;
   const start = `${String(number).padStart(5)} ${answer.tookMs.toFixed(1).padStart(9)}`;
-  if (answer.kind === 'refused') return `${start}  ${answer.status}: ${answer.message}`;
+  if (answer.kind === 'refused') return `${start}  ${answer.message}`;
   const { budgetMs, queueMs, batchSize, cores } = account(answer.parameters);
   const cells = [
     fixed(budgetMs, 1).padStart(9),

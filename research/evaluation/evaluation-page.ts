@@ -1,6 +1,7 @@
 import { markdownTable } from '../markdown-table.js';
 import type { RunOrigin } from '../../src/reports/run-origin.js';
-import { sumOrNull, type PolicySummary } from '../../src/simulator/comparison/summary.js';
+import { sumOrNull } from '../../src/scheduler/domain/sum-or-null.js';
+import type { PolicySummary } from '../../src/simulator/comparison/summary.js';
 import type { EvaluatedPolicy, EvaluatedScenario } from './evaluation.js';
 
 /*

@@ -1,3 +1,4 @@
+import { percentOfAll } from '../../src/scheduler/domain/percent.js';
 import { quantile } from '../../src/scheduler/perf-model/quantile.js';
 import type { LiveCase, LiveResults, LiveRun, SimulatedRun } from './live-results.js';
 
@@ -47,7 +48,7 @@ export const MEASURES = {
     unit: '%',
     name: 'share on time',
     of: ({ measures }) => 1 - measures.violationRate,
-    text: (share) => (share === 1 ? '100' : Math.min(99.99, 100 * share).toFixed(2)),
+    text: (share) => percentOfAll(share, 2),
   },
   violations: {
     heading: 'violations',

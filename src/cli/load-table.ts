@@ -22,7 +22,7 @@ const LATE_SEND_MS = 5;
 export function loadTable({ scenario, name }: ScenarioFile, target: LoadTarget, summary: LoadSummary): string {
   const { outcomes, sent, planned, reasons, generator } = summary;
   const due = sent - outcomes.cancelled;
-  const share = (count: number): string => (due === 0 ? '' : `${((100 * count) / due).toFixed(2)} %`);
+  const share = (count: number): string => (due === 0 ? '' : percentText(count / due, 2));
   const rows: [string, string, string?][] = [
     ['on time', String(outcomes['on-time']), share(outcomes['on-time'])],
     ['late', String(outcomes.late), share(outcomes.late)],

@@ -14,6 +14,7 @@ import { loadVega } from '../reports/vega.js';
 import { atMeanRate, withOneSlo } from '../simulator/scenarios/adjust.js';
 import { readyScenarios, readScenario } from '../simulator/scenarios/scenario-files.js';
 import { setUp } from '../simulator/scenarios/setup.js';
+import { percentText } from '../scheduler/domain/percent.js';
 import type { ScenarioFile } from '../simulator/comparison/simulate.js';
 import {
   checkWritable,
@@ -247,7 +248,7 @@ function requestsNeeded(mostViolations: number): number {
 }
 
 function trialText({ ratePerSec, violationRate, isSustained }: Trial): string {
-  return `${ratePerSec.toFixed(1).padStart(8)}/s  ${(100 * violationRate).toFixed(2).padStart(6)} % violations  ${isSustained ? 'sustained' : 'too much'}`;
+  return `${ratePerSec.toFixed(1).padStart(8)}/s  ${percentText(violationRate, 2).padStart(8)} violations  ${isSustained ? 'sustained' : 'too much'}`;
 }
 
 function foundText(

@@ -32,6 +32,7 @@ import { addSourceFlags, fetchedFrom, type SourceFlags } from './source-flags.js
 import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
 import { tuneGarbageCollection } from './garbage-collection.js';
+import { profileFolder } from './profile-folder.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
 
 const MIB = 1024 * 1024;
@@ -71,6 +72,7 @@ interface ServeFlags extends ControlFlags, DoorFlags, KubernetesFlags, LogFlags,
   readonly batching?: NonNullable<ServerOptions['batching']>;
   readonly strict: boolean;
   readonly refine: boolean;
+  readonly profileDir?: string;
   readonly jsonLimitMib: number;
   readonly binaryLimitMib: number;
   readonly receiveMib?: number;
@@ -217,6 +219,7 @@ export function serveCommand(): Command {
       ),
     )
     .option('--strict', 'end the start when one model cannot be loaded', false)
+    .option('--profile-dir <folder>', 'where profiles are kept (default: beside their models)')
     .option('--no-refine', 'keep a quick profile instead of refining it in the background')
     .optionsGroup('Limits:')
     .option('--json-limit-mib <n>', 'largest JSON body', positiveNumber, 16)
@@ -369,7 +372,7 @@ function serverOptions(
     control: controlOf(flags),
     modelName: flags.modelName ?? null,
     isStrict: flags.strict,
-    isRefining: flags.refine,
+    ...{ isRefining: flags.refine, profileFolder: profileFolder(flags.profileDir) },
     tls: tlsFiles(flags),
     limits: {
       maxJsonBytes: flags.jsonLimitMib * MIB,

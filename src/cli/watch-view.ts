@@ -1,3 +1,4 @@
+import { percentOfAll } from '../scheduler/domain/percent.js';
 import { plannedMillicores, type Plan } from '../scheduler/domain/plan.js';
 import { reasonText } from '../scheduler/domain/plan-bound.js';
 import { limitMillicores } from '../scheduler/domain/granted.js';
@@ -132,7 +133,7 @@ function countsText({ received, watchedSeconds, outcomes }: Summary): string {
   return [
     // The second that has only begun would make a rate of its first request.
     `${decimal(received / Math.max(1, watchedSeconds))}/s`,
-    judged === 0 ? '- on time' : `${percentText(completed_on_time / judged)} on time`,
+    judged === 0 ? '- on time' : `${percentOfAll(completed_on_time / judged, 1)} % on time`,
     `${completed_late} late`,
     `${rejected_infeasible + rejected_overload} refused`,
     `${expired} expired`,
@@ -177,11 +178,6 @@ function clockText({ header: { startedAt, startedAtMs } }: WatchedRun, nowMs: nu
   const elapsedMs = Math.max(0, nowMs - startedAtMs);
   const startMs = startedAt === null ? 0 : Date.parse(startedAt);
   return new Date((Number.isFinite(startMs) ? startMs : 0) + elapsedMs).toISOString().slice(11, 19);
-}
-
-function percentText(fraction: number): string {
-  // Rounded down: 100 % is said only of all.
-  return `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %`;
 }
 
 function decimal(value: number): string {

@@ -4,10 +4,11 @@ import {
   RepositoryIndexRequest,
   RepositoryIndexResponse,
 } from '../protocol/grpc/generated/open_inference.js';
+import { modelPath } from '../protocol/client/rest-message.js';
+import { tensorSpecs } from '../protocol/client/tensor-specs.js';
 import { noiseInputs } from '../protocol/noise-inputs.js';
-import { DATATYPES, type Datatype, type TensorSpec } from '../scheduler/domain/tensor.js';
+import type { TensorSpec } from '../scheduler/domain/tensor.js';
 import { callGrpc } from './grpc-transport.js';
-import { modelPath } from './rest-transport.js';
 import type { DeadlinePlace, LoadTarget, Protocol } from './target.js';
 
 /* From an address to a target: asks the server what it serves and what its model's inputs are. */
@@ -84,7 +85,7 @@ function restDirectory(base: string, authorization: string | null): ModelDirecto
   };
   return {
     models: async () => namesOf(await ask('/v2/repository/index', 'POST')),
-    inputs: async (model, version) => specsOf(await ask(modelPath({ model, version }), 'GET'), model),
+    inputs: async (model, version) => inputsOf(await ask(modelPath(model, version), 'GET'), model),
   };
 }
 
@@ -116,25 +117,13 @@ function grpcDirectory(place: Pick<LoadTarget, 'host' | 'port' | 'authorization'
     },
     inputs: async (model, version) => {
       const request = ModelMetadataRequest.encode({ name: model, version }).finish();
-      return specsOf(ModelMetadataResponse.decode(await ask('ModelMetadata', request)), model);
+      return inputsOf(ModelMetadataResponse.decode(await ask('ModelMetadata', request)), model);
     },
   };
 }
 
-function specsOf(metadata: unknown, model: string): readonly TensorSpec[] {
-  const inputs = (metadata as { readonly inputs?: unknown } | null)?.inputs;
-  if (!Array.isArray(inputs) || inputs.length === 0) throw new Error(`${NO_METADATA}: model ${model} without inputs`);
-  return inputs.map((input: Partial<Record<'name' | 'datatype' | 'shape', unknown>>) => {
-    const { name, datatype, shape } = input;
-    if (typeof name !== 'string' || typeof datatype !== 'string' || !Array.isArray(shape)) {
-      throw new Error(`${NO_METADATA}: model ${model}, an input without name, datatype or shape`);
-    }
-    if (!(DATATYPES as readonly string[]).includes(datatype)) {
-      throw new Error(`model ${model}: input ${name} has datatype ${datatype}, which is not one of the protocol`);
-    }
-    // Some servers write 64-bit sizes as text.
-    return { name, datatype: datatype as Datatype, shape: shape.map(Number) };
-  });
+function inputsOf(metadata: unknown, model: string): readonly TensorSpec[] {
+  const inputs = tensorSpecs(model, (metadata as { readonly inputs?: unknown } | null)?.inputs);
+  if (inputs.length === 0) throw new Error(`model ${model} has no inputs: what --url answers is no server of models`);
+  return inputs;
 }
-
-const NO_METADATA = 'what --url answers is no metadata of the Open Inference Protocol';

@@ -1,46 +1,37 @@
 import http2 from 'node:http2';
 import net from 'node:net';
-import {
-  ModelInferRequest,
-  ModelInferResponse,
-  type InferParameter,
-} from '../protocol/grpc/generated/open_inference.js';
-import { inferParameters } from '../protocol/grpc/parameters.js';
+import { answeredParameters, GRPC_SERVICE, grpcMessages, type GrpcMessage } from '../protocol/client/grpc-message.js';
+import { framedMessage, PREFIX_BYTES } from '../protocol/grpc/framing.js';
 import type { PlannedRequest } from './load-plan.js';
-import { byteLengthOf, sendPaced, type RequestBody } from './paced-body.js';
+import { byteLengthOf, sendPaced } from './paced-body.js';
 import type { LoadTarget } from './target.js';
 import { clientHeaders, explanationOf, type CallEvents, type Reply, type Transport } from './transport.js';
 
 /*
- * gRPC framed by hand on Node's HTTP/2: a gRPC library sends a message as fast as it can, and an upload has to be as slow as
+ * gRPC calls by hand on Node's HTTP/2: a gRPC library sends a message as fast as it can, and an upload has to be as slow as
  * its network. One connection a client.
- *
- * Framing: gRPC over HTTP2 (github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), unary, uncompressed.
  */
 
-const SERVICE = '/inference.GRPCInferenceService';
 /** So that no reply waits for the client to open its window. */
 const WINDOW_BYTES = 4 * 1024 ** 2;
 /** More of a reply is read and not kept. */
 const MOST_REPLY_BYTES = 16 * 1024 ** 2;
 /** For a question about the server. */
 const ASK_MS = 10_000;
-/** Flag and length before a message. */
-const PREFIX_BYTES = 5;
 
 export class GrpcTransport implements Transport {
   readonly #target: LoadTarget;
   readonly #nowMs: () => number;
   readonly #clientAddresses: readonly string[] | null;
   readonly #sessions = new Map<number, http2.ClientHttp2Session>();
-  readonly #body: (sloMs: number) => RequestBody;
+  readonly #message: (sloMs: number) => GrpcMessage;
 
   /** @param clientAddresses that each client sends from; null: from any */
   constructor(target: LoadTarget, nowMs: () => number, clientAddresses: readonly string[] | null) {
     this.#target = target;
     this.#nowMs = nowMs;
     this.#clientAddresses = clientAddresses;
-    this.#body = bodies(target);
+    this.#message = messages(target);
   }
 
   send(request: PlannedRequest, events: CallEvents): () => void {
@@ -58,7 +49,7 @@ export class GrpcTransport implements Transport {
       body.abort();
       events.onReply(replyOf(answer), this.#nowMs());
     });
-    const body = sendPaced(stream, this.#body(request.sloMs), request.upload, this.#nowMs, (atMs) =>
+    const body = sendPaced(stream, this.#message(request.sloMs), request.upload, this.#nowMs, (atMs) =>
       events.onSent(atMs),
     );
     return () => {
@@ -95,7 +86,7 @@ export async function callGrpc(
       const stream = openCall(session, method, authorization === null ? {} : { authorization });
       readCall(stream, resolve);
       stream.setTimeout(ASK_MS, () => stream.destroy(new Error(`no answer after ${ASK_MS / 1000} s`)));
-      stream.end(framed(message));
+      stream.end(framedMessage(message));
     });
     if (answer.status !== '0' || answer.body === null)
       throw new Error(answer.message === '' ? answer.status : decodedMessage(answer.message));
@@ -140,7 +131,7 @@ function openCall(
 ): http2.ClientHttp2Stream {
   return session.request({
     ':method': 'POST',
-    ':path': `${SERVICE}/${method}`,
+    ':path': `${GRPC_SERVICE}/${method}`,
     'content-type': 'application/grpc',
     te: 'trailers',
     ...headers,
@@ -199,69 +190,22 @@ function replyOf({ status, reason, body }: CallAnswer): Reply {
   if (status !== '0') return { kind: 'refused', reason: reason ?? `gRPC status ${status}` };
   if (body === null) return { kind: 'answered', explanation: explanationOf({}) };
   try {
-    const { parameters } = ModelInferResponse.decode(body);
-    const values = Object.entries(parameters).map(([name, value]) => [name, valueOf(value)] as const);
-    return { kind: 'answered', explanation: explanationOf(Object.fromEntries(values)) };
+    return { kind: 'answered', explanation: explanationOf(answeredParameters(body)) };
   } catch {
     return { kind: 'lost', reason: 'no ModelInferResponse' };
   }
 }
 
-function valueOf({ parameterChoice }: InferParameter): unknown {
-  return parameterChoice?.value;
-}
-
-/** The body by its SLO, which is a part of its head only where a parameter states it. */
-function bodies(target: LoadTarget): (sloMs: number) => RequestBody {
-  const { model, version, inputs } = target;
-  const nothing = {
-    modelName: '',
-    modelVersion: '',
-    id: '',
-    parameters: {},
-    inputs: [],
-    outputs: [],
-    rawInputContents: [],
-  };
-  // Two messages one after the other are one message with the fields of both (protobuf.dev, Encoding).
-  const rest = ModelInferRequest.encode({
-    ...nothing,
-    rawInputContents: inputs.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
-  }).finish();
-  const bodyWith = (parameters: Readonly<Record<string, number>>): RequestBody => {
-    const described = inputs.map(({ name, datatype, shape }) => ({
-      name,
-      datatype,
-      shape: [...shape],
-      parameters: {},
-      contents: undefined,
-    }));
-    const head = ModelInferRequest.encode({
-      ...nothing,
-      modelName: model,
-      modelVersion: version,
-      parameters: inferParameters(parameters),
-      inputs: described,
-    }).finish();
-    return { head: Buffer.concat([prefixOf(head.length + rest.length), head]), rest };
-  };
-  if (target.deadline === 'parameter') return (sloMs) => bodyWith({ timeout: Math.ceil(sloMs * 1000) });
-  const body = bodyWith({});
-  return () => body;
+/** The request by its SLO, which is a part of its head only where a parameter states it. */
+function messages(target: LoadTarget): (sloMs: number) => GrpcMessage {
+  const messageWith = grpcMessages(target.model, target.version, target);
+  if (target.deadline === 'parameter') return (sloMs) => messageWith({ timeout: Math.ceil(sloMs * 1000) });
+  const message = messageWith({});
+  return () => message;
 }
 
 export function grpcBodyBytes(target: LoadTarget): number {
-  return byteLengthOf(bodies(target)(0));
-}
-
-function framed(message: Uint8Array): Uint8Array {
-  return Buffer.concat([prefixOf(message.length), message]);
-}
-
-function prefixOf(messageBytes: number): Buffer {
-  const prefix = Buffer.alloc(PREFIX_BYTES);
-  prefix.writeUInt32BE(messageBytes, 1);
-  return prefix;
+  return byteLengthOf(messages(target)(0));
 }
 
 /** At most eight digits and a unit. */

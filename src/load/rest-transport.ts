@@ -1,7 +1,7 @@
 import http from 'node:http';
-import { jsonDataText } from '../protocol/tensor-codec.js';
+import { binaryMessages, inferPath, jsonMessages, type RestMessage } from '../protocol/client/rest-message.js';
 import type { PlannedRequest } from './load-plan.js';
-import { byteLengthOf, sendPaced, type RequestBody } from './paced-body.js';
+import { byteLengthOf, sendPaced } from './paced-body.js';
 import type { LoadTarget } from './target.js';
 import { clientHeaders, explanationOf, type CallEvents, type Reply, type Transport } from './transport.js';
 
@@ -22,20 +22,20 @@ export class RestTransport implements Transport {
   readonly #clientAddresses: readonly string[] | null;
   readonly #path: string;
   readonly #agents = new Map<number, http.Agent>();
-  readonly #body: (sloMs: number) => RestBody;
+  readonly #message: (sloMs: number) => RestMessage;
 
   /** @param clientAddresses that each client sends from; null: from any */
   constructor(target: LoadTarget, nowMs: () => number, clientAddresses: readonly string[] | null) {
     this.#target = target;
     this.#nowMs = nowMs;
     this.#clientAddresses = clientAddresses;
-    this.#path = `${target.basePath}${modelPath(target)}/infer`;
-    this.#body = bodies(target);
+    this.#path = `${target.basePath}${inferPath(target.model, target.version)}`;
+    this.#message = messages(target);
   }
 
   send(request: PlannedRequest, events: CallEvents): () => void {
     const { host, port, deadline, authorization } = this.#target;
-    const { body, headBytes } = this.#body(request.sloMs);
+    const message = this.#message(request.sloMs);
     const call = http.request({
       host,
       port,
@@ -43,9 +43,8 @@ export class RestTransport implements Transport {
       method: 'POST',
       agent: this.#agentOf(request.client),
       headers: {
-        'content-type': headBytes === null ? 'application/json' : 'application/octet-stream',
-        'content-length': byteLengthOf(body),
-        ...(headBytes === null ? {} : { 'inference-header-content-length': headBytes }),
+        ...message.headers,
+        'content-length': byteLengthOf(message),
         ...(deadline === 'header' ? { 'request-timeout-ms': request.sloMs.toFixed(3) } : {}),
         ...(authorization === null ? {} : { authorization }),
         ...clientHeaders(request),
@@ -64,7 +63,7 @@ export class RestTransport implements Transport {
     call.on('error', (error: NodeJS.ErrnoException) => end({ kind: 'lost', reason: error.code ?? error.message }));
     // The head goes first, so that the server knows of the request from its first byte on.
     call.flushHeaders();
-    const upload = sendPaced(call, body, request.upload, this.#nowMs, (atMs) => events.onSent(atMs));
+    const upload = sendPaced(call, message, request.upload, this.#nowMs, (atMs) => events.onSent(atMs));
     return () => {
       isOver = true;
       upload.abort();
@@ -92,60 +91,16 @@ export class RestTransport implements Transport {
   }
 }
 
-/** `/v2/models/<name>[/versions/<version>]`. */
-export function modelPath({ model, version }: Pick<LoadTarget, 'model' | 'version'>): string {
-  const ofVersion = version === '' ? '' : `/versions/${encodeURIComponent(version)}`;
-  return `/v2/models/${encodeURIComponent(model)}${ofVersion}`;
-}
-
 export function restBodyBytes(target: LoadTarget): number {
-  return byteLengthOf(bodies(target)(0).body);
+  return byteLengthOf(messages(target)(0));
 }
 
-interface RestBody {
-  readonly body: RequestBody;
-  /** Of the JSON part before binary tensors; null where all is JSON. */
-  readonly headBytes: number | null;
-}
-
-/** The body by its SLO, which is a part of its head only where a parameter states it. */
-function bodies(target: LoadTarget): (sloMs: number) => RestBody {
-  const bodyWith = target.protocol === 'rest-json' ? jsonBodies(target) : binaryBodies(target);
-  if (target.deadline === 'parameter') return (sloMs) => bodyWith({ timeout: Math.ceil(sloMs * 1000) });
-  const body = bodyWith({});
-  return () => body;
-}
-
-type BodyWith = (parameters: Readonly<Record<string, number>>) => RestBody;
-
-function jsonBodies({ inputs }: LoadTarget): BodyWith {
-  const texts = inputs.map((input) => {
-    const head = JSON.stringify({ name: input.name, shape: input.shape, datatype: input.datatype });
-    return `${head.slice(0, -1)},"data":${jsonDataText(input)}}`;
-  });
-  const rest = Buffer.from(`"inputs":[${texts.join(',')}]}`);
-  return (parameters) => {
-    const head = Buffer.from(`{"parameters":${JSON.stringify(parameters)},`);
-    return { body: { head, rest }, headBytes: null };
-  };
-}
-
-function binaryBodies({ inputs }: LoadTarget): BodyWith {
-  const rest = Buffer.concat(inputs.map(({ data }) => data));
-  return (parameters) => {
-    const text = JSON.stringify({
-      parameters: { ...parameters, binary_data_output: true },
-      inputs: inputs.map(({ name, shape, datatype, data }) => ({
-        name,
-        shape,
-        datatype,
-        parameters: { binary_data_size: data.byteLength },
-      })),
-    });
-    // Aligned, so that the server needs no copy to read floats.
-    const head = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
-    return { body: { head, rest }, headBytes: head.length };
-  };
+/** The request by its SLO, which is a part of its head only where a parameter states it. */
+function messages(target: LoadTarget): (sloMs: number) => RestMessage {
+  const messageWith = target.protocol === 'rest-json' ? jsonMessages(target) : binaryMessages(target);
+  if (target.deadline === 'parameter') return (sloMs) => messageWith({ timeout: Math.ceil(sloMs * 1000) });
+  const message = messageWith({});
+  return () => message;
 }
 
 function readReply(response: http.IncomingMessage, end: (reply: Reply) => void): void {

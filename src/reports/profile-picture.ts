@@ -10,7 +10,8 @@ import { roundTicks } from './ticks.js';
  * A profile as one self-contained page: latency against cores, one panel a batch size, all on the same axes so that they
  * can be compared; throughput against batch size; and every number in a table. It shows what was measured beside what is
  * made of it, so that a reader can judge the model that plans. One panel for all batch sizes was rejected: where batching
- * pays, the whiskers of one size lie on the points of the next.
+ * pays, the whiskers of one size lie on the points of the next. Drawn on `svg-axis.ts` rather than on `chart.ts` as reports are: that takes
+ * vega, 18 MB that whoever wants reports installs, and `sponge profile` has its picture without it.
  */
 
 export interface PictureFacts {

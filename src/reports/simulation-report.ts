@@ -1,3 +1,4 @@
+import { percentOfAll } from '../scheduler/domain/percent.js';
 import type { SeedResult } from '../simulator/comparison/run-seed.js';
 import { setUp } from '../simulator/scenarios/setup.js';
 import type { ScenarioFile, SimulationResults } from '../simulator/comparison/simulate.js';
@@ -280,7 +281,7 @@ async function latencyFigures(
     figures.push({
       title: curve.policy,
       swatch: curve.colour,
-      numbers: `p50 ${ms(latencyMs.p50)} · p99 ${ms(latencyMs.p99)} · ${onTimeText(violationRate)} on time`,
+      numbers: `p50 ${ms(latencyMs.p50)} · p99 ${ms(latencyMs.p99)} · ${percentOfAll(1 - violationRate, 2)} % on time`,
       svg: await renderChart(latencyChart(curve, curves, frame)),
     });
   }
@@ -295,11 +296,6 @@ function joined(parts: readonly Float64Array[]): Float64Array {
     offset += part.length;
   }
   return whole;
-}
-
-/** Never 100 % where one was not. */
-function onTimeText(violationRate: number): string {
-  return violationRate === 0 ? '100 %' : `${Math.min(99.99, 100 * (1 - violationRate)).toFixed(2)} %`;
 }
 
 /** Each once, ascending; both ends of a range. */

@@ -29,6 +29,7 @@ type ModelOptions = Pick<
   | 'samplePaths'
   | 'batching'
   | 'isRefining'
+  | 'profileFolder'
   | 'runLimits'
   | 'targetMissRate'
 >;

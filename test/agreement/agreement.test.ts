@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { percentText } from '../../src/scheduler/domain/percent.js';
 import { worldOf } from '../../src/simulator/comparison/run-seed.js';
 import { scenarioSchema } from '../../src/simulator/scenarios/schema.js';
 import { setUp, type ScenarioSetup } from '../../src/simulator/scenarios/setup.js';
@@ -83,7 +84,7 @@ async function measuredSetup(): Promise<ScenarioSetup> {
     const otherCores = others();
     const scatter = measured.machine.logDeviation;
     console.info(
-      `profile of ${live.description}: runs scatter by ${percent(scatter)}; others used ${cores(otherCores)}`,
+      `profile of ${live.description}: runs scatter by ${percentText(scatter, 1)}; others used ${cores(otherCores)}`,
     );
     if (scatter <= GREATEST_SCATTER) return measured;
     if (attempt < MOST_PROFILES) continue;
@@ -158,10 +159,6 @@ function isWithin({ meanCores, onTimeShare }: Errors): boolean {
   return Math.abs(meanCores) <= MEAN_CORES_TOLERANCE && Math.abs(onTimeShare) <= ON_TIME_TOLERANCE;
 }
 
-function percent(fraction: number): string {
-  return `${(100 * fraction).toFixed(1)} %`;
-}
-
 function cores(count: number | null): string {
   return count === null ? 'it cannot be told how many cores' : `${count.toFixed(2)} cores`;
 }
@@ -178,7 +175,7 @@ describe('live and simulated', () => {
     }
     const errors = errorsOf(judged);
     const isDisturbed = isProfileDisturbed || !judged.every(({ otherCores }) => isQuiet(otherCores));
-    const verdict = `medians of ${judged.length}: mean cores ${percent(errors.meanCores)}, on time ${(100 * errors.onTimeShare).toFixed(2)} points`;
+    const verdict = `medians of ${judged.length}: mean cores ${percentText(errors.meanCores, 1)}, on time ${(100 * errors.onTimeShare).toFixed(2)} points`;
     console.info(`${policy}, ${live.description}\n${tableOf(all)}\nlive against simulated, ${verdict}`);
     if (isDisturbed && !isWithin(errors)) {
       const note = `NOT JUDGED: other programs took the CPU away; ${verdict}`;

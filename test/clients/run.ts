@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { oneLine } from '../../src/server/workers/load-failure.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
@@ -28,8 +28,10 @@ const TRITON = '2.73.0';
 const PERF_ANALYZER = '2.41.0';
 const KSERVE = '0.21.0';
 const GRPCURL = '1.9.4';
+const SCHEMATHESIS = '4.32.5';
 
 const CLIENT_TIMEOUT_MS = 180_000;
+const SCHEMATHESIS_TIMEOUT_MS = 600_000;
 const execute = promisify(execFile);
 
 const CLIENTS: readonly StockClient[] = [
@@ -47,6 +49,7 @@ const CLIENTS: readonly StockClient[] = [
     name: `perf_analyzer, ${protocol} ${PERF_ANALYZER}`,
     prepare: () => askedByPerfAnalyzer(protocol),
   })),
+  { name: `schemathesis ${SCHEMATHESIS}`, prepare: askedBySchemathesis },
 ];
 
 function tritonPython(): string {
@@ -133,6 +136,29 @@ function askedByPerfAnalyzer(protocol: 'http' | 'grpc'): (server: RunningServer)
       ),
       await outcomeOf('batches of four', () => perform('-m', 'identity_fp32', '-b', '4')),
       await outcomeOf('strings', () => perform('-m', 'identity_bytes', '--string-length', '16')),
+    ];
+  };
+}
+
+/** Thousands of requests that the OpenAPI document allows or forbids; what it cannot say is in the file beside this one. */
+function askedBySchemathesis(): (server: RunningServer) => Promise<readonly Outcome[]> {
+  const python = pythonWith(`schemathesis-${SCHEMATHESIS}`, [`schemathesis==${SCHEMATHESIS}`]);
+  return async (server) => {
+    // Models and versions that differ in nothing that a document says are left out.
+    const alike = ['--exclude-path-regex', '/versions/|/identity_(bool|int64|uint64)'];
+    const args = ['--config-file', join(import.meta.dirname, 'schemathesis.toml'), 'run', '--no-color'];
+    const run = [...args, '--seed', '1', '--max-examples', '20', ...alike, `${server.rest}/v2/openapi.json`];
+    const program = join(dirname(python), 'schemathesis');
+    // What it draws is not kept: nothing is left in the folder that this was called in.
+    const options = { timeout: SCHEMATHESIS_TIMEOUT_MS, cwd: dirname(python), maxBuffer: 2 ** 26 };
+    return [
+      await outcomeOf('all that /v2/openapi.json says: examples, coverage, fuzzing, sequences', async () => {
+        const { stdout } = await execute(program, run, options).catch((error: unknown) => {
+          const printed = (error as { readonly stdout?: string }).stdout ?? '';
+          throw new Error(printed.split(/=+ FAILURES =+/).at(-1));
+        });
+        if (!/\b[1-9]\d* generated, [1-9]\d* passed/.test(stdout)) throw new Error(stdout.slice(-200));
+      }),
     ];
   };
 }

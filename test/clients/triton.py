@@ -207,6 +207,34 @@ async def non_finite():
         same(await echo("FP32", NON_FINITE, in_json=True), NON_FINITE)
 
 
+@check("inputs and outputs that are used again, with other values and other forms")
+async def reuse():
+    given, wanted = triton.InferInput("x", [1, 4], "FP32"), triton.InferRequestedOutput("y")
+    for value in (1, 2):
+        values = np.full((1, 4), value, np.float32)
+        given.set_data_from_numpy(values)
+        same((await settled(client().infer("identity_fp32", [given], outputs=[wanted]))).as_numpy("y"), values)
+    if is_http:
+        given.set_data_from_numpy(values, binary_data=False)
+        same((await settled(client().infer("identity_fp32", [given], outputs=[wanted]))).as_numpy("y"), values)
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4)
+    given.set_shape([3, 4])
+    given.set_data_from_numpy(rows)
+    same((await settled(client().infer("identity_fp32", [given], outputs=[wanted]))).as_numpy("y"), rows)
+
+
+@check("a channel with keepalive, and with arguments of one's own", applies=not is_http)
+async def channels():
+    values = np.ones((1, 4), np.float32)
+    keepalive = triton.KeepAliveOptions(keepalive_time_ms=10_000, keepalive_permit_without_calls=True)
+    arguments_of_its_own = [("grpc.max_receive_message_length", 1 << 20), ("grpc.primary_user_agent", "mine")]
+    for how in ({"keepalive_options": keepalive}, {"channel_args": arguments_of_its_own}):
+        other = module.InferenceServerClient(GRPC, **how)
+        result = await settled(other.infer("identity_fp32", [tensor("x", "FP32", values)]))
+        same(result.as_numpy("y"), values)
+        await settled(other.close())
+
+
 @check("compression both ways")
 async def compression():
     values = np.zeros((16, 4), np.float32)
@@ -323,6 +351,26 @@ async def streams():
         assert error is None, error
         same(result.as_numpy("y"), count * values)
         assert is_async or result.get_response().parameters["triton_final_response"].bool_param
+
+
+@check("many at a time, in no order", applies=not is_async)
+async def many():
+    batches = [np.full((1, 4), count, np.float32) for count in range(40)]
+    if is_http:
+        parallel = module.InferenceServerClient(REST, concurrency=8)
+        pending = [parallel.async_infer("identity_fp32", [tensor("x", "FP32", values)]) for values in batches]
+        results = [each.get_result() for each in pending]
+        parallel.close()
+    else:
+        done = queue.Queue()
+        for count, values in enumerate(batches):
+            inputs = [tensor("x", "FP32", values)]
+            client().async_infer("identity_fp32", inputs, lambda result, error, at=count: done.put((at, result, error)))
+        answers = sorted((done.get(timeout=30) for _ in batches), key=lambda answer: answer[0])
+        assert all(error is None for _, _, error in answers), answers
+        results = [result for _, result, _ in answers]
+    for result, values in zip(results, batches):
+        same(result.as_numpy("y"), values)
 
 
 @check("bodies made and read by the client's own functions", applies=KIND == "http")

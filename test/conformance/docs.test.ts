@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => rest.server.close());
 
 interface Body {
-  readonly content: { readonly 'application/json': { readonly example?: object } };
+  readonly content: { readonly 'application/json'?: { readonly example?: object } };
 }
 
 describe('/v2/openapi.json', () => {
@@ -26,7 +26,7 @@ describe('/v2/openapi.json', () => {
     for (const model of rest.fake.models()) expect(Object.keys(openApi.paths)).toContain(`/v2/models/${model.name}`);
     for (const [path, methods] of Object.entries(openApi.paths)) {
       for (const [method, { responses, requestBody }] of Object.entries(methods)) {
-        const body = (requestBody as Body | undefined)?.content['application/json'].example;
+        const body = (requestBody as Body | undefined)?.content['application/json']?.example;
         if (method === 'post' && path.endsWith('/infer') && body === undefined) continue;
         const reply = await call(rest.server, method.toUpperCase() as 'GET' | 'POST', path, body);
         const expected = path.includes('/models/loading') && path.endsWith('/ready') ? 503 : 200;
@@ -76,10 +76,14 @@ describe('/v2/openapi.json', () => {
   });
 });
 
-describe('loading and unloading in /v2/openapi.json', () => {
+describe('loading and unloading', () => {
   const LOAD = '/v2/repository/models/{model}/load';
 
-  async function pathsFor(isOpenToClients: boolean, host = '127.0.0.1', token?: string): Promise<OpenApiDocument> {
+  interface Docs extends OpenApiDocument {
+    readonly page: string;
+  }
+
+  async function pathsFor(isOpenToClients: boolean, host = '127.0.0.1', token?: string): Promise<Docs> {
     const file = join(mkdtempSync(join(tmpdir(), 'sponge-test-')), 'tokens');
     writeFileSync(file, 'full 0123456789abcdef0123\nlook 3210fedcba9876543210 read-only\n', { mode: 0o600 });
     const tokens = token === undefined ? undefined : await TokenFile.open({ path: file, onNotice: () => undefined });
@@ -93,15 +97,18 @@ describe('loading and unloading in /v2/openapi.json', () => {
     const document = (
       await call(again.server, 'GET', '/v2/openapi.json', undefined, headers)
     ).json() as OpenApiDocument;
+    const page = (await call(again.server, 'GET', '/v2/docs', undefined, headers)).bytes.toString();
     await own.server.close();
     await again.server.close();
     door.close();
     rmSync(dirname(file), { recursive: true });
-    return document;
+    return { ...document, page };
   }
 
-  it('is there where clients may do it', async () => {
-    const { paths, components } = await pathsFor(true);
+  it('are in the document and on the page where clients may do it', async () => {
+    const { paths, components, page } = await pathsFor(true);
+    expect(page).toContain(`<code>POST ${LOAD}</code>`);
+    expect(page).toMatch(/curl -X POST http:\S+\/v2\/repository\/models\/NAME\/unload/);
     expect(paths[LOAD]).toMatchObject({ post: { parameters: [{ in: 'path', name: 'model', required: true }] } });
     expect(paths).toHaveProperty(LOAD.replace('load', 'unload'));
     const references = [...JSON.stringify(paths).matchAll(/#\/components\/schemas\/(\w+)/g)].map(([, name]) => name!);
@@ -109,14 +116,15 @@ describe('loading and unloading in /v2/openapi.json', () => {
     expect((await pathsFor(true, '0.0.0.0', '0123456789abcdef0123')).paths).toHaveProperty(LOAD);
   });
 
-  it('is not, where models are the command line’s, others reach the server, or the token is for looking', async () => {
+  it('are in neither, where models are the command line’s, others reach the server, or the token is for looking', async () => {
     for (const document of [
-      openApi,
+      { ...openApi, page: (await call(rest.server, 'GET', '/v2/docs')).bytes.toString() },
       await pathsFor(false),
       await pathsFor(true, '0.0.0.0'),
       await pathsFor(true, '0.0.0.0', '3210fedcba9876543210'),
     ]) {
       expect(document.paths).not.toHaveProperty(LOAD);
+      expect(document.page).not.toMatch(/\/repository\/models/);
       expect(document.components.schemas).not.toHaveProperty('LoadRequest');
     }
   });

@@ -10,7 +10,7 @@ import { GRPCInferenceServiceClient } from '../fixtures/grpc-stubs.js';
 import { stringsOf } from './ask-rest.js';
 import { parametersOf, type Ask, type Reply, type ClientRequest } from './client-request.js';
 
-/* Asks over gRPC: calls with raw or typed tensors, and one stream on which many requests are under way. */
+/* Asks over gRPC, by gRPC's own library: calls with raw or typed tensors, and one stream on which many requests are under way. */
 
 type Stream = ClientDuplexStream<ModelInferRequest, ModelStreamInferResponse>;
 

@@ -99,11 +99,16 @@ describe('examples/read-text.ts', () => {
     readonly parameters: { readonly binary_data_output: boolean };
   }
 
-  const readText = (handle: Handler, ...args: string[]) => readTextFrom((_, response) => response.end(), handle, args);
+  const readText = (handle: Handler, ...args: string[]) => readTextFrom(describeModel, handle, args);
 
-  /** Runs the example against a server that is up for this one run. @param onReady answers whether the model is ready */
+  function describeModel(_: IncomingMessage, response: ServerResponse): void {
+    const inputs = [{ name: 'x', datatype: 'FP32', shape: [-1, 3, 48, -1] }];
+    response.end(JSON.stringify({ name: 'ocr', inputs, outputs: [] }));
+  }
+
+  /** Runs the example against a server that is up for this one run. @param onDescribe answers what the model is */
   async function readTextFrom(
-    onReady: (request: IncomingMessage, response: ServerResponse) => void,
+    onDescribe: (request: IncomingMessage, response: ServerResponse) => void,
     handle: Handler,
     args: readonly string[],
   ): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -112,7 +117,7 @@ describe('examples/read-text.ts', () => {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         if (request.method === 'GET') {
-          onReady(request, response);
+          onDescribe(request, response);
           return;
         }
         const body = new Uint8Array(Buffer.concat(chunks));
@@ -206,10 +211,10 @@ describe('examples/read-text.ts', () => {
   it('times a request on a connection that is open already', async () => {
     const clientPorts: (number | undefined)[] = [];
     const { stdout } = await readTextFrom(
-      ({ url, socket }, response) => {
-        expect(url).toBe('/v2/models/ocr/ready');
-        clientPorts.push(socket.remotePort);
-        response.end();
+      (request, response) => {
+        expect(request.url).toBe('/v2/models/ocr');
+        clientPorts.push(request.socket.remotePort);
+        describeModel(request, response);
       },
       (head, tensor, request, response) => {
         clientPorts.push(request.socket.remotePort);
@@ -230,7 +235,7 @@ describe('examples/read-text.ts', () => {
     expect((await readText(slowly, '--slo', '50', '--count', '2')).stdout).toContain('0 on time, 2 late');
   });
 
-  it('says in one line that the model is not ready', async () => {
+  it('says in one line that the model is not there', async () => {
     const { code, stdout, stderr } = await readTextFrom(
       (_, response) => {
         response.statusCode = 400;
@@ -240,7 +245,7 @@ describe('examples/read-text.ts', () => {
       [],
     );
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/^read-text: http:\S+ does not serve the model ocr now: unknown model 'ocr'\n$/);
+    expect(stderr).toMatch(/^read-text: http:\S+ does not serve the model ocr: 400: unknown model 'ocr'\n$/);
   });
 
   it("prints a refusal in the server's words, on one line", async () => {
@@ -249,9 +254,7 @@ describe('examples/read-text.ts', () => {
       response.end(JSON.stringify({ error: 'infeasible_at_max_cores: needs 23 ms, 5 ms left' }));
       return Promise.resolve();
     });
-    expect(stdout).toMatch(
-      /^Refused after [\d.]+ ms with status 504: infeasible_at_max_cores: needs 23 ms, 5 ms left\n$/,
-    );
+    expect(stdout).toMatch(/^Refused after [\d.]+ ms: 504: infeasible_at_max_cores: needs 23 ms, 5 ms left\n$/);
     expect([code, stderr]).toEqual([1, '']);
   });
 

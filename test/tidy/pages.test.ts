@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readFiles, type SourceFile } from './source-files.js';
 
@@ -113,6 +113,31 @@ describe('every page', () => {
       'docs/a.md → b.md: there is no such file',
       'docs/a.md → #three: there is no such heading',
     ]);
+  });
+});
+
+describe('the map of the tree', () => {
+  const path = 'docs/architecture.md';
+  const sources = readFiles().filter((file) => file.path.endsWith('.ts'));
+
+  it('names files that exist', () => {
+    const known = new Set(sources.map((file) => basename(file.path)));
+    const named = new Set(pageAt(path).match(/[\w-]+(?:\.test)?\.ts\b/g));
+    expect(named.size).toBeGreaterThan(30);
+    expect([...named].filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it('leads to the line that decides a batch by names that are in the files it links to', () => {
+    const [, walk] = /\n## From the README to the line[^\n]*\n([\s\S]*?)\n## /.exec(pageAt(path))!;
+    const steps = walk!.split('\n').filter((line) => /^\d\. /.test(line));
+    const names = steps.flatMap((step) => {
+      const [, target] = /\]\(([^)]+)\)/.exec(step)!;
+      const source = sources.find((file) => file.path === join(dirname(path), target!))!;
+      return [...step.matchAll(/`(\w+)`/g)].map(([, name]) => ({ name: name!, source }));
+    });
+    expect(names.map(({ name }) => name)).toEqual(['submit', 'wake', 'decideBatch', 'chooseStart']);
+    for (const { name, source } of names)
+      expect(source.text, source.path).toMatch(new RegExp(`^.*\\b${name}\\(.*\\{$`, 'm'));
   });
 });
 

@@ -17,7 +17,8 @@ export interface ClientTls {
 export interface ServerRequest {
   readonly method: 'GET' | 'POST';
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Buffer;
+  /** One after the other. */
+  readonly body?: readonly Buffer[];
   readonly signal?: AbortSignal;
   readonly tls: ClientTls;
 }
@@ -27,7 +28,9 @@ const AGENTS = { http: new http.Agent({ keepAlive: true }), https: new https.Age
 
 /** Resolves with the head of the answer. @throws Error as Node has it, where there is none */
 export function requestServer(url: URL, request: ServerRequest): Promise<http.IncomingMessage> {
-  const { method, headers = {}, body, signal, tls } = request;
+  const { method, headers: stated = {}, body = [], signal, tls } = request;
+  const byteCount = body.reduce((sum, { length }) => sum + length, 0);
+  const headers = body.length === 0 ? stated : { ...stated, 'content-length': byteCount };
   const options = { method, headers, ...(signal === undefined ? {} : { signal }) };
   return new Promise((resolve, reject) => {
     const call =
@@ -35,6 +38,7 @@ export function requestServer(url: URL, request: ServerRequest): Promise<http.In
         ? https.request(url, { ...options, ...tls, agent: AGENTS.https }, resolve)
         : http.request(url, { ...options, agent: AGENTS.http }, resolve);
     call.on('error', reject);
-    call.end(body);
+    for (const part of body) call.write(part);
+    call.end();
   });
 }

@@ -1,7 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { DATATYPES, type Datatype, type Tensor, type TensorSpec } from '../../scheduler/domain/tensor.js';
+import type { Tensor, TensorSpec } from '../../scheduler/domain/tensor.js';
 import { requestServer, type ClientTls, type ServerRequest } from './http.js';
+import { binaryMessages, binaryOutputs, inferPath, modelPath, splitAnswer, type OutputJson } from './rest-message.js';
+import { tensorSpecs } from './tensor-specs.js';
 
 /*
  * A client of the Open Inference Protocol over REST, with tensors as bytes both ways. Any server of the protocol that knows its binary
@@ -11,6 +13,8 @@ import { requestServer, type ClientTls, type ServerRequest } from './http.js';
 export interface ClientOptions {
   /** The value of the header, such as `Bearer …`; absent: none is sent. */
   readonly authorization?: string;
+  /** What the client calls itself, sent as `sponge-client`: 1 to 64 printable ASCII characters. Absent: the server goes by its address. */
+  readonly name?: string;
   /** Of an address `https://…`; absent: what Node trusts. */
   readonly tls?: ClientTls;
 }
@@ -80,33 +84,39 @@ export class Client {
 
   /** What a model takes and gives. @throws InferenceError, Unreachable */
   async describe(model: string, version?: string): Promise<ModelDescription> {
-    const { json } = await this.#exchange(pathOf(model, version), { method: 'GET' });
-    const { inputs, outputs = [] } = json as { inputs: readonly SpecJson[]; outputs?: readonly SpecJson[] };
-    return { inputs: inputs.map(toSpec), outputs: outputs.map(toSpec) };
+    const { json } = await this.#exchange(modelPath(model, version), { method: 'GET' });
+    try {
+      return { inputs: tensorSpecs(model, json['inputs']), outputs: tensorSpecs(model, json['outputs'] ?? []) };
+    } catch (error) {
+      throw new InferenceError(200, (error as Error).message, null);
+    }
   }
 
   /** @throws InferenceError, Unreachable */
   async infer(call: InferCall): Promise<InferAnswer> {
-    const head = JSON.stringify(requestHead(call));
-    const { json, tail, elapsedMs } = await this.#exchange(`${pathOf(call.model, call.version)}/infer`, {
+    const { headers, head, rest } = binaryMessages(call)(call.isBestEffort === true ? { best_effort: true } : {});
+    const { json, tail, elapsedMs } = await this.#exchange(inferPath(call.model, call.version), {
       method: 'POST',
       headers: {
-        'content-type': 'application/octet-stream',
+        ...headers,
         // Compressed, an output would take the server 20 ms a megabyte.
         'accept-encoding': 'identity',
-        'inference-header-content-length': String(Buffer.byteLength(head)),
         ...(call.sloMs === undefined ? {} : { 'request-timeout-ms': String(call.sloMs) }),
       },
-      body: Buffer.concat([Buffer.from(head), ...call.inputs.map(({ data }) => data)]),
+      body: [head, rest],
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     });
     const { outputs, ...header } = json as unknown as AnswerHeader & { outputs: readonly OutputJson[] };
-    return { header, outputs: takeOutputs(outputs, tail), elapsedMs };
+    return { header, outputs: binaryOutputs(outputs, tail), elapsedMs };
   }
 
   async #exchange(path: string, request: Omit<ServerRequest, 'tls'>): Promise<Exchange> {
-    const { authorization, tls = {} } = this.#options;
-    const headers = { ...(authorization === undefined ? {} : { authorization }), ...request.headers };
+    const { authorization, name, tls = {} } = this.#options;
+    const headers = {
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(name === undefined ? {} : { 'sponge-client': name }),
+      ...request.headers,
+    };
     const url = new URL(`${this.url.href.replace(/\/$/, '')}${path}`);
     const startMs = performance.now();
     let response: IncomingMessage;
@@ -122,21 +132,6 @@ export class Client {
   }
 }
 
-/** A tensor as metadata describes it. */
-interface SpecJson {
-  readonly name: string;
-  readonly datatype: Datatype;
-  readonly shape: readonly number[];
-  readonly parameters?: { readonly sponge_optional?: boolean; readonly sponge_any_rank?: boolean };
-}
-
-interface OutputJson {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly datatype: Datatype;
-  readonly parameters: { readonly binary_data_size: number };
-}
-
 interface Exchange {
   readonly json: Record<string, unknown>;
   /** The outputs' bytes, after the JSON head. */
@@ -144,39 +139,16 @@ interface Exchange {
   readonly elapsedMs: number;
 }
 
-function pathOf(model: string, version?: string): string {
-  const ofVersion = version === undefined ? '' : `/versions/${encodeURIComponent(version)}`;
-  return `/v2/models/${encodeURIComponent(model)}${ofVersion}`;
-}
-
-function requestHead({ inputs, outputNames, isBestEffort = false }: InferCall): object {
-  return {
-    inputs: inputs.map(({ name, shape, datatype, data }) => ({
-      name,
-      shape,
-      datatype,
-      parameters: { binary_data_size: data.byteLength },
-    })),
-    ...(outputNames === undefined ? {} : { outputs: outputNames.map((name) => ({ name })) }),
-    parameters: { binary_data_output: true, ...(isBestEffort ? { best_effort: true } : {}) },
-  };
-}
-
-function toSpec({ name, datatype, shape, parameters = {} }: SpecJson): TensorSpec {
-  const isOptional = parameters.sponge_optional === true;
-  return { name, datatype, shape: parameters.sponge_any_rank === true ? null : shape, isOptional };
-}
-
 function readAnswer(url: URL, response: IncomingMessage, body: Buffer, elapsedMs: number): Exchange {
   const { statusCode: status = 0, statusMessage = '', headers } = response;
-  const length = Number(headers['inference-header-content-length'] ?? body.length);
+  const { text, tail } = splitAnswer(headers, body);
   let json: Record<string, unknown>;
   try {
-    json = JSON.parse(body.toString('utf8', 0, length)) as Record<string, unknown>;
+    json = JSON.parse(text) as Record<string, unknown>;
   } catch {
     throw new InferenceError(status, `the answer of ${url.href} is not JSON`, null);
   }
-  if (status === 200) return { json, tail: body.subarray(length), elapsedMs };
+  if (status === 200) return { json, tail, elapsedMs };
   const reason = typeof json['error'] === 'string' ? json['error'] : statusMessage;
   const retryAfterSec = Number(headers['retry-after']);
   throw new InferenceError(
@@ -184,14 +156,4 @@ function readAnswer(url: URL, response: IncomingMessage, body: Buffer, elapsedMs
     `${status}: ${reason}`,
     Number.isFinite(retryAfterSec) ? retryAfterSec * 1000 : null,
   );
-}
-
-function takeOutputs(outputs: readonly OutputJson[], tail: Buffer): readonly Tensor[] {
-  let offset = 0;
-  return outputs.map(({ name, shape, datatype, parameters }) => {
-    if (!DATATYPES.includes(datatype)) throw new TypeError(`output ${name} has unknown datatype ${datatype as string}`);
-    // A copy, so that elements are aligned.
-    const data = Uint8Array.from(tail.subarray(offset, (offset += parameters.binary_data_size)));
-    return { name, shape, datatype, data };
-  });
 }

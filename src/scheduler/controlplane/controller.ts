@@ -3,6 +3,7 @@
  * plans at each tick and (event-driven planners) when an arrival breaks the plan or a batch ends, and publishes the plan,
  * which allocations follow as soon as that is worth it (`resizer.ts`).
  */
+import { NO_LATENCY } from '../domain/latency.js';
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { Plan } from '../domain/plan.js';
@@ -18,7 +19,7 @@ import { firstDueAtMs, isWindowUnsalvageable, nextFreeAtMs } from './planned-que
 import type { Planner, PlannerView } from './planner.js';
 import { Resizer } from './resizer.js';
 import type { ResizeResult, Scaler } from './scaler.js';
-import { NO_LATENCY, provisionalPlan, withUnplanned, type WithUnplanned } from './unplanned.js';
+import { provisionalPlan, withUnplanned, type WithUnplanned } from './unplanned.js';
 
 export interface ControllerOptions {
   readonly clock: Clock;

@@ -2,13 +2,9 @@
  * What no planner knows of: a model that nobody has measured, requests that wait behind all others, and one that is to be tried on all
  * there is.
  */
-import { exactLatency, type LatencyModel } from '../domain/latency.js';
 import type { Plan } from '../domain/plan.js';
 import { freeInstance, startableMillicores, withStart } from './instance-plan.js';
 import type { PlanDecision, PlannerView } from './planner.js';
-
-/** No request was seen yet: any allocation keeps up with none. */
-export const NO_LATENCY: LatencyModel = exactLatency(() => 0);
 
 /** On this much, at least, requests run that nobody waits for by a deadline. */
 const SET_ASIDE_MILLICORES = 1000;

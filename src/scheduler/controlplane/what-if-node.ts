@@ -18,6 +18,7 @@ import {
   type InstancesAnswer,
   type InstancesQuestion,
 } from './what-if-instances.js';
+import { sumOrNull } from '../domain/sum-or-null.js';
 
 export interface NodeQuestion {
   readonly budgetMillicores: number;
@@ -108,8 +109,4 @@ function loadThatFitsApart(models: readonly CountedModel[], budgetMillicores: nu
     if (doFit) return load;
   }
   return 0;
-}
-
-function sumOrNull(values: readonly (number | null)[]): number | null {
-  return values.reduce((sum, value) => (sum === null || value === null ? null : sum + value), 0);
 }

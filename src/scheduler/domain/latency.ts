@@ -28,3 +28,6 @@ export function hopefulLatencyMs(model: LatencyModel, batchSize: number, cpuMill
 export function exactLatency(latencyMs: LatencyModel['predictedLatencyMs']): LatencyModel {
   return { predictedLatencyMs: latencyMs, plannedLatencyMs: latencyMs, leastLatencyMs: latencyMs };
 }
+
+/** Of what nothing is known: any allocation will do, and nothing is refused for it. */
+export const NO_LATENCY: LatencyModel = exactLatency(() => 0);

@@ -1,4 +1,4 @@
-import type { LatencyModel } from '../domain/latency.js';
+import { NO_LATENCY, type LatencyModel } from '../domain/latency.js';
 import type { ShapeClass } from '../domain/request.js';
 import { baseModel, type BaseModel } from './base-model.js';
 import { ClassModel } from './class-model.js';
@@ -229,12 +229,6 @@ class KnownClass implements LatencyModel {
     return this.model.leastLatencyMs(batchSize * this.rowCount, cpuMillicores);
   }
 }
-
-const NO_LATENCY: LatencyModel = {
-  predictedLatencyMs: () => 0,
-  plannedLatencyMs: () => 0,
-  leastLatencyMs: () => 0,
-};
 
 function baseOf(profile: Profile, targetMissRate: number): Base {
   const model = baseModel(profile);

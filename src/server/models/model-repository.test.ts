@@ -84,6 +84,12 @@ describe('finding models', () => {
     expect(model!.profilePath).toBe(join(folder, 'a', 'model.profile.json'));
   });
 
+  it('names the folder that is the reader’s where a package’s own model needs another package', async () => {
+    await write('node_modules/theirs/models/a/model.yaml', 'model: npm:not-installed-anywhere/m.onnx\n');
+    const [model] = await findModels(join(folder, 'node_modules/theirs/models'));
+    expect(model!.fault).toMatch(new RegExp(`run "npm install not-installed-anywhere" in ${folder}$`));
+  });
+
   it.each([
     ['shape: { x: [1, -3] }', /model\.yaml: shape: x: 1: .*>=1/],
     ['slo_ms: soon', /model\.yaml: slo_ms: /],

@@ -143,6 +143,11 @@ function versionPolicyOf(versions: YamlVersions): VersionPolicy | null {
   return { kind: 'specific', versions: versions.specific };
 }
 
+/** Of models that are in an installed package, the folder that it is installed in: what is added inside would be lost with it. */
+function installFolder(folder: string): string {
+  return folder.split(/[\\/]node_modules[\\/]/)[0]!;
+}
+
 /** `npm:<package>/<file>` is looked up as Node would from the folder, then from Sponge's own packages; else a path. */
 export function resolveModelFile(file: string, folder: string): string {
   if (!file.startsWith('npm:')) return resolve(folder, file);
@@ -157,6 +162,6 @@ export function resolveModelFile(file: string, folder: string): string {
     }
   }
   throw new RepositoryError(
-    `${join(folder, SETTINGS_FILE)}: ${file} is not installed; run "npm install ${packageName!}" in ${dirname(folder)}`,
+    `${join(folder, SETTINGS_FILE)}: ${file} is not installed; run "npm install ${packageName!}" in ${installFolder(dirname(folder))}`,
   );
 }

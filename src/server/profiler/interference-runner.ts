@@ -1,6 +1,7 @@
 import { busyFraction, GREATEST_INTERFERENCE } from '../../scheduler/perf-model/interference.js';
 import type { InterferenceCell, MeasuredInterference } from '../../scheduler/perf-model/profile.js';
 import { quantile } from '../../scheduler/perf-model/quantile.js';
+import { percentText } from '../../scheduler/domain/percent.js';
 
 /*
  * Measures how much the instances of a model slow each other down: the same batch on the first instance alone, and on it while the others
@@ -65,8 +66,7 @@ export function coefficientOf(cells: readonly InterferenceCell[]): number {
 /** For people. */
 export function interferenceText({ coefficient, cells }: MeasuredInterference): string {
   const each = cells.map(({ instances, cpuMillicores, aloneMs, besideMs }) => {
-    const percent = (100 * (besideMs / aloneMs - 1)).toFixed(1);
-    return `${percent} % slower with ${instances} busy on ${cpuMillicores / 1000} cores each`;
+    return `${percentText(besideMs / aloneMs - 1, 1)} slower with ${instances} busy on ${cpuMillicores / 1000} cores each`;
   });
   return `${each.join(', ')} (φ = ${coefficient.toFixed(2)})`;
 }

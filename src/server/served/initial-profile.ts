@@ -8,7 +8,8 @@ import type {
 } from '../../scheduler/perf-model/profile.js';
 import { interferenceText, measureInterference, type SideBySideTarget } from '../profiler/interference-runner.js';
 import { ProfileRun, type ProfilingPlan, type ProfilingTarget } from '../profiler/profile-runner.js';
-import { fingerprintOf, readStoredProfile, writeProfile } from '../profiler/profile-store.js';
+import { findProfile, keepProfile, type ProfilePlaces } from '../profiler/profile-places.js';
+import { fingerprintOf } from '../profiler/profile-store.js';
 import { oneLine } from '../workers/load-failure.js';
 import type { ModelSource } from '../models/model-repository.js';
 import type { OpenWorker } from './open-worker.js';
@@ -54,14 +55,14 @@ async function initialProfile(
 ): Promise<Profile | null> {
   if (worker.shapes === null) return null;
   const fingerprint = fingerprintFor(worker);
-  const stored = await readStoredProfile(source.profilePath, fingerprint);
+  const stored = await findProfile(placesOf(source, options), fingerprint);
   if (stored.kind === 'fresh') {
     const checked = await worker.preemptible(() =>
       checkedProfile(withAxes(stored.profile, worker), directTarget(worker), options.onLog),
     );
     if (checked !== null) {
       const whole = await withInterference(checked, worker, options);
-      return whole === checked ? checked : storeProfile(source, whole, options.onLog);
+      return whole === checked ? checked : storeProfile(source, fingerprint, whole, options);
     }
   }
   if (stored.kind === 'stale') options.onLog(`${stored.reason}; profiling again`);
@@ -75,7 +76,7 @@ async function initialProfile(
   const profile = profileOf(source, worker, fingerprint, run.cells(), 'quick');
   const whole = await withInterference(profile, worker, options);
   worker.pool.releaseSynthetic();
-  return storeProfile(source, whole, options.onLog);
+  return storeProfile(source, fingerprint, whole, options);
 }
 
 /** What the first start with several instances spends on it. */
@@ -247,16 +248,24 @@ export function withAxes(profile: Profile, worker: OpenWorker): Profile {
   return { ...profile, axisSizes: profile.axisSizes ?? worker.shapeClass.axisSizes };
 }
 
-/** Stores a profile beside its model; a place that cannot be written to costs a warning, not the server. */
+type Keeping = Pick<ServedModelOptions, 'profileFolder' | 'onLog'>;
+
+export function placesOf(source: ModelSource, { profileFolder }: Keeping): ProfilePlaces {
+  return { besideModel: source.profilePath, folder: profileFolder };
+}
+
+/** A place that cannot be written to costs a warning, not the server. */
 export async function storeProfile(
   source: ModelSource,
+  fingerprint: ProfileFingerprint,
   profile: Profile,
-  onWarning: (message: string) => void,
+  options: Keeping,
 ): Promise<Profile> {
   try {
-    await writeProfile(source.profilePath, profile);
+    await keepProfile(placesOf(source, options), fingerprint, profile);
   } catch (error) {
-    onWarning(`the profile could not be stored, so the next start profiles again: ${oneLine(error)}`);
+    const remedy = options.profileFolder === null ? '; name a folder for profiles with --profile-dir' : '';
+    options.onLog(`the profile could not be stored, so the next start profiles again: ${oneLine(error)}${remedy}`);
   }
   return profile;
 }

@@ -30,6 +30,8 @@ export interface ServedModelOptions extends Omit<WorkerOptions, 'onScaling' | 's
   readonly defaultSloMs: number | null;
   readonly quickBudgetMs: number;
   readonly fullBudgetMs: number;
+  /** Where profiles are kept; null: beside their models. */
+  readonly profileFolder: string | null;
   /** Whether a quick profile is refined in the background. */
   readonly isRefining: boolean;
   /** Shared by the models of one server. */

@@ -9,7 +9,7 @@ import type { Profile } from '../../scheduler/perf-model/profile.js';
 import type { Node } from '../../scheduler/node.js';
 import { startMillicores, type System } from '../../scheduler/system.js';
 import { ProfileRun, type ProfilingTarget } from '../profiler/profile-runner.js';
-import { readStoredProfile } from '../profiler/profile-store.js';
+import { findProfile } from '../profiler/profile-places.js';
 import type { DetectedScaler } from '../scalers/detect.js';
 import type { ModelState } from '../../protocol/service.js';
 import type { TensorContract } from '../triton-config/tensor-contract.js';
@@ -26,6 +26,7 @@ import {
   profilingPlan,
   runnableLimits,
   profileOf,
+  placesOf,
   storeProfile,
   withAxes,
 } from './initial-profile.js';
@@ -362,15 +363,16 @@ export class ServedModel {
   }
 
   async #adoptStored(): Promise<boolean> {
-    const stored = await readStoredProfile(this.source.profilePath, fingerprintFor(this.#worker));
+    const stored = await findProfile(placesOf(this.source, this.#options), fingerprintFor(this.#worker));
     if (stored.kind === 'fresh') this.#use(withAxes(stored.profile, this.#worker));
     return stored.kind === 'fresh';
   }
 
   async #adopt(run: ProfileRun, quality: 'quick' | 'full'): Promise<Profile> {
     const [worker, interference] = [this.#worker, this.#profile?.interference];
-    const made = profileOf(this.source, worker, fingerprintFor(worker), run.cells(), quality, interference);
-    const profile = await storeProfile(this.source, made, this.#options.onLog);
+    const fingerprint = fingerprintFor(worker);
+    const made = profileOf(this.source, worker, fingerprint, run.cells(), quality, interference);
+    const profile = await storeProfile(this.source, fingerprint, made, this.#options);
     this.#use(profile);
     return profile;
   }

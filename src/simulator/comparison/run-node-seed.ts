@@ -16,7 +16,7 @@ import {
   type SeedWorld,
 } from './run-seed.js';
 import { modelSeed, type NodeSetup } from '../scenarios/node-setup.js';
-import { sumOrNull } from './summary.js';
+import { sumOrNull } from '../../scheduler/domain/sum-or-null.js';
 
 /*
  * One policy of a node on one seed, judged: as `run-seed.ts`, each model and all together.

@@ -2,6 +2,7 @@ import { EventDigest } from '../sim/event-digest.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
 import { quantile } from '../../scheduler/perf-model/quantile.js';
 import type { ReferenceResult, SeedResult } from './run-seed.js';
+import { sumOrNull } from '../../scheduler/domain/sum-or-null.js';
 
 /*
  * From seeds to one line a policy: counts and core-seconds are sums, quantiles are pooled. The JSON of `sponge simulate` is
@@ -196,10 +197,6 @@ export function wilson95(hits: number, count: number): readonly [number, number]
   const half = z * Math.sqrt((share * (1 - share)) / count + (z * z) / (4 * count * count));
   const scale = 1 + (z * z) / count;
   return [Math.max(0, (centre - half) / scale), Math.min(1, (centre + half) / scale)];
-}
-
-export function sumOrNull(values: readonly (number | null)[]): number | null {
-  return values.reduce<number | null>((sum, value) => (sum === null || value === null ? null : sum + value), 0);
 }
 
 function pooledLatencies(results: readonly SeedResult[]): Float64Array {

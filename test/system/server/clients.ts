@@ -6,7 +6,10 @@ import type { Tensor } from '../../../src/scheduler/domain/tensor.js';
 import { GRPCInferenceServiceClient, INFERENCE_METHODS } from '../../fixtures/grpc-stubs.js';
 import type { RunningServer } from './harness.js';
 
-/* Clients of every kind that a server meets: REST, gRPC, and bytes on a socket. */
+/*
+ * Clients of every kind that a server meets: REST, gRPC, and bytes on a socket. Of its own, on purpose: it sends also what the package's
+ * client would not, by other libraries, and a mistake that client and server share would not be seen.
+ */
 
 /** Requests wait in the server's queue, never in the client's. */
 const agent = new Agent({ connections: 256, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });

@@ -4,12 +4,12 @@
  */
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { Intake } from '../intake.js';
+import { framedMessage } from '../../../protocol/grpc/framing.js';
 import { OipFailure } from '../../../protocol/service.js';
 import type { BodyPlace } from '../../../protocol/service.js';
 import { describeError, errorTrailers } from '../../../protocol/status.js';
 import type { Compat, ErrorReply, GrpcCode } from '../../../protocol/status.js';
 import type { Call } from './call.js';
-import { PREFIX_BYTES } from './message-reader.js';
 
 /** Bytes of a message without tensors. One of names and flags has some hundreds at most. */
 const MAX_PLAIN_MESSAGE_BYTES = 1 << 20;
@@ -85,17 +85,7 @@ export function unary<Request, Response>(
 
 /** A message and its prefix, as they are sent. */
 export function framed<Response>(responseType: Encoder<Response>, response: Response): Buffer {
-  const message = responseType.encode(response).finish();
-  const bytes = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  writePrefix(bytes, 0, message.length);
-  bytes.set(message, PREFIX_BYTES);
-  return bytes;
-}
-
-/** Of a message that is not compressed. */
-export function writePrefix(target: Buffer, at: number, messageBytes: number): void {
-  target[at] = 0;
-  target.writeUInt32BE(messageBytes, at + 1);
+  return framedMessage(responseType.encode(response).finish());
 }
 
 /**

@@ -7,10 +7,8 @@
  * holds is left where it is, unless that would keep much more than itself from being freed.
  */
 
+import { PREFIX_BYTES } from '../../../protocol/grpc/framing.js';
 import type { BodyPlace } from '../../../protocol/service.js';
-
-/** Flag and length before every message. */
-export const PREFIX_BYTES = 5;
 
 const COMPRESSED_FLAG = 1;
 

@@ -13,12 +13,13 @@ import { inflate } from '../inflate.js';
 import type { Intake } from '../intake.js';
 import { CHUNK_OVERHEAD_BYTES, isCrumbled, ReceiveBudgetSpent, TINY_CHUNKS } from '../receive-budget.js';
 import type { Receipt } from '../receive-budget.js';
+import { PREFIX_BYTES } from '../../../protocol/grpc/framing.js';
 import { OipFailure } from '../../../protocol/service.js';
 import { describeBusy, describeError, GRPC_CODE } from '../../../protocol/status.js';
 import type { Compat } from '../../../protocol/status.js';
 import { plainStatus, statusOf } from './answers.js';
 import type { CallStatus, Frame } from './answers.js';
-import { MessageReader, PREFIX_BYTES } from './message-reader.js';
+import { MessageReader } from './message-reader.js';
 import type { FindPlace, Message } from './message-reader.js';
 
 export interface MessageReceiptOptions {

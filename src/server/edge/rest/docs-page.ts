@@ -8,13 +8,16 @@ import { exampleRequest, openApiDocument } from './openapi.js';
 const STYLE = `
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
 code, pre { font: 14px/1.4 ui-monospace, monospace; background: #f3f3f3 } code { padding: 0 .2em } pre { padding: .7rem; overflow-x: auto }
-table { border-collapse: collapse } td, th { text-align: left; padding: .15rem 1rem .15rem 0; vertical-align: top }
+table { display: block; overflow-x: auto; border-collapse: collapse } td, th { text-align: left; padding: .15rem 1rem .15rem 0; vertical-align: top }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } code, pre { background: #262626 } a { color: #8bf } }
 `;
 
-/** @param origin of the server, as the client calls it */
-export function docsPage(service: InferenceService, origin: string): string {
-  const { paths } = openApiDocument(service, false);
+/**
+ * @param origin of the server, as the client calls it
+ * @param mayChangeModels whether whoever asks may load and unload models
+ */
+export function docsPage(service: InferenceService, origin: string, mayChangeModels: boolean): string {
+  const { paths } = openApiDocument(service, mayChangeModels);
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { summary }]) => [
       code(`${method.toUpperCase()} ${path}`),
@@ -32,9 +35,21 @@ ${service
   .models()
   .map((model) => modelSection(model, origin))
   .join('\n')}
-<h2>All paths</h2>
+${mayChangeModels ? changingSection(origin) : ''}<h2>All paths</h2>
 ${table(['', ''], operations)}
 </html>
+`;
+}
+
+/** How models come and go. */
+function changingSection(origin: string): string {
+  const lines = ['index', 'models/NAME/load', 'models/NAME/unload'].map(
+    (path) => `curl -X POST ${origin}/v2/repository/${path}`,
+  );
+  return `<h2>Loading and unloading</h2>
+<p>A model of the repository by its name; one that is served already is loaded anew if its files have changed, beside the old one, which
+serves until then.</p>
+<pre>${escaped(lines.join('\n'))}</pre>
 `;
 }
 

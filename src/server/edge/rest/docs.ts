@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { mayChangeModels, repositoryOf } from '../../../protocol/repository.js';
 import type { RestContext } from './context.js';
 import { isReadOnly } from './doorway.js';
@@ -12,11 +12,10 @@ const CONTENT_POLICY =
 /** What is served, described: for programs and for people. */
 export function registerDocs(app: FastifyInstance, { service, door }: RestContext): void {
   const areOpen = repositoryOf(service).isOpenToClients && mayChangeModels(door);
-  app.get('/v2/openapi.json', (request, reply) =>
-    reply.send(openApiDocument(service, areOpen && !isReadOnly(request))),
-  );
+  const mayChange = (request: FastifyRequest): boolean => areOpen && !isReadOnly(request);
+  app.get('/v2/openapi.json', (request, reply) => reply.send(openApiDocument(service, mayChange(request))));
   app.get('/v2/docs', (request, reply) => {
-    const page = docsPage(service, `${request.protocol}://${request.host}`);
+    const page = docsPage(service, `${request.protocol}://${request.host}`, mayChange(request));
     void reply.header('content-security-policy', CONTENT_POLICY).header('x-content-type-options', 'nosniff');
     return reply.type('text/html; charset=utf-8').send(page);
   });

@@ -1,5 +1,5 @@
 import { requiredInputs } from '../../../scheduler/domain/tensor.js';
-import type { Datatype, TensorSpec } from '../../../scheduler/domain/tensor.js';
+import type { Datatype, ModelSignature, TensorSpec } from '../../../scheduler/domain/tensor.js';
 import type { ModelEntry } from '../../../protocol/service.js';
 import { TRACE_SETTINGS } from '../trace-settings.js';
 
@@ -10,6 +10,10 @@ export type Schema = Readonly<Record<string, unknown>>;
 const text: Schema = { type: 'string' };
 const flag: Schema = { type: 'boolean' };
 const count: Schema = { type: 'integer', minimum: 0 };
+/** Of an axis, in what is sent. */
+const size: Schema = { ...count, maximum: Number.MAX_SAFE_INTEGER };
+/** RFC 4648, with its padding. */
+const BASE64 = '^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=))?$';
 
 export function listOf(items: Schema): Schema {
   return { type: 'array', items };
@@ -40,10 +44,8 @@ const logSettings = {
   log_format: { const: 'ISO8601' },
 };
 
-const traceSettings = [...TRACE_SETTINGS].map(([name, values]) => [
-  name,
-  { enum: [name === 'trace_level' ? values : values[0], null] },
-]);
+/** Each as it is, alone or in a list, or cleared: nothing else can be set. */
+const traceSettings = [...TRACE_SETTINGS].map(([name, values]) => [name, { enum: [...values, values, [], null] }]);
 
 /** What may be sent to change settings. */
 export const CHANGES: Readonly<Record<'LogSettings' | 'TraceSettings', Schema>> = {
@@ -116,10 +118,12 @@ export const CHANGING_SCHEMAS: Readonly<Record<string, Schema>> = {
           '^file:': {
             ...text,
             contentEncoding: 'base64',
+            pattern: BASE64,
             description: 'a file in place of the model’s folder: file:<version>/model.onnx; needs config',
           },
         },
         additionalProperties: false,
+        anyOf: [{ required: ['config'] }, { patternProperties: { '^file:': false } }],
       },
     },
   },
@@ -131,10 +135,22 @@ export const CHANGING_SCHEMAS: Readonly<Record<string, Schema>> = {
   },
 };
 
+/** A JSON head and tensors in binary behind it, which no schema describes. */
+export const BINARY_REQUEST: Schema = {
+  description:
+    'JSON as for other models, with `parameters.binary_data_size` in place of `data`, and the tensors behind it',
+};
+
+/** Whether every input of a model can be sent in JSON. */
+export function hasJsonForm({ inputs }: ModelSignature): boolean {
+  return inputs.every(({ datatype }) => ELEMENT_TYPES[datatype].length > 0);
+}
+
 /** A request to one model, in JSON. */
 export function inferRequestSchema({ signature }: ModelEntry): Schema {
   const inputs = signature?.inputs ?? [];
   const outputs = signature?.outputs ?? [];
+  const required = signature === null ? [] : requiredInputs(signature);
   return objectOf(
     {
       id: text,
@@ -148,9 +164,11 @@ export function inferRequestSchema({ signature }: ModelEntry): Schema {
       },
       inputs: {
         type: 'array',
-        minItems: signature === null ? 0 : requiredInputs(signature).length,
+        minItems: required.length,
         maxItems: inputs.length,
         items: { oneOf: inputs.map(inputSchema) },
+        // Each of them, in any order.
+        ...(required.length < 2 ? {} : { allOf: required.map(({ name }) => ({ contains: hasName(name) })) }),
       },
       outputs: listOf(
         objectOf({ name: { enum: outputs.map(({ name }) => name) }, parameters: outputParameters }, ['parameters']),
@@ -168,6 +186,10 @@ const outputParameters: Schema = {
   },
 };
 
+function hasName(name: string): Schema {
+  return { type: 'object', properties: { name: { const: name } }, required: ['name'] };
+}
+
 function inputSchema(spec: TensorSpec): Schema {
   const { name, datatype, shape: sizes } = spec;
   return objectOf(
@@ -183,8 +205,8 @@ function inputSchema(spec: TensorSpec): Schema {
 }
 
 function shapeSchema(sizes: readonly number[] | null): Schema {
-  if (sizes === null) return listOf(count);
-  const prefixItems = sizes.map((size) => (size === -1 ? count : { const: size }));
+  if (sizes === null) return listOf(size);
+  const prefixItems = sizes.map((each) => (each === -1 ? size : { const: each }));
   return {
     type: 'array',
     ...(sizes.length === 0 ? {} : { prefixItems }),

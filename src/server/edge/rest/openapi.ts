@@ -2,9 +2,11 @@ import { elementCount, requiredInputs } from '../../../scheduler/domain/tensor.j
 import type { Datatype, TensorSpec } from '../../../scheduler/domain/tensor.js';
 import type { InferenceService, ModelEntry } from '../../../protocol/service.js';
 import {
+  BINARY_REQUEST,
   CHANGES,
   CHANGING_SCHEMAS,
   SCHEMAS,
+  hasJsonForm,
   inferRequestSchema,
   listOf,
   named,
@@ -109,12 +111,17 @@ function modelPaths(path: string, model: ModelEntry): Record<string, Path> {
   };
   if (model.signature === null) return answers;
   const example = exampleRequest(model);
+  const isJson = hasJsonForm(model.signature);
   const infer = operation(`inference by ${name}`, named('InferResponse'), {
     refusals: [400, 404, 408, 413, 429, 500, 503, 504],
-    body: inferRequestSchema(model),
+    body: isJson ? inferRequestSchema(model) : BINARY_REQUEST,
+    contentType: isJson ? 'application/json' : 'application/octet-stream',
     ...(example === null ? {} : { example }),
     headers: {
-      'Request-Timeout-Ms': { description: 'total time budget, milliseconds', type: 'integer', minimum: 1 },
+      'Request-Timeout-Ms': { description: 'total time budget, milliseconds', type: 'number', exclusiveMinimum: 0 },
+      ...(isJson
+        ? {}
+        : { 'Inference-Header-Content-Length': { description: 'bytes of the JSON', type: 'integer', minimum: 0 } }),
     },
   });
   return { ...answers, [`${path}/infer`]: { post: infer } };
@@ -140,12 +147,13 @@ interface OperationParts {
   readonly refusals: readonly number[];
   readonly body?: Schema;
   readonly isBodyOptional?: boolean;
+  readonly contentType?: string;
   readonly example?: unknown;
   readonly headers?: Readonly<Record<string, Schema>>;
 }
 
 function operation(summary: string, schema: Schema, parts: OperationParts): Operation {
-  const { refusals, body, isBodyOptional = false, example, headers } = parts;
+  const { refusals, body, isBodyOptional = false, contentType = 'application/json', example, headers } = parts;
   const refused = [...refusals, 401, 403]
     .sort((a, b) => a - b)
     .map((status) => [status, answer(STATUS_TEXTS[status]!, named('Error'))]);
@@ -166,7 +174,7 @@ function operation(summary: string, schema: Schema, parts: OperationParts): Oper
       : {
           requestBody: {
             required: !isBodyOptional,
-            content: { 'application/json': { schema: body, ...(example === undefined ? {} : { example }) } },
+            content: { [contentType]: { schema: body, ...(example === undefined ? {} : { example }) } },
           },
         }),
     responses: { 200: answer('OK', schema), ...Object.fromEntries(refused) },
