@@ -1,11 +1,14 @@
+import { spawn } from 'node:child_process';
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { multilayerPerceptron, WEIGHT_BOUND_MLP } from '../research/load-models/load-models.js';
 import { identity } from '../research/load-models/tiny-graphs.js';
 import { grantableMillicores, measureCpuCeiling } from '../src/server/scalers/cpu-ceiling.js';
 import { usefulThreadCounts } from '../src/server/served/thread-counts.js';
 import { bench, Scope } from './harness/bench.js';
 import { startHelper } from './harness/helper.js';
+import { memoryOfAll } from './harness/process-memory.js';
 import { atMost, isTiny, numberText, report } from './harness/row.js';
 import { startSponge } from './harness/sponge-server.js';
 import { median } from './harness/statistics.js';
@@ -19,6 +22,8 @@ import type { BareRequest, BareResult } from './helpers/bare-run.js';
  */
 
 const ROUNDS = isTiny ? 1 : 5;
+/** By then what the start needed is given back. */
+const IDLE_MS = isTiny ? 500 : 8000;
 
 interface Startable {
   readonly name: string;
@@ -29,15 +34,10 @@ interface Startable {
 
 await bench(async (scope) => {
   const folder = scope.folder();
-  if (isTiny) {
-    await measure({
-      name: 'identity',
-      modelPath: writeBareModel(folder, 'identity', identity('FP32')),
-      input: 'x',
-      shape: [1, 4],
-    });
-    return;
-  }
+  const tiny = writeBareModel(folder, 'identity', identity('FP32'));
+  if (isTiny) await measure({ name: 'identity', modelPath: tiny, input: 'x', shape: [1, 4] });
+  await measureIdleMemory(tiny);
+  if (isTiny) return;
   const mlp = writeBareModel(folder, 'mlp', multilayerPerceptron(WEIGHT_BOUND_MLP));
   await measure({ name: 'mlp', modelPath: mlp, input: 'input', shape: [1, WEIGHT_BOUND_MLP.width] });
   const ocr = join(folder, 'ocr.onnx');
@@ -78,6 +78,32 @@ async function measure({ name, modelPath, input, shape }: Startable): Promise<vo
     baseline,
     budget: atMost(15),
     note: `${load}, included; quick profile included`,
+  });
+}
+
+async function measureIdleMemory(modelPath: string): Promise<void> {
+  const ours: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const scope = new Scope();
+    try {
+      const { pid } = await startSponge(scope, [modelPath, '--no-refine', '--shape', 'x=1,4']);
+      const node = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+      scope.onEnd(() => void node.kill());
+      await delay(IDLE_MS);
+      ours.push(memoryOfAll(pid));
+      bare.push(memoryOfAll(node.pid!));
+    } finally {
+      await scope.end();
+    }
+  }
+  report({
+    what: 'memory of an idle server with a tiny model, all processes',
+    unit: 'MiB',
+    ours,
+    baseline: { what: 'a bare Node process', values: bare },
+    budget: atMost(120),
+    note: 'proportional set size',
   });
 }
 
