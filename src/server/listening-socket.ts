@@ -82,7 +82,7 @@ function listenOnce(host: string, port: number): Promise<Listening> {
         const { address, port: bound } = server.address() as AddressInfo;
         resolve({ fd: duplicate(descriptorOf(server)), address, port: bound });
       } catch (error) {
-        reject(error as Error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       } finally {
         server.close();
       }

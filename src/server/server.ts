@@ -102,7 +102,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     (part) => part.close(),
   );
   const arrivals = new Arrivals(nowMs, loop);
-  const memory = await shareMemory(sources);
+  const memory = await shareMemory(sources, options.ioThreads);
   const { room, shares } = memory;
   const { limits, receiveBudget } = receiptLimits(options.limits, shares);
   // Once there are threads that read for this one, all that calls go through.

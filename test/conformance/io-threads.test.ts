@@ -80,7 +80,7 @@ function sendSmall(under: ThreadsUnderTest): Client {
 }
 
 /** Calls wait until they are let go; each is answered as its model would. */
-function holdCalls(fake: FakeService): { letGo(): void } {
+function holdCalls(fake: FakeService): () => void {
   const { behaviour } = fake;
   let letGo = (): void => undefined;
   const held = new Promise<void>((resolve) => (letGo = resolve));
@@ -91,7 +91,7 @@ function holdCalls(fake: FakeService): { letGo(): void } {
     });
     return departure.aborted ? CANCELLED : behaviour(call, departure);
   };
-  return { letGo: () => letGo() };
+  return () => letGo();
 }
 
 const CANCELLED: InferReply = {
@@ -106,7 +106,7 @@ const CANCELLED: InferReply = {
 describe('threads together', () => {
   it('have as many calls in progress as one would, whoever has them, and room for the next one when one ends', async () => {
     const [fake, threads] = await start(3, { maxConcurrentCalls: 5 });
-    const { letGo } = holdCalls(fake);
+    const letGo = holdCalls(fake);
     const held = Array.from({ length: 5 }, () => sendSmall(threads));
     await until(() => fake.calls.length === 5);
     const more = Array.from({ length: 6 }, () => sendSmall(threads));
@@ -127,7 +127,7 @@ describe('threads together', () => {
 
   it('let one client have its part, and no more', async () => {
     const [fake, threads] = await start(2, { maxConcurrentCalls: 8, clientFraction: 0.5 });
-    const { letGo } = holdCalls(fake);
+    const letGo = holdCalls(fake);
     const clients = Array.from({ length: 7 }, () => sendSmall(threads));
     await until(() => clients.filter(({ status }) => status === 429).length === 3);
     expect(fake.calls.length).toBe(4);
@@ -195,7 +195,7 @@ describe('threads together', () => {
 describe('a thread that ends', () => {
   it('loses its own calls, once each; others go on, and another thread takes its place', async () => {
     const [fake, threads] = await start(2, { maxConcurrentCalls: 12 });
-    const { letGo } = holdCalls(fake);
+    const letGo = holdCalls(fake);
     const clients = Array.from({ length: 12 }, () => sendSmall(threads));
     await until(() => fake.calls.length === 12);
     await threads.workers[0]!.terminate();
