@@ -39,7 +39,7 @@ class LongestFirst extends BaseSequencer {
 /** What clients see, once more with front ends on threads of their own (`--io-threads`). */
 const THREADED = [
   'test/conformance/{rest,rest-errors,grpc,grpc-errors,grpc-stream}.test.ts',
-  'test/system/server/{bad-requests,deadlines,drain,model-control,shared-tensors}.test.ts',
+  'test/system/server/{bad-requests,bad-starts,deadlines,drain,model-control,shared-tensors}.test.ts',
 ];
 
 // Four projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its

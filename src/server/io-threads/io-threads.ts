@@ -72,8 +72,6 @@ interface Running {
   readonly calls: ThreadCalls;
   readonly startedAtMs: number;
   loopDelays: LoopDelays | null;
-  /** It has ended by itself, as it was told to. */
-  isClosed: boolean;
 }
 
 export class IoThreads {
@@ -172,13 +170,21 @@ export class IoThreads {
     this.#isClosing = true;
     clearInterval(this.#lookTimer);
     for (const timer of this.#replacing) clearTimeout(timer);
+    // One that is still being started has not duplicated them yet, and their numbers may be somebody else's once they are closed.
+    const isOneStarting = [...this.#running.values()].some(({ loopDelays }) => loopDelays === null);
+    if (!isOneStarting) this.#stopListening();
+    if (this.#running.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEnded = resolve;
+        for (const running of this.#running.values()) control(running, 'close');
+      });
+    }
+    if (isOneStarting) this.#stopListening();
+  }
+
+  #stopListening(): void {
     this.#rest.close();
     this.#grpc.close();
-    if (this.#running.size === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onEnded = resolve;
-      for (const running of this.#running.values()) control(running, 'close');
-    });
   }
 
   /** Resolves when it accepts. */
@@ -214,7 +220,6 @@ export class IoThreads {
       calls: this.#callsOn(calls.port1),
       startedAtMs: performance.now(),
       loopDelays: null,
-      isClosed: false,
     };
     this.#running.set(index, running);
     // Heard when it accepts.
@@ -228,10 +233,7 @@ export class IoThreads {
         } else if (message.kind === 'failed') {
           cause = new Error(message.reason);
           void worker.terminate();
-        } else {
-          running.isClosed = true;
-          void worker.terminate();
-        }
+        } else void worker.terminate();
       });
       worker.on('error', (error: unknown) => (cause = error instanceof Error ? error : new Error(String(error))));
       worker.on('exit', () => {

@@ -17,8 +17,8 @@ import type { CallEntry, Envelope, Question, ToIoThread, ToPlanner, WireTensor }
 
 /** Outputs up to here are copied to the thread: to lend costs it a view, and a word when they have been read. */
 const MOST_COPIED_BYTES = 16 * 1024;
-/** Places that threads have and no body uses; of all of them. */
-const MOST_GRANTED_BYTES = 64 << 20;
+/** Of an arena, what all threads may have of it for bodies that may come. */
+const MOST_GRANTED_SHARE = 1 / 4;
 const MOST_GRANTS = 256;
 
 export interface ThreadCallsOptions {
@@ -217,10 +217,14 @@ export class ThreadCalls {
 
   #grant(modelName: string, byteCount: number): void {
     const { service, threadCount } = this.#options;
-    const mostBytes = MOST_GRANTED_BYTES / threadCount;
-    if (this.#granted.size >= MOST_GRANTS / threadCount || this.#grantedBytes + byteCount > mostBytes) return;
+    if (this.#granted.size >= MOST_GRANTS / threadCount) return;
     const place = service.placeFor?.(modelName, byteCount) ?? null;
     if (place === null) return;
+    const mostBytes = (MOST_GRANTED_SHARE * place.bytes.buffer.byteLength) / threadCount;
+    if (this.#granted.size > 0 && this.#grantedBytes + byteCount > mostBytes) {
+      place.release();
+      return;
+    }
     const id = ++this.#lastGrantId;
     this.#granted.set(id, { modelName, place });
     this.#grantedBytes += byteCount;
