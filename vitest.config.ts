@@ -36,8 +36,15 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-// Three projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its
-// own random name, and judges what they answer and times that are far apart; both run in parallel. `measured` runs file by file, so that CPU measurements
+/** What clients see, once more with front ends on threads of their own (`--io-threads`). */
+const THREADED = [
+  'test/conformance/{rest,rest-errors,grpc,grpc-errors,grpc-stream}.test.ts',
+  'test/system/server/{bad-requests,bad-starts,deadlines,drain,model-control,shared-tensors}.test.ts',
+];
+
+// Four projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its
+// own random name, and judges what they answer and times that are far apart; both run in parallel, as does `threaded`,
+// which is some of its files with io threads. `measured` runs file by file, so that CPU measurements
 // are not disturbed.
 export default defineConfig({
   test: {
@@ -64,6 +71,17 @@ export default defineConfig({
           name: 'served',
           include: ['test/{conformance,system}/**/*.test.ts'],
           exclude: MEASURING,
+          testTimeout: HUNG_MS,
+          hookTimeout: HUNG_MS,
+          expect: { poll: { timeout: 60_000 } },
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'threaded',
+          include: THREADED,
+          env: { TEST_IO_THREADS: '2' },
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },

@@ -32,6 +32,7 @@ const BENCHES = [
   'added-time',
   'path',
   'throughput',
+  'io-threads',
   'json',
   'resize',
   'in-place',

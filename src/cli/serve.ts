@@ -33,6 +33,7 @@ import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
 import { tuneGarbageCollection } from './garbage-collection.js';
 import { profileFolder } from './profile-folder.js';
+import { addThreadFlags, type ThreadFlags } from './thread-flags.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
 
 const MIB = 1024 * 1024;
@@ -41,7 +42,8 @@ const MIB = 1024 * 1024;
 const DEFAULT_MAX_BATCH_SIZE = 16;
 
 /** As commander parses them; see the flags below. */
-interface ServeFlags extends ControlFlags, DoorFlags, KubernetesFlags, LogFlags, PolicyFlags, SourceFlags, TlsFlags {
+interface ServeFlags
+  extends ControlFlags, DoorFlags, KubernetesFlags, LogFlags, PolicyFlags, SourceFlags, ThreadFlags, TlsFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -270,7 +272,7 @@ Examples:
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
-  return withConfiguration(addSourceFlags(addKubernetesFlags(addDoorFlags(addControlFlags(command)))));
+  return withConfiguration(addSourceFlags(addKubernetesFlags(addDoorFlags(addControlFlags(addThreadFlags(command))))));
 }
 
 /** To end workers and groups, once the drain is over. */
@@ -345,6 +347,7 @@ function serverOptions(
     port: flags.httpPort ?? flags.port,
     grpcPort: flags.grpcPort,
     metricsPort: flags.metricsPort,
+    ioThreads: flags.ioThreads,
     doors: doorsOf(flags),
     serverName: flags.serverName,
     defaultSloMs: flags.slo ?? null,

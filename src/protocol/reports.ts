@@ -1,5 +1,7 @@
 /* What a server tells those who choose between several of it, as the front ends see it. */
 
+export type StopReading = () => void;
+
 /** Who reads the reports. */
 export interface ReportReader {
   /** What it calls itself in the numbers of its requests; null: it numbers none. */
@@ -16,9 +18,9 @@ export interface ReportReader {
 
 export interface ReportSource {
   /** One report, encoded. */
-  now(): string;
+  now(): string | Promise<string>;
   /** @returns ends it, any number of times; null where as many read them as may */
-  follow(reader: ReportReader): (() => void) | null;
+  follow(reader: ReportReader): StopReading | null | Promise<StopReading | null>;
 }
 
 /** A request's number among those that a picker sent, as `<picker>.<number>`. */

@@ -114,6 +114,17 @@ export function invalid(message: string): OipFailure {
   return new OipFailure('invalid', message);
 }
 
+/** Of a model that nothing is called like. */
+export function unknownModel(name: string): OipFailure {
+  return new OipFailure('not_found', `Request for unknown model: '${name}' is not served here`);
+}
+
+/** Of a version that a model does not have. @param served its versions that are served */
+export function unknownVersion(name: string, version: string, served: readonly string[]): OipFailure {
+  const only = served.length === 0 ? 'none is served' : `only ${served.join(', ')}`;
+  return new OipFailure('not_found', `Request for unknown model: '${name}' has no version ${version} here, ${only}`);
+}
+
 export type ModelState = 'READY' | 'UNAVAILABLE' | 'LOADING' | 'UNLOADING';
 
 export interface ModelEntry {
@@ -187,7 +198,8 @@ export interface InferenceService {
   isReady(): boolean;
   models(): readonly ModelEntry[];
   model(name: string, version?: string): ModelEntry;
-  statistics(name?: string, version?: string): readonly ModelStatistics[];
+  /** Asked of another thread where that keeps them; rejects then where it would throw. */
+  statistics(name?: string, version?: string): readonly ModelStatistics[] | Promise<readonly ModelStatistics[]>;
   /**
    * Resolves once, with whatever became of the call; never rejects. When its client leaves, the request leaves the queue at once,
    * and the resolved value is ignored by the caller. Of the call only the inputs are kept until then.
@@ -199,6 +211,8 @@ export interface InferenceService {
   readonly reports?: ReportSource | undefined;
   /** Where to read a body for this model into; null, or absent: into memory of one's own. */
   placeFor?(modelName: string, byteCount: number): BodyPlace | null;
+  /** @param listener hears, at once, that what is served has changed, or that the server begins to close. One at a time; absent: nothing does */
+  watchModels?(listener: () => void): void;
 }
 
 /** Bounds on what a stranger can send; every one is a flag. */

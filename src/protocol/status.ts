@@ -78,6 +78,14 @@ const ERROR_STATUS: Readonly<Record<OipErrorKind, Status>> = {
   internal: INTERNAL,
 };
 
+/** Each of them once. */
+export const EDGE_CAUSES: readonly EdgeCause[] = [
+  ...(Object.keys(REASON_STATUS) as Reason[]),
+  ...(Object.keys(ERROR_STATUS) as OipErrorKind[]),
+  'body_timeout',
+  'connection_limit',
+];
+
 /** Triton answers 400 for what is not ready, and UNAVAILABLE for what its queue policy rejected or timed out. */
 const TRITON_NOT_READY: Status = { http: 400, grpc: GRPC_CODE.UNAVAILABLE };
 

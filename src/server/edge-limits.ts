@@ -16,11 +16,13 @@ export type StatedLimits = Omit<EdgeLimits, 'maxBytesInReceipt'> & { readonly ma
 export interface SharedMemory {
   readonly room: MemoryRoom;
   readonly shares: MemoryShares;
+  readonly ioThreadCount: number;
 }
 
-export async function shareMemory(sources: readonly ModelSource[]): Promise<SharedMemory> {
+export async function shareMemory(sources: readonly ModelSource[], ioThreadCount: number): Promise<SharedMemory> {
   const room = findMemoryRoom();
-  return { room, shares: memoryShares(room.limitBytes, await Promise.all(sources.map(fileBytes))) };
+  const sizes = await Promise.all(sources.map(fileBytes));
+  return { room, shares: memoryShares(room.limitBytes, sizes, ioThreadCount), ioThreadCount };
 }
 
 /**
@@ -31,7 +33,7 @@ export async function shareMemory(sources: readonly ModelSource[]): Promise<Shar
 export async function shareBeside(
   models: readonly { readonly source: ModelSource }[],
   source: ModelSource,
-  { room }: SharedMemory,
+  { room, ioThreadCount }: SharedMemory,
 ): Promise<ModelShare> {
   const neededBytes = PROCESS_BYTES + loadedBytes(await fileBytes(source));
   const freeBytes = room.limitBytes - keptFreeBytes(room.limitBytes) - room.usedBytes();
@@ -43,7 +45,7 @@ export async function shareBeside(
   }
   const all = [...models.map((each) => each.source), source];
   const sizes = await Promise.all(all.map(fileBytes));
-  return { ...memoryShares(room.limitBytes, sizes), modelCount: all.length };
+  return { ...memoryShares(room.limitBytes, sizes, ioThreadCount), modelCount: all.length };
 }
 
 /** What a body may be at most is what can be received at all. */

@@ -1,4 +1,4 @@
-import { createHistogram } from 'node:perf_hooks';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
 /** An hour, µs; two digits of each. */
 const RANGE = { lowest: 1, highest: 3.6e9, figures: 2 };
@@ -16,7 +16,17 @@ export const DELAY_QUANTILES = [0.5, 0.99, 0.999, 1] as const;
  * times that an idle server woke.
  */
 export class LoopDelays {
-  readonly #histogram = createHistogram(RANGE);
+  readonly #histogram: RecordableHistogram;
+
+  /** @param shared of another thread, as it was sent */
+  constructor(shared: RecordableHistogram = createHistogram(RANGE)) {
+    this.#histogram = shared;
+  }
+
+  /** For another thread, which reads what this one records: sent, it is the same histogram. */
+  get shared(): RecordableHistogram {
+    return this.#histogram;
+  }
 
   /** What a timer was late by. */
   record(lateMs: number): void {

@@ -58,6 +58,8 @@ export interface ServerOptions extends ModelOptions {
   readonly grpcPort: number;
   readonly metricsPort: number;
   readonly doors: DoorSettings;
+  /** That accept, read and write; 0: all is done by the thread that plans. */
+  readonly ioThreads: number;
   readonly serverName: string;
   readonly groupName: string;
   /** Of all three ports; null: in clear. */

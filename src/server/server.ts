@@ -102,10 +102,13 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     (part) => part.close(),
   );
   const arrivals = new Arrivals(nowMs, loop);
-  const memory = await shareMemory(sources);
+  const memory = await shareMemory(sources, options.ioThreads);
   const { room, shares } = memory;
   const { limits, receiveBudget } = receiptLimits(options.limits, shares);
-  const pressure = new ServerPressure({ nowMs, loopDelayMs: () => loop.meanDelayMs, memory: room });
+  // Once there are threads that read for this one, all that calls go through.
+  let ioThreads: Ports['ioThreads'] = null;
+  const loopDelayMs = (): number => ioThreads?.longestLoopDelayMs ?? loop.meanDelayMs;
+  const pressure = new ServerPressure({ nowMs, loopDelayMs, memory: room });
   assertFloors(sources, options.floorFractions);
   const isFixed = options.control.mode === 'none';
   const areTogether = options.policy.scaling.kind === 'instances' && (sources.length > 1 || !isFixed);
@@ -120,6 +123,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       pod: (): PodReport | null => set.models[0]?.scaling.pod ?? null,
       pressure: () => pressure.now().fraction,
       readLoopDelays: () => loop.delays.sinceLast(),
+      readIoThreadDelays: () => ioThreads?.readLoopDelays() ?? [],
     }),
     (part) => part.close(),
   );
@@ -157,7 +161,13 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const open = async (): Promise<Ports> => {
     const { openPorts } = await import('./ports.js');
     const edge = { service, limits, receiveBudget, arrivals, intake, door, telemetry, feed };
-    return openPorts({ ...options, ...edge, jsonHeapBytes: shares.jsonHeapBytes }, portParts);
+    const { jsonHeapBytes } = shares;
+    const ports = await openPorts(
+      { ...options, ...edge, jsonHeapBytes, loopDelayMs: () => loop.meanDelayMs },
+      portParts,
+    );
+    ({ ioThreads } = ports);
+    return ports;
   };
 
   const set = parts.add(

@@ -64,12 +64,27 @@ export function createFakeService(): FakeService {
     const model = lookUp(call.modelName, call.modelVersion);
     return Promise.resolve(okReply(model, call));
   };
+  let [isLive, isReady] = [true, true];
+  let onChange = (): void => undefined;
   const fake: FakeService = {
     serverName: 'sponge-test',
     serverVersion: '0.0.1',
     calls: [],
-    isLiveNow: true,
-    isReadyNow: true,
+    get isLiveNow() {
+      return isLive;
+    },
+    set isLiveNow(now) {
+      isLive = now;
+      onChange();
+    },
+    get isReadyNow() {
+      return isReady;
+    },
+    set isReadyNow(now) {
+      isReady = now;
+      onChange();
+    },
+    watchModels: (listener) => (onChange = listener),
     behaviour: runIdentity,
     reset() {
       fake.calls.length = 0;

@@ -14,6 +14,7 @@ import type { Compat } from '../../src/protocol/status.js';
 import { GRPCInferenceServiceClient, INFERENCE_METHODS } from '../fixtures/grpc-stubs.js';
 import { createFakeService } from './fake-service.js';
 import type { FakeService } from './fake-service.js';
+import { startThreads } from './threads-harness.js';
 
 export const LIMITS: EdgeLimits = {
   maxJsonBytes: 1 << 20,
@@ -42,19 +43,27 @@ export async function startHarness(
 ): Promise<Harness> {
   const service = createFakeService();
   const logged: object[] = [];
-  const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt ?? LIMITS.maxBytesInReceipt);
-  const server = await startGrpcServer({
-    service,
-    host: '127.0.0.1',
-    port: 0,
-    limits: { ...LIMITS, ...limits },
-    receiveBudget,
-    arrivals: new Arrivals(() => performance.now()),
-    compat,
-    ...(door === undefined ? {} : { door }),
+  const allLimits = { ...LIMITS, ...limits };
+  const receiveBudget = new ReceiveBudget(allLimits.maxBytesInReceipt);
+  const threads = await startThreads(service, allLimits, {
+    ...{ compat, logger: { error: (details) => logged.push(details) } },
     ...(logControl === undefined ? {} : { logControl }),
-    logger: { error: (details) => logged.push(details) },
   });
+  const server =
+    threads === null
+      ? await startGrpcServer({
+          service,
+          host: '127.0.0.1',
+          port: 0,
+          limits: allLimits,
+          receiveBudget,
+          arrivals: new Arrivals(() => performance.now()),
+          compat,
+          ...(door === undefined ? {} : { door }),
+          ...(logControl === undefined ? {} : { logControl }),
+          logger: { error: (details) => logged.push(details) },
+        })
+      : { address: { host: threads.host, port: threads.grpcPort }, close: () => threads.close() };
   const target = `127.0.0.1:${server.address.port}`;
   const client = createClient(target);
   return {

@@ -7,6 +7,7 @@ import { ReceiveBudget } from '../../src/server/edge/receive-budget.js';
 import type { EdgeLimits } from '../../src/protocol/service.js';
 import { createFakeService } from './fake-service.js';
 import type { FakeService } from './fake-service.js';
+import { startThreads } from './threads-harness.js';
 
 export const LIMITS: EdgeLimits = {
   maxJsonBytes: 16 * 1024 * 1024,
@@ -25,6 +26,17 @@ export interface RestUnderTest {
 export async function startRest(options: Partial<RestOptions> = {}): Promise<RestUnderTest> {
   const fake = createFakeService();
   const limits = options.limits ?? LIMITS;
+  const threads = await startThreads(fake, limits, options);
+  if (threads !== null) {
+    const { host, restPort: port } = threads;
+    const server: RestServer = {
+      url: `http://${host}:${port}`,
+      address: { host, port },
+      drain: () => threads.drain(),
+      close: () => threads.close(),
+    };
+    return { fake, server, receiveBudget: new ReceiveBudget(limits.maxBytesInReceipt) };
+  }
   const receiveBudget = new ReceiveBudget(limits.maxBytesInReceipt);
   const server = await startRestServer({
     service: fake,

@@ -1,7 +1,6 @@
 import type { Server, Socket } from 'node:net';
-import type { Intake, Protocol } from './intake.js';
+import type { Intake } from './intake.js';
 import type { EdgeLimits } from '../../protocol/service.js';
-import { SharedLimit } from './shared-limit.js';
 
 /* Open connections of a listener: so many in all, and a part of them for one client. One too many is told so and closed. */
 
@@ -15,13 +14,13 @@ const LEAST_CONNECTIONS = 256;
  */
 export function limitConnections(
   server: Server,
-  protocol: Protocol,
+  protocol: 'rest' | 'grpc',
   { maxConcurrentCalls, clientFraction = 1 }: EdgeLimits,
   intake: Intake,
   refuse: (socket: Socket) => void = (socket) => socket.destroy(),
 ): void {
   const most = Math.max(LEAST_CONNECTIONS, maxConcurrentCalls * CONNECTIONS_PER_CALL);
-  const connections = new SharedLimit(most, clientFraction);
+  const connections = intake.connectionLimit(protocol, most, clientFraction);
   server.prependListener('connection', (socket: Socket) => {
     const client = clientOf(socket);
     if (connections.take(client, 1) === 'granted') {

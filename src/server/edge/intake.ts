@@ -1,4 +1,5 @@
-import { SharedLimit } from './shared-limit.js';
+import { makeSharedLimit } from './shared-limit.js';
+import type { Limit, MakeLimit } from './shared-limit.js';
 import { describeBusy } from '../../protocol/status.js';
 import type { Compat, EdgeCause, ErrorReply } from '../../protocol/status.js';
 
@@ -24,23 +25,30 @@ export interface IntakeOptions {
   readonly compat: Compat;
   /** Asked for every call; absent: there is none. */
   readonly pressure?: () => Pressure;
+  /** Absent: of this thread alone. */
+  readonly makeLimit?: MakeLimit;
   /** An answer that is no outcome of a request. */
   readonly onRefused?: (protocol: Protocol, cause: EdgeCause) => void;
 }
 
 export class Intake {
   readonly #options: IntakeOptions;
-  readonly #calls: SharedLimit;
+  readonly #calls: Limit;
   /** Turned away when it reaches 1, so that a fraction of calls is, without chance. */
   #owed = 0;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
-    this.#calls = new SharedLimit(options.maxCalls, options.clientFraction);
+    this.#calls = (options.makeLimit ?? makeSharedLimit)('calls', options.maxCalls, options.clientFraction);
   }
 
   get callsInProgress(): number {
     return this.#calls.held;
+  }
+
+  /** Of a front end's connections, where those of other threads count. */
+  connectionLimit(protocol: 'rest' | 'grpc', most: number, clientFraction: number): Limit {
+    return (this.#options.makeLimit ?? makeSharedLimit)(protocol, most, clientFraction);
   }
 
   /** @returns null: it has begun, and `end` follows; else what to answer at once */

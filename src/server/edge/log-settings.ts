@@ -5,7 +5,7 @@ import { invalid, OipFailure } from '../../protocol/service.js';
  * cannot be said in levels is refused rather than half done.
  */
 
-const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Of the server's log. */

@@ -8,7 +8,7 @@
  * What the budget does not see is garbage that is not collected yet, and what Node and the kernel have read ahead.
  */
 import { SharedLimit } from './shared-limit.js';
-import type { Claim } from './shared-limit.js';
+import type { Claim, Limit } from './shared-limit.js';
 
 /**
  * What a chunk costs beside its bytes: 520 B of resident memory each, measured on Node 20 with 300 000 one-byte chunks of
@@ -30,11 +30,14 @@ export function isCrumbled(byteCount: number, chunkCount: number): boolean {
 }
 
 export class ReceiveBudget {
-  readonly #limit: SharedLimit;
+  readonly #limit: Limit;
 
-  /** @param clientFraction of it, what one client may hold, in (0, 1] */
-  constructor(maxBytes: number, clientFraction = 1) {
-    this.#limit = new SharedLimit(maxBytes, clientFraction);
+  /**
+   * @param clientFraction of it, what one client may hold, in (0, 1]
+   * @param limit in place of one of this thread alone
+   */
+  constructor(maxBytes: number, clientFraction = 1, limit: Limit = new SharedLimit(maxBytes, clientFraction)) {
+    this.#limit = limit;
   }
 
   get maxBytes(): number {
@@ -62,13 +65,13 @@ export class ReceiveBudget {
 }
 
 export class Receipt {
-  readonly #limit: SharedLimit;
+  readonly #limit: Limit;
   readonly #client: string;
   #heldBytes = 0;
   #isReleased = false;
   #claim: Claim = 'granted';
 
-  constructor(limit: SharedLimit, client: string) {
+  constructor(limit: Limit, client: string) {
     this.#limit = limit;
     this.#client = client;
   }
@@ -85,6 +88,12 @@ export class Receipt {
     if (this.#claim !== 'granted') return false;
     this.#heldBytes += byteCount;
     return true;
+  }
+
+  /** Holds as much as somebody else does who gives it back within this turn: for that it is not asked what is left. */
+  takeOver(byteCount: number): void {
+    this.#limit.takeOver(this.#client, byteCount);
+    this.#heldBytes += byteCount;
   }
 
   /** Gives back part of what was taken. */

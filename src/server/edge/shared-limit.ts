@@ -7,7 +7,31 @@
 
 export type Claim = 'granted' | 'full' | 'client-full';
 
-export class SharedLimit {
+/** What a limit is of. */
+export const LIMIT_USES = ['calls', 'receipt', 'rest', 'grpc'] as const;
+/** Calls in progress, bytes on their way in, and each front end's connections. */
+export type LimitUse = (typeof LIMIT_USES)[number];
+
+/** Of one thread's, or of all threads' (`io-threads/thread-limit.ts`). */
+export interface Limit {
+  /** What is held already stays so. */
+  most: number;
+  readonly held: number;
+  readonly mostForOne: number;
+  /** @param amount ≥ 0 */
+  take(client: string, amount: number): Claim;
+  /** Takes it whatever there is left: of what is held already by somebody who gives it back within this turn. */
+  takeOver(client: string, amount: number): void;
+  /** Of what was granted. */
+  give(client: string, amount: number): void;
+}
+
+/** @param clientFraction of `most`, in (0, 1]: what one client may hold, but never less than 1 */
+export type MakeLimit = (use: LimitUse, most: number, clientFraction: number) => Limit;
+
+export const makeSharedLimit: MakeLimit = (_use, most, clientFraction) => new SharedLimit(most, clientFraction);
+
+export class SharedLimit implements Limit {
   #most: number;
   readonly #clientFraction: number;
   readonly #heldBy = new Map<string, number>();
@@ -44,6 +68,11 @@ export class SharedLimit {
     this.#held += amount;
     this.#heldBy.set(client, held);
     return 'granted';
+  }
+
+  takeOver(client: string, amount: number): void {
+    this.#held += amount;
+    this.#heldBy.set(client, (this.#heldBy.get(client) ?? 0) + amount);
   }
 
   /** Of what was granted. */

@@ -1,7 +1,7 @@
 import { dirname, join, sep } from 'node:path';
 import type { ShapeClass } from '../../scheduler/domain/request.js';
 import { RecentlyUsed } from '../../scheduler/perf-model/recently-used.js';
-import { OipFailure, type ModelEntry } from '../../protocol/service.js';
+import { OipFailure, unknownModel, unknownVersion, type ModelEntry } from '../../protocol/service.js';
 import type { ModelSource } from './model-repository.js';
 import type { ServedModel } from '../served/served-model.js';
 import { compareVersions } from './versions.js';
@@ -38,6 +38,8 @@ interface Named {
 
 export class ModelListings {
   readonly #names = new Map<string, Named>();
+  /** Called after each change. */
+  onChange: () => void = () => undefined;
 
   /** It is being loaded; beside one of its version that is served it is not listed. */
   expect(source: ModelSource): void {
@@ -123,15 +125,13 @@ export class ModelListings {
   }
 
   #noVersion(name: string, version: string): never {
-    const served = this.#servedVersions(name);
-    const only = served.length === 0 ? 'none is served' : `only ${served.join(', ')}`;
-    throw new OipFailure('not_found', `Request for unknown model: '${name}' has no version ${version} here, ${only}`);
+    throw unknownVersion(name, version, this.#servedVersions(name));
   }
 
   #named(name: string): Named {
     const named = this.#names.get(name);
     if (named !== undefined) return named;
-    throw new OipFailure('not_found', `Request for unknown model: '${name}' is not served here`);
+    throw unknownModel(name);
   }
 
   #all(): readonly Listing[] {
@@ -157,11 +157,13 @@ export class ModelListings {
   #replace(name: string, listings: readonly (readonly [version: string, Listing])[]): void {
     if (listings.length === 0) {
       this.#names.delete(name);
+      this.onChange();
       return;
     }
     const byVersion = new Map([...listings].sort(([a], [b]) => compareVersions(a, b)));
     const served = [...byVersion.values()].filter((listing) => listing.kind === 'served');
     this.#names.set(name, { byVersion, latest: served.at(-1)?.registered ?? null });
+    this.onChange();
   }
 
   #servedVersions(name: string): readonly string[] {

@@ -64,6 +64,7 @@ export class Inference implements InferenceService {
   readonly #clientIds = new Map<number, string>();
   #nextSequence = 1;
   #hasStarted = false;
+  #onChange: () => void = () => undefined;
   #isDraining = false;
 
   constructor(options: InferenceServiceOptions) {
@@ -76,12 +77,14 @@ export class Inference implements InferenceService {
   /** Every model that the server begins with is loaded, or has failed: it may be ready from now on. */
   started(): void {
     this.#hasStarted = true;
+    this.#onChange();
   }
 
   /** Not ready from now on; calls in progress go on. */
   drain(): void {
     this.#isDraining = true;
     this.reports.drain();
+    this.#onChange();
   }
 
   clientIdOf(sequence: number): string | undefined {
@@ -136,6 +139,11 @@ export class Inference implements InferenceService {
     if (byteCount < LEAST_PLACED_BYTES) return null;
     const arena = this.listings.latest(modelName)?.served.pool.inputArena ?? null;
     return arena === null || byteCount > MOST_OF_ARENA * arena.byteCount ? null : arena.take(byteCount);
+  }
+
+  watchModels(listener: () => void): void {
+    this.#onChange = listener;
+    this.listings.onChange = listener;
   }
 
   // ---- translation -------------------------------------------------------------------------------------------------

@@ -202,6 +202,11 @@ export function createMetricSet(exposition: Exposition) {
       "How late the router's event loop was since the last scrape: quantiles over looks 20 ms apart; 1 is the longest stop.",
       ['quantile'],
     ),
+    ioThreadDelay: exposition.gauge(
+      'sponge_io_thread_event_loop_delay_seconds',
+      'The same of each thread of --io-threads.',
+      ['thread', 'quantile'],
+    ),
     routerMemory: processGauge('sponge_router_resident_memory_bytes', 'Resident memory of the router process.'),
 
     // Triton's names

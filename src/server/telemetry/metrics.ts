@@ -29,6 +29,8 @@ export interface TelemetryOptions {
   readonly pressure?: () => number;
   /** What the router's event loop was late by since the last call, s, in the order of `DELAY_QUANTILES`. */
   readonly readLoopDelays?: () => readonly number[];
+  /** The same of each io thread; none where there are none. */
+  readonly readIoThreadDelays?: () => readonly (readonly number[])[];
   /** Wall time, Unix ms; only reported, never reckoned with. */
   readonly readUnixMs?: () => number;
 }
@@ -45,6 +47,7 @@ export class Telemetry {
   private meters: readonly ModelMeter[] = [];
   private readonly machine = new MachineCpu();
   private readonly readLoopDelays: () => readonly number[];
+  private readonly readIoThreadDelays: () => readonly (readonly number[])[];
   private windowTimer: Timer | null = null;
 
   constructor(options: TelemetryOptions) {
@@ -55,6 +58,7 @@ export class Telemetry {
     this.pod = options.pod ?? (() => null);
     this.pressure = options.pressure ?? (() => 0);
     this.readLoopDelays = options.readLoopDelays ?? (() => []);
+    this.readIoThreadDelays = options.readIoThreadDelays ?? (() => []);
   }
 
   /**
@@ -84,8 +88,8 @@ export class Telemetry {
   }
 
   /** A call was answered before it was a request. */
-  countEdgeRefusal(protocol: string, reason: string): void {
-    this.metrics.edgeRefusals.of({ protocol, reason }).value += 1;
+  countEdgeRefusal(protocol: string, reason: string, count = 1): void {
+    this.metrics.edgeRefusals.of({ protocol, reason }).value += count;
   }
 
   /** Of all models, of one, or of one version; empty where nothing matches. */
@@ -113,6 +117,12 @@ export class Telemetry {
     this.readLoopDelays().forEach((seconds, index) => {
       this.metrics.eventLoopDelay.of({ quantile: String(DELAY_QUANTILES[index]) }).value = seconds;
     });
+    for (const [thread, delays] of this.readIoThreadDelays().entries()) {
+      delays.forEach((seconds, index) => {
+        const quantile = String(DELAY_QUANTILES[index]);
+        this.metrics.ioThreadDelay.of({ thread: String(thread), quantile }).value = seconds;
+      });
+    }
     publishPod(this.metrics, this.pod());
     this.metrics.pressure.value = this.pressure();
     this.metrics.routerMemory.value = process.memoryUsage.rss();

@@ -155,7 +155,11 @@ export class TestBench {
   #defaults(flags: readonly string[]): string[] {
     const ports = { '--port': '0', '--grpc-port': '0', '--metrics-port': '0' };
     // One worker, whatever the machine has and whatever happened, where a test is not about several.
-    const defaults = { ...ports, '--group': this.group, '--instances': '1', '--spare-workers': 'never' };
+    const defaults = {
+      ...{ ...ports, '--group': this.group, '--instances': '1', '--spare-workers': 'never' },
+      // In the project that runs some of the files once more (vitest.config.ts).
+      ...{ '--io-threads': process.env['TEST_IO_THREADS'] ?? '0' },
+    };
     return Object.entries(defaults).flatMap(([flag, value]) => (flags.includes(flag) ? [] : [flag, value]));
   }
 

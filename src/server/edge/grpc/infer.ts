@@ -70,6 +70,8 @@ const FINAL = 'triton_final_response';
 export function modelInfer(context: InferContext): UnaryHandler {
   return (call, frame) => {
     const { firstByteAtMs } = call.head;
+    // Before they are handed over, perhaps to another thread.
+    const byteCount = frame.bytes.length;
     const answering = answerInfer(context, {
       call,
       frame,
@@ -77,7 +79,7 @@ export function modelInfer(context: InferContext): UnaryHandler {
       requestId: call.header('x-request-id') ?? '',
     });
     // `answerInfer` goes as far as the service at once: from here on the queue counts the bytes.
-    call.handOver(frame.bytes.length);
+    call.handOver(byteCount);
     void answering.then((answer) => {
       frame.place?.release();
       if (call.isAnswered) return;
@@ -97,6 +99,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
     let lastWritten = Promise.resolve();
 
     const respond = async (frame: Frame): Promise<void> => {
+      const byteCount = frame.bytes.length;
       const answering = answerInfer(context, {
         call,
         frame,
@@ -105,7 +108,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
         isInStream: true,
         requestId: '',
       });
-      call.handOver(frame.bytes.length);
+      call.handOver(byteCount);
       const earlier = lastWritten;
       const answer = await answering;
       frame.place?.release();

@@ -34,6 +34,7 @@ import { settingHandlers } from './settings.js';
 import { sharedMemoryHandlers } from './memory-regions.js';
 import { statisticsHandlers } from './statistics.js';
 import { explainListenError } from '../../listen-error.js';
+import { duplicate } from '../../listening-socket.js';
 
 /**
  * Streams a connection may hold open beyond the limit on calls: room for health probes, and for calls over the limit to
@@ -46,6 +47,8 @@ export interface GrpcServerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  /** A listening socket of others, which is duplicated; then `port` is its. Absent: one of its own. */
+  readonly fds?: readonly number[];
   readonly limits: EdgeLimits;
   /** Shared with the other front end. */
   readonly receiveBudget: ReceiveBudget;
@@ -93,7 +96,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const connections = new Connections(limits.maxConcurrentCalls + SPARE_STREAMS, calls.take);
   const listener = createListener(options.tls, connections.accept);
   limitConnections(listener, 'grpc', limits, intake);
-  const port = await listen(listener, options.host, options.port);
+  const port = await listen(listener, options);
 
   const close = async (graceMs: number): Promise<void> => {
     listener.close();
@@ -137,13 +140,13 @@ function methodsBy(
 }
 
 /** @returns the port, of use where any was asked for */
-function listen(listener: NetServer, host: string, port: number): Promise<number> {
+function listen(listener: NetServer, { host, port, fds }: GrpcServerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     // Stays for errors of later accepts, which end one connection and not the server.
     listener.on('error', (error) =>
       reject(new Error(explainListenError(error, host, port, '--grpc-port'), { cause: error })),
     );
-    listener.listen({ host, port }, () => {
+    listener.listen(fds === undefined ? { host, port } : { fd: duplicate(fds[0]!) }, () => {
       const bound = listener.address();
       resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
     });

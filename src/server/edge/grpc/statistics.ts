@@ -17,9 +17,10 @@ export function statisticsHandlers(service: InferenceService, context: AnswerCon
     modelStatistics: unary(
       context,
       GRPCInferenceServiceDefinition.methods.modelStatistics,
-      ({ name, version }): ModelStatisticsResponse => ({
-        modelStats: service.statistics(name === '' ? undefined : name, versionOf(version)).map(statisticsMessage),
-      }),
+      async ({ name, version }): Promise<ModelStatisticsResponse> => {
+        const statistics = await service.statistics(name === '' ? undefined : name, versionOf(version));
+        return { modelStats: statistics.map(statisticsMessage) };
+      },
     ),
   };
 }

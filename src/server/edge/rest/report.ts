@@ -24,26 +24,28 @@ interface ReportQuery {
 }
 
 export function registerReports(app: FastifyInstance, { service }: RestContext): void {
-  app.get<{ Querystring: ReportQuery }>(REPORT_PATH, (request, reply) => {
+  app.get<{ Querystring: ReportQuery }>(REPORT_PATH, async (request, reply) => {
     const { reports } = service;
     if (reports === undefined) throw new OipFailure('unsupported', 'this server makes no reports');
     const intervalMs = intervalOf(request.query);
     const picker = pickerOf(request.query);
-    if (!isStreamAsked(request))
-      return reply.header('cache-control', 'no-store').type('application/json').send(reports.now());
-    stream(reports, { picker, intervalMs }, request, reply);
+    if (!isStreamAsked(request)) {
+      const json = await reports.now();
+      return reply.header('cache-control', 'no-store').type('application/json').send(json);
+    }
+    await stream(reports, { picker, intervalMs }, request, reply);
     return reply;
   });
 }
 
-function stream(
+async function stream(
   reports: ReportSource,
   { picker, intervalMs }: { readonly picker: string | null; readonly intervalMs: number },
   request: FastifyRequest,
   reply: FastifyReply,
-): void {
+): Promise<void> {
   const { raw } = reply;
-  const end = reports.follow({
+  const end = await reports.follow({
     picker,
     intervalMs,
     take: (json) => raw.write(`data: ${json}\n\n`),
@@ -52,6 +54,8 @@ function stream(
   });
   if (end === null) throw new OipFailure('unavailable', 'as many read the reports as may; end one of them');
   reply.hijack();
+  // Its reader may have left while another thread was asked.
+  if (raw.destroyed) end();
   raw.once('close', end);
   // Never one of several on a connection: what is behind it would wait for ever.
   raw.writeHead(200, {

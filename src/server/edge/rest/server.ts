@@ -4,9 +4,16 @@
  */
 import https from 'node:https';
 import { fastify } from 'fastify';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerFactory } from 'fastify';
+import type {
+  FastifyError,
+  FastifyInstance,
+  FastifyListenOptions,
+  FastifyReply,
+  FastifyRequest,
+  FastifyServerFactory,
+} from 'fastify';
 import type { RequestListener } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { Door } from '../../doors/door.js';
 import { reached } from '../../path-points.js';
 import type { ServerTls } from '../../tls/server-tls.js';
@@ -39,6 +46,7 @@ import { registerSettings } from './settings.js';
 import { registerSharedMemory } from './memory-regions.js';
 import { registerStatistics } from './statistics.js';
 import { explainListenError } from '../../listen-error.js';
+import { duplicate } from '../../listening-socket.js';
 
 export interface RestLogger {
   /** An answer that should not have been necessary: what a client is only told as "internal error". */
@@ -50,6 +58,8 @@ export interface RestOptions {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** Listening sockets of others, which are duplicated; then `port` is theirs. Absent: one of its own. */
+  readonly fds?: readonly number[];
   readonly limits: EdgeLimits;
   /** Shared with the other front end. */
   readonly receiveBudget: ReceiveBudget;
@@ -139,15 +149,11 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   registerInfer(app, context);
   registerDocs(app, context);
   answerOtherMethods();
-  try {
-    await app.listen({ host, port });
-  } catch (error) {
-    throw new Error(explainListenError(error, host, port, '--port'), { cause: error });
-  }
+  const stopListening = await listen(app, options);
   const bound = app.server.address();
   const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
   return {
-    url: `${options.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
+    url: restUrl(host, boundPort, options.tls !== undefined),
     address: { host, port: boundPort },
     drain() {
       isDraining = true;
@@ -155,9 +161,38 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
     async close() {
       isDraining = true;
       calls.closeConnectionsWhenIdle();
+      stopListening();
       await app.close();
       await offload.close();
     },
+  };
+}
+
+export function restUrl(host: string, port: number, isSecure: boolean): string {
+  return `${isSecure ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** @returns ends what the app does not end. @throws Error of one line, with the remedy */
+async function listen(app: FastifyInstance, { host, port, fds, tls }: RestOptions): Promise<() => void> {
+  if (fds === undefined) {
+    try {
+      await app.listen({ host, port });
+    } catch (error) {
+      throw new Error(explainListenError(error, host, port, '--port'), { cause: error });
+    }
+    return () => undefined;
+  }
+  const [first, ...others] = fds;
+  // By a descriptor the host says nothing, but that there is one socket.
+  await app.listen({ fd: duplicate(first!), host: '127.0.0.1' } as FastifyListenOptions);
+  const further = others.map((fd) =>
+    // As Node's own for HTTP accepts them.
+    createServer({ allowHalfOpen: tls === undefined, noDelay: true }, (socket) =>
+      app.server.emit('connection', socket),
+    ).listen({ fd: duplicate(fd) }),
+  );
+  return () => {
+    for (const server of further) server.close();
   };
 }
 

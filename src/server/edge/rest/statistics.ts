@@ -8,12 +8,17 @@ const NEVER = { count: 0, ns: 0 };
 
 /** Triton's statistics extension. */
 export function registerStatistics(app: FastifyInstance, { service }: RestContext): void {
-  app.get('/v2/models/stats', (_request, reply) =>
-    reply.send({ model_stats: service.statistics().map(modelStatisticsJson) }),
-  );
+  const answer = async (name?: string, version?: string): Promise<object> => ({
+    model_stats: (await service.statistics(name, version)).map(modelStatisticsJson),
+  });
+  app.get('/v2/models/stats', () => answer());
   onModelPaths(app, 'GET', '/stats', (request, reply) => {
     const { model, version } = request.params;
-    return reply.send({ model_stats: service.statistics(model, version).map(modelStatisticsJson) });
+    answer(model, version).then(
+      (json) => reply.send(json),
+      (error: unknown) => reply.send(error),
+    );
+    return undefined;
   });
 }
 
