@@ -12,9 +12,9 @@ const UNKNOWN_BUDGET_MS = 1000;
 /** A burst is met from the queue for as long as a request may wait; longer than this it is a rate. */
 const LONGEST_BURST_SECONDS = 2;
 const SHORTEST_BURST_SECONDS = 0.05;
-/** What the rule is too little by is believed in small steps, and forgotten in smaller ones. */
+/** What the rule is too little by is believed within seconds, and forgotten by half in twenty minutes: sooner, and it would be missed again and again. */
 const BOOST_STEP = 1.05;
-const BOOST_DECAY = 0.995;
+const BOOST_DECAY = 0.9995;
 const MOST_BOOST = 2;
 const MISS_WINDOW_MS = 10_000;
 /** Requests that were missed beyond the target by chance alone are seldom more than so many standard deviations. */
@@ -37,6 +37,7 @@ export class ModelLoad {
   #misses: { readonly atMs: number; readonly ended: number; readonly missed: number }[] = [];
   #boost = 1;
   #rate: Rate = { meanPerSec: 0, spreadPerSec: 0 };
+  #arrivingPerSec = 0;
   #risePerSec2 = 0;
   #table: CapacityTable = { millicores: [], ratesPerSec: [] };
   #tableOf = '';
@@ -48,6 +49,11 @@ export class ModelLoad {
 
   get rate(): Rate {
     return this.#rate;
+  }
+
+  /** What comes, without what waits: by the time that a pod is warm it has been met, or is late. */
+  get arriving(): Rate {
+    return { ...this.#rate, meanPerSec: this.#arrivingPerSec };
   }
 
   get risePerSec2(): number {
@@ -63,19 +69,18 @@ export class ModelLoad {
     return this.#boost;
   }
 
-  /** @param wasEnough whether by the rule the pods could do what came: only then is what was missed the rule's fault */
-  observe(nowMs: number, demand: ModelDemand, spanMs: number, wasEnough: boolean): void {
+  observe(nowMs: number, demand: ModelDemand, spanMs: number): void {
     const { attainment, limits } = this.#rules;
     const asked = demand.budgetsMs.length === 0 ? [UNKNOWN_BUDGET_MS] : demand.budgetsMs;
     const budgetsMs = meetableBudgets(asked, { latency: demand.latency, limits, attainment });
     this.#learnTable(demand, budgetsMs, limits);
     this.#history.observe(nowMs, demand.arrived, spanMs);
-    this.#learnMisses(nowMs, demand, wasEnough);
     const ratePerSec = this.#history.ratePerSec(nowMs);
     const patienceSeconds = patienceOf(budgetsMs);
     // More than may be waiting at this rate has to be caught up with before it is late.
     const backlog = Math.max(0, demand.heldRequests - ratePerSec * patienceSeconds);
     const meanPerSec = this.#boost * (ratePerSec + backlog / patienceSeconds);
+    this.#arrivingPerSec = this.#boost * ratePerSec;
     this.#rate = { meanPerSec, spreadPerSec: this.#history.dispersion() / patienceSeconds };
     this.#risePerSec2 = this.#boost * this.#history.risePerSec2(nowMs);
     this.#notePeak(nowMs, meanPerSec);
@@ -93,7 +98,8 @@ export class ModelLoad {
     this.#peaks = [...kept, { atMs: nowMs, meanPerSec }];
   }
 
-  #learnMisses(nowMs: number, { ended, missed }: ModelDemand, wasEnough: boolean): void {
+  /** Of seconds in which the pods could by the rule do what came: only then is what was missed the rule's fault. */
+  learnMisses(nowMs: number, { ended, missed }: ModelDemand): void {
     this.#misses = [
       ...this.#misses.filter(({ atMs }) => atMs > nowMs - MISS_WINDOW_MS),
       { atMs: nowMs, ended, missed },
@@ -102,7 +108,7 @@ export class ModelLoad {
     const lost = this.#misses.reduce((sum, each) => sum + each.missed, 0);
     const allowed = (1 - this.#rules.attainment) * all;
     const isTooLittle = lost > allowed + MISS_DEVIATIONS * Math.sqrt(Math.max(1, allowed));
-    if (isTooLittle && wasEnough && missed > 0) this.#boost = Math.min(MOST_BOOST, this.#boost * BOOST_STEP);
+    if (isTooLittle && missed > 0) this.#boost = Math.min(MOST_BOOST, this.#boost * BOOST_STEP);
     else this.#boost = Math.max(1, this.#boost * BOOST_DECAY);
   }
 

@@ -5,15 +5,23 @@
 
 const KEPT_MS = 60_000;
 const MOST_KEPT = 256;
-/** Longest first: each counts where it differs from those before it by more than chance does. */
-const WINDOWS_MS = [60_000, 10_000, 3000, 1000] as const;
-/** Standard deviations of a window's count. */
-const CHANGE_DEVIATIONS = 3;
+const LONGEST_WINDOW_MS = KEPT_MS;
+/**
+ * Longest first: each counts where its count differs from what those before it say by more than so many standard deviations. The shorter, the more
+ * often it is looked at before something is known to have changed.
+ */
+const WINDOWS = [
+  { windowMs: 10_000, deviations: 3 },
+  { windowMs: 3000, deviations: 3.5 },
+  { windowMs: 1000, deviations: 4 },
+] as const;
+const TREND_DEVIATIONS = 3;
 const TREND_MS = 40_000;
 const LEAST_FOR_TREND = 20;
-const LEAST_FOR_SPREAD = 8;
-/** Of χ² of one degree of freedom: half of all are below. */
-const CHI_SQUARE_MEDIAN = 0.455;
+const LEAST_FOR_SPREAD = 20;
+/** One difference in ten is left out, the largest: a jump of the rate. Of χ² with one degree of freedom the others' mean is this. */
+const KEPT_FRACTION = 0.9;
+const MEAN_OF_KEPT = 0.623;
 /** Beyond it the windows show it as a change. */
 const MOST_DISPERSION = 16;
 
@@ -36,12 +44,12 @@ export class RateHistory {
   /** Of the minute, or of as much of it as is like the last moments. */
   ratePerSec(nowMs: number): number {
     const dispersion = this.dispersion();
-    let ratePerSec = this.#within(nowMs, WINDOWS_MS[0])?.ratePerSec ?? 0;
-    for (const windowMs of WINDOWS_MS.slice(1)) {
+    let ratePerSec = this.#within(nowMs, LONGEST_WINDOW_MS)?.ratePerSec ?? 0;
+    for (const { windowMs, deviations } of WINDOWS) {
       const window = this.#within(nowMs, windowMs);
       if (window === null) continue;
       const seconds = window.spanMs / 1000;
-      const chance = CHANGE_DEVIATIONS * Math.sqrt(dispersion * Math.max(1, ratePerSec * seconds));
+      const chance = deviations * Math.sqrt(dispersion * Math.max(1, ratePerSec * seconds));
       if (Math.abs(window.ratePerSec - ratePerSec) * seconds > chance) ratePerSec = window.ratePerSec;
     }
     return ratePerSec;
@@ -61,8 +69,9 @@ export class RateHistory {
       return ofOne / (perMs / spanMs + perMs / before.spanMs);
     });
     squares.sort((a, b) => a - b);
-    const median = squares[Math.floor(squares.length / 2)]! / CHI_SQUARE_MEDIAN;
-    return Math.min(MOST_DISPERSION, Math.max(1, median));
+    const kept = squares.slice(0, Math.ceil(KEPT_FRACTION * squares.length));
+    const mean = kept.reduce((sum, each) => sum + each, 0) / kept.length;
+    return Math.min(MOST_DISPERSION, Math.max(1, mean / MEAN_OF_KEPT));
   }
 
   /**
@@ -75,7 +84,7 @@ export class RateHistory {
     const whole = slopeOf(recent);
     const half = recent.length >> 1;
     const halves = [slopeOf(recent.slice(0, half)), slopeOf(recent.slice(half))];
-    if (whole.slope <= CHANGE_DEVIATIONS * whole.error) return 0;
+    if (whole.slope <= TREND_DEVIATIONS * whole.error) return 0;
     return Math.max(0, Math.min(whole.slope, ...halves.map(({ slope }) => slope)));
   }
 

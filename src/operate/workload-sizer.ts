@@ -110,7 +110,11 @@ export class WorkloadSizer {
     const level = leastLevelOf(now, fleet.reach, this.#rules.limits);
     const replicas = this.#replicas(nowMs, observation, fleet);
     const cores = this.#cores(nowMs, fleet, level, replicas.preparedMillicores);
-    this.#wasEnough = level !== null && fleet.warm.every((pod) => pod.resizesItself || pod.inForceMillicores >= level);
+    const isEnough = level !== null && fleet.warm.every((pod) => pod.resizesItself || pod.inForceMillicores >= level);
+    if (isEnough && this.#wasEnough) {
+      for (const demand of observation.models) this.#models.get(demand.name)!.learnMisses(nowMs, demand);
+    }
+    this.#wasEnough = isEnough;
     const steps = [...cores.steps, ...replicas.steps];
     if (steps.length === 0) steps.push({ kind: 'hold', reason: this.#holdReason(level, fleet) });
     return this.#decision(replicas.replicas, cores.resizes, steps, cheapest(now, this.#rules), level);
@@ -124,7 +128,7 @@ export class WorkloadSizer {
     for (const demand of models!) {
       let load = this.#models.get(demand.name);
       if (load === undefined) this.#models.set(demand.name, (load = new ModelLoad(demand.name, this.#rules)));
-      load.observe(nowMs, demand, spanMs, this.#wasEnough);
+      load.observe(nowMs, demand, spanMs);
     }
   }
 
@@ -144,9 +148,9 @@ export class WorkloadSizer {
   /** By the time a pod that is asked for now would be warm, where the rate goes on rising. */
   #soon(): Load {
     const leadSeconds = Math.min(LONGEST_LEAD_SECONDS, this.#coldStarts.expectedMs / 1000);
-    return this.#load(({ rate, risePerSec2 }) => ({
-      ...rate,
-      meanPerSec: Math.min((1 + MOST_RISE) * rate.meanPerSec, rate.meanPerSec + leadSeconds * risePerSec2),
+    return this.#load(({ arriving, risePerSec2 }) => ({
+      ...arriving,
+      meanPerSec: Math.min((1 + MOST_RISE) * arriving.meanPerSec, arriving.meanPerSec + leadSeconds * risePerSec2),
     }));
   }
 
@@ -223,7 +227,9 @@ export class WorkloadSizer {
     const { maxReplicas, podMillicores, limits, settleMs } = this.#rules;
     const soon = this.#soon();
     const ratePerSec = soon.models.reduce((sum, { rate }) => sum + rate.meanPerSec, 0);
-    const wished = this.#withNew(reach, replicasWished);
+    const stuck = this.#coldStarts.stuckCount(nowMs);
+    // Pods that do not come are not counted on.
+    const wished = this.#withNew(reach, replicasWished - stuck);
     const level = leastLevelOf(soon, wished, limits);
     const usual = this.#usualOf(wished);
     const best = cheapest(soon, this.#rules);
@@ -240,7 +246,6 @@ export class WorkloadSizer {
       const reason = `${best.replicas} × ${coresText(best.cpuMillicores)} does for ${rateText(ratePerSec)} what ${replicasWished} × ${coresText(level)} does, for ${percentLess(costMillicores(best, podMillicores), cost)} % less`;
       return { replicas: best.replicas, steps: [{ kind: 'add', reason }] };
     }
-    const stuck = this.#coldStarts.stuckCount(nowMs);
     if (replicasWished >= maxReplicas || stuck > 0) {
       if (level !== null) return null;
       const cause =
@@ -270,7 +275,7 @@ export class WorkloadSizer {
       isNodeFull: reach.some((each) => each < limits.maxMillicores),
       coldStartMs: this.#coldStarts.expectedMs,
       rises: soon.models.some(
-        ({ rate }, index) => rate.meanPerSec > [...this.#models.values()][index]!.rate.meanPerSec,
+        ({ rate }, index) => rate.meanPerSec > [...this.#models.values()][index]!.arriving.meanPerSec,
       ),
     });
     return { replicas, steps: [{ kind: 'add', reason }] };
