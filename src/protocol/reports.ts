@@ -17,6 +17,8 @@ export interface ReportReader {
 export interface ReportSource {
   /** One report, encoded. */
   now(): string;
+  /** What was asked of each model, for whoever decides how many servers there are; encoded. */
+  demand(): string;
   /** @returns ends it, any number of times; null where as many read them as may */
   follow(reader: ReportReader): (() => void) | null;
 }
