@@ -121,14 +121,24 @@ export class ModelLoad {
     const { minMillicores, maxMillicores } = limits;
     const points = [1, maxBatchSize].flatMap((size) =>
       [minMillicores, (minMillicores + maxMillicores) / 2, maxMillicores].map((each) =>
-        latency.plannedLatencyMs(size, each),
+        roughly(latency.plannedLatencyMs(size, each)),
       ),
     );
-    const key = JSON.stringify([points, budgetsMs.map((each) => Math.min(each, 1e9)), maxBatchSize, instances]);
+    const key = JSON.stringify([
+      points,
+      budgetsMs.map((each) => roughly(Math.min(each, 1e9))),
+      maxBatchSize,
+      instances,
+    ]);
     if (key === this.#tableOf) return;
     this.#tableOf = key;
     this.#table = capacityTable({ latency, maxBatchSize, instances, budgetsMs }, limits);
   }
+}
+
+/** To a thirtieth: a model that learns from every batch is not another one every second. */
+function roughly(ms: number): number {
+  return Math.round(30 * Math.log(Math.max(1e-6, ms)));
 }
 
 /** How long a request may wait, seconds: the median of those that any allocation meets. */

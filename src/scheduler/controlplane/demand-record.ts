@@ -9,7 +9,9 @@ import type { Outcome } from '../domain/outcome.js';
 import { BudgetSample } from './budget-sample.js';
 
 /** Half as much again each: between them the formula's terms are met exactly, and a table's to a few percent. */
-const TOLD_MILLICORES = [100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 24_000, 32_000];
+const TOLD_MILLICORES = [
+  100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 24_000, 32_000,
+];
 const TOLD_SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
 
 export class DemandRecord {
@@ -36,7 +38,9 @@ export class DemandRecord {
 
   #toldBudgets(): readonly number[] {
     if (this.#arrived === 0) return [];
-    return Array.from({ length: MOST_TOLD_BUDGETS }, (_, index) => toUs(this.#budgets.quantileMs(index / MOST_TOLD_BUDGETS)));
+    return Array.from({ length: MOST_TOLD_BUDGETS }, (_, index) =>
+      toUs(this.#budgets.quantileMs(index / MOST_TOLD_BUDGETS)),
+    );
   }
 
   #count(outcome: Outcome): void {

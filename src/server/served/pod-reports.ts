@@ -33,7 +33,6 @@ export class PodReports implements ReportSource {
 
   constructor({ clock, listings }: PodReportsOptions) {
     this.#clock = clock;
-    this.#resizesItself = resizesItself;
     this.#listings = listings;
   }
 
