@@ -75,7 +75,7 @@ export class LeaderLease {
 
   async #turn(): Promise<void> {
     const { seconds } = this.#options;
-    await this.#try();
+    await this.#try().catch((error: unknown) => this.#tell(`lease ${this.#options.name}: ${(error as Error).message}`));
     if (this.#isStopped) return;
     // Those that wait for it do not all try at the same moment.
     const pauseMs = (1000 * seconds) / RENEWALS;
@@ -85,7 +85,7 @@ export class LeaderLease {
   async #try(): Promise<void> {
     const { client, name, identity, nowMs, seconds, rights } = this.#options;
     const sentAtMs = nowMs();
-    const call = { timeoutMs: Math.min(10_000, (1000 * seconds) / 3), tries: 1 };
+    const call = { timeoutMs: Math.min(10_000, Math.ceil((1000 * seconds) / 3)), tries: 1 };
     const got = await client.call({ method: 'GET', path: `${this.#path}/${name}`, ...call });
     if (got.kind === 'refused' && got.status === 404) {
       const body = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name }, spec: this.#spec({}) };
