@@ -70,7 +70,12 @@ export class LeaderLease {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     if (!wasOurs || this.#current === null) return;
-    await this.#put(this.#current, { holderIdentity: '', leaseDurationSeconds: 1 });
+    const { leaseTransitions } = this.#current.spec ?? {};
+    await this.#put(this.#current, {
+      holderIdentity: '',
+      leaseDurationSeconds: 1,
+      leaseTransitions: leaseTransitions ?? 0,
+    });
   }
 
   async #turn(): Promise<void> {
