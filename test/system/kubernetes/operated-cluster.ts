@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { PodDemandReport } from '../../../src/scheduler/domain/demand-report.js';
-import { ApiServerStub, NAMESPACE, PODS } from './stub/api-server.js';
+import { NAMESPACE, PODS, type ApiServerStub } from './stub/api-server.js';
 import type { StubContainer, StubPod } from './stub/resize-rules.js';
 
 /*
