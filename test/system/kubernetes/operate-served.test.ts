@@ -27,7 +27,7 @@ const BUDGET_MS = 3000;
 const MOST_CORES = 0.5;
 const CONTAINER: StubContainer = {
   name: 'sponge',
-  resources: { requests: { cpu: '200m', memory: '64Mi' }, limits: { cpu: '750m', memory: '1Gi' } },
+  resources: { requests: { cpu: '200m', memory: '64Mi' }, limits: { cpu: '500m', memory: '1Gi' } },
 };
 const BODY = JSON.stringify({
   inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 1024], data: new Array<number>(1024).fill(1) }],
@@ -87,7 +87,18 @@ function run(name: string, address: string): RunningPod {
 async function operate(): Promise<void> {
   const config = bench.file(`kubeconfig-${operators.length}`, stub.kubeconfig('operate'));
   const flags = ['--workload', `deployment/${NAME}`, '--pod-port', String(port), '--max-replicas', '3', '--port', '0'];
-  const own = ['--min-cores', '0.2', '--hold-seconds', '8', '--lease-seconds', '3', '--log-level', 'error'];
+  const own = [
+    '--min-cores',
+    '0.2',
+    '--max-cores',
+    String(MOST_CORES),
+    '--hold-seconds',
+    '8',
+    '--lease-seconds',
+    '3',
+    '--log-level',
+    'error',
+  ];
   const child = spawn(process.execPath, [BIN, 'operate', ...flags, ...own], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { ...process.env, KUBECONFIG: config },
