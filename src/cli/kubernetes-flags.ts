@@ -10,6 +10,7 @@ export interface KubernetesFlags {
   readonly kubernetesInner: KubernetesSettings['inner'];
   readonly kubernetesCgroup?: string;
   readonly kubernetesRate: number;
+  readonly kubernetesResizer: KubernetesSettings['resizer'];
 }
 
 export function addKubernetesFlags(command: Command): Command {
@@ -36,6 +37,14 @@ export function addKubernetesFlags(command: Command): Command {
         .choices(['auto', 'none'])
         .default(DEFAULT_SETTINGS.inner),
     )
+    .addOption(
+      new Option(
+        '--kubernetes-resizer <who>',
+        'self: we ask for the limit that we need; others: it is only followed, by whoever moves it (sponge operate), without rights or an API server',
+      )
+        .choices(['self', 'others'])
+        .default(DEFAULT_SETTINGS.resizer),
+    )
     .option('--kubernetes-cgroup <dir>', "the container's own cgroup (default: as /proc says)")
     .option(
       '--kubernetes-rate <n>',
@@ -58,5 +67,6 @@ export function kubernetesOf(flags: KubernetesFlags): KubernetesSettings {
     inner: flags.kubernetesInner,
     cgroupDirectory: flags.kubernetesCgroup ?? null,
     resizesPerSecond: flags.kubernetesRate,
+    resizer: flags.kubernetesResizer,
   };
 }

@@ -7,6 +7,7 @@ const VERBS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['serve', async () => (await import('./serve.js')).serveCommand()],
   ['watch', async () => (await import('./watch.js')).watchCommand()],
   ['route', async () => (await import('./route.js')).routeCommand()],
+  ['operate', async () => (await import('./operate.js')).operateCommand()],
   ['infer', async () => (await import('./infer.js')).inferCommand()],
   ['profile', async () => (await import('./profile.js')).profileCommand()],
   ['plan', async () => (await import('./plan.js')).planCommand()],

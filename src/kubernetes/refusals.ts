@@ -9,8 +9,14 @@ type Failure = Exclude<ApiAnswer, { kind: 'ok' }>;
 /**
  * @param verb and resource, as RBAC names them: `patch pods/resize`
  * @param what was to be done, for people: `resize pod a/b`
+ * @param rights what to do where there is no right to it
  */
-export function explainRefusal(failure: Failure, verb: string, what: string): string {
+export function explainRefusal(
+  failure: Failure,
+  verb: string,
+  what: string,
+  rights = "apply deploy/kubernetes/rbac.yaml for this pod's service account",
+): string {
   if (failure.kind === 'unreachable') {
     return `cannot ${what}: the API server does not answer (${failure.message}); it is asked again`;
   }
@@ -23,7 +29,7 @@ export function explainRefusal(failure: Failure, verb: string, what: string): st
         message.includes('LimitRange') ||
         message.includes('maximum cpu usage')
         ? `cannot ${what}: a ResourceQuota or LimitRange forbids it (${message}); raise it, or give --max-cores`
-        : `cannot ${what}: no right to ${verb} (403); apply deploy/kubernetes/rbac.yaml for this pod's service account`;
+        : `cannot ${what}: no right to ${verb} (403); ${rights}`;
     case 404:
       return `cannot ${what}: there is no such thing (404 ${message}); pods/resize needs Kubernetes 1.33 or later`;
     case 409:

@@ -19,6 +19,8 @@ export interface ReportReader {
 export interface ReportSource {
   /** One report, encoded. */
   now(): string | Promise<string>;
+  /** What was asked of each model, for whoever decides how many servers there are; encoded. */
+  demand(): string | Promise<string>;
   /** @returns ends it, any number of times; null where as many read them as may */
   follow(reader: ReportReader): StopReading | null | Promise<StopReading | null>;
 }

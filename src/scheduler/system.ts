@@ -14,6 +14,7 @@ import type { OnOutcome } from './dataplane/queue-entry.js';
 import type { WorkerPool } from './dataplane/worker-pool.js';
 import type { Event } from './domain/event.js';
 import type { AllocationLimits, Plan } from './domain/plan.js';
+import type { ModelDemandReport } from './domain/demand-report.js';
 import type { ModelOutlook } from './domain/pod-report.js';
 import type { InferRequest, ShapeClass } from './domain/request.js';
 import type { LatencyModels } from './perf-model/model-source.js';
@@ -89,6 +90,8 @@ export interface System {
    * @param likely its class, while none has come
    */
   outlook(likely: ShapeClass): ModelOutlook | null;
+  /** What was asked of it since it was made, and what became of it; null once it is stopped. @param likely as for `outlook` */
+  demand(likely: ShapeClass): ModelDemandReport | null;
   /**
    * Lends the worker. `when: 'idle'`: null unless nothing is held; `'free'`: null while a batch runs, and queued requests
    * wait. `onWanted` is called, once, when a request arrives meanwhile (growing the allocation helps then), or another model lacks
@@ -188,6 +191,7 @@ export function createSystem(options: SystemOptions): System {
       allocations: controller.allocations,
     }),
     outlook: (likely) => controller.outlook(likely, pipeline.readyInMs),
+    demand: (likely) => controller.demand(likely, pipeline.heldRequests),
     lease: (when, wanted) => {
       const isAvailable = when === 'idle' ? pipeline.isIdle : !pipeline.isRunning;
       if (lease !== null || !isAvailable || !pipeline.isWorkerReady) return null;

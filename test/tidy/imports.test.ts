@@ -18,6 +18,7 @@ const SHIPPED = [
   'threads',
   'kubernetes',
   'route',
+  'operate',
   'protocol',
   'server',
   'simulator',
@@ -43,9 +44,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   kubernetes: [],
   // Which of several servers: no more than what they report.
   route: [...DOMAIN, 'scheduler/random'],
+  // How many pods and how many cores: by the kernel that answers `sponge plan`.
+  operate: [...PLANE_BASE, 'scheduler/controlplane'],
   protocol: [...DOMAIN, 'scheduler/random'],
-  server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route'],
-  simulator: [...SCHEDULER, 'threads'],
+  server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route', 'operate'],
+  simulator: [...SCHEDULER, 'threads', 'operate'],
   load: [...SCHEDULER, 'threads', 'protocol', 'simulator'],
   reports: [...SCHEDULER, 'server', 'simulator', 'load'],
   dashboard: DOMAIN,

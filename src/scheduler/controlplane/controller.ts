@@ -7,12 +7,14 @@ import { NO_LATENCY } from '../domain/latency.js';
 import type { Clock, Timer } from '../clock/clock.js';
 import type { Event } from '../domain/event.js';
 import type { Plan } from '../domain/plan.js';
+import type { ModelDemandReport } from '../domain/demand-report.js';
 import type { ModelOutlook } from '../domain/pod-report.js';
-import type { ShapeClass } from '../domain/request.js';
+import { requestsPerBatch, type ShapeClass } from '../domain/request.js';
 import type { LatencyModels } from '../perf-model/model-source.js';
 import type { IdleRules } from './allocations.js';
 import type { ControlledPlane } from './controlled-plane.js';
 import type { CoreBudget } from './core-budget.js';
+import { DemandRecord } from './demand-record.js';
 import { Estimator } from './estimator.js';
 import { outlookOf } from './outlook.js';
 import { firstDueAtMs, isWindowUnsalvageable, nextFreeAtMs } from './planned-queue.js';
@@ -46,6 +48,7 @@ export class Controller {
   readonly #planner: Planner;
   readonly #emit: (event: Event) => void;
   readonly #estimator = new Estimator();
+  readonly #demand = new DemandRecord();
   readonly #resizer: Resizer;
   readonly #readCounters = (): ReturnType<Scaler['readCounters']> => this.#resizer.each[0]!.readCounters();
 
@@ -121,6 +124,7 @@ export class Controller {
 
   /** Reads the data plane's events; its own, and unknown ones, are ignored. */
   observe(event: Event): void {
+    this.#demand.observe(event);
     switch (event.kind) {
       case 'request-admitted':
         this.#estimator.observeArrival(event.atMs, event.request.dueAtMs - event.request.receivedAtMs);
@@ -256,6 +260,16 @@ export class Controller {
   outlook(likely: ShapeClass, readyInMs: number): ModelOutlook | null {
     const view = this.#viewOf(this.#arrivalClass ?? likely);
     return view === null ? null : outlookOf(view, readyInMs);
+  }
+
+  /** As of a system. */
+  demand(likely: ShapeClass, heldRequests: number): ModelDemandReport | null {
+    const view = this.#viewOf(this.#arrivalClass ?? likely);
+    if (view === null) return null;
+    const { arrivalModel, arrivalRowCount, snapshot, instances } = view;
+    const maxRequests = requestsPerBatch(snapshot.maxBatchSize, arrivalRowCount);
+    const count = Math.max(instances.length, snapshot.instanceCount, 1);
+    return this.#demand.report(arrivalModel, maxRequests, count, heldRequests);
   }
 
   #view(): PlannerView | null {

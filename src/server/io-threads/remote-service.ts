@@ -76,7 +76,13 @@ export class RemoteService implements InferenceService {
     this.outbox = new Outbox(port);
     this.#calls = new RemoteCalls(this.outbox, receiveBudget, new Regions(), nowMs);
     if (repository !== null) this.repository = this.#repositoryWith(repository);
-    if (hasReports) this.reports = { now: () => this.#ask(['report']), follow: (reader) => this.#follow(reader) };
+    if (hasReports) {
+      this.reports = {
+        now: () => this.#ask(['report']),
+        demand: () => this.#ask(['demand']),
+        follow: (reader) => this.#follow(reader),
+      };
+    }
     if (hasPlaces) this.placeFor = (modelName, byteCount) => this.#calls.placeFor(modelName, byteCount);
     port.on('message', (envelope: Envelope<ToIoThread>) => {
       for (const entry of envelope.entries) this.#hear(entry, envelope);

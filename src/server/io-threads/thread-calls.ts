@@ -287,6 +287,8 @@ export class ThreadCalls {
         return service.statistics(question[1], question[2]);
       case 'report':
         return reports?.now();
+      case 'demand':
+        return reports?.demand();
       case 'follow':
         return this.#follow(id, question[1], question[2]);
       case 'index':

@@ -77,6 +77,7 @@ export type Question =
   | readonly [kind: 'load', name: string, config: string | null, files: ReadonlyMap<string, Uint8Array>]
   | readonly [kind: 'unload', name: string]
   | readonly [kind: 'report']
+  | readonly [kind: 'demand']
   | readonly [kind: 'follow', picker: string | null, intervalMs: number];
 
 export type ExplanationEntry = readonly [

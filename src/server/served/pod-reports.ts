@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '../../scheduler/clock/clock.js';
+import type { PodDemandReport } from '../../scheduler/domain/demand-report.js';
 import type { ModelReport, PodReport } from '../../scheduler/domain/pod-report.js';
 import { REPORT_HEARTBEAT_MS, type ReportReader, type ReportSource } from '../../protocol/reports.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
@@ -21,6 +23,7 @@ export interface PodReportsOptions {
 
 export class PodReports implements ReportSource {
   readonly #clock: Clock;
+  readonly #process = randomUUID();
   readonly #listings: ModelListings;
   readonly #readers = new Set<Reader>();
   readonly #byPicker = new Map<string, Reader>();
@@ -40,6 +43,22 @@ export class PodReports implements ReportSource {
 
   now(): string {
     return JSON.stringify(this.#report([], false));
+  }
+
+  demand(): string {
+    const { registered } = this.#listings;
+    const report: PodDemandReport = {
+      schemaVersion: 1,
+      process: this.#process,
+      isDraining: this.#isDraining,
+      resizesItself: registered.some(({ served }) => served.scaling.pod?.isResizedHere === true),
+      models: registered.flatMap(({ served }) => {
+        const { name, version } = served.source;
+        const demand = served.system.demand(served.likelyClass);
+        return demand === null ? [] : [{ name, version, ...demand }];
+      }),
+    };
+    return JSON.stringify(report);
   }
 
   follow(reader: ReportReader): (() => void) | null {

@@ -28,6 +28,7 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
   hpa: ['autoscaling.kind=hpa,tls.secretName=certificate'],
   keda: ['autoscaling.kind=keda,image.digest=sha256:' + '0123456789abcdef'.repeat(4)],
   resizing: ['resize.enabled=true,networkPolicy.enabled=true,serviceAccount.name=mine'],
+  operated: ['operate.enabled=true,operate.maxReplicas=4,operate.maxCores=3,networkPolicy.enabled=true'],
   everything: [
     'resize.enabled=true,resources.limits.cpu=1500m,route.enabled=true,route.endpointSlices=true,route.args[0]=--x,operate.enabled=true,networkPolicy.enabled=true',
     'metrics.serviceMonitor.enabled=true',
@@ -39,6 +40,7 @@ const REFUSED: readonly (readonly [settings: string, kubernetes: string, words: 
   ['replica=2', '1.35', "additional properties 'replica' not allowed"],
   ['models.control=auto', '1.35', 'models/control'],
   ['operate.enabled=true,autoscaling.kind=hpa', '1.35', 'both decide the number of replicas'],
+  ['operate.enabled=true,tls.secretName=x', '1.35', 'asks the pods over plain HTTP'],
   ['tls.clientCa=true', '1.35', 'tls.clientCa needs tls.secretName'],
   ['resize.enabled=true', '1.32', 'resize.enabled needs Kubernetes 1.33'],
   ['replicas=1', '1.29', 'incompatible with Kubernetes'],

@@ -74,6 +74,9 @@ priorityClassName: {{ . }}
 
 {{/* What contradicts itself ends the rendering in one line. */}}
 {{- define "sponge.check" -}}
+{{- if and .Values.operate.enabled (ne .Values.tls.secretName "") -}}
+{{- fail "operate.enabled asks the pods over plain HTTP: set tls.secretName='', or operate.enabled=false" -}}
+{{- end -}}
 {{- if and .Values.operate.enabled (ne .Values.autoscaling.kind "none") -}}
 {{- fail "operate.enabled and autoscaling.kind both decide the number of replicas: set autoscaling.kind=none, or operate.enabled=false" -}}
 {{- end -}}

@@ -25,6 +25,8 @@ export interface EnvelopeRules {
   /** A smaller limit is asked for once nothing more was needed for so long. */
   readonly holdMs: number;
   readonly rate: ResizeRate;
+  /** Somebody else sets it, always: it is followed, and nothing is ever asked for. */
+  readonly isLeftToOthers?: boolean;
 }
 
 /** Why no more can be had than there is. */
@@ -68,6 +70,7 @@ export class EnvelopePolicy {
     this.#peak = new RecentPeak(rules.holdMs);
     this.#wishedMillicores = limitMillicores;
     this.#inForceMillicores = limitMillicores;
+    if (rules.isLeftToOthers === true) this.#yieldsUntilMs = Infinity;
     // What there is at the start is not given back before it is known what is needed.
     this.#peak.push(nowMs, this.availableMillicores);
   }

@@ -12,7 +12,7 @@ import {
   named,
   type Schema,
 } from './openapi-schemas.js';
-import { REPORT_PATH } from './report.js';
+import { DEMAND_PATH, REPORT_PATH } from './report.js';
 
 /*
  * The OpenAPI document of what is served now: the paths of the server, and of each model with the names, types and shapes of its own
@@ -41,8 +41,10 @@ export function openApiDocument(service: InferenceService, mayChangeModels: bool
     );
     Object.assign(paths, { [`${own}/trace/setting`]: settings('TraceSettings', `of model ${model.name}`) });
   }
-  if (service.reports !== undefined)
+  if (service.reports !== undefined) {
+    paths[DEMAND_PATH] = get('what was asked of each model', { type: 'object' });
     paths[REPORT_PATH] = get('how much room there is for one more request', { type: 'object' }, 400, 503);
+  }
   return {
     openapi: '3.1.0',
     info: {

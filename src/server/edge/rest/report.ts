@@ -2,6 +2,8 @@
  * `GET /v2/sponge/report`: how much room there is for one more request. Once, as JSON; or, to who accepts `text/event-stream`, one after
  * another for as long as it is read, each an event of its own. What a reader has not taken yet is not added to: a report is of now, and the
  * next one says all that the one before did.
+ *
+ * `GET /v2/sponge/demand`: what was asked of each model, for whoever decides how many servers there are.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import {
@@ -14,6 +16,7 @@ import { OipFailure } from '../../../protocol/service.js';
 import type { RestContext } from './context.js';
 
 export const REPORT_PATH = '/v2/sponge/report';
+export const DEMAND_PATH = '/v2/sponge/demand';
 
 /** Of a reader that is gone without a word. */
 const PROBE_MS = 15_000;
@@ -24,6 +27,14 @@ interface ReportQuery {
 }
 
 export function registerReports(app: FastifyInstance, { service }: RestContext): void {
+  app.get(DEMAND_PATH, async (_, reply) => {
+    const { reports } = service;
+    if (reports === undefined) throw new OipFailure('unsupported', 'this server makes no reports');
+    return reply
+      .header('cache-control', 'no-store')
+      .type('application/json')
+      .send(await reports.demand());
+  });
   app.get<{ Querystring: ReportQuery }>(REPORT_PATH, async (request, reply) => {
     const { reports } = service;
     if (reports === undefined) throw new OipFailure('unsupported', 'this server makes no reports');

@@ -26,7 +26,6 @@ import type { KubernetesSettings } from './settings.js';
 
 interface SharedEnvelope {
   readonly envelope: Envelope;
-  readonly limit: PodLimit;
   readonly quota: OwnQuota;
   readonly cpu: PodCpu | null;
   readonly report: PodReport;
@@ -68,6 +67,7 @@ async function leave(): Promise<void> {
 
 async function openShared(options: AdapterOptions, settings: KubernetesSettings): Promise<SharedEnvelope> {
   const quota = findOwnQuota(settings.cgroupDirectory);
+  if (settings.resizer === 'others') return openFollowed(options, quota);
   const access = await findClusterAccess();
   const pod = podName(settings.pod, access);
   const client = new ApiClient(access, 'sponge');
@@ -115,7 +115,7 @@ async function openShared(options: AdapterOptions, settings: KubernetesSettings)
     report.envelope = envelope;
     limit.start(envelope);
     return {
-      ...{ envelope, limit, quota, cpu, report },
+      ...{ envelope, quota, cpu, report },
       close: () => {
         envelope.stop();
         close();
@@ -126,6 +126,46 @@ async function openShared(options: AdapterOptions, settings: KubernetesSettings)
     throw error;
   }
 }
+
+/** The limit is set by others, and looked at. */
+function openFollowed({ limits, ceiling, onWarning }: AdapterOptions, quota: OwnQuota): SharedEnvelope {
+  const stepMillicores = limits.stepMillicores ?? STEP_MILLICORES;
+  const asked = (limits.maxMillicores ?? Infinity) + ROUTER_MILLICORES;
+  const mostMillicores = Math.min(1000 * ceiling.cpus.length, Math.ceil(asked / stepMillicores) * stepMillicores);
+  const report = new Reporting('of this process');
+  const readLimit = (): number => quota.readMillicores() ?? mostMillicores;
+  const envelope = new Envelope({
+    clock: new SystemClock({ keepsProcessAlive: false }),
+    rules: {
+      leastMillicores: 0,
+      mostMillicores,
+      stepMillicores,
+      reserveMillicores: ROUTER_MILLICORES,
+      holdMs: 0,
+      rate: { perSec: 1, burst: 1 },
+      isLeftToOthers: true,
+    },
+    limitMillicores: readLimit(),
+    // Nothing is ever asked for.
+    port: { resize: () => undefined },
+  });
+  report.envelope = envelope;
+  const timer = setInterval(() => {
+    try {
+      envelope.noteInForce(readLimit());
+    } catch (error) {
+      onWarning(`the container's own quota cannot be read: ${(error as Error).message}`);
+    }
+  }, FOLLOW_EVERY_MS).unref();
+  const close = (): void => {
+    clearInterval(timer);
+    envelope.stop();
+  };
+  return { envelope, quota, cpu: null, report, close };
+}
+
+/** Reading it takes 10 µs. */
+const FOLLOW_EVERY_MS = 50;
 
 /** What the systemd cgroup driver rounds to: 10 ms of 100. */
 const STEP_MILLICORES = 100;
@@ -176,6 +216,7 @@ async function openWithin(
       return { ...throttling, usedSeconds: usage.usedSeconds() };
     },
   });
+  const isFollowed = envelope.rules.isLeftToOthers === true;
   const qos = cpu === null ? 'not seen yet' : cpu.qosClass;
   const moves = cpu?.qosClass === 'Guaranteed' || settings.requests === 'follow' ? 'limit and request' : 'limit';
   const within = inner === null ? 'no quotas inside it' : `inside it ${inner.description}`;
@@ -186,7 +227,7 @@ async function openWithin(
     innerPassedOver: notInner,
     join: inner?.join ?? { kind: 'none' },
     rejoin: () => inner?.rejoin() ?? { kind: 'none' },
-    description: `${moves} of pod ${report.pod} (${qos}), up to ${envelope.rules.mostMillicores} millicores, ${within}`,
+    description: `${isFollowed ? 'limit of the pod, as others set it' : `${moves} of pod ${report.pod} (${qos})`}, up to ${envelope.rules.mostMillicores} millicores, ${within}`,
     attachProcess: (pid, tid) => (inner === null ? usage.attach(pid) : inner.attachProcess(pid, tid)),
     async close() {
       scaler.close();

@@ -5,6 +5,8 @@ const MOST_TIMES_KEPT = 1000;
 /** Of a pod's limit, for metrics. */
 export interface PodReport extends EnvelopeStatus {
   readonly pod: string;
+  /** We ask for it; else others set it. */
+  readonly isResizedHere: boolean;
   /** Ended resizes by result, and seconds from PATCH to quota of the latest that were not seen yet. */
   readonly counts: Readonly<Record<string, number>>;
   takeTookMs(): readonly number[];
@@ -33,6 +35,10 @@ export class Reporting implements PodReport {
     return took;
   }
 
+  get isResizedHere(): boolean {
+    return this.envelope.rules.isLeftToOthers !== true;
+  }
+
   get inForceMillicores(): number {
     return this.envelope.status.inForceMillicores;
   }
@@ -50,6 +56,8 @@ export class Reporting implements PodReport {
   }
 
   get trouble(): EnvelopeStatus['trouble'] {
+    // That it stays where others put it is how it is to be.
+    if (this.envelope.rules.isLeftToOthers === true) return null;
     return this.envelope.status.trouble;
   }
 }

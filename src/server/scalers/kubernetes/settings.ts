@@ -10,6 +10,8 @@ export interface KubernetesSettings {
   /** The container's own cgroup; null: as /proc says. */
   readonly cgroupDirectory: string | null;
   readonly resizesPerSecond: number;
+  /** Who moves the limit: we ask for what we need, or it is only followed. */
+  readonly resizer: 'self' | 'others';
 }
 
 export const DEFAULT_SETTINGS: KubernetesSettings = {
@@ -19,4 +21,5 @@ export const DEFAULT_SETTINGS: KubernetesSettings = {
   inner: 'auto',
   cgroupDirectory: null,
   resizesPerSecond: 1,
+  resizer: 'self',
 };

@@ -50,7 +50,7 @@ export class ApiServerStub {
   /** From 1.36 on a resize beyond the node's capacity is refused at once. */
   refusesInfeasible = false;
   readonly #server: Server;
-  readonly #failures: { status: number; retryAfter?: string }[] = [];
+  readonly #failures: { status: number; retryAfter?: string; only?: RegExp }[] = [];
   readonly #watches = new Set<ServerResponse>();
   #isDown = false;
 
@@ -105,6 +105,11 @@ export class ApiServerStub {
     for (let i = 0; i < times; i++) this.#failures.push({ status, ...(retryAfter !== undefined && { retryAfter }) });
   }
 
+  /** The next calls like this, as in `calls`, are answered so. */
+  failOn(only: RegExp, times: number, status: number): void {
+    for (let i = 0; i < times; i++) this.#failures.push({ status, only });
+  }
+
   /** Connections are cut, and nobody answers, until it is up again. */
   setDown(isDown: boolean): void {
     this.#isDown = isDown;
@@ -129,17 +134,19 @@ export class ApiServerStub {
     }
     this.calls.push(`${request.method} ${request.url}`);
     try {
-      const failure = this.#failures.shift();
+      const call = this.calls.at(-1)!;
+      const place = this.#failures.findIndex(({ only }) => only === undefined || only.test(call));
+      const [failure] = place === -1 ? [] : this.#failures.splice(place, 1);
       if (failure !== undefined) {
         if (failure.retryAfter !== undefined) response.setHeader('retry-after', failure.retryAfter);
         throw new StatusError(failure.status, 'Injected', 'a failure of the test');
       }
       const url = new URL(request.url!, this.url);
-      const place = placeOf(url.pathname);
+      const asked = placeOf(url.pathname);
       const isWatch = url.searchParams.get('watch') === 'true';
-      this.#authorize(request, place, isWatch);
-      if (isWatch) this.#watch(response, place, url.searchParams);
-      else answer(response, 200, await this.#answerTo(request, place, url.searchParams));
+      this.#authorize(request, asked, isWatch);
+      if (isWatch) this.#watch(response, asked, url.searchParams);
+      else answer(response, 200, await this.#answerTo(request, asked, url.searchParams));
     } catch (error) {
       const { code = 500, reason = 'InternalError', message } = error as Partial<StatusError> & Error;
       answer(response, code, { kind: 'Status', status: 'Failure', code, reason, message });
