@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { startNode } from './node.js';
+import { addsAPodAndTakesItAway } from './operated.js';
+import { Site } from './site.js';
 import { Walk } from './walk.js';
 
 /* In the namespaces that `run.ts` made: the node, and the walk. */
@@ -20,12 +22,14 @@ async function step(name: string, act: () => Promise<string>): Promise<void> {
 const node = await startNode(process.env['KUBE_BIN']!, folder);
 try {
   node.importImage(join(folder, 'image-docker-io-library-sponge-test.tar'));
-  const walk = new Walk(node, join(folder, 'models'));
+  const site = new Site(node, join(folder, 'models'));
+  const walk = new Walk(site);
   await step('serves', () => walk.serves());
   await step('resizes under load', () => walk.resizesUnderLoad());
   await step('latencies', () => walk.latencies());
   await step('rights', () => walk.hasTheLeastRights());
   await step('limits of the node', () => walk.meetsLimitsOfTheNode());
+  await step('operated', () => addsAPodAndTakesItAway(site, folder));
 } finally {
   await node.close();
 }

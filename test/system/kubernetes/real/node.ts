@@ -36,6 +36,8 @@ export interface RealNode {
   readonly access: ClusterAccess;
   /** Of another user, by a token. */
   accessBy(token: string): ClusterAccess;
+  /** The text of a file that says so. */
+  kubeconfigOf(token: string): string;
   /** @param archive as `archiveImage` makes them */
   importImage(archive: string): void;
   /** @param path of one object   @throws Error with the API server's words */
@@ -142,6 +144,7 @@ export async function startNode(programs: string, folder: string): Promise<RealN
     api,
     access,
     accessBy,
+    kubeconfigOf: (shown) => kubeconfigOf(server, certificate, shown),
     importImage,
     // Sponge itself deletes nothing, so its client cannot.
     remove: (path) => remove(new URL(path, server), token, readFileSync(certificate)),

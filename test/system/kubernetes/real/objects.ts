@@ -16,7 +16,7 @@ interface Amounts {
 }
 
 export interface Pod {
-  readonly metadata: { readonly name: string; readonly uid: string };
+  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
   readonly spec: { readonly containers: readonly { readonly resources: { readonly limits: Amounts } }[] };
   readonly status: {
     readonly podIP?: string;

@@ -19,7 +19,7 @@ import { containerGap, makeRoot } from '../../deploy/container.js';
 import { onPath } from '../../deploy/packages.js';
 import { archiveImage } from './image.js';
 import { cniFolder, KUBERNETES_PROGRAMS, SYSTEM_PROGRAMS } from './node.js';
-import { OCR, SPONGE_IMAGE } from './walk.js';
+import { OCR, SPONGE_IMAGE } from './site.js';
 
 /*
  * `npm run test:kubernetes`: Sponge's image in a pod of a real node. KUBE_BIN is the folder with Kubernetes' own programs, which the project neither

@@ -1,62 +1,32 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseAllDocuments } from 'yaml';
 import { ApiClient } from '../../../../src/kubernetes/api-client.js';
-import { http, Scrape } from '../../server/clients.js';
-import { REPOSITORY_ROOT } from '../../server/harness.js';
-import { Client } from './client.js';
 import { quantile, timeResize, type ResizeTimes } from './latencies.js';
-import type { RealNode } from './node.js';
-import { eventually, isReady, must, podOf, PODS, podsOf, resize, type Pod } from './objects.js';
+import { eventually, isReady, must, podOf, PODS, resize, type Pod } from './objects.js';
+import { idlePod, LEAST_MILLICORES, START_MILLICORES, type Deployed, type Site } from './site.js';
 
-/* What is tried on a real node, step by step. Each says in a line what it saw, or throws. */
+/* A pod that resizes itself, on a real node, step by step. Each says in a line what it saw, or throws. */
 
-export const SPONGE_IMAGE = 'docker.io/library/sponge:test';
-export const OCR = 'ocr';
-const SLO_MS = 20_000;
-const START_MILLICORES = 600;
-const LEAST_MILLICORES = 200;
 const RESIZES = 50;
 /** The kubelet looks at its containers once a second, and acts upon a pod again only when it has looked since. */
 const RESTED_MS = 2500;
 
-interface KubernetesObject {
-  readonly kind: string;
-  readonly metadata: Readonly<Record<string, unknown>>;
-}
-
-/** Files of deploy/ are applied as they are. */
-const COLLECTIONS: Readonly<Record<string, string>> = {
-  ServiceAccount: '/api/v1/namespaces/default/serviceaccounts',
-  Role: '/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles',
-  RoleBinding: '/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings',
-  Deployment: '/apis/apps/v1/namespaces/default/deployments',
-  Service: '/api/v1/namespaces/default/services',
-  Pod: PODS,
-  ValidatingAdmissionPolicy: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
-  ValidatingAdmissionPolicyBinding: '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings',
-};
-
 export class Walk {
-  readonly #node: RealNode;
+  readonly #site: Site;
   readonly #api: ApiClient;
-  readonly #modelFolder: string;
-  #client: Client | null = null;
   #pod: Pod | null = null;
 
-  /** @param modelFolder a repository with the OCR model, that any user may write to: profiles are kept there */
-  constructor(node: RealNode, modelFolder: string) {
-    this.#node = node;
-    this.#api = node.api;
-    this.#modelFolder = modelFolder;
+  constructor(site: Site) {
+    this.#site = site;
+    this.#api = site.api;
   }
 
   async serves(): Promise<string> {
-    for (const object of deployed('rbac.yaml', 'own-pod-only.yaml')) await this.#create(object);
-    await this.#create(this.#deployment());
+    await this.#site.apply(['rbac.yaml', 'own-pod-only.yaml']);
+    await this.#site.deploy(resizesItself('Burstable'));
     const begunMs = performance.now();
-    this.#pod = await this.#readyPod('app=sponge');
+    this.#pod = await this.#site.readyPod();
     const tookSec = ((performance.now() - begunMs) / 1000).toFixed(0);
     return `${this.#pod.metadata.name} is ready after ${tookSec} s, its model profiled by resizes of the pod`;
   }
@@ -64,7 +34,7 @@ export class Walk {
   async resizesUnderLoad(): Promise<string> {
     const before = await this.#servingPod();
     const processes = this.#read(before, 'cgroup.procs');
-    const client = this.#startClient();
+    const client = this.#site.client(() => this.#pod!);
     await eventually('the least limit', async () => ((await this.#limit()) <= LEAST_MILLICORES + 200 ? true : null));
     const idle = await this.#limit();
     client.setRate(25);
@@ -84,7 +54,7 @@ export class Walk {
     if (this.#read(before, 'cgroup.procs') !== processes) throw new Error('its processes are others');
     if (client.failures.length > 0) throw new Error(`${client.failures.length} failed: ${client.failures[0]}`);
     const answered = client.statuses.filter((status) => status === 200).length;
-    const scraped = await this.#scrape();
+    const scraped = await this.#site.scrape(this.#pod!);
     const count = scraped.sum('sponge_pod_resize_seconds_count');
     const meanMs = (1000 * scraped.sum('sponge_pod_resize_seconds_sum')) / count;
     return `${idle} → ${grown} → ${idle} millicores in the same processes; ${answered} of ${client.statuses.length} answered, none failed; ${count} resizes, ${meanMs.toFixed(0)} ms each by its own clock`;
@@ -92,7 +62,7 @@ export class Walk {
 
   /** Without load of ours, so that what is measured is the node's. */
   async latencies(): Promise<string> {
-    await this.#create(idlePod('measured', { cpu: '100m', memory: '16Mi' }, { cpu: '200m', memory: '64Mi' }));
+    await this.#site.create(idlePod('measured', { cpu: '100m', memory: '16Mi' }, { cpu: '200m', memory: '64Mi' }));
     const pod = await eventually('the measured pod', async () => {
       const found = await podOf(this.#api, 'measured');
       return isReady(found) ? found : null;
@@ -111,7 +81,7 @@ export class Walk {
     // Whole seconds would always meet the kubelet at the same moment of its own.
     const rested = await times(RESIZES, () => RESTED_MS + 1000 * Math.random());
     const soon = await times(RESIZES, () => 200 * Math.random());
-    await this.#remove('Pod', 'measured');
+    await this.#site.remove('Pod', 'measured');
     return [
       `${RESIZES} times 200m ↔ 900m each, ms from the PATCH on`,
       '| | | p50 | p90 | p99 | most |',
@@ -123,7 +93,7 @@ export class Walk {
 
   async hasTheLeastRights(): Promise<string> {
     const own = (await this.#servingPod()).metadata.name;
-    await this.#create(idlePod('bystander', { cpu: '50m', memory: '16Mi' }, { cpu: '100m', memory: '32Mi' }));
+    await this.#site.create(idlePod('bystander', { cpu: '50m', memory: '16Mi' }, { cpu: '100m', memory: '32Mi' }));
     const uid = (await podOf(this.#api, own)).metadata.uid;
     const asked = await must(
       this.#api.call({
@@ -140,7 +110,7 @@ export class Walk {
       }),
     );
     const { token } = (asked as { status: { token: string } }).status;
-    const api = new ApiClient(this.#node.accessBy(token), 'sponge-test');
+    const api = new ApiClient(this.#site.node.accessBy(token), 'sponge-test');
     try {
       const forbidden: [string, Promise<{ kind: string; status?: number }>][] = [
         ['resize another pod', resize(api, 'bystander', 'idle', { limits: { cpu: '90m' } })],
@@ -163,37 +133,34 @@ export class Walk {
       return `its own pod it may resize; ${forbidden.map(([what]) => what).join(', ')}: refused`;
     } finally {
       api.close();
-      await this.#remove('Pod', 'bystander');
+      await this.#site.remove('Pod', 'bystander');
     }
   }
 
   /** Of a Guaranteed pod the request moves with the limit, so the node's room counts. */
   async meetsLimitsOfTheNode(): Promise<string> {
-    await this.#remove('Deployment', 'sponge');
-    await eventually('the old pod is gone', async () =>
-      (await podsOf(this.#api, 'app=sponge')).length === 0 ? true : null,
-    );
+    await this.#site.undeploy();
     const node = (await must(this.#api.call({ method: 'GET', path: '/api/v1/nodes' }))) as {
       items: readonly { status: { allocatable: { cpu: string } } }[];
     };
     const cores = Number(node.items[0]!.status.allocatable.cpu);
     const hogMillicores = 1000 * cores - START_MILLICORES - 300;
-    await this.#create(
+    await this.#site.create(
       idlePod('hog', { cpu: `${hogMillicores}m`, memory: '16Mi' }, { cpu: String(cores), memory: '64Mi' }),
     );
-    await this.#create(this.#deployment('Guaranteed'));
-    this.#pod = await this.#readyPod('app=sponge');
-    const client = this.#startClient();
+    await this.#site.deploy(resizesItself('Guaranteed'));
+    this.#pod = await this.#site.readyPod();
+    const client = this.#site.client(() => this.#pod!);
     client.setRate(40);
-    const deferred = await this.#condition('PodResizePending', 'Deferred');
+    const deferred = await this.#site.condition(this.#pod.metadata.name, 'PodResizePending', 'Deferred');
     const blocked = async (): Promise<boolean> =>
-      (await this.#scrape()).has('sponge_pod_resize_blocked', { reason: 'deferred' });
+      (await this.#site.scrape(this.#pod!)).has('sponge_pod_resize_blocked', { reason: 'deferred' });
     await eventually('the server has noticed', async () => ((await blocked()) ? true : null));
     const answered = (): number => client.statuses.filter((status) => status === 200).length;
     const before = answered();
     await eventually('answers all the same', () => Promise.resolve(answered() > before + 5 ? true : null));
     const held = await this.#limit();
-    await this.#remove('Pod', 'hog');
+    await this.#site.remove('Pod', 'hog');
     const granted = await eventually('what was deferred, once there is room', async () => {
       const limit = await this.#limit();
       return limit > START_MILLICORES + 300 && !(await blocked()) ? limit : null;
@@ -206,74 +173,21 @@ export class Walk {
   }
 
   async #directlyInfeasible(cores: number): Promise<string> {
-    await this.#create(idlePod('large', { cpu: '50m', memory: '16Mi' }, { cpu: '100m', memory: '32Mi' }));
+    await this.#site.create(idlePod('large', { cpu: '50m', memory: '16Mi' }, { cpu: '100m', memory: '32Mi' }));
     await eventually('a pod', async () => (isReady(await podOf(this.#api, 'large')) ? true : null));
     const tooMuch = String(cores + 1);
     await must(resize(this.#api, 'large', 'idle', { requests: { cpu: tooMuch }, limits: { cpu: tooMuch } }));
-    const message = await this.#condition('PodResizePending', 'Infeasible', 'large');
-    await this.#remove('Pod', 'large');
+    const message = await this.#site.condition('large', 'PodResizePending', 'Infeasible');
+    await this.#site.remove('Pod', 'large');
     return message;
-  }
-
-  async #condition(type: string, reason: string, name = this.#pod!.metadata.name): Promise<string> {
-    return eventually(`${name}: ${reason}`, async () => {
-      const { status } = await podOf(this.#api, name);
-      const found = status.conditions?.find((each) => each.type === type && each.reason === reason);
-      return found === undefined ? null : (found.message ?? '');
-    });
-  }
-
-  /** As deploy/kubernetes/deployment.yaml has it, with this image and model. */
-  #deployment(qosClass: 'Burstable' | 'Guaranteed' = 'Burstable'): KubernetesObject {
-    const [deployment] = deployed('deployment.yaml') as unknown as [
-      {
-        spec: { template: { spec: Record<string, unknown> & { containers: [Record<string, unknown>] } } };
-      } & KubernetesObject,
-    ];
-    const { spec } = deployment.spec.template;
-    spec['volumes'] = [{ name: 'models', hostPath: { path: this.#modelFolder, type: 'Directory' } }];
-    spec['terminationGracePeriodSeconds'] = 20;
-    const [container] = spec.containers;
-    container['image'] = SPONGE_IMAGE;
-    container['imagePullPolicy'] = 'Never';
-    container['args'] = [
-      ...['serve', '/mnt/models', '--host=0.0.0.0', '--scaler=kubernetes', '--max-cores=2'],
-      ...['--kubernetes-inner=none', '--kubernetes-rate=5', '--no-refine'],
-    ];
-    const limits = { cpu: `${START_MILLICORES}m`, memory: '2Gi' };
-    container['resources'] =
-      qosClass === 'Guaranteed'
-        ? { requests: limits, limits }
-        : { requests: { cpu: `${LEAST_MILLICORES}m`, memory: '512Mi' }, limits };
-    return deployment;
-  }
-
-  #startClient(): Client {
-    const data = new Float32Array(3 * 48 * 320).fill(0.5);
-    const url = (): string => `http://${this.#pod!.status.podIP}:8000/v2/models/${OCR}/infer`;
-    this.#client = new Client(url, { name: 'x', shape: [1, 3, 48, 320], data }, SLO_MS);
-    return this.#client;
   }
 
   async #servingPod(): Promise<Pod> {
     return podOf(this.#api, this.#pod!.metadata.name);
   }
 
-  async #readyPod(selector: string): Promise<Pod> {
-    return eventually(
-      `a ready pod (${selector})`,
-      async () => (await podsOf(this.#api, selector)).find(isReady) ?? null,
-    );
-  }
-
-  async #scrape(): Promise<Scrape> {
-    const { status, bytes } = await http(`http://${this.#pod!.status.podIP}:8002/metrics`);
-    if (status !== 200) throw new Error(`metrics: ${status}`);
-    return new Scrape(bytes.toString());
-  }
-
-  async #limit(): Promise<number> {
-    return (await this.#scrape()).sum('sponge_pod_limit_millicores', { of: 'in-force' });
+  #limit(): Promise<number> {
+    return this.#site.limitOf(this.#pod!);
   }
 
   #read(pod: Pod, file: string): string {
@@ -285,19 +199,10 @@ export class Walk {
     const id = status.containerStatuses![0]!.containerID!.replace('containerd://', '');
     return join('/sys/fs/cgroup/cpu/kubepods/burstable', `pod${metadata.uid}`, id, file);
   }
+}
 
-  async #create(object: KubernetesObject): Promise<void> {
-    await must(this.#api.call({ method: 'POST', path: COLLECTIONS[object.kind]!, body: object }));
-  }
-
-  async #remove(kind: string, name: string): Promise<void> {
-    const path = `${COLLECTIONS[kind]!}/${name}`;
-    await this.#node.remove(path);
-    await eventually(`${name} is gone`, async () => {
-      const answer = await this.#api.call({ method: 'GET', path, tries: 1 });
-      return answer.kind === 'refused' && answer.status === 404 ? true : null;
-    });
-  }
+function resizesItself(qosClass: Deployed['qosClass']): Deployed {
+  return { qosClass, flags: ['--max-cores=2', '--kubernetes-rate=5'] };
 }
 
 function rowsOf(when: string, times: readonly ResizeTimes[]): string[] {
@@ -311,31 +216,4 @@ function rowsOf(when: string, times: readonly ResizeTimes[]): string[] {
     row('the kernel has the quota', ({ quotaMs }) => quotaMs),
     row('the status says so', ({ statusMs }) => statusMs),
   ];
-}
-
-function deployed(...files: readonly string[]): KubernetesObject[] {
-  return files.flatMap((file) =>
-    parseAllDocuments(readFileSync(join(REPOSITORY_ROOT, 'deploy/kubernetes', file), 'utf8')).map(
-      (document) => document.toJS() as KubernetesObject,
-    ),
-  );
-}
-
-/** One that does nothing. */
-function idlePod(name: string, requests: object, limits: object): KubernetesObject {
-  return {
-    kind: 'Pod',
-    metadata: { name },
-    spec: {
-      terminationGracePeriodSeconds: 0,
-      containers: [
-        {
-          name: 'idle',
-          image: 'docker.io/library/sponge-pause:test',
-          imagePullPolicy: 'Never',
-          resources: { requests, limits },
-        },
-      ],
-    },
-  } as KubernetesObject;
 }
