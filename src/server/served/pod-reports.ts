@@ -1,6 +1,11 @@
 import type { Clock, Timer } from '../../scheduler/clock/clock.js';
 import type { ModelReport, PodReport } from '../../scheduler/domain/pod-report.js';
-import { REPORT_HEARTBEAT_MS, type ReportReader, type ReportSource } from '../../protocol/reports.js';
+import {
+  LEAST_REPORT_INTERVAL_MS,
+  REPORT_HEARTBEAT_MS,
+  type ReportReader,
+  type ReportSource,
+} from '../../protocol/reports.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 
 /*
@@ -66,6 +71,11 @@ export class PodReports implements ReportSource {
     const reader = this.#byPicker.get(pick.slice(0, dot));
     const number = pick.slice(dot + 1);
     if (reader !== undefined && /^\d{1,15}$/.test(number)) reader.arrived(Number(number));
+  }
+
+  /** A batch has begun, which nothing goes before any more: that is told soon. It may be called from within what began it. */
+  began(): void {
+    for (const reader of this.#readers) reader.tellSoon();
   }
 
   /** Tells everybody, at once, that no more requests are taken. */
@@ -139,6 +149,7 @@ class Reader {
   #told: string | null = null;
   #toldAtMs = -Infinity;
   #timer: Timer | null = null;
+  #dueAtMs = Infinity;
 
   constructor(clock: Clock, reader: ReportReader, reported: Reported) {
     this.#clock = clock;
@@ -165,6 +176,14 @@ class Reader {
     this.#reader.take(json);
   }
 
+  /** Not now, from within whatever happens, and no more often than one may ask for reports. */
+  tellSoon(): void {
+    const atMs = Math.max(this.#clock.nowMs(), this.#toldAtMs + LEAST_REPORT_INTERVAL_MS);
+    if (this.#timer === null || atMs >= this.#dueAtMs) return;
+    this.#timer.cancel();
+    this.#next(atMs);
+  }
+
   end(): void {
     this.stop();
     this.#reader.end();
@@ -176,6 +195,7 @@ class Reader {
   }
 
   #next(atMs: number): void {
+    this.#dueAtMs = atMs;
     this.#timer = this.#clock.schedule(atMs, () => {
       if (this.#isDue() && this.#reader.isReady()) this.tell();
       this.#next(this.#clock.nowMs() + this.#reader.intervalMs);
