@@ -45,7 +45,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   route: [...DOMAIN, 'scheduler/random'],
   protocol: [...DOMAIN, 'scheduler/random'],
   server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route'],
-  simulator: [...SCHEDULER, 'threads'],
+  // Pods behind the picker are simulated with the picker itself.
+  simulator: [...SCHEDULER, 'threads', 'route'],
   load: [...SCHEDULER, 'threads', 'protocol', 'simulator'],
   reports: [...SCHEDULER, 'server', 'simulator', 'load'],
   dashboard: DOMAIN,
