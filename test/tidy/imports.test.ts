@@ -18,6 +18,7 @@ const SHIPPED = [
   'threads',
   'kubernetes',
   'route',
+  'operate',
   'protocol',
   'server',
   'simulator',
@@ -43,10 +44,12 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   kubernetes: [],
   // Which of several servers: no more than what they report.
   route: [...DOMAIN, 'scheduler/random'],
+  // How many pods and how many cores: by the kernel that answers `sponge plan`.
+  operate: [...PLANE_BASE, 'scheduler/controlplane'],
   protocol: [...DOMAIN, 'scheduler/random'],
-  server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route'],
-  // Pods behind the picker are simulated with the picker itself.
-  simulator: [...SCHEDULER, 'threads', 'route'],
+  server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route', 'operate'],
+  // Pods behind the picker and under the controller are simulated with both.
+  simulator: [...SCHEDULER, 'threads', 'route', 'operate'],
   load: [...SCHEDULER, 'threads', 'protocol', 'simulator'],
   reports: [...SCHEDULER, 'server', 'simulator', 'load'],
   dashboard: DOMAIN,
