@@ -27,6 +27,7 @@ export interface ListedPodOptions {
 }
 
 interface Queued extends Waiting {
+  readonly atMs: number;
   readonly onAnswer: (answer: PodAnswer) => void;
 }
 
@@ -56,6 +57,8 @@ export class ListedPod implements SimulatedPod {
   #usedCoreMs = 0;
   batchedRequests = 0;
   batches = 0;
+  /** Of all requests whose batch has begun: how long they waited for it, ms. */
+  queuedMs = 0;
 
   constructor(options: ListedPodOptions) {
     const { clock, machine, cpuMillicores, instanceCount = 1 } = options;
@@ -77,7 +80,7 @@ export class ListedPod implements SimulatedPod {
   }
 
   submit({ sequence, dueAtMs }: PodRequest, onAnswer: (answer: PodAnswer) => void): void {
-    this.#queue.add({ sequence, dueAtMs, onAnswer });
+    this.#queue.add({ sequence, dueAtMs, atMs: this.#clock.nowMs(), onAnswer });
     this.#start();
     this.#giveUp();
   }
@@ -168,6 +171,7 @@ export class ListedPod implements SimulatedPod {
     };
     this.batches += 1;
     this.batchedRequests += members.length;
+    for (const { atMs } of members) this.queuedMs += running.updatedAtMs - atMs;
     this.#running[running.instance] = running;
     this.#arm(running);
     this.#options.onBatch?.();
