@@ -86,8 +86,8 @@ export function vpaEachMinute(replicas: number, { limits }: FleetBounds): Scalin
   let readAtMs: number | null = null;
   let recommendedAtMs: number | null = null;
   return {
-    decide: ({ nowMs, pods, usedCoreSeconds: used }) => {
-      readAtMs ??= nowMs;
+    decide: ({ nowMs, spanMs, pods, usedCoreSeconds: used }) => {
+      readAtMs ??= nowMs - spanMs;
       recommendedAtMs ??= nowMs;
       usedCoreSeconds += used;
       if (nowMs - readAtMs >= VPA_READING_MS && pods.length > 0) {
