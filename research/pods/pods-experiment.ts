@@ -24,7 +24,7 @@ const USUAL_BUDGETS_MS = [250, 500, 1000, 2000];
 const TIGHT_BUDGETS_MS = [120, 240, 480, 960];
 const SIZE_MILLICORES = [500];
 const THREE_SIZES_MILLICORES = [200, 500, 800];
-const DAY_SECONDS = 3600;
+const DAY_SECONDS = 2400;
 
 /** How requests are pooled over seeds. */
 export interface Pooled {
@@ -111,7 +111,7 @@ const SPECS: readonly TableSpec[] = [
   {
     key: 'pods',
     columns: [
-      ['16 whole', { podKind: 'scheduled', podCount: 16, durationMs: 5000 }],
+      ['16 whole', { podKind: 'scheduled', podCount: 16, durationMs: 4000 }],
       ['16', { podCount: 16, durationMs: 20_000 }],
       ['64', { podCount: 64 }],
       ['256', { podCount: 256, durationMs: 4000 }],
@@ -146,7 +146,7 @@ const SPECS: readonly TableSpec[] = [
         (podKind) =>
           [
             `${balancing === 'picker' ? 'the picker' : 'least request, of two by chance'}, ${podKind === 'scheduled' ? 'whole schedulers' : 'the shorter form'}`,
-            { balancing, podKind, podCount: 8, durationMs: 5000 },
+            { balancing, podKind, podCount: 8, durationMs: 4000 },
           ] as const,
       ),
     ),
