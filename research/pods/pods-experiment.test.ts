@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { podsTargets, rivalOf, runPodsExperiment, type Sized } from './pods-experiment.js';
+import { podsTargets, runPodsExperiment } from './pods-experiment.js';
 import { runPodsJob } from './pods-jobs.js';
 import { podsPage } from './pods-page.js';
+import { rivalOf, runSizingExperiment, sizingTargets, type Sized } from './sizing-experiment.js';
+import { sizingPage } from './sizing-page.js';
 
 const ORIGIN = {
   command: 'npm run research -- pods',
@@ -41,10 +43,20 @@ describe('npm run research -- pods', () => {
         }
       }
     }
-    expect(podsTargets(results)).toHaveLength(3);
+    expect(podsTargets(results)).toHaveLength(2);
     const page = podsPage(results, ORIGIN);
-    expect(page.match(/^### /gm)).toHaveLength(7);
+    expect(page.match(/^### /gm)).toHaveLength(6);
     expect(page).not.toContain('NaN');
+  });
+
+  it('has every policy that sizes a workload, on one day', async () => {
+    const results = await runSizingExperiment({ threads: 1, scale: 0.01, onProgress: () => undefined });
+    expect(new Set(results.sizing.map(({ sent }) => sent)).size).toBe(1);
+    expect(results.sizing.every(({ heldCoreSeconds, usedCoreSeconds }) => heldCoreSeconds > usedCoreSeconds)).toBe(
+      true,
+    );
+    expect(sizingTargets(results)).toHaveLength(1);
+    expect(sizingPage(results, ORIGIN)).not.toContain('NaN');
   });
 
   it('repeats every run from its seed', () => {

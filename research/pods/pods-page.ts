@@ -2,12 +2,12 @@ import { markdownTable } from '../markdown-table.js';
 import type { RunOrigin } from '../../src/reports/run-origin.js';
 import { originText } from '../planner/planner-page.js';
 import { percentText, targetTable } from '../planner/target.js';
-import { podsTargets, type PodsResults, type Pooled, type RoutingTable, type Sized } from './pods-experiment.js';
+import { podsTargets, type PodsResults, type Pooled, type RoutingTable } from './pods-experiment.js';
 
 /* The numbers of many pods as a part of a Markdown page. */
 
 export function podsPage(results: PodsResults, origin: RunOrigin): string {
-  const { seeds, daySeconds, sizing } = results;
+  const { seeds } = results;
   const table = (key: string): RoutingTable => results.tables.find((each) => each.key === key)!;
   return [
     originText(origin),
@@ -59,12 +59,6 @@ export function podsPage(results: PodsResults, origin: RunOrigin): string {
     ...routingTable(table('trouble'), ({ lostFraction, ends, sent, retries }) =>
       [lostText(lostFraction), lostText(ends.lost / sent), String(retries)].join(' · '),
     ),
-    '',
-    '### How many pods, and how many cores each',
-    '',
-    `A day of ${daySeconds} s from 40 to 320 requests/s with a flash crowd of 300 more; core-seconds of all seeds, cold starts and a quarter core for each pod's router included.`,
-    '',
-    ...sizingTable(sizing),
   ].join('\n');
 }
 
@@ -87,38 +81,4 @@ function lostWithTight({ lostFraction, tightLostFraction }: Pooled): string {
 
 function unavoidableText({ unavoidableFraction }: Pooled): string {
   return lostText(unavoidableFraction);
-}
-
-function sizingTable(sizing: readonly Sized[]): string[] {
-  return markdownTable([
-    ['', 'lost of 100', 'core-seconds held', 'used', 'pods, mean', 'most', 'asked for and given up', 'resizes'],
-    ...sizing.map((each) => [
-      titleOf(each.policy),
-      lostText(each.lostFraction),
-      String(Math.round(each.heldCoreSeconds)),
-      String(Math.round(each.usedCoreSeconds)),
-      each.meanReplicas.toFixed(1),
-      String(each.mostReplicas),
-      each.replicaChanges.toFixed(0),
-      each.resizes.toFixed(0),
-    ]),
-  ]);
-}
-
-function titleOf(policy: Sized['policy']): string {
-  const [kind, first, cores, windowSec] = policy.split(' ');
-  switch (kind) {
-    case 'sponge':
-      return `\`sponge operate\`'s decision, ${first} to be met`;
-    case 'hpa': {
-      const window = windowSec === undefined ? '' : `, window down ${windowSec} s`;
-      return `HPA on queue time, ${first} ms, pods of ${cores}${window}`;
-    }
-    case 'vpa':
-      return `VPA each minute, ${first} pods`;
-    case 'themis':
-      return 'after Themis';
-    default:
-      return `${first} pods of one core`;
-  }
 }

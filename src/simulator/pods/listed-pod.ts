@@ -211,10 +211,13 @@ export class ListedPod implements SimulatedPod {
 
   // ---- who is given up ---------------------------------------------------------------------------------------------
 
-  /** What runs for longer than was believed ends any moment. */
+  /** Ascending. What runs for longer than was believed ends any moment. */
   #freeAtMs(): Float64Array {
     const nowMs = this.#clock.nowMs();
-    return Float64Array.from(this.#running, (each) => (each === null ? nowMs : Math.max(nowMs, each.believedEndAtMs)));
+    const free = Float64Array.from(this.#running, (each) =>
+      each === null ? nowMs : Math.max(nowMs, each.believedEndAtMs),
+    );
+    return free.length === 1 ? free : free.sort();
   }
 
   #giveUp(): void {

@@ -57,18 +57,19 @@ export class ListedQueue<Item extends Waiting> {
   /**
    * Runs the whole queue, whoever is late: each batch is the largest prefix that meets its head, up to the one that does most; one alone
    * where none does.
-   * @param freeAtMs of each instance; changed to when each is free in the end
+   * @param freeAtMs of each instance, ascending; changed to when each is free in the end, in another order
    * @param onBatch told of each; false ends it
    */
   run(row: LatencyRow, freeAtMs: Float64Array, onBatch: (batch: ListedBatch) => boolean): void {
     const { typicalMs, bestSize } = row;
     for (let head = 0; head < this.items.length;) {
-      const slot = leastOf(freeAtMs);
-      const leftMs = this.items[head]!.dueAtMs - freeAtMs[slot]!;
+      const startAtMs = freeAtMs[0]!;
+      const leftMs = this.items[head]!.dueAtMs - startAtMs;
       let size = Math.min(bestSize, this.items.length - head);
       while (size > 1 && typicalMs[size]! > leftMs) size -= 1;
-      freeAtMs[slot]! += typicalMs[size]!;
-      if (!onBatch({ head, size, endAtMs: freeAtMs[slot]! })) return;
+      const endAtMs = startAtMs + typicalMs[size]!;
+      replaceLeast(freeAtMs, endAtMs);
+      if (!onBatch({ head, size, endAtMs })) return;
       head += size;
     }
   }
@@ -109,8 +110,7 @@ export class ListedQueue<Item extends Waiting> {
     const left: number[] = [];
     let [usedMs, mostTaken] = [0, 0];
     for (let head = 0; head < this.items.length;) {
-      const slot = leastOf(free);
-      const leftMs = this.items[head]!.dueAtMs - free[slot]!;
+      const leftMs = this.items[head]!.dueAtMs - free[0]!;
       let size = Math.min(limit, this.items.length - head);
       while (size > 0 && typicalMs[size]! > leftMs) size -= 1;
       if (size === 0) {
@@ -118,7 +118,7 @@ export class ListedQueue<Item extends Waiting> {
         head += 1;
         continue;
       }
-      free[slot]! += typicalMs[size]!;
+      replaceLeast(free, free[0]! + typicalMs[size]!);
       usedMs += typicalMs[size]!;
       mostTaken = Math.max(mostTaken, size);
       head += size;
@@ -131,8 +131,14 @@ function isBefore(a: Waiting, b: Waiting): boolean {
   return a.dueAtMs < b.dueAtMs || (a.dueAtMs === b.dueAtMs && a.sequence < b.sequence);
 }
 
-function leastOf(values: Float64Array): number {
-  let least = 0;
-  for (let index = 1; index < values.length; index++) if (values[index]! < values[least]!) least = index;
-  return least;
+/** Of a heap whose first is the least, which what is ascending is too: O(log n) of as many instances as there are pods. */
+function replaceLeast(heap: Float64Array, value: number): void {
+  let place = 0;
+  for (let child = 1; child < heap.length; child = 2 * place + 1) {
+    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child += 1;
+    if (heap[child]! >= value) break;
+    heap[place] = heap[child]!;
+    place = child;
+  }
+  heap[place] = value;
 }
