@@ -56,7 +56,7 @@ const USUAL: Omit<RoutingJob, 'seed'> = {
   podCount: 64,
   sizes: SIZE_MILLICORES,
   load: 0.9,
-  durationMs: 6000,
+  durationMs: 4000,
   budgetsMs: USUAL_BUDGETS_MS,
   balancing: 'picker',
   reportEveryMs: 50,
@@ -85,11 +85,11 @@ const SPECS: readonly TableSpec[] = [
   {
     key: 'pods',
     columns: [
-      ['16 whole', { podKind: 'scheduled', podCount: 16, durationMs: 4000 }],
-      ['16', { podCount: 16, durationMs: 12_000 }],
-      ['64', { podCount: 64 }],
-      ['256', { podCount: 256, durationMs: 3000 }],
-      ['1,000', { podCount: 1000, durationMs: 1500 }],
+      ['16 whole', { podKind: 'scheduled', podCount: 16, durationMs: 2500 }],
+      ['16', { podCount: 16, durationMs: 10_000 }],
+      ['64', { podCount: 64, durationMs: 5000 }],
+      ['256', { podCount: 256, durationMs: 2000 }],
+      ['1,000', { podCount: 1000, durationMs: 1000 }],
     ],
     rows: BALANCINGS,
   },
@@ -120,7 +120,7 @@ const SPECS: readonly TableSpec[] = [
         (podKind) =>
           [
             `${balancing === 'picker' ? 'the picker' : 'least request, of two by chance'}, ${podKind === 'scheduled' ? 'whole schedulers' : 'the shorter form'}`,
-            { balancing, podKind, podCount: 8, durationMs: 4000 },
+            { balancing, podKind, podCount: 8, durationMs: 2500 },
           ] as const,
       ),
     ),
@@ -156,7 +156,7 @@ const SPECS: readonly TableSpec[] = [
       ['an eighth slow', { trouble: 'slow' }],
     ],
     rows: WITHOUT_CENTRAL.filter(([, { balancing }]) => balancing !== 'least-request').flatMap(([title, variant]) => [
-      [`${title}, no retry`, { ...variant, load: 0.7 }] as const,
+      [title, { ...variant, load: 0.7 }] as const,
       [`${title}, two retries`, { ...variant, load: 0.7, retries: 2 }] as const,
     ]),
   },

@@ -52,7 +52,7 @@ const WAY_MS = 1;
 /** Before the first request. */
 const WARM_UP_MS = 100;
 
-export function runRouting(job: RoutingJob): RoutingRun {
+function runRouting(job: RoutingJob): RoutingRun {
   const { seed, podCount, sizes, load, durationMs, budgetsMs, balancing, reportOnBatch, podKind, trouble } = job;
   const millicores = Array.from({ length: podCount }, (_, index) => sizes[index % sizes.length]!);
   const ratePerSec = load * millicores.reduce((sum, each) => sum + capacityPerSec(SMALL_MODEL, each), 0);
@@ -113,7 +113,7 @@ const SCALING_BUDGETS_MS = [250, 500, 1000, 2000];
 const COLD_START_MS = [12_000, 30_000] as const;
 const START_REPLICAS = 4;
 
-export function runScaling({ seed, durationSec, policy }: ScalingJob): FleetResult {
+function runScaling({ seed, durationSec, policy }: ScalingJob): FleetResult {
   const ratesPerSec = scalingRates(durationSec);
   const arrivals = { kind: 'rates', ratesPerSec, repeat: false } as const;
   const spec = { arrivals, durationMs: 1000 * durationSec, budgetsMs: SCALING_BUDGETS_MS };
