@@ -49,6 +49,8 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   },
   instances: { title: 'the same of several warm instances, beside what others need', run: partRun('instances') },
   node: { title: 'what a node of several models carries, by us and by what others would do', run: partRun('node') },
+  pods: { title: 'what balancing over many pods is worth', run: partRun('pods') },
+  sizing: { title: 'what sizing a workload is worth, pods × cores, by us and by autoscalers', run: partRun('sizing') },
 };
 
 /** `npm run research`: runs whose results are kept in files, and the models that they put load on. */
@@ -70,13 +72,16 @@ export function researchProgram(): Command {
     .option('--seeds <n>', 'how many seeds', seedCount, SEEDS)
     .option('--seed <n>', 'the first seed', seedNumber, FIRST_SEED)
     .option('--out <folder>', 'where the files go (default: results/<name>)')
-    .option('--into <file.md>', 'planner, instances, node: replace what that file has between its marks too')
+    .option(
+      '--into <file.md>',
+      'planner, instances, node, pods, sizing: replace what that file has between its marks too',
+    )
     .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
     .addOption(
       new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
     )
     .addOption(
-      new Option('--scale <share>', 'of the requests of planner, instances and node')
+      new Option('--scale <share>', 'of the requests of planner, instances, node, pods and sizing')
         .argParser(Number)
         .default(1)
         .hideHelp(),
@@ -101,7 +106,7 @@ export function researchProgram(): Command {
           `sponge: ${name === undefined ? 'give an experiment' : `no experiment is called ${name}`}; there are: ${names.join(', ')}, live, load-models`,
         );
       else if (flags.into !== undefined && !isPart(name!))
-        throw new UserError('--into belongs to planner, instances and node');
+        throw new UserError('--into belongs to planner, instances, node, pods and sizing');
       else await experiment.run(flags);
     });
   return withConfiguration(
@@ -122,7 +127,7 @@ async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }:
 }
 
 /** Those that can be written into a page. */
-const PART_NAMES: readonly string[] = ['planner', 'instances', 'node'] satisfies PartName[];
+const PART_NAMES: readonly string[] = ['planner', 'instances', 'node', 'pods', 'sizing'] satisfies PartName[];
 
 function isPart(name: string): boolean {
   return PART_NAMES.includes(name);

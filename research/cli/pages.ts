@@ -5,6 +5,10 @@ import { runInstancesExperiment } from '../planner/instances-experiment.js';
 import { instancesPage } from '../planner/instances-page.js';
 import { runNodeExperiment } from '../planner/node-experiment.js';
 import { nodePage } from '../planner/node-page.js';
+import { runPodsExperiment } from '../pods/pods-experiment.js';
+import { podsPage } from '../pods/pods-page.js';
+import { runSizingExperiment } from '../pods/sizing-experiment.js';
+import { sizingPage } from '../pods/sizing-page.js';
 import { runPlannerExperiment } from '../planner/planner-experiment.js';
 import { plannerPage } from '../planner/planner-page.js';
 import { describeOrigin, type RunOrigin } from '../../src/reports/run-origin.js';
@@ -46,14 +50,16 @@ export interface PlannerFlags {
 }
 
 /** Those whose pages are parts of another page. */
-export type PartName = 'planner' | 'instances' | 'node';
+export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing';
 
-/** What each is: `npm run research -- <name> --into docs/planner.md`. */
+/** What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md. */
 const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFiles>>> = {
   planner: (flags) =>
     runPart('planner', 'from 1001 on, and from 1 on for the constants', flags, runPlannerExperiment, plannerPage),
   instances: (flags) => runPart('instances', 'from 1001 on', flags, runInstancesExperiment, instancesPage),
   node: (flags) => runPart('node', 'from 1001 on', flags, runNodeExperiment, nodePage),
+  pods: (flags) => runPart('pods', 'from 2001 on', flags, runPodsExperiment, podsPage),
+  sizing: (flags) => runPart('sizing', 'from 2001 on', flags, runSizingExperiment, sizingPage),
 };
 
 export function runPagePart(name: PartName, flags: PlannerFlags): Promise<PageFiles> {

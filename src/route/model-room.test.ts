@@ -60,6 +60,25 @@ describe('room', () => {
     expect(spareOf(room, 1150, 1600)).toBe(420);
   });
 
+  it('is behind a batch that has begun, whoever is due before it', () => {
+    const room = new ModelRoom(WAITING, 1000);
+    // At 1020 the first begins, until 1050.
+    expect(spareOf(room, 1020, 1190)).toBe(1190 - 1020 - 30);
+    expect(spareOf(room, 1021, 1190)).toBe(1190 - 1050 - 30);
+    // At 1050 the second began as well.
+    expect(spareOf(room, 1060, 1190)).toBe(1190 - 1100 - 30);
+  });
+
+  it('is taken from others by more where there is no time for a full batch', () => {
+    const room = new ModelRoom(report({ marks: [{ dueInMs: 0, startInMs: 20, doneInMs: 20, roomMs: null }] }), 0);
+    // 60 − 20 = 40 are left when it starts, of the 150 of a full batch: nine tenths of a batch of its own, and so 28.33 ms.
+    room.place(0, 60, null);
+    expect(room.finishAtMs(0)).toBeCloseTo(20 + (30 - (20 * (40 / 30 - 1)) / 4) + 30, 6);
+    // Who has the time for one costs a share of it.
+    room.place(0, 1000, null);
+    expect(room.finishAtMs(0)).toBeCloseTo(20 + (30 - (20 * (40 / 30 - 1)) / 4) + 10 + 30, 6);
+  });
+
   it('counts what is sent: one that begins a batch takes what it takes alone, others what one more takes', () => {
     const room = new ModelRoom(report(), 1000);
     room.place(1000, 1500, null);

@@ -7,7 +7,7 @@ import { importsOf, isSource, parse, place, readFiles, walk, type SourceFile } f
  * the code that serves run in the simulator unchanged.
  */
 
-const DETERMINISTIC = /^src\/(?:scheduler|route|operate|simulator\/(?:sim|workloads|clairvoyant))\//;
+const DETERMINISTIC = /^src\/(?:scheduler|route|operate|simulator\/(?:sim|pods|workloads|clairvoyant))\//;
 
 const TAKE_NOW = 'take nowMs as an argument, or be given a Clock';
 const SCHEDULE = 'return the moment, or use Clock.schedule';

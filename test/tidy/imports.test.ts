@@ -48,7 +48,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   operate: [...PLANE_BASE, 'scheduler/controlplane'],
   protocol: [...DOMAIN, 'scheduler/random'],
   server: [...SCHEDULER, 'threads', 'protocol', 'kubernetes', 'route', 'operate'],
-  simulator: [...SCHEDULER, 'threads', 'operate'],
+  // Pods behind the picker and under the controller are simulated with both.
+  simulator: [...SCHEDULER, 'threads', 'route', 'operate'],
   load: [...SCHEDULER, 'threads', 'protocol', 'simulator'],
   reports: [...SCHEDULER, 'server', 'simulator', 'load'],
   dashboard: DOMAIN,

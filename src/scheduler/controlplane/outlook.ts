@@ -77,7 +77,8 @@ function freeInstancesAtMs(view: PlannerView, { instanceCount, slowdown }: Cores
   return busy;
 }
 
-interface Step extends RoomMark {
+/** A batch of a schedule of all that waits. */
+export interface Step extends RoomMark {
   /** Of those of the batch itself. */
   readonly ownRoomMs: number;
 }
@@ -115,8 +116,13 @@ function marksOf(queue: PlannedQueue, freeAtMs: readonly number[], cores: Cores,
       ownRoomMs,
     });
   }
+  return marksOfSteps(steps, freeAtMs, nowMs);
+}
+
+/** As they are told: of many neighbours as one, and before them who is free when. */
+export function marksOfSteps(steps: readonly Step[], freeAtMs: readonly number[], nowMs: number): RoomMark[] {
   const marks = withRoom(merged(steps, MOST_MARKS - 1));
-  return [firstMark(freeAtMs, marks[0]!.roomMs, nowMs), ...marks];
+  return [firstMark(freeAtMs, marks[0]?.roomMs ?? null, nowMs), ...marks];
 }
 
 function firstMark(freeAtMs: readonly number[], roomMs: number | null, nowMs: number): RoomMark {

@@ -220,6 +220,7 @@ export class ModelSet {
         },
         onEvent: (event) => {
           for (const observe of observers) observe(event);
+          if (event.kind === 'batch-started') service.reports.began();
         },
         onProgress: (message) => server.onProgress(`${model}: ${message}`),
         onNotice: (line) => logger.info({ model, version }, line),

@@ -111,6 +111,36 @@ describe('reports', () => {
     expect(taken).toHaveLength(14);
   });
 
+  it('come soon after a batch has begun, ten milliseconds after the last at the soonest', () => {
+    const { clock, reports, state } = site();
+    const { own, taken } = reader();
+    const end = reports.follow(own)!;
+    clock.advanceTo(0);
+    state.heldRequests = 1;
+    clock.advanceTo(20);
+    reports.began();
+    expect(taken).toHaveLength(1);
+    clock.advanceTo(20);
+    expect(taken).toHaveLength(2);
+    // Ten batches within five milliseconds are one report, ten after the last; the next one is an interval later.
+    for (let batch = 0; batch < 10; batch++) {
+      clock.advanceBy(0.5);
+      reports.began();
+    }
+    clock.advanceTo(29.9);
+    expect(taken).toHaveLength(2);
+    clock.advanceTo(30);
+    expect(taken).toHaveLength(3);
+    clock.advanceTo(79.9);
+    expect(taken).toHaveLength(3);
+    clock.advanceTo(80);
+    expect(taken).toHaveLength(4);
+    end();
+    reports.began();
+    clock.advanceTo(5000);
+    expect(taken).toHaveLength(4);
+  });
+
   it('say, to each who numbers its requests, which of them have come', () => {
     const { clock, reports } = site();
     const [p, q] = [reader(), reader({ picker: 'q' })];

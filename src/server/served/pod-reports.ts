@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '../../scheduler/clock/clock.js';
 import type { PodDemandReport } from '../../scheduler/domain/demand-report.js';
 import type { ModelReport, PodReport } from '../../scheduler/domain/pod-report.js';
-import { REPORT_HEARTBEAT_MS, type ReportReader, type ReportSource } from '../../protocol/reports.js';
+import {
+  LEAST_REPORT_INTERVAL_MS,
+  REPORT_HEARTBEAT_MS,
+  type ReportReader,
+  type ReportSource,
+} from '../../protocol/reports.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 
 /*
@@ -87,6 +92,11 @@ export class PodReports implements ReportSource {
     if (reader !== undefined && /^\d{1,15}$/.test(number)) reader.arrived(Number(number));
   }
 
+  /** A batch has begun, which nothing goes before any more: that is told soon. It may be called from within what began it. */
+  began(): void {
+    for (const reader of this.#readers) reader.tellSoon();
+  }
+
   /** Tells everybody, at once, that no more requests are taken. */
   drain(): void {
     this.#isDraining = true;
@@ -158,6 +168,7 @@ class Reader {
   #told: string | null = null;
   #toldAtMs = -Infinity;
   #timer: Timer | null = null;
+  #dueAtMs = Infinity;
 
   constructor(clock: Clock, reader: ReportReader, reported: Reported) {
     this.#clock = clock;
@@ -184,6 +195,14 @@ class Reader {
     this.#reader.take(json);
   }
 
+  /** Not now, from within whatever happens, and no more often than one may ask for reports. */
+  tellSoon(): void {
+    const atMs = Math.max(this.#clock.nowMs(), this.#toldAtMs + LEAST_REPORT_INTERVAL_MS);
+    if (this.#timer === null || atMs >= this.#dueAtMs) return;
+    this.#timer.cancel();
+    this.#next(atMs);
+  }
+
   end(): void {
     this.stop();
     this.#reader.end();
@@ -195,6 +214,7 @@ class Reader {
   }
 
   #next(atMs: number): void {
+    this.#dueAtMs = atMs;
     this.#timer = this.#clock.schedule(atMs, () => {
       if (this.#isDue() && this.#reader.isReady()) this.tell();
       this.#next(this.#clock.nowMs() + this.#reader.intervalMs);
