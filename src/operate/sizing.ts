@@ -45,12 +45,7 @@ function neededMillicores({ models, deviations, balancing }: Load, share: number
 }
 
 /** The least that can be granted and is enough; null where nothing is. */
-function leastLevel(
-  load: Load,
-  replicas: number,
-  limits: AllocationLimits,
-  mostMillicores: number,
-): number | null {
+function leastLevel(load: Load, replicas: number, limits: AllocationLimits, mostMillicores: number): number | null {
   const needed = neededMillicores(load, 1 / replicas);
   const level = stepped(needed, limits);
   return level <= mostMillicores ? level : null;
