@@ -31,7 +31,7 @@ export function costMillicores({ replicas, cpuMillicores }: Sizing, podMillicore
  * That a pod needs for its part of the load, all models at once; Infinity where no allocation is enough.
  * @param share in (0, 1]
  */
-export function neededMillicores({ models, deviations, balancing }: Load, share: number): number {
+function neededMillicores({ models, deviations, balancing }: Load, share: number): number {
   let sum = 0;
   for (const { table, rate } of models) {
     const { meanPerSec, spreadPerSec } = rate;
@@ -45,12 +45,7 @@ export function neededMillicores({ models, deviations, balancing }: Load, share:
 }
 
 /** The least that can be granted and is enough; null where nothing is. */
-export function leastLevel(
-  load: Load,
-  replicas: number,
-  limits: AllocationLimits,
-  mostMillicores: number,
-): number | null {
+function leastLevel(load: Load, replicas: number, limits: AllocationLimits, mostMillicores: number): number | null {
   const needed = neededMillicores(load, 1 / replicas);
   const level = stepped(needed, limits);
   return level <= mostMillicores ? level : null;

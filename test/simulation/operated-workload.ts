@@ -10,11 +10,11 @@ import { Prng } from '../../src/scheduler/random/prng.js';
  */
 
 /** 30 ms of work and 5 that no core makes shorter; batches of eight do three times as much. */
-export const WALK_MODEL: LatencyModel = exactLatency(
+const WALK_MODEL: LatencyModel = exactLatency(
   (batchSize, millicores) => ((8 * batchSize + 22) * 1000) / millicores + batchSize + 4,
 );
-export const WALK_BUDGET_MS = 500;
-export const WALK_BATCH = 8;
+const WALK_BUDGET_MS = 500;
+const WALK_BATCH = 8;
 
 export const WALK_RULES: WorkloadRules = {
   ...USUAL_RULES,

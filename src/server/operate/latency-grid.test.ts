@@ -8,7 +8,8 @@ const millicores = [200, 1000, 4000];
 const grid = { batchSizes, millicores, plannedMs: batchSizes.map((b) => millicores.map((c) => formula(b, c))) };
 
 it('is the formula between its points, and its ends beyond them', () => {
-  const { plannedLatencyMs } = latencyOf(grid);
+  const model = latencyOf(grid);
+  const plannedLatencyMs = (size: number, each: number): number => model.plannedLatencyMs(size, each);
   for (const b of [1, 2, 4, 7, 16]) {
     for (const c of [200, 350, 1000, 2500, 4000]) expect(plannedLatencyMs(b, c)).toBeCloseTo(formula(b, c), 9);
   }

@@ -28,6 +28,7 @@ import {
 
 const EVERY_MS = 1000;
 const MOST_WORKLOADS = 64;
+const LOG_AGAIN_MS = 10_000;
 
 export interface OperatorOptions {
   readonly client: ApiClient;
@@ -60,6 +61,7 @@ export class Operator {
   #isStopped = false;
   #hasWorkloads = false;
   readonly #told = new Set<string>();
+  readonly #loggedAtMs = new Map<string, number>();
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -202,7 +204,9 @@ export class Operator {
       onTrouble: (line) => this.#tell(line),
       onNews: (workload, type, reason, message) => {
         const line = `${nameOf(workload)} ${reason}: ${message}`;
-        if (type === 'Warning') logger.warn(line);
+        const isLogged = this.#isTimeToLog(`${nameOf(workload)} ${reason}`);
+        if (!isLogged) this.#options.logger.debug(line);
+        else if (type === 'Warning') logger.warn(line);
         else logger.info(line);
         if (this.#lease?.isOurs !== true) return;
         const { kind, metadata } = workload;
@@ -255,6 +259,15 @@ export class Operator {
       }
     }
     return null;
+  }
+
+  /** What is decided again each second, as it cannot be written or is not to be, is a line in ten seconds. */
+  #isTimeToLog(what: string): boolean {
+    const nowMs = this.#options.nowMs();
+    if (nowMs - (this.#loggedAtMs.get(what) ?? -Infinity) < LOG_AGAIN_MS) return false;
+    if (this.#loggedAtMs.size >= 1000) this.#loggedAtMs.clear();
+    this.#loggedAtMs.set(what, nowMs);
+    return true;
   }
 
   /** Each line once in a while. */

@@ -50,6 +50,8 @@ export interface WorkloadStatus {
 }
 
 const MOST_PODS = 512;
+/** Seconds: pods that start are silent for a while. */
+const BLIND_TURNS = 60;
 const REASONS: Readonly<Record<Exclude<StepKind, 'hold'>, readonly ['Normal' | 'Warning', string]>> = {
   grow: ['Normal', 'Grown'],
   add: ['Normal', 'PodsAdded'],
@@ -75,6 +77,7 @@ export class WorkloadOperator {
   #decision: Decision | null = null;
   #hindrance: Hindrance = null;
   #trouble: string | null = null;
+  #blindTurns = 0;
 
   constructor(workload: Workload, ports: WorkloadPorts) {
     this.workload = workload;
@@ -167,8 +170,9 @@ export class WorkloadOperator {
   async #carryOut(workload: Workload, pods: readonly ClusterPod[], decision: Decision): Promise<void> {
     const { mayWrite, settings, onNews } = this.#ports;
     if (!mayWrite() && !settings.isDryRun) return;
+    this.#blindTurns = decision.steps.some(({ kind }) => kind === 'blind') ? this.#blindTurns + 1 : 0;
     for (const { kind, reason } of decision.steps) {
-      if (kind === 'hold') continue;
+      if (kind === 'hold' || (kind === 'blind' && this.#blindTurns < BLIND_TURNS)) continue;
       const [type, word] = REASONS[kind];
       onNews(workload, type, word, settings.isDryRun ? `would be, without --dry-run: ${reason}` : reason);
     }

@@ -73,7 +73,7 @@ export async function renderAll(helm: string, folder: string): Promise<readonly 
   const rendered: Rendered[] = [];
   for (const [name, settings] of Object.entries(CASES)) {
     for (const kubernetes of KUBERNETES) {
-      if (settings.some((text) => text.includes('resize.enabled')) && kubernetes === '1.30') continue;
+      if (settings.some((text) => /(?:resize|operate)\.enabled/.test(text)) && kubernetes === '1.30') continue;
       const text = await render(
         helm,
         settings.map((each) => each.replace('', '')),

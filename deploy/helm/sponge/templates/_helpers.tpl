@@ -86,6 +86,9 @@ priorityClassName: {{ . }}
 {{- if and .Values.resize.enabled (not .Values.resources.limits.cpu) -}}
 {{- fail "resize.enabled moves the CPU limit: set resources.limits.cpu" -}}
 {{- end -}}
+{{- if and .Values.operate.enabled (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "operate.enabled needs Kubernetes 1.33 (pods/resize), and this is %s: set operate.enabled=false" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- if and .Values.resize.enabled (semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "resize.enabled needs Kubernetes 1.33 (pods/resize), and this is %s: set resize.enabled=false" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
