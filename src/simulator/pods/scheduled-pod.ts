@@ -1,16 +1,17 @@
 /*
- * A pod that is a whole Sponge: the system that serves, on a simulated worker and scaler and a slice of CPU of its own.
+ * A pod that is a whole Sponge: a node as it serves, on a simulated worker and scaler and a slice of CPU of its own.
  */
 import type { VirtualClock } from '../../scheduler/clock/virtual-clock.js';
-import { CoreBudget } from '../../scheduler/controlplane/core-budget.js';
 import { jointPlanner } from '../../scheduler/controlplane/joint-planner.js';
 import { edfPolicy } from '../../scheduler/dataplane/policy.js';
 import type { ModelOutlook } from '../../scheduler/domain/pod-report.js';
 import { shapeClass, type InferRequest } from '../../scheduler/domain/request.js';
 import type { LatencyModels } from '../../scheduler/perf-model/model-source.js';
-import { createSystem, startMillicores, type System } from '../../scheduler/system.js';
+import { createNode } from '../../scheduler/node.js';
+import { startMillicores, type System } from '../../scheduler/system.js';
 import { SimulatedScaler } from '../sim/simulated-scaler.js';
 import { SimulatedWorker } from '../sim/simulated-worker.js';
+import { MODEL } from './fronts.js';
 import { latencyModelOf, typicalMs, type PodMachine } from './pod-machine.js';
 import type { PodAnswer, PodRequest, SimulatedPod } from './pod.js';
 
@@ -124,11 +125,10 @@ export class ScheduledPod implements SimulatedPod {
           apply: (granted) => workers.setAllocation(granted, instance),
         }),
     );
-    const system = createSystem({
-      clock,
+    const system = createNode({ clock, budgetMillicores: instanceCount * cpuMillicores }).add({
+      name: MODEL,
       workers,
       scalers,
-      budget: new CoreBudget(instanceCount * cpuMillicores),
       startMillicores: own,
       policy: { name: 'sponge', dispatch: edfPolicy, planner: jointPlanner(), isAllocationFixed: false },
       models: modelsOf(machine),
