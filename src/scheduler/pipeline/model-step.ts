@@ -1,3 +1,4 @@
+import type { Outcome } from '../domain/outcome.js';
 import type { ModelOutlook } from '../domain/pod-report.js';
 import type { InferRequest, ShapeClass } from '../domain/request.js';
 import type { Tensor } from '../domain/tensor.js';
@@ -17,6 +18,8 @@ export interface StepModel {
   readonly likelyClass: ShapeClass;
 }
 
+type Completed = Extract<Outcome, { kind: 'completed' }>;
+
 export interface ModelStepOptions<Model extends StepModel> {
   readonly nowMs: () => number;
   /** Models with the same share cores. */
@@ -26,7 +29,7 @@ export interface ModelStepOptions<Model extends StepModel> {
   /** A text says why the model cannot be given this. */
   readonly requestOf: (model: Model, work: PartWork) => InferRequest | string;
   /** By the step's names. */
-  readonly outputsOf: (model: Model, outputs: readonly Tensor[]) => ReadonlyMap<string, Tensor>;
+  readonly outputsOf: (model: Model, request: InferRequest, outcome: Completed) => ReadonlyMap<string, Tensor>;
 }
 
 /** Parts of one request come at once, and are told the same. */
@@ -76,7 +79,7 @@ export class ModelStep<Model extends StepModel> implements StepPort {
     model.system.submit(request, (outcome) => {
       this.#inFlight.delete(work.id);
       if (outcome.kind !== 'completed') onOutcome({ kind: 'refused', outcome });
-      else onOutcome({ kind: 'done', outputs: outputsOf(model, outcome.outputs), service: outcome.service });
+      else onOutcome({ kind: 'done', outputs: outputsOf(model, request, outcome), service: outcome.service });
     });
   }
 
