@@ -18,15 +18,16 @@ const LINES = [
 const [WIDTH, HEIGHT] = [800, 600];
 
 const text = LINES.map(
-  (line, index) => `<text x="110" y="${130 + 58 * index}" font-size="${index === 0 ? 40 : 30}">${line}</text>`,
+  (line, index) =>
+    `<text x="110" y="${130 + 58 * index}" font-size="${index === 0 ? 40 : 30}">${line.replaceAll(' ', '\u00a0\u00a0')}</text>`,
 ).join('');
 const page = `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}">
   <defs><radialGradient id="light" cx="35%" cy="25%"><stop offset="0" stop-color="#fffdf4"/><stop offset="1" stop-color="#d8cdb6"/></radialGradient></defs>
   <rect width="100%" height="100%" fill="#6d5a48"/>
-  <g transform="rotate(-2.5 ${WIDTH / 2} ${HEIGHT / 2})" font-family="DejaVu Sans" word-spacing="14" fill="#2b2a33">
+  <g transform="rotate(-2.5 ${WIDTH / 2} ${HEIGHT / 2})" font-family="DejaVu Sans" fill="#2b2a33">
     <rect x="60" y="40" width="680" height="520" fill="url(#light)"/>
     ${text}
-    <g transform="rotate(180 400 505)"><text x="190" y="515" font-size="28">Return to warehouse 7</text></g>
+    <g transform="rotate(180 400 505)"><text x="190" y="515" font-size="28">Return\u00a0\u00a0to\u00a0\u00a0warehouse\u00a0\u00a07</text></g>
   </g>
 </svg>`;
 
