@@ -24,7 +24,7 @@ export interface StepOutlook {
   startInMs(dueInMs: number): number;
 }
 
-export type Latency = 'leastMs' | 'plannedMs';
+type Latency = 'leastMs' | 'plannedMs';
 
 /** @param parts expected, or known: 0 where it has ended or is left out, and less than 1 where it may be */
 export function stepMs(outlook: StepOutlook, latency: Latency, parts: number): number {
@@ -46,7 +46,7 @@ export function restsMs(
 }
 
 /** Of all steps that come after this one, on the longest way. */
-export function behindMs({ behind }: GraphStep, rests: readonly number[]): number {
+function behindMs({ behind }: GraphStep, rests: readonly number[]): number {
   return behind.reduce((most, other) => Math.max(most, rests[other]!), 0);
 }
 

@@ -17,7 +17,7 @@ export const PIPELINE_FILE = 'pipeline.yaml';
 const MAX_FILE_BYTES = 1024 * 1024;
 const MOST_STEPS = 64;
 /** Parts of one step, where nobody says otherwise: a page has some hundred lines. */
-export const DEFAULT_MAX_PARTS = 256;
+const DEFAULT_MAX_PARTS = 256;
 const MOST_PARTS = 4096;
 
 const name = z.string().regex(/^[\w.:/-]{1,128}$/, 'a name is of letters, digits and _ . : / -');
