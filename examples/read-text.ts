@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { loadCharacters } from './ocr/decode.js';
 import { LINE_SHAPE, loadLine } from './ocr/image.js';
 import { prepareQuestion } from './ocr/infer.js';
+import { showPage } from './read-page.js';
 import { COLUMNS, describeReplies, describeReply, replyRow, type Reply } from './ocr/report.js';
 
 /*
@@ -19,6 +20,7 @@ const USAGE = `usage: node --import tsx examples/read-text.ts [picture] [options
   --url URL     where the server is (default http://127.0.0.1:8000)
   --count N     send the picture N times (default 1)
   --every MS    time from one request to the next (default 100)
+  --page        a picture of a whole page instead (default: examples/page/page.jpg, SLO 5000 ms), for "npm run start:page"
 
 A line of 20 that share batches:  node --import tsx examples/read-text.ts --count 20 --every 20 --slo 500`;
 
@@ -26,7 +28,9 @@ const MODEL = 'ocr';
 const DEFAULT_PICTURE = fileURLToPath(new URL('line-of-text.png', import.meta.url));
 
 interface Options {
-  readonly picture: string;
+  /** Undefined: the one that is here. */
+  readonly picture: string | undefined;
+  readonly isPage: boolean;
   readonly url: string;
   readonly sloMs: number;
   readonly count: number;
@@ -38,7 +42,8 @@ function readOptions(): Options | null {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      slo: { type: 'string', default: '250' },
+      page: { type: 'boolean', default: false },
+      slo: { type: 'string' },
       url: { type: 'string', default: 'http://127.0.0.1:8000' },
       count: { type: 'string', default: '1' },
       every: { type: 'string', default: '100' },
@@ -46,6 +51,8 @@ function readOptions(): Options | null {
     },
   });
   if (values.help) return null;
+  const isPage = values.page;
+  values.slo ??= isPage ? '5000' : '250';
   const positive = (name: 'slo' | 'count' | 'every'): number => {
     const value = Number(values[name]);
     if (!(value > 0) || value === Infinity)
@@ -55,7 +62,8 @@ function readOptions(): Options | null {
   const count = positive('count');
   if (!Number.isInteger(count)) throw new Error(`--count must be a whole number, got "${values.count}"`);
   return {
-    picture: positionals[0] ?? DEFAULT_PICTURE,
+    picture: positionals[0],
+    isPage,
     url: values.url.replace(/\/+$/, ''),
     sloMs: positive('slo'),
     count,
@@ -69,8 +77,12 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const { picture, url, sloMs, count, everyMs } = options;
-  const values = await loadLine(picture);
+  const { picture, isPage, url, sloMs, count, everyMs } = options;
+  if (isPage) {
+    await showPage(url, picture, sloMs);
+    return;
+  }
+  const values = await loadLine(picture ?? DEFAULT_PICTURE);
   const characters = loadCharacters();
   const ask = await prepareQuestion({ url, model: MODEL, shape: LINE_SHAPE, values, sloMs });
   const send = async (): Promise<Reply> => ({ answer: await ask(), sloMs });

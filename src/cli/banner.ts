@@ -11,6 +11,7 @@ export function banner(server: Server, startMs: number): string {
     `Sponge is ready after ${(startMs / 1000).toFixed(1)} s`,
     '',
     ...(first === undefined ? ['  no model yet'] : server.models.flatMap(describeModel)),
+    ...server.pipelines.flatMap(describePipeline),
     ...server.failures.flatMap(describeFailure),
     '',
     ...describeControl(server),
@@ -49,6 +50,14 @@ function describeModel(model: ServedModel): string[] {
     `  ${source.name} version ${source.version}, ${model.state}`,
     `            ${describeBatching(model)}`,
     `            ${measured}`,
+    `            requests that state no budget get ${defaultSloMs.toFixed(0)} ms`,
+  ];
+}
+
+function describePipeline({ source, state, stepNames, defaultSloMs }: Server['pipelines'][number]): string[] {
+  return [
+    `  ${source.name} version ${source.version}, ${state}`,
+    `            a pipeline: ${stepNames.join(' → ')}`,
     `            requests that state no budget get ${defaultSloMs.toFixed(0)} ms`,
   ];
 }

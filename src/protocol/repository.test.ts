@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { assertMayChangeModels, checkUnloadParameters, sentModelIn } from './repository.js';
+import { assertMayChangeModels, sentModelIn, unloadsDependents } from './repository.js';
 
 describe('loading and unloading', () => {
   it('is for this machine, or for who shows a token', () => {
@@ -9,9 +9,13 @@ describe('loading and unloading', () => {
   });
 
   it('takes Triton’s parameters, and no others', () => {
-    expect(() => checkUnloadParameters(new Map([['unload_dependents', true]]))).not.toThrow();
-    expect(() => checkUnloadParameters(new Map([['unload_dependents', 'yes']]))).toThrow('must be true or false');
-    expect(() => checkUnloadParameters(new Map([['force', true]]))).toThrow("there is no parameter 'force'");
+    expect(unloadsDependents(new Map([['unload_dependents', true]]))).toBe(true);
+    expect([unloadsDependents(new Map([['unload_dependents', false]])), unloadsDependents(new Map())]).toEqual([
+      false,
+      false,
+    ]);
+    expect(() => unloadsDependents(new Map([['unload_dependents', 'yes']]))).toThrow('must be true or false');
+    expect(() => unloadsDependents(new Map([['force', true]]))).toThrow("there is no parameter 'force'");
     expect(sentModelIn(new Map())).toEqual({ config: null, files: new Map() });
     const bytes = Uint8Array.of(1, 2);
     expect(

@@ -20,8 +20,8 @@ export interface ModelRepository {
   index(): Promise<readonly ModelEntry[]>;
   /** Resolves when the model is served as its files are now; one that is served already goes on until then. */
   load(name: string, sent: SentModel): Promise<void>;
-  /** Resolves when it gets no more calls; those that it has it answers. */
-  unload(name: string): Promise<void>;
+  /** Resolves when it gets no more calls; those that it has it answers. With a pipeline go the models that no other one needs, where asked. */
+  unload(name: string, isWithDependents?: boolean): Promise<void>;
 }
 
 /** Where models come from the command line alone. */
@@ -54,12 +54,13 @@ export function assertMayChangeModels(door: Guarded): void {
   );
 }
 
-/** Nothing depends on a model here: there are no ensembles. */
-export function checkUnloadParameters(parameters: ReadonlyMap<string, unknown>): void {
+/** @returns whether the models of a pipeline go with it. @throws OipFailure `invalid` */
+export function unloadsDependents(parameters: ReadonlyMap<string, unknown>): boolean {
   for (const [name, value] of parameters) {
     if (name !== 'unload_dependents') throw unknownParameter(name, 'unload_dependents');
     if (typeof value !== 'boolean') throw new OipFailure('invalid', 'unload_dependents must be true or false');
   }
+  return parameters.get('unload_dependents') === true;
 }
 
 /** Of a model: its versions, and what they need. */

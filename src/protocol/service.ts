@@ -140,7 +140,8 @@ export interface ModelEntry {
   readonly maxBatchSize: number;
   /** Whether a request of more rows runs alone rather than being refused: where nobody has stated the limit. */
   readonly takesLargerRequests?: boolean;
-  readonly platform: 'onnxruntime_onnx';
+  /** Triton's word for a pipeline is ensemble. */
+  readonly platform: 'onnxruntime_onnx' | 'ensemble';
   /** What its configuration says of it, as clients are told; absent where it has none. */
   readonly statedConfig?: JsonObject;
   /** What the classes of an output are called, by its name and their index. */

@@ -18,7 +18,10 @@ import { allEnded, inParallel } from './in-parallel.js';
 import { Inference } from './served/inference-service.js';
 import { receiptLimits, shareBeside, shareMemory, type SharedMemory } from './edge-limits.js';
 import { describeSkipped, EXPECTED, readRepository, type ModelSource } from './models/model-repository.js';
-import { ModelControl, type ControlMode } from './models/model-control.js';
+import { ModelControl, type ControlMode, type Served } from './models/model-control.js';
+import { modelsOf } from './pipelines/pipeline-source.js';
+import { PipelineSet } from './pipelines/pipeline-set.js';
+import type { ServedPipeline } from './pipelines/served-pipeline.js';
 import { ModelSet } from './models/model-set.js';
 import { assertFloors, Nodes } from './nodes.js';
 import { Parts } from './served/parts.js';
@@ -42,6 +45,7 @@ export interface ModelFailure {
 
 export interface Server {
   readonly models: readonly ServedModel[];
+  readonly pipelines: readonly ServedPipeline[];
   /** Whether models come and go, and how. */
   readonly controlMode: ControlMode;
   readonly failures: readonly ModelFailure[];
@@ -89,7 +93,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   }
 }
 
-async function start(sources: readonly ModelSource[], options: ServerOptions, parts: Parts): Promise<Server> {
+async function start(all: readonly ModelSource[], options: ServerOptions, parts: Parts): Promise<Server> {
+  const sources = all.filter(({ pipeline }) => pipeline === undefined);
+  const pipelines = all.filter(({ pipeline }) => pipeline !== undefined);
   const { logger, host, compat, tls } = options;
   const clock = new SystemClock();
   const nowMs = (): number => clock.nowMs();
@@ -147,7 +153,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     readUnixMs: () => Date.now(),
   });
 
-  for (const source of sources) service.listings.expect(source);
+  for (const source of all) service.listings.expect(source);
   const turns = new Turns();
   const spares = parts.add(new Spares({ mode: options.spareMode, nowMs, memory: room }), (part) => part.close());
 
@@ -177,14 +183,25 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }),
     (part) => part.close(),
   );
+  const pipelineSet = parts.add(
+    new PipelineSet({ server: options, clock, service, telemetry, eventLog, maxBytes: shares.queueBytes }),
+    (part) => part.close(),
+  );
   standstills.tell = (event) => set.tellStandstill(event);
+  const isPipeline = (served: Served | null): served is ServedPipeline =>
+    served !== null && served.source.pipeline !== undefined;
   const control = parts.add(
     new ModelControl({
       ...{ ...options.control, listings: service.listings, logger },
       refresh: async () => options.fetched?.refresh(set.models.map(({ source }) => source.modelPath)),
       read: (sent) => readRepository(placeOf(options), options.modelName, sent),
-      add: async (source, old, signal) => set.add(source, await shareBeside(set.models, source, memory), old, signal),
-      remove: (served) => set.remove(served),
+      add: async (source, old, signal) => {
+        const { pipeline } = source;
+        if (pipeline !== undefined) return pipelineSet.add(source, pipeline, isPipeline(old) ? old : null);
+        const replaced = isPipeline(old) ? null : old;
+        return set.add(source, await shareBeside(set.models, source, memory), replaced, signal);
+      },
+      remove: (served) => (isPipeline(served) ? pipelineSet.remove(served) : set.remove(served)),
     }),
     (part) => part.close(),
   );
@@ -206,9 +223,20 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
     }
   });
   await allEnded([opening, loading]);
+  // Once their models are there.
+  for (const source of pipelines) {
+    try {
+      await control.begin(source, () => pipelineSet.add(source, source.pipeline!, null));
+    } catch (error) {
+      interruption.throwIfAborted();
+      const reason = oneLine(error);
+      failures.push({ source, reason });
+      service.listings.fail(source, reason);
+    }
+  }
   const { rest, grpc, metrics } = await opening;
   service.reports.setGrpcPort(grpc.address.port);
-  assertServable(sources, failures, options);
+  assertServable(all, failures, options);
   for (const { source, reason } of failures) logger.error({ model: source.name }, `not served: ${reason}`);
   service.started();
   const models = [...set.models].sort((a, b) => sources.indexOf(a.source) - sources.indexOf(b.source));
@@ -220,6 +248,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
   const metricsBase = `${tls === null ? 'http' : 'https'}://${urlHost(host)}:${metrics.port}`;
   return {
     models,
+    pipelines: service.listings.pipelines,
     controlMode: options.control.mode,
     failures,
     policy: options.policy,
@@ -241,6 +270,7 @@ async function start(sources: readonly ModelSource[], options: ServerOptions, pa
       await control.close();
       rest.drain();
       set.endBackground();
+      await pipelineSet.drain();
       await set.drain();
       await parts.close();
     },
@@ -258,7 +288,9 @@ function beginningWith(all: readonly ModelSource[], { path, control }: ServerOpt
   if (control.mode !== 'explicit' || control.loadModels.includes('*')) return all;
   const unknown = control.loadModels.find((name) => all.every((source) => source.name !== name));
   if (unknown !== undefined) throw new Error(`--load-model ${unknown}: there is no such model in ${path}`);
-  return all.filter(({ name }) => control.loadModels.includes(name));
+  const asked = all.filter(({ name }) => control.loadModels.includes(name));
+  const needed = new Set(asked.flatMap(({ pipeline }) => (pipeline === undefined ? [] : modelsOf(pipeline))));
+  return all.filter((source) => asked.includes(source) || needed.has(source.name));
 }
 
 /** @throws Error naming every model that could not be loaded, each with its reason, where the others are not to be served */

@@ -12,7 +12,7 @@ const DOMAIN = ['scheduler/domain'];
 const BASE = [...DOMAIN, 'scheduler/clock', 'scheduler/random'];
 const PLANE_BASE = [...BASE, 'scheduler/perf-model'];
 const SYSTEM = [...PLANE_BASE, 'scheduler/dataplane', 'scheduler/controlplane', 'scheduler/system'];
-const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node'];
+const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node', 'scheduler/pipeline'];
 const SHIPPED = [
   ...SCHEDULER,
   'threads',
@@ -38,6 +38,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'scheduler/system': SYSTEM,
   'scheduler/policies': SYSTEM,
   'scheduler/node': SYSTEM,
+  // Requests that go through several systems.
+  'scheduler/pipeline': SYSTEM,
   // What the package gives to others, besides its command.
   'scheduler/index': SCHEDULER,
   threads: [],

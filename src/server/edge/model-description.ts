@@ -37,7 +37,7 @@ export function modelConfig(model: ModelEntry): JsonObject {
     ...others,
     name: model.name,
     platform: model.platform,
-    backend: 'onnxruntime',
+    backend: model.platform === 'ensemble' ? '' : 'onnxruntime',
     // Those that are served, where nobody has said which are to be.
     version_policy: stated['version_policy'] ?? { specific: { versions: [...model.versions] } },
     max_batch_size: model.maxBatchSize,

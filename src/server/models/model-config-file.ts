@@ -1,5 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ensembleIn } from '../pipelines/ensemble.js';
+import type { PipelineSource } from '../pipelines/pipeline-source.js';
 import { settingsOf, type ConfigSettings } from '../triton-config/config-settings.js';
 import { configFromJson, configFromText, MOST_CONFIG_BYTES } from '../triton-config/model-config.js';
 import { statedIn } from '../triton-config/stated-config.js';
@@ -52,6 +54,24 @@ async function settingsIn(
     return settingsOf(statedIn(await read()), name);
   } catch (error) {
     throw new RepositoryError(`${where}: ${oneLine(error)}`);
+  }
+}
+
+/** An ensemble, which is a pipeline; null where the configuration is a model's, or there is none. @throws RepositoryError */
+export async function readEnsemble(
+  folder: string,
+  name: string,
+  sent: SentConfig | null,
+): Promise<PipelineSource | null> {
+  const path = join(folder, CONFIG_FILE);
+  const own = sent?.name === name ? sent.json : null;
+  const text = own ?? (await readFile(path, 'utf8').catch(() => ''));
+  if (text.length > MOST_CONFIG_BYTES || !text.includes('ensemble_scheduling')) return null;
+  try {
+    const config = await (own === null ? configFromText(text) : configFromJson(text));
+    return 'ensemble_scheduling' in config ? ensembleIn(config, name) : null;
+  } catch (error) {
+    throw new RepositoryError(`${own === null ? path : 'config'}: ${oneLine(error)}`);
   }
 }
 

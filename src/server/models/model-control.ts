@@ -10,6 +10,8 @@ import { describeSkipped, modelIn, stampOf, type ModelSource, type Repository } 
 import { reconcile } from './reconcile.js';
 import { SentFolder } from './sent-folder.js';
 import { Sequence } from './sequence.js';
+import { modelsOf } from '../pipelines/pipeline-source.js';
+import type { ServedPipeline } from '../pipelines/served-pipeline.js';
 import type { ServedModel } from '../served/served-model.js';
 
 /*
@@ -29,6 +31,9 @@ export interface ControlChoice {
   readonly loadModels: readonly string[];
 }
 
+/** What a name stands for. */
+export type Served = ServedModel | ServedPipeline;
+
 export interface ModelControlOptions extends Pick<ControlChoice, 'mode' | 'pollMs'> {
   readonly listings: ModelListings;
   readonly logger: Logger;
@@ -37,8 +42,8 @@ export interface ModelControlOptions extends Pick<ControlChoice, 'mode' | 'pollM
   /** As it is now. @param sent counts in place of a model's own configuration */
   readonly read: (sent: SentConfig | null) => Promise<Repository>;
   /** @throws Error, in one line, when it cannot be served: the old one goes on */
-  readonly add: (source: ModelSource, old: ServedModel | null, interruption: AbortSignal) => Promise<ServedModel>;
-  readonly remove: (served: ServedModel) => Promise<void>;
+  readonly add: (source: ModelSource, old: Served | null, interruption: AbortSignal) => Promise<Served>;
+  readonly remove: (served: Served) => Promise<void>;
 }
 
 const NOT_ALLOWED: Readonly<Record<Exclude<ControlMode, 'explicit'>, string>> = {
@@ -52,7 +57,7 @@ const NOTHING_SENT = 'send its file as file:<version>/model.onnx';
 export class ModelControl implements ModelRepository {
   readonly #options: ModelControlOptions;
   /** Of the files that a model was loaded from. */
-  readonly #stamps = new WeakMap<ServedModel, string>();
+  readonly #stamps = new WeakMap<Served, string>();
   /** By name: one thing after the other. */
   readonly #turns = new Map<string, Sequence>();
   /** By name: gives up what is being loaded. */
@@ -72,7 +77,7 @@ export class ModelControl implements ModelRepository {
   }
 
   /** Serves a model, and remembers what it was loaded from. @throws what `add` throws */
-  async begin(source: ModelSource, add: () => Promise<ServedModel>): Promise<ServedModel> {
+  async begin<Each extends Served>(source: ModelSource, add: () => Promise<Each>): Promise<Each> {
     const stamp = await stampOf(source);
     const served = await add();
     this.#stamps.set(served, stamp);
@@ -115,6 +120,9 @@ export class ModelControl implements ModelRepository {
           const why = reason ?? (folder === null ? 'there is no such model in the repository' : NOTHING_SENT);
           throw new OipFailure(folder === null ? 'not_found' : 'invalid', `failed to load '${name}': ${why}`);
         }
+        // An ensemble that is asked for brings its models, as in Triton.
+        const needed = own.flatMap(({ pipeline }) => (pipeline === undefined ? [] : modelsOf(pipeline)));
+        for (const model of needed) await this.#bring(model, sources);
         await this.#settle(name, own).catch((error: unknown) => {
           throw new OipFailure('invalid', `failed to load '${name}': ${withoutFolder(oneLine(error), own.at(-1)!)}`);
         });
@@ -124,7 +132,7 @@ export class ModelControl implements ModelRepository {
     });
   }
 
-  async unload(name: string): Promise<void> {
+  async unload(name: string, isWithDependents = false): Promise<void> {
     this.#assertExplicit();
     this.#loading.get(name)?.abort(new Error('it is to be unloaded'));
     await this.#inTurn(name, () => {
@@ -132,8 +140,30 @@ export class ModelControl implements ModelRepository {
       const entries = listings.entries().filter((entry) => entry.name === name);
       if (entries.length === 0) throw new OipFailure('not_found', `failed to unload '${name}': it is not loaded`);
       for (const entry of entries) listings.forgetUnserved(entry);
+      const pipelines = this.#servedOf(name).flatMap(({ source }) => source.pipeline ?? []);
       for (const served of this.#servedOf(name)) void remove(served);
-      return Promise.resolve();
+      return isWithDependents ? this.#unloadUnused(pipelines.flatMap(modelsOf)) : Promise.resolve();
+    });
+  }
+
+  /** Models of a pipeline that is gone, but those that another one needs. */
+  async #unloadUnused(models: readonly string[]): Promise<void> {
+    const { listings } = this.#options;
+    const needed = new Set(
+      listings.pipelines.flatMap(({ source }) => (source.pipeline === undefined ? [] : modelsOf(source.pipeline))),
+    );
+    const unused = models.filter((model) => !needed.has(model) && this.#servedOf(model).length > 0);
+    await Promise.all(unused.map((model) => this.unload(model)));
+  }
+
+  /** Serves a model that a pipeline needs, unless it is. */
+  async #bring(name: string, sources: readonly ModelSource[]): Promise<void> {
+    if (this.#servedOf(name).length > 0) return;
+    const own = sources.filter((source) => source.name === name && source.pipeline === undefined);
+    // Loading the pipeline says what is missing.
+    if (own.length === 0) return;
+    await this.#inTurn(name, () => this.#settle(name, own)).catch((error: unknown) => {
+      throw new OipFailure('invalid', `failed to load '${name}': ${withoutFolder(oneLine(error), own.at(-1)!)}`);
     });
   }
 
@@ -168,7 +198,7 @@ export class ModelControl implements ModelRepository {
     const { sources } = await this.#read();
     const names = new Set([...sources, ...this.#options.listings.entries()].map(({ name }) => name));
     const seen = new Map<string, string>();
-    const looks = [...names].map(async (name) => {
+    const look = async (name: string): Promise<void> => {
       const own = sources.filter((source) => source.name === name);
       const stamp = JSON.stringify(await Promise.all(own.map(stampOf)));
       seen.set(name, stamp);
@@ -180,8 +210,11 @@ export class ModelControl implements ModelRepository {
           this.#options.logger.error({ model: name }, `not loaded: ${oneLine(error)}`);
         },
       );
-    });
-    await Promise.all(looks);
+    };
+    // Models before the pipelines that need them.
+    const pipelines = new Set(sources.flatMap(({ name, pipeline }) => (pipeline === undefined ? [] : [name])));
+    await Promise.all([...names].filter((name) => !pipelines.has(name)).map(look));
+    await Promise.all([...pipelines].map(look));
     this.#failed.keepOnly(names);
     this.#seen = seen;
   }
@@ -227,8 +260,9 @@ export class ModelControl implements ModelRepository {
 
   // ---- one model ---------------------------------------------------------------------------------------------------
 
-  #servedOf(name: string): readonly ServedModel[] {
-    return this.#options.listings.served.filter(({ source }) => source.name === name);
+  #servedOf(name: string): readonly Served[] {
+    const { served, pipelines } = this.#options.listings;
+    return [...served, ...pipelines].filter(({ source }) => source.name === name);
   }
 
   /**
@@ -242,7 +276,7 @@ export class ModelControl implements ModelRepository {
     );
     const served = this.#servedOf(name);
     const stamped = served.map((each) => ({ version: each.source.version, stamp: this.#stamps.get(each) ?? '' }));
-    const servedAs = (version: string | null): ServedModel | null =>
+    const servedAs = (version: string | null): Served | null =>
       served.find(({ source }) => source.version === version) ?? null;
     const { load, end } = reconcile(stamped, wanted);
     const failures: string[] = [];

@@ -3,6 +3,7 @@ import type { ShapeClass } from '../../scheduler/domain/request.js';
 import { RecentlyUsed } from '../../scheduler/perf-model/recently-used.js';
 import { OipFailure, unknownModel, unknownVersion, type ModelEntry } from '../../protocol/service.js';
 import type { ModelSource } from './model-repository.js';
+import type { ServedPipeline } from '../pipelines/served-pipeline.js';
 import type { ServedModel } from '../served/served-model.js';
 import { compareVersions } from './versions.js';
 
@@ -25,6 +26,7 @@ export interface Registered {
 
 type Listing =
   | { readonly kind: 'served'; readonly registered: Registered }
+  | { readonly kind: 'pipeline'; readonly pipeline: ServedPipeline }
   | { readonly kind: 'loading'; readonly source: ModelSource }
   | { readonly kind: 'failed'; readonly source: ModelSource; readonly reason: string }
   /** It takes no calls any more, and answers those that it has. */
@@ -40,15 +42,16 @@ export class ModelListings {
   readonly #names = new Map<string, Named>();
   /** Called after each change. */
   onChange: () => void = () => undefined;
+  #pipelineCount = 0;
 
   /** It is being loaded; beside one of its version that is served it is not listed. */
   expect(source: ModelSource): void {
-    if (this.#listing(source)?.kind !== 'served') this.#set(source, { kind: 'loading', source });
+    if (!this.#takesCalls(source)) this.#set(source, { kind: 'loading', source });
   }
 
   /** It could not be loaded: it is listed, and answers why. One of its version that is served goes on. */
   fail(source: ModelSource, reason: string): void {
-    if (this.#listing(source)?.kind === 'served') return;
+    if (this.#takesCalls(source)) return;
     this.#set(source, { kind: 'failed', source, reason: withoutFolder(reason, source) });
   }
 
@@ -56,6 +59,31 @@ export class ModelListings {
   add(served: ServedModel): void {
     const shapeClasses = new RecentlyUsed<string, ShapeClass>(MOST_SHAPE_CLASSES);
     this.#set(served.source, { kind: 'served', registered: { served, replyBytes: 0, requestBytes: 0, shapeClasses } });
+  }
+
+  /** The same for a pipeline. */
+  addPipeline(pipeline: ServedPipeline): void {
+    this.#set(pipeline.source, { kind: 'pipeline', pipeline });
+    this.#countPipelines();
+  }
+
+  /** It gets no more calls, and is not listed, unless another one has taken its place. */
+  removePipeline(pipeline: ServedPipeline): void {
+    const listing = this.#listing(pipeline.source);
+    if (listing?.kind === 'pipeline' && listing.pipeline === pipeline) this.#delete(pipeline.source);
+    this.#countPipelines();
+  }
+
+  /** Null: there is no such pipeline. Where there are none at all, it costs nothing to ask. */
+  pipeline(name: string, version = ''): ServedPipeline | null {
+    if (this.#pipelineCount === 0) return null;
+    const byVersion = this.#names.get(name)?.byVersion;
+    const listing = version === '' ? [...(byVersion?.values() ?? [])].at(-1) : byVersion?.get(version);
+    return listing?.kind === 'pipeline' ? listing.pipeline : null;
+  }
+
+  get pipelines(): readonly ServedPipeline[] {
+    return this.#all().flatMap((listing) => (listing.kind === 'pipeline' ? [listing.pipeline] : []));
   }
 
   /** It gets no more calls. */
@@ -114,6 +142,8 @@ export class ModelListings {
         throw new OipFailure('unavailable', `model '${name}' could not be loaded: ${listing.reason}`);
       case 'ending':
         throw new OipFailure('unavailable', `model '${name}' is being unloaded`);
+      case 'pipeline':
+        throw new OipFailure('unavailable', `'${name}' is a pipeline, and a model is needed here`);
       case undefined:
         return this.#noVersion(name, version);
     }
@@ -122,6 +152,15 @@ export class ModelListings {
   /** Of those that a call for this model without a version gets. */
   latest(name: string): Registered | null {
     return this.#names.get(name)?.latest ?? null;
+  }
+
+  #takesCalls(source: Pick<ModelSource, 'name' | 'version'>): boolean {
+    const kind = this.#listing(source)?.kind;
+    return kind === 'served' || kind === 'pipeline';
+  }
+
+  #countPipelines(): void {
+    this.#pipelineCount = this.pipelines.length;
   }
 
   #noVersion(name: string, version: string): never {
@@ -175,6 +214,8 @@ export class ModelListings {
     switch (listing.kind) {
       case 'served':
         return this.#entryOfServed(listing.registered.served);
+      case 'pipeline':
+        return listing.pipeline.entry;
       case 'loading':
         return unservedEntry(listing.source, 'LOADING', 'the model is being loaded and measured');
       case 'failed':

@@ -1,7 +1,10 @@
 import type { Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { CONFIG_FILE, readConfig, withConfig, type SentConfig } from './model-config-file.js';
+import { PIPELINE_FILE, readPipeline } from '../pipelines/pipeline-file.js';
+import type { PipelineSource } from '../pipelines/pipeline-source.js';
+import { oneLine } from '../workers/load-failure.js';
+import { CONFIG_FILE, readConfig, readEnsemble, withConfig, type SentConfig } from './model-config-file.js';
 import {
   NO_SETTINGS,
   NOTHING_SAID,
@@ -22,7 +25,8 @@ import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from
  *   <name>/model.onnx                the same
  *   <name>/<version>/model.onnx      versions are numbers; the highest one is served where nothing else is said
  *   <name>/model.yaml                optional; may name the model file elsewhere, and the versions that are served
- *   <name>/config.pbtxt              optional; as Triton reads it, which may call the model's file otherwise
+ *   <name>/config.pbtxt              optional; as Triton reads it, which may call the model's file otherwise, or say that it is an ensemble
+ *   <name>/pipeline.yaml             a pipeline of other models and of functions
  *
  * A model's own folder may be given itself, as KServe mounts it. Links are followed, as Kubernetes makes mounts of them; names that begin
  * with a dot are not looked at. Whatever else is no model is named, with the reason.
@@ -35,6 +39,8 @@ export interface ModelSource {
   /** Where its profile is kept: beside the model. */
   readonly profilePath: string;
   readonly settings: ModelSettings;
+  /** It is no model, but a pipeline of such. */
+  readonly pipeline?: PipelineSource;
   /** Why it cannot be served, known without loading it: its YAML is wrong. */
   readonly fault?: string;
   /** What it lies in, to be held while it is served; absent: that stays. */
@@ -133,7 +139,7 @@ async function entriesOf(folder: string): Promise<readonly Entry[]> {
 async function isModelFolder(folder: string, entries: readonly Entry[]): Promise<boolean> {
   const models = entries.filter(({ name, info }) => info?.isFile() === true && name.endsWith('.onnx'));
   if (models.length === 1 && models[0]!.name === MODEL_FILE) return true;
-  const saysSo = [SETTINGS_FILE, CONFIG_FILE];
+  const saysSo = [SETTINGS_FILE, CONFIG_FILE, PIPELINE_FILE];
   if (entries.some(({ name, info }) => saysSo.includes(name) && info?.isFile() === true)) return true;
   const versions = entries.filter(({ name }) => isVersion(name));
   const have = await Promise.all(versions.map(({ name }) => isFile(join(folder, name, MODEL_FILE))));
@@ -188,6 +194,8 @@ async function bareModel(path: string, modelName: string | null, sent: SentConfi
 }
 
 async function modelInFolder(folder: string, name: string, sent: SentConfig | null): Promise<Repository> {
+  const pipeline = await pipelineInFolder(folder, name, sent);
+  if (pipeline !== null) return { sources: [pipeline], skipped: [] };
   const config = await readConfig(folder, name, sent);
   const description = await withConfig(await readSettings(join(folder, SETTINGS_FILE)), config, folder);
   const settings = await withSamples(description.settings, folder);
@@ -226,6 +234,19 @@ async function modelInFolder(folder: string, name: string, sent: SentConfig | nu
       ? `holds no ${fileName}, no version with one, and no ${SETTINGS_FILE} that names one`
       : `holds ${found.name}, and a model is called ${fileName}: rename it, or name it in ${SETTINGS_FILE}`;
   return { sources: [], skipped: [...skipped, { path: folder, reason }] };
+}
+
+/** Null where it is a model's. */
+async function pipelineInFolder(folder: string, name: string, sent: SentConfig | null): Promise<ModelSource | null> {
+  const path = join(folder, PIPELINE_FILE);
+  const described = await readPipeline(path).catch((error: unknown) => {
+    throw new RepositoryError(oneLine(error));
+  });
+  const pipeline = described ?? (await readEnsemble(folder, name, sent));
+  if (pipeline === null) return null;
+  const modelPath = described === null ? join(folder, CONFIG_FILE) : path;
+  const profilePath = join(folder, 'model.profile.json');
+  return { name, version: ONLY_VERSION, modelPath, profilePath, settings: NO_SETTINGS, pipeline };
 }
 
 /** Those that the YAML names, or else all in the model's folder of samples. */

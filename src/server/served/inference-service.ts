@@ -23,7 +23,7 @@ import { priorityOf } from '../models/as-configured.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import { ModelListings, type Registered } from '../models/model-listings.js';
 import { PodReports } from './pod-reports.js';
-import type { ServedModel } from './served-model.js';
+import type { ServedPipeline } from '../pipelines/served-pipeline.js';
 import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
 /*
@@ -113,13 +113,15 @@ export class Inference implements InferenceService {
   }
 
   statistics(name?: string, version?: string): readonly ModelStatistics[] {
-    if (name !== undefined) this.listings.find(name, version);
+    if (name !== undefined && this.listings.pipeline(name, version) === null) this.listings.find(name, version);
     return this.#options.telemetry.statistics(name, version);
   }
 
   /** No async function, and nothing here names the call below: of one that waits everything would be kept that has a name. */
   infer(call: InferCall, departure: Departure): Promise<InferReply> {
     reached('checked');
+    const pipeline = this.listings.pipeline(call.modelName, call.modelVersion);
+    if (pipeline !== null) return this.#inferPipeline(pipeline, call, departure);
     let registered: Registered;
     let request: InferRequest;
     try {
@@ -132,7 +134,14 @@ export class Inference implements InferenceService {
     }
     if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
     if (call.pick !== undefined) this.reports.arrived(call.pick);
-    return submit(registered.served, request, departure).then((outcome) => this.#toReply(registered, request, outcome));
+    return submit(registered.served.system, request, departure).then((outcome) =>
+      this.#toReply(registered, request, outcome),
+    );
+  }
+
+  /** Of the models' and of the pipelines' requests. */
+  nextSequence(): number {
+    return this.#nextSequence++;
   }
 
   placeFor(modelName: string, byteCount: number): BodyPlace | null {
@@ -144,6 +153,47 @@ export class Inference implements InferenceService {
   watchModels(listener: () => void): void {
     this.#onChange = listener;
     this.listings.onChange = listener;
+  }
+
+  // ---- pipelines ---------------------------------------------------------------------------------------------------
+
+  #inferPipeline(pipeline: ServedPipeline, call: InferCall, departure: Departure): Promise<InferReply> {
+    let request: InferRequest;
+    try {
+      request = this.#toPipelineRequest(call, pipeline);
+    } catch (error) {
+      if (error instanceof OipFailure) return Promise.resolve({ kind: 'error', error: error.error });
+      throw error;
+    }
+    if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
+    if (call.pick !== undefined) this.reports.arrived(call.pick);
+    const { system, source } = pipeline;
+    const { outputNames } = call;
+    const submitting: Submitting = {
+      submit: (each, onOutcome) =>
+        system.submit(each, each.inputs, (outcome) => onOutcome(asAsked(outcome, outputNames))),
+      cancel: (sequence) => system.cancel(sequence),
+    };
+    return submit(submitting, request, departure).then((outcome) => {
+      this.#clientIds.delete(request.sequence);
+      const explanation = explanationOf(request);
+      if (outcome.kind !== 'completed') return { kind: 'refused', outcome, explanation };
+      pipeline.replyBytes += SIZE_GAIN * (byteCountOf(outcome.outputs) - pipeline.replyBytes);
+      const { name: modelName, version: modelVersion } = source;
+      return { kind: 'ok', modelName, modelVersion, outputs: outcome.outputs, outcome, explanation };
+    });
+  }
+
+  #toPipelineRequest(call: InferCall, { defaultSloMs, replyBytes }: ServedPipeline): InferRequest {
+    const stated = readDeadlineInputs(call);
+    const { budget, client } = this.#deadlineOf(call, stated, stated.statedBudgetsMs, defaultSloMs, replyBytes);
+    return {
+      ...{ sequence: this.nextSequence(), receivedAtMs: call.arrival.receivedAtMs, client },
+      ...budget,
+      ...{ isBestEffort: stated.isBestEffort, priority: stated.priority ?? 0 },
+      ...{ shapeClass: shapeClassOf(call.inputs, false), byteCount: byteCountOf(call.inputs) },
+      ...{ inputs: call.inputs, outputNames: call.outputNames },
+    };
   }
 
   // ---- translation -------------------------------------------------------------------------------------------------
@@ -158,32 +208,15 @@ export class Inference implements InferenceService {
     const inputs = readDeadlineInputs(call);
     const tensors = served.contract.toModel(call.inputs);
     const hasBindingDefault = inputs.statedBudgetsMs.length === 0 && served.isDefaultSloBinding;
-    const client = clientOf(arrival, inputs.client);
-    // Nobody can spoil what was learnt of another's network by naming itself so.
-    const link = inputs.client === undefined ? arrival.peer : `${arrival.peer} ${inputs.client}`;
-    const transferMs = arrival.receivedAtMs - arrival.firstByteAtMs;
-    this.#network.observeTransfer(link, arrival.bodyBytes, transferMs - arrival.routerDelayMs);
-    const sendStampDelayMs =
-      inputs.sentAtUnixMs === undefined
-        ? undefined
-        : this.#network.sendStampDelayMs(link, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
-    const budget = resolveBudget({
-      firstByteAtMs: arrival.firstByteAtMs,
-      receivedAtMs: arrival.receivedAtMs,
-      statedBudgetsMs: hasBindingDefault ? [served.defaultSloMs] : inputs.statedBudgetsMs,
-      defaultSloMs: served.defaultSloMs,
-      declaredUploadMs: inputs.declaredUploadMs,
-      sendStampDelayMs,
-      expectedReplyMs: this.#network.expectedReplyMs(link, replyBytes),
-      routerDelayMs: arrival.routerDelayMs,
-    });
+    const statedBudgetsMs = hasBindingDefault ? [served.defaultSloMs] : inputs.statedBudgetsMs;
+    const { budget, client } = this.#deadlineOf(call, inputs, statedBudgetsMs, served.defaultSloMs, replyBytes);
     const shapeClass = shapeClassOf(tensors, served.isBatchable);
     const known = shapeClasses.get(shapeClass.key) ?? shapeClass;
     shapeClasses.set(known.key, known);
     // Each field by name: what is spread lies in an object of its own beside it. Elsewhere spreads come last in what is made for each request:
     // of an object that gets more after a spread V8 in Node 20 makes a hidden class anew, 7 µs and half a KB, and all that reads it is slow.
     return {
-      sequence: this.#nextSequence++,
+      sequence: this.nextSequence(),
       receivedAtMs: arrival.receivedAtMs,
       sloMs: budget.sloMs,
       networkDelayMs: budget.networkDelayMs,
@@ -202,6 +235,36 @@ export class Inference implements InferenceService {
       inputs: tensors,
       outputNames: call.outputNames,
     };
+  }
+
+  /** When it is due, and whom it is from. */
+  #deadlineOf(
+    { arrival }: InferCall,
+    inputs: ReturnType<typeof readDeadlineInputs>,
+    statedBudgetsMs: readonly number[],
+    defaultSloMs: number,
+    replyBytes: number,
+  ) {
+    const client = clientOf(arrival, inputs.client);
+    // Nobody can spoil what was learnt of another's network by naming itself so.
+    const link = inputs.client === undefined ? arrival.peer : `${arrival.peer} ${inputs.client}`;
+    const transferMs = arrival.receivedAtMs - arrival.firstByteAtMs;
+    this.#network.observeTransfer(link, arrival.bodyBytes, transferMs - arrival.routerDelayMs);
+    const sendStampDelayMs =
+      inputs.sentAtUnixMs === undefined
+        ? undefined
+        : this.#network.sendStampDelayMs(link, inputs.sentAtUnixMs, this.#unixMsAt(arrival.receivedAtMs));
+    const budget = resolveBudget({
+      firstByteAtMs: arrival.firstByteAtMs,
+      receivedAtMs: arrival.receivedAtMs,
+      statedBudgetsMs,
+      defaultSloMs,
+      declaredUploadMs: inputs.declaredUploadMs,
+      sendStampDelayMs,
+      expectedReplyMs: this.#network.expectedReplyMs(link, replyBytes),
+      routerDelayMs: arrival.routerDelayMs,
+    });
+    return { budget, client };
   }
 
   #toReply(registered: Registered, request: InferRequest, outcome: Outcome): InferReply {
@@ -240,7 +303,7 @@ function clientOf({ tokenName, peer }: Arrival, name: string | undefined): strin
   return name === undefined ? `address ${peer}` : `name ${name}`;
 }
 
-function submit({ system }: ServedModel, request: InferRequest, departure: Departure): Promise<Outcome> {
+function submit(system: Submitting, request: InferRequest, departure: Departure): Promise<Outcome> {
   return new Promise((resolve) => {
     const cancel = (): void => system.cancel(request.sequence);
     system.submit(request, (outcome) => {
@@ -254,6 +317,18 @@ function submit({ system }: ServedModel, request: InferRequest, departure: Depar
     if (departure.aborted) cancel();
     else departure.addEventListener('abort', cancel, { once: true });
   });
+}
+
+interface Submitting {
+  submit(request: InferRequest, onOutcome: (outcome: Outcome) => void): void;
+  cancel(sequence: number): void;
+}
+
+/** With the outputs that were asked for, in that order; a model's worker sees to it itself. */
+function asAsked(outcome: Outcome, names: readonly string[]): Outcome {
+  if (outcome.kind !== 'completed' || names.length === 0) return outcome;
+  const outputs = names.flatMap((name) => outcome.outputs.filter((tensor) => tensor.name === name));
+  return { ...outcome, outputs };
 }
 
 function byteCountOf(tensors: readonly Tensor[]): number {

@@ -107,7 +107,7 @@ export interface ReadConfig {
 /** What would have to be served in another way than it can be. */
 const REFUSED: readonly (readonly [path: readonly string[], reason: string])[] = [
   [['sequence_batching'], 'no state is kept from one request to the next'],
-  [['ensemble_scheduling'], 'there are no ensembles; serve the models and call one after the other'],
+  [['ensemble_scheduling'], 'an ensemble is a folder of its own, beside its models'],
   [['batch_input'], 'a model gets the inputs that its requests have'],
   [['batch_output'], 'a batch is cut into the rows of its requests'],
   [['model_transaction_policy', 'decoupled'], 'each request gets one response'],

@@ -1,11 +1,6 @@
 /* RepositoryIndex, RepositoryModelLoad and RepositoryModelUnload. */
 import type { Door } from '../../doors/door.js';
-import {
-  assertMayChangeModels,
-  checkUnloadParameters,
-  repositoryOf,
-  sentModelIn,
-} from '../../../protocol/repository.js';
+import { assertMayChangeModels, repositoryOf, sentModelIn, unloadsDependents } from '../../../protocol/repository.js';
 import type { EdgeLimits, InferenceService } from '../../../protocol/service.js';
 import { unary } from './answers.js';
 import type { AnswerContext } from './answers.js';
@@ -41,8 +36,7 @@ export function repositoryHandlers(
     repositoryModelLoad: unary(context, METHODS.repositoryModelLoad, load, maxBinaryBytes),
     repositoryModelUnload: unary(context, METHODS.repositoryModelUnload, async ({ modelName, parameters }) => {
       assertMayChangeModels(door);
-      checkUnloadParameters(parametersIn(parameters));
-      await repository.unload(modelName);
+      await repository.unload(modelName, unloadsDependents(parametersIn(parameters)));
       return {};
     }),
   };

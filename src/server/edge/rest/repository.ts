@@ -1,10 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import {
-  assertMayChangeModels,
-  checkUnloadParameters,
-  repositoryOf,
-  sentModelIn,
-} from '../../../protocol/repository.js';
+import { assertMayChangeModels, repositoryOf, sentModelIn, unloadsDependents } from '../../../protocol/repository.js';
 import { OipFailure } from '../../../protocol/service.js';
 import { takeBody } from './context.js';
 import type { RestContext } from './context.js';
@@ -44,8 +39,7 @@ export function registerRepository(app: FastifyInstance, { service, door, offloa
   );
   app.post<{ Params: Named }>('/v2/repository/models/:model/unload', async (request, reply) => {
     assertMayChangeModels(door);
-    checkUnloadParameters(parametersIn(request));
-    await repository.unload(request.params.model);
+    await repository.unload(request.params.model, unloadsDependents(parametersIn(request)));
     return reply.code(200).send();
   });
 }
