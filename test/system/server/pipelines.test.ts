@@ -123,7 +123,7 @@ describe('a server of pipelines', () => {
     const { response, error } = await client.infer(grpcRequest('sums', [rows]));
     client.close();
     expect(error).toBeNull();
-    expect([...new Float32Array(Uint8Array.from(response!.rawOutputContents[0]!).buffer)]).toEqual([10, 5, 7]);
+    expect([...new Float32Array(Uint8Array.from(response.rawOutputContents[0]!).buffer)]).toEqual([10, 5, 7]);
     const empty = await inferBinary(server, 'sums', [rowsOf()], { sloMs: 60_000 });
     expect(sumsOf(empty)).toEqual([]);
   });
