@@ -68,11 +68,12 @@ const MODEL_FILE = 'model.onnx';
 export const EXPECTED = `expected <name>.onnx, <name>/${MODEL_FILE}, <name>/<version>/${MODEL_FILE} or <name>/${SETTINGS_FILE} in it`;
 
 /**
- * The models at a path; at least one.
+ * The models at a path; at least one. Pipelines are made of them, and are not among them.
  * @throws RepositoryError when the path holds no model
  */
 export async function findModels(path: string): Promise<readonly ModelSource[]> {
-  const { sources } = await readRepository(path);
+  const { sources: all } = await readRepository(path);
+  const sources = all.filter(({ pipeline }) => pipeline === undefined);
   if (sources.length === 0) throw new RepositoryError(`${path} holds no models: ${EXPECTED}`);
   return sources;
 }
