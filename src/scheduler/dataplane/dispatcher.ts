@@ -286,25 +286,27 @@ export class Dispatcher {
     const threadCount = threadsFor(cpuMillicores, this.#workers.threadCounts);
     const batch = this.#slots.start(this.#nextBatchId++, instance, members, threadCount, nowMs);
     if (!batch.isExploring) this.#exploration.batchStarted(nowMs, batch.shapeClass.key);
-    // Before it is told of: who hears of it may plan anew, and whom that gives up may cancel members.
     const { batchId } = batch;
-    this.#workers.start({ batchId, instance, sequences, threadCount }, (result) => this.#onDone(batch, result));
-    this.#emit({
-      kind: 'batch-started',
-      atMs: nowMs,
-      batchId,
-      ...(this.#slots.areApart ? { instance } : {}),
-      // One that is only run for what it tells has left the queue before.
-      sequences: members.filter(({ state }) => state !== 'finished').map(({ sequence }) => sequence),
-      batchSize: batch.size,
-      rowCount: batch.rowCount,
-      cpuMillicores,
-      threadCount,
-      predictedLatencyMs: batch.predictedLatencyMs,
-      plannedLatencyMs: batch.plannedLatencyMs,
-      shapeClassKey: batch.shapeClass.key,
-      isExploring: batch.isExploring,
-    });
+    const tell = (): void =>
+      this.#emit({
+        kind: 'batch-started',
+        atMs: nowMs,
+        batchId,
+        ...(this.#slots.areApart ? { instance } : {}),
+        // One that is only run for what it tells has left the queue before.
+        sequences: members.filter(({ state }) => state !== 'finished').map(({ sequence }) => sequence),
+        batchSize: batch.size,
+        rowCount: batch.rowCount,
+        cpuMillicores,
+        threadCount,
+        predictedLatencyMs: batch.predictedLatencyMs,
+        plannedLatencyMs: batch.plannedLatencyMs,
+        shapeClassKey: batch.shapeClass.key,
+        isExploring: batch.isExploring,
+      });
+    this.#held.starting(tell, () =>
+      this.#workers.start({ batchId, instance, sequences, threadCount }, (result) => this.#onDone(batch, result)),
+    );
   }
 
   // ---- results -----------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ export class HeldRequests {
   readonly #deadlines: Deadlines;
   readonly #overdueRuns: OverdueRuns;
   #exploring: QueueEntry | null = null;
+  /** While a batch is told of that no worker has yet. */
+  #unstagedLater: number[] | null = null;
   #exploringSinceMs = 0;
   #byteCount = 0;
   #onEmpty: (() => void) | null = null;
@@ -218,8 +220,26 @@ export class HeldRequests {
   /** The one outcome of a request that the worker need not run, or whose result it may drop. */
   withdraw(nowMs: number, entry: QueueEntry, outcome: Outcome): void {
     // A worker whose batch nobody waits for would end it.
-    if (!isTriedAllTheSame(entry)) this.#workers.unstage(entry.sequence);
+    if (!isTriedAllTheSame(entry)) this.#unstage(entry.sequence);
     this.finish(nowMs, entry, outcome);
+  }
+
+  /**
+   * Whoever is told of a batch may plan anew, and whom that gives up may cancel members of it: the worker hears of them once it has the batch.
+   * @param tell before `start`: what is planned then is in force when it starts
+   */
+  starting(tell: () => void, start: () => void): void {
+    const outer = this.#unstagedLater;
+    const later = (this.#unstagedLater = []);
+    tell();
+    this.#unstagedLater = outer;
+    start();
+    for (const sequence of later) this.#unstage(sequence);
+  }
+
+  #unstage(sequence: number): void {
+    if (this.#unstagedLater === null) this.#workers.unstage(sequence);
+    else this.#unstagedLater.push(sequence);
   }
 
   /**

@@ -269,6 +269,28 @@ describe('the data plane', () => {
     expect(forgotten).toEqual([2, 3, 1]);
   });
 
+  it('lets the worker forget members of a batch only once it has the batch, whoever cancels them when it is told of', () => {
+    const bench = new Bench();
+    const told: string[] = [];
+    const [start, unstage] = [bench.worker.start.bind(bench.worker), bench.worker.unstage.bind(bench.worker)];
+    bench.worker.start = (run, onDone): void => {
+      told.push(`start ${run.sequences.join()}`);
+      start(run, onDone);
+    };
+    bench.worker.unstage = (sequence): void => {
+      told.push(`forget ${sequence}`);
+      unstage(sequence);
+    };
+    bench.onEvent = ({ kind }): void => {
+      if (kind === 'batch-started') bench.pipeline.cancel(2);
+    };
+    bench.send(0, 1, 500);
+    bench.send(1, 2, 500);
+    bench.send(1, 3, 500);
+    expect(bench.run().told).toEqual(['10 1 on time', '10 2 cancelled', '30 3 on time']);
+    expect(told).toEqual(['start 1', 'start 2,3', 'forget 2']);
+  });
+
   it('keeps to its limits while it holds, and lets in again afterwards', () => {
     const bench = new Bench();
     bench.send(0, 1, 500, { byteCount: 600_000 });
