@@ -243,7 +243,8 @@ describe('a refusal', () => {
     });
     const told = JSON.parse(body) as { earliest_finish_ms: number };
     expect(told.earliest_finish_ms).toBeGreaterThan(3000);
-    expect(told.earliest_finish_ms).toBeLessThanOrEqual(5030);
+    // The few that the tests before have sent and no report has seen count too.
+    expect(told.earliest_finish_ms).toBeLessThanOrEqual(5030 + 200);
   });
 
   it('of a gRPC call is a status, and the details are headers', async () => {
