@@ -151,7 +151,7 @@ describe('sponge watch', () => {
       );
     }
     // The last whole second was full of requests.
-    expect(stdout.trim().split('\n').at(-1)).toContain('100.0 % on time, 0 late, 0 refused');
+    expect(stdout.trim().split('\n').at(-1)).toContain(' 100 % on time, 0 late, 0 refused');
   });
 
   it('says in one line that nothing is there, or that an address is none', async () => {
