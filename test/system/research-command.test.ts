@@ -103,7 +103,7 @@ describe('npm run research -- planner', () => {
     const out = join(folder, 'planner');
     const page = join(folder, 'page.md');
     writeFileSync(page, 'before\n<!-- generated: begin -->\nold\n<!-- generated: end -->\nafter\n');
-    const short = ['--scale', '0.001', '--least-seeds', '1', '--duration-sec', '10'] as const;
+    const short = ['--scale', '0.001', '--least-seeds', '1', '--duration-sec', '5'] as const;
     const { code, stdout, stderr } = await experiment('planner', ...short, '--out', out, '--into', page);
     expect([code, stderr.split('\n').filter((line) => !line.startsWith('planner: '))]).toEqual([0, ['']]);
     expect(readdirSync(out).sort()).toEqual(['planner.json', 'planner.md']);
@@ -135,7 +135,7 @@ describe('npm run research -- instances', () => {
     const page = join(folder, 'instances-page.md');
     const others = '<!-- generated: begin -->\nold\n<!-- generated: end -->\n';
     writeFileSync(page, `${others}<!-- generated instances: begin -->\n<!-- generated instances: end -->\nafter\n`);
-    const short = ['--scale', '0.00001', '--least-seeds', '1', '--duration-sec', '5'] as const;
+    const short = ['--scale', '0.00001', '--least-seeds', '1', '--duration-sec', '3'] as const;
     const { code, stdout } = await experiment('instances', ...short, '--out', out, '--into', page);
     expect(code).toBe(0);
     expect(stdout).not.toMatch(/NaN|undefined|Infinity/);
@@ -154,7 +154,7 @@ describe('npm run research -- instances', () => {
 describe('npm run research -- node', () => {
   it('has a row a policy for each mix of four models, and says what load each carries', async () => {
     const out = join(folder, 'node');
-    const { code, stdout } = await experiment('node', '--scale', '0.2', '--duration-sec', '1', '--out', out);
+    const { code, stdout } = await experiment('node', '--scale', '0.1', '--duration-sec', '1', '--out', out);
     expect(code).toBe(0);
     expect(stdout).not.toMatch(/NaN|undefined|Infinity/);
     const rows = stdout.split('\n').filter((line) => line.startsWith('| '));
