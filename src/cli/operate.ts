@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { USUAL_RULES, type Balancing } from '../operate/observation.js';
 import type { WorkloadKind } from '../server/operate/cluster-objects.js';
 import type { OperateSettings } from '../server/operate/settings.js';
 import { createLogger, type LogFormat, type LogLevel } from '../server/telemetry/logger.js';
+import { addLogFlags } from './log-flags.js';
 import { collected, port, positiveInteger, positiveNumber, UserError, withConfiguration } from './options.js';
 import { millicoresOf } from './plan-text.js';
 import { firstStopSignal } from './stop-signal.js';
+import { tokenOption } from './token-flag.js';
 
 /* The controller of replicas × cores on Kubernetes. docs/operate.md. */
 
@@ -26,6 +27,7 @@ interface OperateFlags {
   readonly requests: 'keep' | 'follow';
   readonly holdSeconds: number;
   readonly podPort: number;
+  /** The token itself. */
   readonly podsTokenFile?: string;
   readonly dryRun?: true;
   readonly leaseName: string;
@@ -90,18 +92,12 @@ export function operateCommand(): Command {
       USUAL_RULES.replicaHoldMs / 1000,
     )
     .option('--pod-port <number>', 'where pods speak REST', port, 8000)
-    .option('--pods-token-file <file>', 'token to ask pods with, where they ask for one')
+    .addOption(tokenOption('--pods-token-file', 'file with the token to ask pods with, where they ask for one'))
     .option('--dry-run', 'decide and tell, and write nothing')
     .option('--lease-name <name>', 'of several controllers of a namespace, whoever holds it writes', 'sponge-operate')
     .option('--lease-seconds <n>', 'after so long without a renewal another takes over', positiveNumber, 10)
     .option('--host <address>', 'address of /status and /metrics; 0.0.0.0 for all', '127.0.0.1')
     .option('--port <number>', 'their port; 0: any', port, 9091)
-    .addOption(new Option('--log-format <format>', 'of stderr').choices(['text', 'json']).default('text'))
-    .addOption(
-      new Option('--log-level <level>', 'least level logged')
-        .choices(['debug', 'info', 'warn', 'error'])
-        .default('info'),
-    )
     .addHelpText(
       'after',
       `
@@ -112,7 +108,7 @@ Examples:
 In a pod it needs the rights of deploy/kubernetes/operate.yaml; elsewhere KUBECONFIG says where. docs/operate.md.`,
     )
     .action(operate);
-  return withConfiguration(command);
+  return withConfiguration(addLogFlags(command));
 }
 
 async function operate(flags: OperateFlags): Promise<void> {
@@ -170,7 +166,7 @@ function settingsOf(flags: OperateFlags, workloads: OperateSettings['workloads']
     selector: flags.selector ?? null,
     container: flags.container ?? null,
     podPort: flags.podPort,
-    token: flags.podsTokenFile === undefined ? null : readTokenFile(flags.podsTokenFile),
+    token: flags.podsTokenFile ?? null,
     requests: flags.requests,
     maxMillicores: flags.maxCores === undefined ? null : millicoresOf(flags.maxCores),
     minMillicores: Math.round(CORES * flags.minCores),
@@ -185,15 +181,4 @@ function parseWorkload(text: string): { readonly kind: WorkloadKind; readonly na
   const match = /^(deployment|statefulset)s?\/([a-z0-9.-]{1,253})$/i.exec(text);
   if (match === null) throw new UserError(`--workload ${text}: expected deployment/<name> or statefulset/<name>`);
   return { kind: match[1]!.toLowerCase() === 'deployment' ? 'Deployment' : 'StatefulSet', name: match[2]! };
-}
-
-function readTokenFile(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new UserError(`--pods-token-file ${path}: ${(error as Error).message}`);
-  }
-  if (/^[\x21-\x7e]{1,4096}$/.test(text)) return text;
-  throw new UserError(`--pods-token-file ${path}: expected one token, printable characters without spaces`);
 }

@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { SystemClock } from '../server/system-clock.js';
 import { createLogger, type LogFormat, type LogLevel } from '../server/telemetry/logger.js';
 import { joinedPods, namedPods, parseEndpoint, type PodSource } from '../server/route/pod-sources.js';
 import { startRouter } from '../server/route/router.js';
 import { ServerTls } from '../server/tls/server-tls.js';
+import { addLogFlags } from './log-flags.js';
 import { collected, port, UserError, withConfiguration } from './options.js';
 import { firstStopSignal } from './stop-signal.js';
+import { tokenOption } from './token-flag.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
 
 /* The picker behind Envoy: which of several servers gets a request, by what each has to spare. docs/routing.md. */
@@ -15,6 +16,7 @@ interface RouteFlags extends TlsFlags {
   readonly pod?: readonly string[];
   readonly service?: readonly string[];
   readonly podsGrpcPort?: number;
+  /** The token itself. */
   readonly podsTokenFile?: string;
   readonly host: string;
   readonly port: number;
@@ -37,19 +39,13 @@ export function routeCommand(): Command {
       collected,
     )
     .option('--pods-grpc-port <number>', 'where servers speak gRPC (default: where each says)', port)
-    .option('--pods-token-file <file>', 'token to read reports with, where servers ask for one')
+    .addOption(tokenOption('--pods-token-file', 'file with the token to read reports with, where servers ask for one'))
     .option('--host <address>', 'address to listen on; 0.0.0.0 for all', '127.0.0.1')
     .option('--port <number>', 'port for Envoy: external processing and health checks over gRPC; 0: any', port, 9002)
     .option('--metrics-port <number>', 'port of /metrics and /pods; 0: any', port, 9090)
     .option('--tls-cert <file>', 'certificate of the port for Envoy, PEM')
     .option('--tls-key <file>', 'its private key, PEM without a passphrase')
     .option('--tls-client-ca <file>', 'only for who shows a certificate of these CAs, PEM')
-    .addOption(new Option('--log-format <format>', 'of stderr').choices(['text', 'json']).default('text'))
-    .addOption(
-      new Option('--log-level <level>', 'least level logged')
-        .choices(['debug', 'info', 'warn', 'error'])
-        .default('info'),
-    )
     .addHelpText(
       'after',
       `
@@ -61,7 +57,7 @@ Examples:
 Envoy files that go with it, and one for who wants no picker: deploy/envoy/ and docs/routing.md.`,
     )
     .action(route);
-  return withConfiguration(command);
+  return withConfiguration(addLogFlags(command));
 }
 
 async function route(flags: RouteFlags): Promise<void> {
@@ -86,7 +82,7 @@ async function route(flags: RouteFlags): Promise<void> {
     port: flags.port,
     metricsPort: flags.metricsPort,
     grpcPort: flags.podsGrpcPort ?? null,
-    token: flags.podsTokenFile === undefined ? null : readTokenFile(flags.podsTokenFile),
+    token: flags.podsTokenFile ?? null,
     tls,
     logger,
     nowMs: () => clock.nowMs(),
@@ -132,15 +128,4 @@ function asFlag<T>(flag: string, parse: () => T): T {
   } catch (error) {
     throw new UserError(`${flag} ${(error as Error).message}`);
   }
-}
-
-function readTokenFile(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new UserError(`--pods-token-file ${path}: ${(error as Error).message}`);
-  }
-  if (/^[\x21-\x7e]{1,4096}$/.test(text)) return text;
-  throw new UserError(`--pods-token-file ${path}: expected one token, printable characters without spaces`);
 }

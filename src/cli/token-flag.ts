@@ -10,10 +10,11 @@ import { InvalidArgumentError, Option } from 'commander';
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 
 /** The value that it leaves is the token. */
-export function tokenOption(): Option {
-  return new Option('--token-file <file>', 'file with the token that the server asks for, and nothing else').argParser(
-    tokenIn,
-  );
+export function tokenOption(
+  flag = '--token-file',
+  description = 'file with the token that the server asks for, and nothing else',
+): Option {
+  return new Option(`${flag} <file>`, description).argParser(tokenIn);
 }
 
 export function authorization(token: string | undefined): Readonly<Record<string, string>> {

@@ -1,14 +1,8 @@
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { CONTENT_TYPE, Exposition } from '../telemetry/exposition.js';
-import { makeRoom } from '../telemetry/room-for-more.js';
+import { Exposition } from '../telemetry/exposition.js';
+import { jsonPage, metricsPage, startPageServer, textPage, type PageServer } from '../telemetry/page-server.js';
 import type { Operator } from './operator.js';
 
 /* What the controller does, for people (`/status`), Prometheus (`/metrics`) and the kubelet (`/healthz`, `/readyz`). Nothing can be changed here. */
-
-const MAX_CONNECTIONS = 64;
-const MAX_HEADER_BYTES = 8 * 1024;
-const REQUEST_TIMEOUT_MS = 5000;
 
 class OperateMetrics {
   readonly #exposition = new Exposition();
@@ -66,43 +60,15 @@ class OperateMetrics {
 export function startStatusServer(
   operator: Operator,
   { host, port }: { readonly host: string; readonly port: number },
-): Promise<{ readonly port: number; close(): Promise<void> }> {
+): Promise<PageServer> {
   const metrics = new OperateMetrics();
-  const server = http.createServer(
-    { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => {
-      const path = (request.url ?? '').split('?', 1)[0]!;
-      if (request.method !== 'GET') send(response, 405, 'text/plain', 'only GET here\n');
-      else if (path === '/metrics') send(response, 200, CONTENT_TYPE, metrics.render(operator));
-      else if (path === '/status')
-        send(response, 200, 'application/json', `${JSON.stringify(operator.status, null, 2)}\n`);
-      else if (path === '/healthz') send(response, 200, 'text/plain', 'ok\n');
-      else if (path === '/readyz') {
-        const { isReady } = operator;
-        send(response, isReady ? 200 : 503, 'text/plain', isReady ? 'ok\n' : 'its workloads were not listed yet\n');
-      } else send(response, 404, 'text/plain', 'not found: here are /status, /metrics, /healthz and /readyz\n');
+  return startPageServer({
+    ...{ host, port, portFlag: '--port' },
+    pages: {
+      '/status': () => jsonPage(operator.status),
+      '/metrics': () => metricsPage(metrics.render(operator)),
+      '/healthz': () => textPage('ok\n'),
+      '/readyz': () => (operator.isReady ? textPage('ok\n') : textPage('its workloads were not listed yet\n', 503)),
     },
-  );
-  makeRoom(server, MAX_CONNECTIONS);
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const remedy = error.code === 'EADDRINUSE' ? 'it is in use: choose another with --port' : error.message;
-      reject(new Error(`cannot listen on ${host}:${port}: ${remedy}`, { cause: error }));
-    });
-    server.listen(port, host, () => {
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            server.closeAllConnections();
-          }),
-      });
-    });
   });
-}
-
-function send(response: http.ServerResponse, status: number, contentType: string, body: string): void {
-  response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) });
-  response.end(body);
 }

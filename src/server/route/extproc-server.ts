@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import tls from 'node:tls';
+import { explainListenError } from '../listen-error.js';
 import { limitConnections } from '../edge/connections.js';
 import { decodeMessage, framed, plainStatus, trailersOf, unary } from '../edge/grpc/answers.js';
 import { Call, type Method } from '../edge/grpc/call.js';
@@ -157,10 +158,9 @@ function createListener(secured: ServerTls | undefined, onConnection: (socket: S
 
 function listen(listener: NetServer, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    listener.on('error', (error: NodeJS.ErrnoException) => {
-      const remedy = error.code === 'EADDRINUSE' ? 'it is in use: choose another with --port' : error.message;
-      reject(new Error(`cannot listen on ${host}:${port}: ${remedy}`, { cause: error }));
-    });
+    listener.on('error', (error) =>
+      reject(new Error(explainListenError(error, host, port, '--port'), { cause: error })),
+    );
     listener.listen({ host, port }, () => {
       const bound = listener.address();
       resolve(typeof bound === 'object' && bound !== null ? bound.port : port);

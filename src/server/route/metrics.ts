@@ -1,19 +1,13 @@
-import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Picker } from '../../route/picker.js';
 import type { PodContact } from '../../route/pod.js';
 import type { Pick } from '../../route/request.js';
-import { CONTENT_TYPE, Exposition } from '../telemetry/exposition.js';
-import { makeRoom } from '../telemetry/room-for-more.js';
+import { Exposition } from '../telemetry/exposition.js';
 
-/* What a picker did, for Prometheus, and what it believes, for people: `GET /metrics` and `GET /pods`. Labels are of bounded number. */
+/* What a picker did, for Prometheus. Labels are of bounded number. */
 
 const PICK_BUCKETS_S = [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05];
 /** Pods with series of their own; the others are counted together. */
 const MOST_LABELLED_PODS = 256;
-const MAX_CONNECTIONS = 64;
-const MAX_HEADER_BYTES = 8 * 1024;
-const REQUEST_TIMEOUT_MS = 5000;
 const CONTACTS: readonly PodContact[] = ['reporting', 'silent', 'lost'];
 
 export class RouteMetrics {
@@ -66,52 +60,4 @@ export class RouteMetrics {
     this.#labelled.add(pod);
     return pod;
   }
-}
-
-export interface RouteMetricsServerOptions {
-  readonly host: string;
-  readonly port: number;
-  render(): string;
-  /** Plain data. */
-  pods(): unknown;
-}
-
-/** @throws Error of one line */
-export function startRouteMetrics(
-  options: RouteMetricsServerOptions,
-): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const server = http.createServer(
-    { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => {
-      const path = (request.url ?? '').split('?', 1)[0]!;
-      if (request.method !== 'GET') send(response, 405, 'text/plain', 'only GET here\n');
-      else if (path === '/metrics') send(response, 200, CONTENT_TYPE, options.render());
-      else if (path === '/pods')
-        send(response, 200, 'application/json', `${JSON.stringify(options.pods(), null, 2)}\n`);
-      else send(response, 404, 'text/plain', 'not found: here are /metrics and /pods\n');
-    },
-  );
-  makeRoom(server, MAX_CONNECTIONS);
-  const { host, port } = options;
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const remedy = error.code === 'EADDRINUSE' ? 'it is in use: choose another with --metrics-port' : error.message;
-      reject(new Error(`cannot listen on ${host}:${port}: ${remedy}`, { cause: error }));
-    });
-    server.listen(port, host, () => {
-      resolve({
-        port: (server.address() as AddressInfo).port,
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            server.closeAllConnections();
-          }),
-      });
-    });
-  });
-}
-
-function send(response: http.ServerResponse, status: number, contentType: string, body: string): void {
-  response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) });
-  response.end(body);
 }

@@ -6,7 +6,8 @@ import type { ServerTls } from '../tls/server-tls.js';
 import { destinationResponse, refusalResponse } from './answers.js';
 import { startExtProcServer } from './extproc-server.js';
 import type { ProcessingResponse } from './generated/external_processor.js';
-import { RouteMetrics, startRouteMetrics } from './metrics.js';
+import { jsonPage, metricsPage, startPageServer } from '../telemetry/page-server.js';
+import { RouteMetrics } from './metrics.js';
 import type { PodSource } from './pod-sources.js';
 import { readReports } from './report-stream.js';
 import type { RequestHead } from './request-head.js';
@@ -108,11 +109,14 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   };
   try {
     const server = await startExtProcServer({ ...options, decide, isReady: () => isReady });
-    const metricsServer = await startRouteMetrics({
+    const metricsServer = await startPageServer({
       host,
       port: options.metricsPort,
-      render: () => metrics.render(nowMs(), picker),
-      pods: () => describePods(picker, nowMs()),
+      portFlag: '--metrics-port',
+      pages: {
+        '/metrics': () => metricsPage(metrics.render(nowMs(), picker)),
+        '/pods': () => jsonPage(describePods(picker, nowMs())),
+      },
     }).catch(async (error: unknown) => {
       await server.close();
       throw error;

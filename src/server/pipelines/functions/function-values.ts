@@ -1,3 +1,4 @@
+import { NUMBER_ARRAYS } from '../../../scheduler/domain/number-arrays.js';
 import { encodeStrings } from '../../../scheduler/domain/bytes-elements.js';
 import {
   ELEMENT_BYTES,
@@ -30,21 +31,7 @@ export interface FunctionTensor {
   readonly data: Elements;
 }
 
-const ARRAYS = {
-  BOOL: Uint8Array,
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP16: Uint16Array,
-  BF16: Uint16Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-} as const;
+const ARRAYS = { ...NUMBER_ARRAYS, BOOL: Uint8Array, FP16: Uint16Array, BF16: Uint16Array } as const;
 
 /** A copy that is nobody else's: it can be handed over. */
 export function sentOf({ datatype, shape, data }: Tensor): SentTensor {
