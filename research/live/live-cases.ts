@@ -74,6 +74,7 @@ function instancesCase(count: number): LiveCase {
     serveFlags: ['--policy', 'sponge', '--instances', String(count)],
     isDeadlineAware: true,
     simulatedPolicy: `sponge(instances=${count})`,
+    warmInstances: count,
   };
 }
 

@@ -19,6 +19,8 @@ export interface LiveCase {
   readonly isDeadlineAware: boolean;
   /** The same for `sponge simulate`. */
   readonly simulatedPolicy: string;
+  /** Warm ones, each with an allocation of its own; absent: one. */
+  readonly warmInstances?: number;
 }
 
 /** Of one run, live or simulated, in the same words. */

@@ -1,5 +1,6 @@
 import type { Event } from '../../src/scheduler/domain/event.js';
 import { recordOf, type EventRecord } from '../../src/scheduler/domain/event-record.js';
+import { startMillicores } from '../../src/scheduler/system.js';
 import { quantile } from '../../src/scheduler/perf-model/quantile.js';
 import { policyFor } from '../../src/simulator/policies/policies.js';
 import { runPolicy, worldOf } from '../../src/simulator/comparison/run-seed.js';
@@ -10,6 +11,9 @@ import type { LiveCase, SimulatedRun } from './live-results.js';
 import { batchMeasures } from './live-run.js';
 import { runSeries } from './run-series.js';
 
+/** One of several that rests holds nothing: the least that can be simulated. */
+const RESTING_CORES = 0.001;
+
 /** The same policy, clients and seed on a virtual clock, on the machine that the profile describes, told in the same words. */
 export function simulatedRun(
   file: ScenarioFile,
@@ -17,7 +21,9 @@ export function simulatedRun(
   liveCase: LiveCase,
   isIdleReleased: boolean,
 ): SimulatedRun {
-  const scenario = { ...file.scenario, cpu: { ...file.scenario.cpu, idleRelease: isIdleReleased } };
+  const { warmInstances = 1 } = liveCase;
+  const cpu = { ...file.scenario.cpu, idleRelease: isIdleReleased };
+  const scenario = { ...file.scenario, cpu: warmInstances === 1 ? cpu : { ...cpu, idleCores: RESTING_CORES } };
   const setup = setUp(scenario, file.name, file.folder);
   const world = worldOf(setup, seed);
   const simulated = policyFor(liveCase.simulatedPolicy, setup, seed);
@@ -25,13 +31,15 @@ export function simulatedRun(
   const report = runPolicy(setup, world, simulated, undefined, (event: Event) => records.push(recordOf(event)));
   const { limits, maxBatchSize } = setup.environment.cpu;
   const own = simulated.horizontal?.limits ?? limits;
+  const start = warmInstances === 1 ? [own.maxMillicores] : startMillicores(warmInstances, setup.environment.cpu);
   const model = {
     name: setup.machine.name,
     version: '',
     policy: liveCase.simulatedPolicy,
     limits: own,
-    cpuMillicores: own.maxMillicores,
-    instances: 1,
+    cpuMillicores: start[0]!,
+    instances: warmInstances,
+    ...(warmInstances === 1 ? {} : { allocations: start }),
     maxBatchSize,
   };
   const series = runSeries(model, records, { startAtMs: 0, durationMs: report.durationMs });

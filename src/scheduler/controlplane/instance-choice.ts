@@ -4,7 +4,8 @@
  *
  *     ( (c + π)·l(n, c) + what may be lost ) / n
  *
- * with π the price of an instance's time (`time-price.ts`). Nobody is late where the batch's first meets its deadline by the planned
+ * with π the price of an instance's time: what one more would save (`time-price.ts`), or where all are on all the cores that they can have
+ * and do not keep up, what is lost by that (`loss-price.ts`). Nobody is late where the batch's first meets its deadline by the planned
  * latency, and the queue behind is met by list scheduling at the same c: each batch on the instance that is free first, the largest
  * prefix that still meets its head. On this instance, those that run now, and those that rest, as many as the cores are for.
  *
@@ -20,6 +21,7 @@ import { rateAskedBehind } from './behind-window.js';
 import { PLANNED_DEVIATIONS, type DecisionLatencies } from './decision-latencies.js';
 import { levelsUpTo } from './levels.js';
 import { ListSchedule } from './list-schedule.js';
+import { priceOfLosses } from './loss-price.js';
 import { besideNeighbours, typicalSlowdown, type Neighbours } from './neighbours.js';
 import type { BatchQuestion, BatchChoice } from './pricing.js';
 import type { TimePrices } from './time-price.js';
@@ -86,7 +88,10 @@ class Choice {
   readonly #headModel: LatencyModel;
   readonly #model: LatencyModel;
   readonly #schedule: ListSchedule;
+  /** Of an instance's time, cores. */
   readonly #price: number;
+  /** Where it is the cores that are too few for all instances: what is added for each of them. */
+  readonly #coreMarkup: number;
   readonly #sizeLimit: number;
   readonly #others: readonly number[];
   readonly #hasOtherFree: boolean;
@@ -109,7 +114,11 @@ class Choice {
     this.#firstEndAtMs = Math.min(...busyUntilMs);
     this.#levels = levelsUpTo(levels, question.availableMillicores);
     this.#aloneMs = this.#model.predictedLatencyMs(1, levels.at(-1)!);
-    this.#price = this.#priceOfTime(prices);
+    const lossPrice = this.#priceOfLosses();
+    const share = question.budgetMillicores / instanceCount;
+    const areCoresScarce = share < levels.at(-1)!;
+    this.#price = Math.max(this.#priceOfTime(prices), areCoresScarce ? 0 : lossPrice);
+    this.#coreMarkup = areCoresScarce ? (1000 * lossPrice) / share : 0;
   }
 
   choose(): InstanceChoice {
@@ -162,7 +171,24 @@ class Choice {
     const sustained = (slowdown * pricing.safety * ratePerMs) / instanceCount;
     const price = prices.priceOf(this.#headModel, levels, this.#sizeLimit, sustained);
     const best = this.#schedule.bestSize(0, Math.min(levels.at(-1)!, budgetMillicores / instanceCount));
-    return price * (1 + BACKLOG_WEIGHT * Math.max(0, dueAtMs.length / (instanceCount * best) - BACKLOG_FROM));
+    const backlog = Math.max(0, dueAtMs.length / (instanceCount * best) - BACKLOG_FROM);
+    return price * (1 + BACKLOG_WEIGHT * backlog);
+  }
+
+  /** Cores: what those are worth who are lost where the instances do not keep up. */
+  #priceOfLosses(): number {
+    const { steadyRatePerSec, budgets, instanceCount, levels, budgetMillicores, pricing, neighbours = null } = this.#q;
+    const slowdown = neighbours === null ? 1 : typicalSlowdown(neighbours);
+    const mostMillicores = Math.min(levels.at(-1)!, budgetMillicores / instanceCount);
+    const ratePerMs = steadyRatePerSec / 1000;
+    const price = priceOfLosses({
+      runMs: (batchSize) => slowdown * this.#headModel.predictedLatencyMs(batchSize, mostMillicores),
+      maxBatchSize: this.#sizeLimit,
+      ratePerMs,
+      instanceCount,
+      lostBy: (runMs) => ratePerMs * budgets.lostMs(runMs / instanceCount, this.#aloneMs),
+    });
+    return pricing.lossCoreMs * price;
   }
 
   /** Core-ms, of the whole batch. */
@@ -172,7 +198,7 @@ class Choice {
   }
 
   #runCostOf(cpuMillicores: number, runMs: number): number {
-    return (cpuMillicores / 1000 + this.#price) * runMs;
+    return ((cpuMillicores / 1000) * (1 + this.#coreMarkup) + this.#price) * runMs;
   }
 
   /**
@@ -224,7 +250,7 @@ class Choice {
     const leastMillicores = this.#q.levels[0]!;
     for (let size = 1; size <= batchSize; size++) {
       const runMs = this.#model.predictedLatencyMs(size, leastMillicores);
-      apart = Math.min(apart, ((leastMillicores / 1000 + this.#price) * runMs) / size);
+      apart = Math.min(apart, this.#runCostOf(leastMillicores, runMs) / size);
     }
     if (withOneMore + this.#price * nextInMs >= this.#costOf(batchSize, cpuMillicores) + apart) return null;
     const untilMs = this.#latestStartMs({ batchSize, cpuMillicores });

@@ -96,6 +96,15 @@ describe('the cheapest batch', () => {
     expect(tight.cpuMillicores / tight.batchSize).toBeGreaterThan(calm.cpuMillicores / calm.batchSize);
   });
 
+  it('takes a batch that keeps up where no core can be added, though a shorter one loses fewer meanwhile', () => {
+    const limits = { minMillicores: 1000, maxMillicores: 1000, stepMillicores: 100 };
+    // Alone 140 ms, so seven a second; of budgets of 390 ms none is lost by it, and by two together some are.
+    const sizeAt = (ratePerSec: number): number =>
+      cheapestBatch(question([5000, 5000], ratePerSec, { limits, ...aForecast(ratePerSec, [390, 390, 390]) }))!
+        .batchSize;
+    expect([sizeAt(2), sizeAt(8)]).toEqual([1, 2]);
+  });
+
   const anInstance = fc.record({
     dueAtMs: fc
       .array(fc.integer({ min: 50, max: 2000 }), { minLength: 1, maxLength: 20 })
@@ -123,8 +132,8 @@ describe('the cheapest batch', () => {
   it('is no dearer than any other feasible one at its price: exhaustive search finds none', () => {
     fc.assert(
       fc.property(anInstance, ({ dueAtMs, ratePerSec, maxBatchSize }) => {
-        // Without losses, on which the search may stop at the first rise.
-        const asked = question(dueAtMs, ratePerSec, { maxBatchSize });
+        // Without losses, on which the search may stop at the first rise, and which have a price of their own.
+        const asked = question(dueAtMs, ratePerSec, { maxBatchSize, pricing: { ...PRICING, lossCoreMs: 0 } });
         const choice = cheapestBatch(asked);
         if (choice === null) return;
         const price = exhaustivePrice(asked);

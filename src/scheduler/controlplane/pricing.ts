@@ -29,6 +29,7 @@ import type { QueueMark } from '../domain/queue-snapshot.js';
 import { latestStarts } from '../perf-model/latest-starts.js';
 import { firstLateMark, rateAskedBehind } from './behind-window.js';
 import type { BudgetSample } from './budget-sample.js';
+import { priceOfLosses } from './loss-price.js';
 import { allocationAt, stepCount } from './solver.js';
 
 /** What is traded for what; the defaults are in `priced-planner.ts`. */
@@ -106,12 +107,22 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
   const model = models[headClass]!;
   const mix = mixOf(question);
   const scatter = unusualScatter(mix, limits);
-  const price = scatter ** PRICE_OF_SCATTER * priceOfTime(question, mix);
+  const arrivalsPerMs = question.steadyRatePerSec / 1000;
+  const aloneMs = model.predictedLatencyMs(1, limits.maxMillicores);
+  const lostBy = (runMs: number): number => arrivalsPerMs * question.budgets.lostMs(runMs, aloneMs);
+  const lossPrice =
+    question.pricing.lossCoreMs *
+    priceOfLosses({
+      runMs: (batchSize) => mix.predictedLatencyMs(batchSize, limits.maxMillicores),
+      maxBatchSize: largestLimit(question),
+      ratePerMs: arrivalsPerMs,
+      instanceCount: 1,
+      lostBy,
+    });
+  const price = Math.max(scatter ** PRICE_OF_SCATTER * priceOfTime(question, mix), lossPrice);
   const topStep = stepCount(limits) - 1;
   const mateCount =
     classIndexes === null ? dueAtMs.length : classIndexes.filter((each) => each === classIndexes[0]).length;
-  const aloneMs = model.predictedLatencyMs(1, limits.maxMillicores);
-  const arrivalsPerMs = question.steadyRatePerSec / 1000;
   const expected = expectedWork(question, mix);
 
   const headMeets = (batchSize: number, cpuMillicores: number): boolean =>
@@ -123,8 +134,7 @@ export function cheapestBatch(question: BatchQuestion): BatchChoice | null {
     ((cpuMillicores / 1000 + price) * model.predictedLatencyMs(batchSize, cpuMillicores)) / batchSize;
   const costOf = (batchSize: number, cpuMillicores: number): number => {
     const runMs = model.predictedLatencyMs(batchSize, cpuMillicores);
-    const lost = arrivalsPerMs * question.budgets.lostMs(runMs, aloneMs);
-    return runCostOf(batchSize, cpuMillicores) + (question.pricing.lossCoreMs * lost) / batchSize;
+    return runCostOf(batchSize, cpuMillicores) + (question.pricing.lossCoreMs * lostBy(runMs)) / batchSize;
   };
 
   let best: BatchChoice | null = null;
