@@ -14,6 +14,7 @@ import { setUp, type ScenarioSetup } from '../../src/simulator/scenarios/setup.j
 import type { ScenarioFile } from '../../src/simulator/comparison/simulate.js';
 import { liveCases, type LiveCases } from './live-cases.js';
 import type { LiveResults, LiveRun } from './live-results.js';
+import type { BatchPoint } from './run-series.js';
 import { liveRun } from './live-run.js';
 import { runSponge } from './server-process.js';
 import { simulatedRun } from './simulated-run.js';
@@ -60,11 +61,11 @@ export async function runLiveExperiment(options: LiveExperimentOptions): Promise
   const plan = await prepare(options);
   const { cases, source, file } = plan;
   const { live, brokenOff } = await liveRuns(options, plan);
-  const withColdStarts = afterColdStarts(file, live);
-  const setup = setUp(withColdStarts.scenario, withColdStarts.name, withColdStarts.folder);
+  const asMeasured = withScatter(afterColdStarts(file, live), live);
+  const setup = setUp(asMeasured.scenario, asMeasured.name, asMeasured.folder);
   options.onProgress(1, 'simulating the same');
   const simulated = cases.flatMap((liveCase) =>
-    options.idle.map((isIdleReleased) => simulatedRun(withColdStarts, options.seed, liveCase, isIdleReleased)),
+    options.idle.map((isIdleReleased) => simulatedRun(asMeasured, options.seed, liveCase, isIdleReleased)),
   );
   const world = worldOf(setup, options.seed);
   const { servableCoreSeconds, unavoidable } = reference(setup, world);
@@ -72,7 +73,7 @@ export async function runLiveExperiment(options: LiveExperimentOptions): Promise
     model: { name: source.name, description: plan.description, profile: profileRows(plan.machine) },
     cpu: { ...plan.cpu, unitCores: plan.unitMillicores / 1000 },
     // Results are shown to others, to whom a path of this machine says nothing.
-    scenario: { ...withColdStarts.scenario, profile: basename(source.profilePath) },
+    scenario: { ...asMeasured.scenario, profile: basename(source.profilePath) },
     seed: options.seed,
     repetitions: options.repetitions,
     protocol: options.protocol,
@@ -239,6 +240,26 @@ function afterColdStarts(file: ScenarioFile, live: readonly LiveRun[]): Scenario
   const coldStartSec = Number((coldStartsMs[Math.floor(coldStartsMs.length / 2)]! / 1000).toFixed(3));
   return { ...file, scenario: { ...file.scenario, coldStartSec } };
 }
+
+/**
+ * As widely as batches scattered around what was predicted of them, under load: a profile is measured on a machine that does nothing else.
+ */
+function withScatter(file: ScenarioFile, live: readonly LiveRun[]): ScenarioFile {
+  const scatter = scatterOf(live.flatMap(({ series }) => series.batches));
+  return scatter === null ? file : { ...file, scenario: { ...file.scenario, scatter } };
+}
+
+/** σ of ln(actual / predicted), three digits; null where there are too few. */
+export function scatterOf(batches: readonly Pick<BatchPoint, 'actualToPredicted'>[]): number | null {
+  const logs = batches.flatMap(({ actualToPredicted: ratio }) =>
+    ratio === null || ratio <= 0 ? [] : [Math.log(ratio)],
+  );
+  if (logs.length < LEAST_BATCHES) return null;
+  return Number(Math.sqrt(logs.reduce((sum, each) => sum + each * each, 0) / logs.length).toFixed(3));
+}
+
+/** Fewer say nothing of how they scatter. */
+const LEAST_BATCHES = 50;
 
 function profileRows({ curve, profile }: Machine): LiveResults['model']['profile'] {
   const allocations = [...new Set(profile.cells.map((cell) => cell.cpuMillicores))].sort((a, b) => a - b);

@@ -166,6 +166,7 @@ export const scenarioSchema = z.strictObject({
   profile: z.string().default('yolov5s'),
   /** What a published profile's batches take: the fit of its P99 × 0.88, the P99 of each cell × 0.88, or its typical latencies. */
   service: serviceSchema.default('fit'),
+  scatter: z.number().min(0).max(2).optional(),
   /** Instead of a profile: a machine whose batches take what a formula says. */
   formula: formulaSchema.optional(),
   /** Several models that share the cores. Each has arrivals of its own, of the kind given here or another. */

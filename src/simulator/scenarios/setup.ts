@@ -42,7 +42,9 @@ export interface ScenarioSetup {
 /** @throws Error, one line, where a file is missing or wrong   @param folder that paths in the scenario are relative to */
 export function setUp(scenario: Scenario, name: string, folder: string): ScenarioSetup {
   const resolved = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
-  const machine = loadMachine(scenario, name, resolved);
+  const loaded = loadMachine(scenario, name, resolved);
+  const { scatter = loaded.logDeviation } = scenario;
+  const machine = { ...loaded, logDeviation: scatter };
   const arrivals = arrivalSpec(scenario, resolved);
   const networkFor = networkSpecs(scenario, resolved);
   const { leavingFraction, payloads } = scenario;
