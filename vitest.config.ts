@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -12,10 +13,15 @@ const MEASURING = [
   'test/system/server/replicas.test.ts',
 ];
 
+/** Real servers are waited for as often as not: of those at a time, one more than there are cores. */
+const SERVED_WORKERS = availableParallelism() + 1;
+
 /** Of those that run in parallel, the longest first: the last one to be begun is short. */
 const LONGEST = [
   'test/system/bench.test.ts',
   'test/system/research-command.test.ts',
+  'test/system/kubernetes/scaler.test.ts',
+  'test/system/kubernetes/operate.test.ts',
   'test/system/package.test.ts',
   'test/system/server/instances.test.ts',
   'test/system/path-bytes.test.ts',
@@ -71,6 +77,7 @@ export default defineConfig({
           name: 'served',
           include: ['test/{conformance,system}/**/*.test.ts'],
           exclude: MEASURING,
+          maxWorkers: SERVED_WORKERS,
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
@@ -82,6 +89,7 @@ export default defineConfig({
           name: 'threaded',
           include: THREADED,
           env: { TEST_IO_THREADS: '2' },
+          maxWorkers: SERVED_WORKERS,
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
