@@ -1,13 +1,17 @@
 """A client that waits for nobody: requests leave when they are due, over HTTP each on a connection that is free or a new one, and a
 request is given up at its deadline. Poisson arrivals; in bursts, one second in four has 2.5 times the mean rate and the others half of it.
 
-client.py <url> <body file> <headers as JSON> <requests/s> <seconds> <SLO in ms> <steady|bursts> <seed>  →  JSON
+client.py <url> <body file> <headers as JSON> <requests/s> <seconds> <SLO in ms> <steady|bursts|uplinks|mixed> <seed>  →  JSON
+
+uplinks: each body takes as long as a 4G-like link makes it, in pieces (over gRPC it leaves when it would have arrived). mixed: SLOs of a
+quarter, half, once and twice the one given, equally often.
 
 With a url of grpc://host:port/method the body is a message of gRPC, and the headers are metadata.
 """
 
 import asyncio
 import json
+import math
 import random
 import sys
 import time
@@ -28,15 +32,34 @@ def arrivals(rate, seconds, is_bursty, seed):
             yield at
 
 
+MEAN_BYTES_PER_S, DEVIATION = 3.45e6, 0.363
+PIECES = 16
+
+
+def upload_seconds(source, size):
+    """Log-normal bandwidth with the mean and the coefficient of variation (0.375) of the 4G log that the paper used."""
+    return size / source.lognormvariate(math.log(MEAN_BYTES_PER_S) - DEVIATION**2 / 2, DEVIATION)
+
+
+async def paced(body, seconds):
+    """What a link of that speed lets through."""
+    began, size = time.monotonic(), -(-len(body) // PIECES)
+    for piece in range(PIECES):
+        yield body[piece * size : (piece + 1) * size]
+        await asyncio.sleep(max(0.0, began + (piece + 1) * seconds / PIECES - time.monotonic()))
+
+
 class Http:
     def __init__(self, url, body, headers):
         self.url, self.body = url, body
         timeout = aiohttp.ClientTimeout(total=None)
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=timeout)
 
-    async def ask(self):
+    async def ask(self, slo, upload):
+        told = {"request-timeout-ms": str(round(1000 * slo)), "content-length": str(len(self.body))}
+        body = self.body if upload == 0 else paced(self.body, upload)
         try:
-            async with self.session.post(self.url, data=self.body) as answer:
+            async with self.session.post(self.url, data=body, headers=told) as answer:
                 await answer.read()
                 return answer.status == 200
         except aiohttp.ClientError:
@@ -53,9 +76,11 @@ class Grpc:
         self.channel = grpc.aio.insecure_channel(host)
         self.call = self.channel.unary_unary(f"/{method}")
 
-    async def ask(self):
+    async def ask(self, slo, upload):
+        await asyncio.sleep(upload)
+        told = ("request-timeout-ms", str(round(1000 * slo)))
         try:
-            await self.call(self.body, metadata=self.metadata)
+            await self.call(self.body, metadata=[*self.metadata, told])
             return True
         except grpc.aio.AioRpcError:
             return False
@@ -73,10 +98,12 @@ async def main():
     latencies = []
     client = (Grpc if url.startswith("grpc:") else Http)(url, body, json.loads(headers))
 
-    async def send(due):
+    source = random.Random(f"requests {seed}")
+
+    async def send(due, slo, upload):
         try:
             # From when it was due: a client that is late itself does not flatter the server.
-            is_answered = await asyncio.wait_for(client.ask(), due + slo - time.monotonic())
+            is_answered = await asyncio.wait_for(client.ask(slo, upload), due + slo - time.monotonic())
         except asyncio.TimeoutError:
             counts["left"] += 1
             return
@@ -93,7 +120,9 @@ async def main():
     waiting = []
     for at in arrivals(float(rate), float(seconds), shape == "bursts", int(seed)):
         await asyncio.sleep(max(0.0, began + at - time.monotonic()))
-        waiting.append(asyncio.create_task(send(began + at)))
+        own_slo = slo * source.choice([0.25, 0.5, 1, 2]) if shape == "mixed" else slo
+        upload = upload_seconds(source, len(body)) if shape == "uplinks" else 0
+        waiting.append(asyncio.create_task(send(began + at, own_slo, upload)))
     await asyncio.gather(*waiting)
     await client.close()
     latencies.sort()

@@ -66,7 +66,7 @@ export interface Arrivals {
   readonly perSec: number;
   readonly seconds: number;
   readonly sloMs: number;
-  readonly shape: 'steady' | 'bursts';
+  readonly shape: 'steady' | 'bursts' | 'uplinks' | 'mixed';
   readonly seed: number;
 }
 
@@ -80,8 +80,8 @@ export async function openLoop(
   const data = join(scope.folder(), 'body');
   // Whoever speaks gRPC frames its messages itself.
   writeFileSync(data, isHttp2 ? body.subarray(GRPC_PREFIX_BYTES) : body);
-  // Who knows this header plans by it; to the others it says nothing.
-  const told = { ...(isHttp2 ? {} : headers), 'request-timeout-ms': String(sloMs) };
+  // The client adds each request's own `request-timeout-ms`: who knows it plans by it, to the others it says nothing.
+  const told = isHttp2 ? {} : headers;
   const where = isHttp2 ? url.replace('http:', 'grpc:') : url;
   const args = [where, data, JSON.stringify(told), perSec, seconds, sloMs, shape, seed].map(String);
   const cpuBefore = treeCpuSeconds(pid);

@@ -37,7 +37,8 @@ const METHOD = `## How
   process. Triton: an instance of its Python backend each, on the server that the package \`nvidia-pytriton\` brings, without PyTriton's own proxy. Sponge: \`sponge serve model.onnx --no-refine\`, which chooses instances and cores by itself.
 - **Capacity** is what a bare run does on each core at the same time, in requests a second of both together.
 - **CPU** is user and system time of all processes of a server (\`/proc\`), without the client's.
-- **Bursts**: one second in four has 2.5 times the mean rate, the others half of it.
+- **Bursts**: one second in four has 2.5 times the mean rate, the others half of it. **4G-like uplinks**: each body of 602 KB comes in pieces at a bandwidth of its own, log-normal with a mean of 3.45 MB/s and a coefficient of
+  variation of 0.375, and the SLO counts from its first byte. **Mixed**: 250, 500, 1000 and 2000 ms, equally often; of those who leave at their deadline only the answers that came before it count.
 - A cell is the median of its rounds, three in a closed loop after one that warms up, with the least and the most; one run where there is no range. Bold is the best of its row.`;
 
 const UNFAIR = `## What is unfair about it

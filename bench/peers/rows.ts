@@ -13,6 +13,9 @@ export const ROWS = [
   'capacity-1000',
   'cpu',
   'bursts',
+  'bursts-1000',
+  'uplinks',
+  'mixed',
 ] as const;
 export type RowName = (typeof ROWS)[number];
 
@@ -25,6 +28,9 @@ export const MODEL_OF = {
   'capacity-1000': 'resnet18',
   cpu: 'resnet18',
   bursts: 'resnet18',
+  'bursts-1000': 'resnet18',
+  uplinks: 'resnet18',
+  mixed: 'resnet18',
 } as const satisfies Record<RowName, string>;
 
 /** One line of the table. */
@@ -56,7 +62,9 @@ const SHARE = 0.7;
 const FEW_PER_SEC = 5;
 /** Of those that are compared at a rate that all can take. */
 const EASY_SLO_MS = 1000;
-const BURSTS_SLO_MS = 250;
+const TIGHT_SLO_MS = 250;
+/** × capacity. */
+const TOO_MUCH = 1.1;
 
 export async function measureRow(row: RowName, setting: Setting): Promise<readonly Measure[]> {
   return (await linesOf(row, setting)).map((line) => ({ row, ...line }));
@@ -79,7 +87,13 @@ async function linesOf(row: RowName, setting: Setting): Promise<readonly Line[]>
     case 'cpu':
       return cpu(setting);
     case 'bursts':
-      return [await bursts(setting)];
+      return [await bursts(setting, TIGHT_SLO_MS)];
+    case 'bursts-1000':
+      return [await bursts(setting, EASY_SLO_MS)];
+    case 'uplinks':
+      return [await overload(setting, 'uplinks', '4G-like uplinks')];
+    case 'mixed':
+      return [await overload(setting, 'mixed', 'SLOs of 250 to 2000 ms mixed')];
   }
 }
 
@@ -173,13 +187,25 @@ async function cpu(setting: Setting): Promise<readonly Line[]> {
   ];
 }
 
-async function bursts(setting: Setting): Promise<Line> {
-  const perSec = SHARE * setting.capacityPerSec;
+function bursts(setting: Setting, sloMs: number): Promise<Line> {
+  return inTime(setting, SHARE, { sloMs, shape: 'bursts' }, `bursts at ${SHARE} of capacity, SLO ${sloMs} ms`);
+}
+
+function overload(setting: Setting, shape: Arrivals['shape'], name: string): Promise<Line> {
+  const slo = shape === 'mixed' ? '' : `, SLO ${EASY_SLO_MS} ms`;
+  return inTime(setting, TOO_MUCH, { sloMs: EASY_SLO_MS, shape }, `${name} at ${TOO_MUCH} of capacity${slo}`);
+}
+
+async function inTime(
+  setting: Setting,
+  share: number,
+  arrivals: Pick<Arrivals, 'sloMs' | 'shape'>,
+  name: string,
+): Promise<Line> {
   const found = await inTurn(unbatched(setting.peers), 1, (peer) => {
-    return ask(setting, peer, perSec, { sloMs: BURSTS_SLO_MS, shape: 'bursts' });
+    return ask(setting, peer, share * setting.capacityPerSec, arrivals);
   });
-  const what = `ResNet-18, bursts at ${SHARE} of capacity, SLO ${BURSTS_SLO_MS} ms, in time`;
-  return measure(what, '%', false, found, ({ inTime, sent }) => (100 * inTime) / sent);
+  return measure(`ResNet-18, ${name}, in time`, '%', false, found, (result) => (100 * result.inTime) / result.sent);
 }
 
 function ask(

@@ -16,7 +16,14 @@ import { runEvaluation, runPagePart, textAround, writeInto, type PageFiles, type
 import { liveCommand } from './live.js';
 import { loadModelsCommand } from './load-models.js';
 import { RESEARCH, typedCommand } from './typed-command.js';
-import { positiveInteger, seedCount, seedNumber, UserError, withConfiguration } from '../../src/cli/options.js';
+import {
+  positiveInteger,
+  positiveNumber,
+  seedCount,
+  seedNumber,
+  UserError,
+  withConfiguration,
+} from '../../src/cli/options.js';
 import { createProgress } from '../../src/cli/progress.js';
 
 interface ExperimentFlags {
@@ -30,6 +37,7 @@ interface ExperimentFlags {
   readonly into?: string;
   readonly scale: number;
   readonly leastSeeds?: number;
+  readonly loads?: readonly number[];
 }
 
 const SEEDS = 5;
@@ -88,6 +96,11 @@ export function researchProgram(): Command {
     )
     .addOption(
       new Option('--least-seeds <n>', 'of each case of planner and instances').argParser(positiveInteger).hideHelp(),
+    )
+    .addOption(
+      new Option('--loads <list>', 'of node')
+        .argParser((text) => text.split(',').map((each) => positiveNumber(each)))
+        .hideHelp(),
     )
     .option('--json', 'results.json on stdout instead of the report')
     .addHelpText(

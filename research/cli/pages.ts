@@ -47,6 +47,7 @@ export interface PlannerFlags {
   readonly settings: readonly string[];
   readonly scale: number;
   readonly leastSeeds?: number;
+  readonly loads?: readonly number[];
 }
 
 /** Those whose pages are parts of another page. */

@@ -45,9 +45,12 @@ export interface NodeResults {
 export interface NodeExperimentOptions extends CaseOptions {
   /** Of the full number of seeds, this share. */
   readonly scale: number;
+  /** Ascending; those of the page where absent. */
+  readonly loads?: readonly number[];
 }
 
 export async function runNodeExperiment(options: NodeExperimentOptions): Promise<NodeResults> {
+  const { loads = LOADS } = options;
   const seeds = Math.max(1, Math.round(SEEDS * options.scale));
   const cases: Record<string, Case> = {};
   for (const scenario of SCENARIOS) {
@@ -56,22 +59,22 @@ export async function runNodeExperiment(options: NodeExperimentOptions): Promise
     }
   }
   const byLoad: Readonly<Record<string, Outcome>>[] = [];
-  for (const load of LOADS) {
-    const before = byLoad.length / LOADS.length;
+  for (const load of loads) {
+    const before = byLoad.length / loads.length;
     const settings = [...options.settings, `load=${load}`];
     const onProgress = (fraction: number, now: string): void =>
-      options.onProgress?.(before + fraction / LOADS.length, `load ${load}: ${now}`);
+      options.onProgress?.(before + fraction / loads.length, `load ${load}: ${now}`);
     byLoad.push(await runCases(cases, { ...options, settings, leastSeeds: seeds, onProgress }));
   }
   return {
-    loads: LOADS,
+    loads,
     seeds,
     scenarios: SCENARIOS.map((scenario) => ({
       scenario,
       policies: POLICIES.map((policy) => {
         const outcomes = byLoad.map((each) => each[`${scenario} ${policy}`]!);
         const lost = outcomes.map(({ summary }) => summary.violationRateFeasible);
-        return { policy, outcomes, carried: loadCarried(LOADS, lost) };
+        return { policy, outcomes, carried: loadCarried(loads, lost) };
       }),
     })),
   };
