@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Scope } from '../harness/bench.js';
 import { quantile } from '../harness/statistics.js';
@@ -89,6 +90,28 @@ export async function openLoop(
   const counts = JSON.parse(stdout) as Omit<OpenLoop, 'cpuMsEach'>;
   const cpuSeconds = treeCpuSeconds(pid) - cpuBefore;
   return { ...counts, cpuMsEach: (1000 * cpuSeconds) / Math.max(1, counts.inTime) };
+}
+
+const SETTLED_CORES = 0.1;
+const SETTLED_MS = 500;
+const MOST_SETTLING_MS = 30_000;
+
+/**
+ * Until none of them does anything any more. Who does not notice that its clients have left works on for them, and would take the next one's CPU.
+ * @throws Error where one does not end
+ */
+export async function settled(peers: readonly RunningPeer[]): Promise<void> {
+  const used = (): number => peers.reduce((sum, { pid }) => sum + treeCpuSeconds(pid), 0);
+  const untilMs = performance.now() + MOST_SETTLING_MS;
+  for (let before = used(); ;) {
+    const beganAtMs = performance.now();
+    await delay(SETTLED_MS);
+    const now = used();
+    if ((1000 * (now - before)) / (performance.now() - beganAtMs) < SETTLED_CORES) return;
+    if (performance.now() > untilMs)
+      throw new Error(`after ${MOST_SETTLING_MS / 1000} s a server still works for nobody`);
+    before = now;
+  }
 }
 
 /** Whether it is compressed, and its length. */

@@ -1,5 +1,5 @@
 import type { Scope } from '../harness/bench.js';
-import { closedLoop, openLoop, type Arrivals, type ClosedLoop } from './drive.js';
+import { closedLoop, openLoop, settled, type OpenLoop, type Arrivals, type ClosedLoop } from './drive.js';
 import type { Environments } from './environment.js';
 import { PROTOCOLS, type PeerName, type ProtocolName, type RunningPeer } from './peers.js';
 
@@ -208,12 +208,13 @@ async function inTime(
   return measure(`ResNet-18, ${name}, in time`, '%', false, found, (result) => (100 * result.inTime) / result.sent);
 }
 
-function ask(
-  { scope, environments, seconds }: Setting,
+async function ask(
+  { scope, environments, seconds, peers }: Setting,
   peer: RunningPeer,
   perSec: number,
   { sloMs, shape = 'steady' }: Pick<Arrivals, 'sloMs'> & Partial<Arrivals>,
-): ReturnType<typeof openLoop> {
+): Promise<OpenLoop> {
+  await settled(peers);
   const arrivals = { perSec, seconds, sloMs, shape, seed: 1 };
   // KServe makes a list of Python's numbers of every binary tensor that comes over REST, 36 ms for an image: over gRPC it does not.
   const protocol = peer.name === 'kserve' ? 'gRPC' : 'binary';
