@@ -571,9 +571,21 @@ describe('compression', () => {
     const reply = await post(
       '/v2/models/identity_fp32/infer',
       { ...(JSON.parse(body) as object), parameters: { binary_data_output: true } },
-      { 'accept-encoding': 'gzip, deflate, br' },
+      { 'accept-encoding': 'gzip' },
     );
     const { tail } = splitBinary({ ...reply, bytes: gunzipSync(reply.bytes) });
     expect(tail).toHaveLength(2000 * 4);
+  });
+
+  it('packs text, and not numbers, for who only says what it can read, as libraries do with everything', async () => {
+    const many = Array.from({ length: 5000 }, (_, index) => index % 7);
+    const inputs = [{ name: 'x', shape: [1, 5000], datatype: 'FP32', data: many }];
+    const readable = { 'accept-encoding': 'gzip, deflate, br' };
+    const text = await post('/v2/models/identity_fp32/infer', { inputs }, readable);
+    expect(text.headers['content-encoding']).toBe('gzip');
+    const parameters = { binary_data_output: true };
+    const numbers = await post('/v2/models/identity_fp32/infer', { inputs, parameters }, readable);
+    expect(numbers.headers['content-encoding']).toBeUndefined();
+    expect(splitBinary(numbers).tail).toHaveLength(5000 * 4);
   });
 });

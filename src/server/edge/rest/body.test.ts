@@ -18,7 +18,12 @@ describe('acceptedCoding', () => {
     ['gzip;q=0.01', 'gzip'],
     ['*', null],
   ] as const)('Accept-Encoding %j → %s', (header, expected) => {
-    expect(acceptedCoding(header)).toBe(expected);
+    expect(acceptedCoding(header)?.coding ?? null).toBe(expected);
+  });
+
+  it('knows who asks from who only says what it can read', () => {
+    const asked = ['gzip', 'deflate;q=1', 'gzip;q=0, deflate', 'gzip, deflate', 'gzip, deflate, br'];
+    expect(asked.map((header) => acceptedCoding(header)!.isAskedFor)).toEqual([true, true, true, false, false]);
   });
 });
 

@@ -165,8 +165,14 @@ export function compress(body: Uint8Array, coding: Coding): Promise<Buffer> {
   );
 }
 
-/** What to send back: the first of gzip and deflate that `Accept-Encoding` names and does not forbid with q=0. */
-export function acceptedCoding(acceptEncoding: string | undefined): Coding | null {
+export interface AcceptedCoding {
+  readonly coding: Coding;
+  /** It is all that is named: that is asked for, where a list of what can be read is what libraries send with everything. */
+  readonly isAskedFor: boolean;
+}
+
+/** What could be sent back: the first of gzip and deflate that `Accept-Encoding` names and does not forbid with q=0. */
+export function acceptedCoding(acceptEncoding: string | undefined): AcceptedCoding | null {
   if (acceptEncoding === undefined) return null;
   const allowed = new Set<string>();
   for (const entry of acceptEncoding.toLowerCase().split(',')) {
@@ -174,8 +180,8 @@ export function acceptedCoding(acceptEncoding: string | undefined): Coding | nul
     const isForbidden = parameters.some((parameter) => /^\s*q=0(\.0*)?\s*$/.test(parameter));
     if (!isForbidden) allowed.add(coding!.trim());
   }
-  if (allowed.has('gzip')) return 'gzip';
-  return allowed.has('deflate') ? 'deflate' : null;
+  const coding = (['gzip', 'deflate'] as const).find((each) => allowed.has(each));
+  return coding === undefined ? null : { coding, isAskedFor: allowed.size === 1 };
 }
 
 function bodyTimeout(timeoutMs: number): ErrorReply {
