@@ -16,6 +16,8 @@ export interface StepModel {
   readonly system: Pick<System, 'submit' | 'cancel' | 'outlook'>;
   /** While none has come. */
   readonly likelyClass: ShapeClass;
+  /** The cheapest of those of late, by which nobody is refused wrongly; absent: the same. */
+  readonly leastClass?: ShapeClass;
 }
 
 type Completed = Extract<Outcome, { kind: 'completed' }>;
@@ -58,7 +60,9 @@ export class ModelStep<Model extends StepModel> implements StepPort {
     if (this.#last?.model === model && atMs - this.#last.atMs < SAME_WITHIN_MS) return this.#last.outlook;
     const told = model.system.outlook(model.likelyClass);
     if (told === null) return null;
-    const outlook = outlookFrom(told, resource);
+    const { leastClass = model.likelyClass } = model;
+    const least = leastClass === model.likelyClass ? told : (model.system.outlook(leastClass) ?? told);
+    const outlook = outlookFrom({ ...told, leastMs: Math.min(told.leastMs, least.leastMs) }, resource);
     this.#last = { atMs, model, outlook };
     return outlook;
   }

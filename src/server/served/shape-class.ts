@@ -70,6 +70,14 @@ export function shapesFromSignature(signature: ModelSignature): InputShapes | nu
   return shapes;
 }
 
+/** Of a model whose inputs are all `[text, token]`: one text. Null where it has others, or is no text model's. */
+export function shapesOfText(signature: ModelSignature, tokens: number | undefined): InputShapes | null {
+  if (tokens === undefined) return null;
+  const inputs = requiredInputs(signature);
+  if (inputs.some(({ shape }) => shape?.length !== 2)) return null;
+  return Object.fromEntries(inputs.map(({ name, shape }) => [name, [1, shape![1] === -1 ? tokens : shape![1]!]]));
+}
+
 /**
  * What one request of a model looks like, from one that came: its open first axes are taken as 1, and what it might have
  * left out is left out. Null where it is empty, and tells nothing.
