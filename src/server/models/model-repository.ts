@@ -277,7 +277,8 @@ async function versionsIn(
   for (const { name, info } of await entriesOf(folder)) {
     const path = join(folder, name);
     if (info === null) skipped.push({ path, reason: 'a link that leads nowhere' });
-    else if (!info.isDirectory() || !/^\d/.test(name)) continue;
+    // `1_Pooling` and such are of a text model's author.
+    else if (!info.isDirectory() || !/^\d/.test(name) || /^\d_[A-Z]/.test(name)) continue;
     else if (!isVersion(name))
       skipped.push({ path, reason: 'a version is a whole number that does not begin with a zero' });
     else if (!(await isFile(join(path, fileName)))) skipped.push({ path, reason: `a version without a ${fileName}` });

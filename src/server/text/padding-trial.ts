@@ -28,7 +28,7 @@ export interface PaddingTrial {
   readonly lengths: readonly number[];
   readonly maxTokens: number;
   readonly room: TrialRoom;
-  padded(inputs: readonly Tensor[], length: number): readonly Tensor[];
+  readonly padded: (inputs: readonly Tensor[], length: number) => readonly Tensor[];
 }
 
 /** @returns whether it passed, and what the operator should know where it did not */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Tokenizer } from '@huggingface/tokenizers';
+import * as library from '@huggingface/tokenizers';
 import type { FunctionTensor } from '../pipelines/functions/function-values.js';
 import { framed, frameTokens, templateOf, type Encoded, type TokenTemplate } from './token-template.js';
 
@@ -10,6 +10,21 @@ import { framed, frameTokens, templateOf, type Encoded, type TokenTemplate } fro
  * Only so much of a text is looked at as its longest tokens could be, so no text takes longer than that: a megabyte without a space is its
  * first few thousand characters.
  */
+
+/** What of the library is used here: its own declarations are not found from where modules are as Node has them. */
+interface Tokenizer {
+  encode(
+    text: string,
+    options: {
+      readonly text_pair?: string;
+      readonly add_special_tokens: boolean;
+      readonly return_token_type_ids: true;
+    },
+  ): Encoded;
+}
+const { Tokenizer: LibraryTokenizer } = library as unknown as {
+  readonly Tokenizer: new (tokenizer: object, config: object) => Tokenizer;
+};
 
 export interface TokenizeOptions {
   readonly tokenizerPath: string;
@@ -36,7 +51,7 @@ export function begin(given: unknown): void {
   options = given as TokenizeOptions;
   const { tokenizerPath, tokenizerConfigPath, isPair, maxTokens } = options;
   const config = tokenizerConfigPath === null ? {} : objectIn(tokenizerConfigPath);
-  tokenizer = new Tokenizer(objectIn(tokenizerPath), config);
+  tokenizer = new LibraryTokenizer(objectIn(tokenizerPath), config);
   template = templateOf(encode, isPair ? 2 : 1);
   const taken = frameTokens(template);
   if (taken >= maxTokens)
@@ -82,7 +97,7 @@ function textIn({ data }: FunctionTensor): readonly number[] {
 function encode(text: string, pair: string | null, isFramed: boolean): Encoded {
   const { isLowerCased } = options;
   const { ids, token_type_ids: types } = tokenizer.encode(isLowerCased ? text.toLowerCase() : text, {
-    ...{ add_special_tokens: isFramed, return_token_type_ids: true as const },
+    ...{ add_special_tokens: isFramed, return_token_type_ids: true },
     ...(pair === null ? {} : { text_pair: pair }),
   });
   return { ids, token_type_ids: types };
