@@ -36,11 +36,18 @@ export interface ModelStepOptions<Model extends StepModel> {
 
 /** Parts of one request come at once, and are told the same. */
 const SAME_WITHIN_MS = 1;
+const LEAST_SAME_WITHIN_MS = 100;
 
 export class ModelStep<Model extends StepModel> implements StepPort {
   readonly #options: ModelStepOptions<Model>;
   /** By the part's id. */
   readonly #inFlight = new Map<number, { readonly model: Model; readonly sequence: number }>();
+  #least: {
+    readonly atMs: number;
+    readonly model: Model;
+    readonly shapeClass: ShapeClass;
+    readonly leastMs: number;
+  } | null = null;
   #last: { readonly atMs: number; readonly model: Model; readonly outlook: StepOutlook } | null = null;
 
   constructor(options: ModelStepOptions<Model>) {
@@ -61,10 +68,20 @@ export class ModelStep<Model extends StepModel> implements StepPort {
     const told = model.system.outlook(model.likelyClass);
     if (told === null) return null;
     const { leastClass = model.likelyClass } = model;
-    const least = leastClass === model.likelyClass ? told : (model.system.outlook(leastClass) ?? told);
-    const outlook = outlookFrom({ ...told, leastMs: Math.min(told.leastMs, least.leastMs) }, resource);
+    const leastMs = leastClass === model.likelyClass ? told.leastMs : this.#leastOf(atMs, model, leastClass);
+    const outlook = outlookFrom({ ...told, leastMs: Math.min(told.leastMs, leastMs) }, resource);
     this.#last = { atMs, model, outlook };
     return outlook;
+  }
+
+  /** It hardly changes, and is asked for with each request. */
+  #leastOf(atMs: number, model: Model, leastClass: ShapeClass): number {
+    const known = this.#least;
+    if (known?.model === model && known.shapeClass === leastClass && atMs - known.atMs < LEAST_SAME_WITHIN_MS)
+      return known.leastMs;
+    const leastMs = model.system.outlook(leastClass)?.leastMs ?? Infinity;
+    this.#least = { atMs, model, shapeClass: leastClass, leastMs };
+    return leastMs;
   }
 
   submit(work: PartWork, onOutcome: (outcome: PartOutcome) => void): void {

@@ -16,13 +16,20 @@ export interface TrialRoom {
   runModel(inputs: readonly Tensor[]): Promise<Tried>;
 }
 
+/** What is known of the model that a step has now. */
+export interface ModelStanding {
+  /** What `tryOut` said of it; false while that is not known. */
+  readonly trialPassed: boolean;
+  /** Of one request of these shapes, on one core; null where nothing was learnt. */
+  predictedMs(inputs: readonly Pick<Tensor, 'name' | 'datatype' | 'shape'>[]): number | null;
+}
+
 export interface StepAdapter {
   /** As the step sees the model. @throws Error of one line where it is no model for that */
   signatureOf(model: ModelSignature): ModelSignature;
   /** Of the model's, those that it needs. */
   outputsOf(model: ModelSignature): readonly string[];
-  /** @param trialPassed what `tryOut` said of this model; false while it is not known */
-  toModel(model: ModelSignature, inputs: readonly Tensor[], trialPassed: boolean): readonly Tensor[];
+  toModel(model: ModelSignature, inputs: readonly Tensor[], standing: ModelStanding): readonly Tensor[];
   /**
    * @param inputs as `toModel` made them
    * @param outputs may be lent: what is made of them is its own

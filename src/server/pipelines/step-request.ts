@@ -9,20 +9,20 @@ import { priorityOf } from '../models/as-configured.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import { mustRunAlone, shapeClassOf } from '../served/shape-class.js';
 import { oneLine } from '../workers/load-failure.js';
-import type { StepAdapter } from './step-adapter.js';
+import type { ModelStanding, StepAdapter } from './step-adapter.js';
 
 /*
  * A part of a pipeline's request as a request of the step's model, and the model's answer as what the step gives.
  */
 
+const ONE_CORE_MILLICORES = 1000;
 const RECENT_PARTS = 64;
 const SORTED_EVERY = 16;
 
 /** A model as it is served, with what was learnt of its requests. */
-export class ServedStepModel implements StepModel {
+export class ServedStepModel implements StepModel, ModelStanding {
   readonly registered: Registered;
   readonly system: System;
-  /** What was found of it when it was tried out for its step; false while it is not known. */
   trialPassed = false;
   /** Classes of the last parts, as they came. */
   readonly #last: ShapeClass[] = [];
@@ -42,6 +42,13 @@ export class ServedStepModel implements StepModel {
 
   get leastClass(): ShapeClass {
     return this.#recent[0] ?? this.likelyClass;
+  }
+
+  predictedMs(inputs: Parameters<ModelStanding['predictedMs']>[0]): number | null {
+    const { models, isBatchable, limits } = this.registered.served;
+    if (models.isProvisional) return null;
+    const model = models.forClass(shapeClassOf(inputs, isBatchable));
+    return model.predictedLatencyMs(1, Math.min(ONE_CORE_MILLICORES, limits.maxMillicores));
   }
 
   /** Of a part that comes. */
@@ -72,7 +79,7 @@ export function stepRequest(
   const { served, shapeClasses } = model.registered;
   // A model's step is given no list.
   const own = [...inputs.values()] as readonly Tensor[];
-  const given = adapter === undefined ? own : adapter.toModel(served.contract.clients, own, model.trialPassed);
+  const given = adapter === undefined ? own : adapter.toModel(served.contract.clients, own, model);
   try {
     checkInputs(listings.entry(served.source.name, served.source.version), given);
   } catch (error) {

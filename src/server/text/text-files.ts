@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { defaultLengths, statedLengths } from './lengths.js';
+import { statedLengths } from './lengths.js';
 import { MOST_TOKENS, type Activation, type Pooling, type StatedText, type TextDescription } from './text-settings.js';
 
 /*
@@ -85,7 +85,7 @@ export async function describeText(
     isNormalized: stated?.normalize ?? (modules === null || modules.some(({ type }) => type.endsWith('.Normalize'))),
     activation: stated?.activation ?? activationIn(config),
     output: stated?.output ?? null,
-    lengths: stated?.lengths === undefined ? defaultLengths(maxTokens) : statedLengths(stated.lengths, maxTokens),
+    lengths: stated?.lengths === undefined ? null : statedLengths(stated.lengths, maxTokens),
     dimensions: stated?.dimensions ?? [],
     padId: Math.max(0, Math.trunc(config?.pad_token_id ?? 0)),
     vocabularySize: config?.vocab_size ?? null,

@@ -58,8 +58,8 @@ export interface TextDescription {
   readonly activation: Activation;
   /** Null: by its name and shape. */
   readonly output: string | null;
-  /** Ascending, tokens; the last is `maxTokens`, unless there are none. */
-  readonly lengths: readonly number[];
+  /** Ascending, tokens; the last is `maxTokens`, unless there are none. Null: by the model's latencies. */
+  readonly lengths: readonly number[] | null;
   readonly dimensions: readonly number[];
   readonly padId: number;
   /** Token ids are below it; null where nobody says. */

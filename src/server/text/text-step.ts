@@ -1,6 +1,6 @@
 import type { ModelSignature, Tensor, TensorSpec } from '../../scheduler/domain/tensor.js';
-import type { StepAdapter, TrialRoom } from '../pipelines/step-adapter.js';
-import { paddedLength } from './lengths.js';
+import type { ModelStanding, StepAdapter, TrialRoom } from '../pipelines/step-adapter.js';
+import { lengthsApart, paddedLength, stepOf } from './lengths.js';
 import { rolesOf, type InputRole, type ModelRoles } from './model-roles.js';
 import { paddingTrial } from './padding-trial.js';
 import { floatsOf, normalize, pooled, sigmoid } from './pooling.js';
@@ -18,8 +18,19 @@ export const TYPES = 'types';
 export const EMBEDDING = 'embedding';
 export const SCORE = 'score';
 
+/** What a model is padded to while it is tried out. */
+const TRIED_LENGTHS = [16, 24, 32, 48, 64, 96, 128];
+/** For so many texts the lengths stay what they are: each time that they change, other texts share batches. */
+const TEXTS_A_LADDER = 1024;
+
+interface Ladder {
+  readonly lengths: readonly number[];
+  textsLeft: number;
+}
+
 export class TextStep implements StepAdapter {
   readonly #description: TextDescription;
+  readonly #ladders = new WeakMap<ModelStanding, Ladder>();
   readonly #roles = new WeakMap<ModelSignature, ModelRoles>();
 
   constructor(description: TextDescription) {
@@ -40,11 +51,11 @@ export class TextStep implements StepAdapter {
     return [this.#rolesOf(model).output.name];
   }
 
-  toModel(model: ModelSignature, inputs: readonly Tensor[], trialPassed: boolean): readonly Tensor[] {
-    const { lengths } = this.#description;
+  toModel(model: ModelSignature, inputs: readonly Tensor[], standing: ModelStanding): readonly Tensor[] {
     const tokens = inputs.find(({ name }) => name === IDS)!.shape[1]!;
     const { fixedTokens } = this.#rolesOf(model);
-    return this.#padded(model, inputs, fixedTokens ?? (trialPassed ? paddedLength(tokens, lengths) : tokens));
+    const length = standing.trialPassed ? paddedLength(tokens, this.#lengthsFor(model, standing)) : tokens;
+    return this.#padded(model, inputs, fixedTokens ?? length);
   }
 
   fromModel(model: ModelSignature, inputs: readonly Tensor[], outputs: readonly Tensor[]): ReadonlyMap<string, Tensor> {
@@ -68,12 +79,28 @@ export class TextStep implements StepAdapter {
   tryOut(model: ModelSignature, room: TrialRoom): ReturnType<StepAdapter['tryOut']> {
     const { fixedTokens } = this.#rolesOf(model);
     const { lengths } = this.#description;
-    if (fixedTokens !== null || lengths.length === 0) return Promise.resolve({ passed: false, notice: null });
+    if (fixedTokens !== null || lengths?.length === 0) return Promise.resolve({ passed: false, notice: null });
     const { task, maxTokens } = this.#description;
     return paddingTrial({
-      ...{ isPair: task === 'rerank', lengths, maxTokens, room },
+      ...{ isPair: task === 'rerank', lengths: lengths ?? TRIED_LENGTHS, maxTokens, room },
       padded: (inputs, length) => this.#padded(model, inputs, length),
     });
+  }
+
+  #lengthsFor(model: ModelSignature, standing: ModelStanding): readonly number[] {
+    const { lengths, maxTokens } = this.#description;
+    if (lengths !== null) return lengths;
+    const known = this.#ladders.get(standing);
+    if (known !== undefined && known.textsLeft > 0) {
+      known.textsLeft -= 1;
+      return known.lengths;
+    }
+    const { inputs } = this.#rolesOf(model);
+    const latencyMs = (tokens: number): number | null =>
+      standing.predictedMs(inputs.map(({ spec: { name, datatype } }) => ({ name, datatype, shape: [1, tokens] })));
+    const made = { lengths: lengthsApart(stepOf(latencyMs, maxTokens), maxTokens), textsLeft: TEXTS_A_LADDER };
+    this.#ladders.set(standing, made);
+    return made.lengths;
   }
 
   #rolesOf(model: ModelSignature): ModelRoles {
