@@ -51,7 +51,7 @@ interface Measure {
 
 interface Way {
   readonly name: string;
-  measure(): Promise<Measure>;
+  readonly measure: () => Promise<Measure>;
 }
 
 const texts = textsOf(512, 1);

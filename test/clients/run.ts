@@ -54,7 +54,7 @@ const CLIENTS: readonly StockClient[] = [
     name: `openai for Node ${OPENAI_NODE}`,
     prepare: () => {
       const modules = nodeWith(`openai-${OPENAI_NODE}`, [`openai@${OPENAI_NODE}`]);
-      return asked(process.execPath, 'openai_node.mjs', '-', modules);
+      return asked(process.execPath, 'openai-node.ts', modules);
     },
   },
   { name: `grpcurl ${GRPCURL}`, prepare: () => askedByGrpcurl(grpcurl(GRPCURL)) },
@@ -76,7 +76,8 @@ function asked(
   ...more: readonly string[]
 ): (server: RunningServer) => Promise<readonly Outcome[]> {
   return async (server) => {
-    const args = [join(import.meta.dirname, script), new URL(server.rest).host, server.grpc, ...more];
+    const reading = script.endsWith('.ts') ? ['--import', 'tsx'] : [];
+    const args = [...reading, join(import.meta.dirname, script), new URL(server.rest).host, server.grpc, ...more];
     const { stdout } = await execute(program, args, {
       timeout: CLIENT_TIMEOUT_MS,
       env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },

@@ -3,13 +3,13 @@ import { framed, frameTokens, templateOf, type Encode } from './token-template.j
 
 /** Letters are 10 and more; frames of BERT: 1 text 2, or 1 text 2 other 2. */
 const bert: Encode = (text, pair, isFramed) => {
-  const own = (letters: string): number[] => [...letters].map((letter) => letter.charCodeAt(0) - 87);
+  const own = (letters: string): number[] => Array.from(letters, (letter) => letter.charCodeAt(0) - 87);
   const ids = isFramed ? [1, ...own(text), 2, ...(pair === null ? [] : [...own(pair), 2])] : own(text);
   return { ids, token_type_ids: ids.map((_, i) => (pair !== null && i > text.length + 1 ? 1 : 0)) };
 };
 /** None. */
 const bare: Encode = (text) => {
-  const ids = [...text].map((letter) => letter.charCodeAt(0) - 87);
+  const ids = Array.from(text, (letter) => letter.charCodeAt(0) - 87);
   return { ids, token_type_ids: ids.map(() => 0) };
 };
 

@@ -147,7 +147,7 @@ describe('a server of text', () => {
     const client = new GrpcClient(server);
     const reply = await client.infer(grpcRequest('words', [given]));
     expect(reply.error).toBeNull();
-    expect(Buffer.from(reply.response!.rawOutputContents[0]!)).toEqual(Buffer.from(rest[0]!.data));
+    expect(Buffer.from(reply.response.rawOutputContents[0]!)).toEqual(Buffer.from(rest[0]!.data));
     client.close();
     const inputs = [{ name: 'text', datatype: 'BYTES', shape: [1], data: ['abc'] }];
     const plain = await http(`${server.rest}/v2/models/words/infer`, { method: 'POST', body: { inputs } });
@@ -303,6 +303,23 @@ function vectorSum(ids: readonly number[]): number[] {
 }
 
 describe('a folder of one model of text', () => {
+  it('gives up whole requests, with the word when to try again', async () => {
+    writeTextModel(bench, 'small', embedder());
+    const server = await bench.serve(bench.path('small'), ['--queue-limit', '1', '--no-refine']);
+    const many = { model: 'small', input: Array<string>(1000).fill('abc') };
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, () => post<Embeddings & Failure>(server, '/v1/embeddings', many)),
+    );
+    const refused = answers.filter(({ status }) => status === 429);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { headers, body } of refused) {
+      expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+      expect(body.error).toMatchObject({ type: 'rate_limit_error', code: 'queue_full' });
+    }
+    for (const { status, body } of answers) if (status === 200) expect(body.data).toHaveLength(1000);
+    await server.stop();
+  });
+
   it('is served with no flags, and asks for tokens like every other path', async () => {
     writeTextModel(bench, 'alone', embedder());
     bench.file('tokens.txt', 'anna 0123456789abcdef0123456789abcdef\n');

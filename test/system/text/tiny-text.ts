@@ -8,7 +8,7 @@ import type { TestBench } from '../server/harness.js';
 
 export const DIMENSION = 4;
 const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]'];
-const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
+const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
 const VOCABULARY = [...SPECIAL, ...LETTERS, ...LETTERS.map((letter) => `##${letter}`), 'hello', 'world', '.', '!'];
 
 export const VOCABULARY_SIZE = VOCABULARY.length;
@@ -130,7 +130,7 @@ export function scoreOf(ids: readonly number[]): number {
 /** Of letters only: a word is its letters. */
 export function idsOf(text: string): number[] {
   const words = text.split(' ').filter((word) => word !== '');
-  const own = words.flatMap((word) => [...word].map((letter, i) => idOf(i === 0 ? letter : `##${letter}`)));
+  const own = words.flatMap((word) => Array.from(word, (letter, i) => idOf(i === 0 ? letter : `##${letter}`)));
   return [idOf('[CLS]'), ...own, idOf('[SEP]')];
 }
 
