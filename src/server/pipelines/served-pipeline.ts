@@ -36,6 +36,8 @@ export interface ServedPipelineOptions {
 const LEAST_AT_A_TIME = 4;
 const LEAST_DEFAULT_SLO_MS = 1000;
 const DEFAULT_SLO_FACTOR = 10;
+/** Reckoned anew so often at most: every request that states none asks for it. */
+const DEFAULT_SLO_FOR_MS = 1000;
 
 export class ServedPipeline {
   readonly source: ModelSource;
@@ -47,6 +49,8 @@ export class ServedPipeline {
   readonly #functions: readonly FunctionStep[];
   readonly #graph: PipelineGraph;
   readonly #trials: StepTrials;
+  readonly #clock: Clock;
+  #default = { atMs: -Infinity, sloMs: 0 };
   readonly #stepModels = new WeakMap<Registered, ServedStepModel>();
   /** Checked against the models that are served: as long as these are the same. */
   #checked: { readonly models: readonly unknown[]; readonly signature: ModelSignature; readonly misfit: string };
@@ -61,6 +65,7 @@ export class ServedPipeline {
     this.source = source;
     this.#pipeline = pipeline;
     this.#listings = options.listings;
+    this.#clock = options.clock;
     this.#functions = [...functions.values()];
     this.#checked = { models: this.#models(), signature, misfit: '' };
     const graph = graphOf(pipeline.description);
@@ -129,7 +134,12 @@ export class ServedPipeline {
   /** For requests that state no budget. */
   get defaultSloMs(): number {
     const { defaultSloMs } = this.#pipeline;
-    return defaultSloMs ?? Math.max(LEAST_DEFAULT_SLO_MS, DEFAULT_SLO_FACTOR * (this.system.plannedMs ?? 0));
+    if (defaultSloMs !== null) return defaultSloMs;
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - this.#default.atMs < DEFAULT_SLO_FOR_MS) return this.#default.sloMs;
+    const sloMs = Math.max(LEAST_DEFAULT_SLO_MS, DEFAULT_SLO_FACTOR * (this.system.plannedMs ?? 0));
+    this.#default = { atMs: nowMs, sloMs };
+    return sloMs;
   }
 
   get stepNames(): readonly string[] {
