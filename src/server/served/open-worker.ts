@@ -19,7 +19,7 @@ import type { ModelSource } from '../models/model-repository.js';
 import { resized } from './resized.js';
 import { samplesOf } from '../models/model-samples.js';
 import type { StartingCores } from './starting-cores.js';
-import { checkShapes, shapeClassOfShapes, shapesFromSignature, shapesOfText } from './shape-class.js';
+import { checkShapes, shapeClassOfShapes, shapesFromSignature } from './shape-class.js';
 import { usefulThreadCounts } from './thread-counts.js';
 
 export interface WorkerOptions extends ConfinementOptions {
@@ -159,11 +159,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       const worker = new LiveWorker(pool, contract, scalings, options, mode, cores, startMillicores);
       assertLabelled(source.settings.labels, pool.signature);
       const samples = await samplesOf(source, { ...options, contract, facts: pool.facts });
-      const shapes =
-        options.shapes ??
-        source.settings.shapes ??
-        shapesFromSignature(contract.model) ??
-        shapesOfText(contract.model, source.profiledTokens);
+      const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(contract.model, source);
       if (samples.length > 0) worker.useSamples(samples);
       else if (shapes !== null) {
         checkShapes(pool.signature, shapes);
