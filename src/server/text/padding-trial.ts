@@ -21,7 +21,7 @@ const TEXTS = [
     'Texts of unlike lengths are padded to one of a few, so that they share batches.',
 ];
 /** Of the largest number in the answer: the rounding of sums in another order is a hundredth of it. */
-export const MOST_DIFFERENCE = 1e-4;
+const MOST_DIFFERENCE = 1e-4;
 
 export interface PaddingTrial {
   readonly isPair: boolean;

@@ -10,14 +10,6 @@ import { MOST_TOKENS, type Activation, type Pooling, type StatedText, type TextD
  */
 
 export const TOKENIZER_FILE = 'tokenizer.json';
-/** Besides the tokenizer; those of a text model that lie beside it. */
-export const TEXT_FILES = [
-  'config.json',
-  'modules.json',
-  'sentence_bert_config.json',
-  'config_sentence_transformers.json',
-  'tokenizer_config.json',
-];
 const POOLING_FILE = join('1_Pooling', 'config.json');
 
 /** The largest vocabularies take some tens of megabytes. */

@@ -4,15 +4,15 @@ import { z } from 'zod';
  * What a model's folder says of the text that it takes: the `text` of its `model.yaml`, and what its author's tools have written beside it.
  */
 
-export const POOLINGS = ['mean', 'cls', 'last'] as const;
+const POOLINGS = ['mean', 'cls', 'last'] as const;
 /** How the vectors of a text's tokens become the one of the text. */
 export type Pooling = (typeof POOLINGS)[number];
 
-export const TEXT_TASKS = ['embed', 'rerank'] as const;
+const TEXT_TASKS = ['embed', 'rerank'] as const;
 /** A vector for each text, or a score for each pair of a query and a document. */
 export type TextTask = (typeof TEXT_TASKS)[number];
 
-export const ACTIVATIONS = ['none', 'sigmoid'] as const;
+const ACTIVATIONS = ['none', 'sigmoid'] as const;
 export type Activation = (typeof ACTIVATIONS)[number];
 
 /** Of a text, in tokens. */

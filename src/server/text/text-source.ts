@@ -14,7 +14,7 @@ import type { TokenizeOptions } from './tokenize.js';
  */
 
 /** Of one request; what OpenAI takes at most. */
-export const MOST_TEXTS = 2048;
+const MOST_TEXTS = 2048;
 /** Of one text: some tens of milliseconds are what the longest takes. */
 const MOST_TEXT_MS = 5000;
 /** A vocabulary takes this many times its file. */
