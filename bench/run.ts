@@ -19,7 +19,11 @@ import { median } from './harness/statistics.js';
  *
  *   npm run bench -- peers …
  *
- * is not one of them: it installs other servers and writes `docs/peers.md` (`peers/run.ts`).
+ * is not one of them: it installs other servers and writes `docs/peers.md` (`peers/run.ts`); nor is
+ *
+ *   npm run bench -- text …
+ *
+ * which fetches a model of text, and mosec (`text/run.ts`).
  */
 
 const BENCHES = [
@@ -55,8 +59,9 @@ const MOST_ATTEMPTS = 3;
 /** Benches side by side with `--tiny`. */
 const TINY_AT_A_TIME = 3;
 
-if (process.argv[2] === 'peers') {
-  const peers = fork(new URL('peers/run.ts', import.meta.url), process.argv.slice(3), {
+const apart = ['peers', 'text'].find((name) => name === process.argv[2]);
+if (apart !== undefined) {
+  const peers = fork(new URL(`${apart}/run.ts`, import.meta.url), process.argv.slice(3), {
     execArgv: ['--import', 'tsx'],
   });
   const [exitCode] = (await once(peers, 'close')) as [number | null];

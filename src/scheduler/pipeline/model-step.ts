@@ -16,6 +16,8 @@ export interface StepModel {
   readonly system: Pick<System, 'submit' | 'cancel' | 'outlook'>;
   /** While none has come. */
   readonly likelyClass: ShapeClass;
+  /** The cheapest of those of late, by which nobody is refused wrongly; absent: the same. */
+  readonly leastClass?: ShapeClass;
 }
 
 type Completed = Extract<Outcome, { kind: 'completed' }>;
@@ -34,11 +36,18 @@ export interface ModelStepOptions<Model extends StepModel> {
 
 /** Parts of one request come at once, and are told the same. */
 const SAME_WITHIN_MS = 1;
+const LEAST_SAME_WITHIN_MS = 100;
 
 export class ModelStep<Model extends StepModel> implements StepPort {
   readonly #options: ModelStepOptions<Model>;
   /** By the part's id. */
   readonly #inFlight = new Map<number, { readonly model: Model; readonly sequence: number }>();
+  #least: {
+    readonly atMs: number;
+    readonly model: Model;
+    readonly shapeClass: ShapeClass;
+    readonly leastMs: number;
+  } | null = null;
   #last: { readonly atMs: number; readonly model: Model; readonly outlook: StepOutlook } | null = null;
 
   constructor(options: ModelStepOptions<Model>) {
@@ -58,9 +67,21 @@ export class ModelStep<Model extends StepModel> implements StepPort {
     if (this.#last?.model === model && atMs - this.#last.atMs < SAME_WITHIN_MS) return this.#last.outlook;
     const told = model.system.outlook(model.likelyClass);
     if (told === null) return null;
-    const outlook = outlookFrom(told, resource);
+    const { leastClass = model.likelyClass } = model;
+    const leastMs = leastClass === model.likelyClass ? told.leastMs : this.#leastOf(atMs, model, leastClass);
+    const outlook = outlookFrom({ ...told, leastMs: Math.min(told.leastMs, leastMs) }, resource);
     this.#last = { atMs, model, outlook };
     return outlook;
+  }
+
+  /** It hardly changes, and is asked for with each request. */
+  #leastOf(atMs: number, model: Model, leastClass: ShapeClass): number {
+    const known = this.#least;
+    if (known?.model === model && known.shapeClass === leastClass && atMs - known.atMs < LEAST_SAME_WITHIN_MS)
+      return known.leastMs;
+    const leastMs = model.system.outlook(leastClass)?.leastMs ?? Infinity;
+    this.#least = { atMs, model, shapeClass: leastClass, leastMs };
+    return leastMs;
   }
 
   submit(work: PartWork, onOutcome: (outcome: PartOutcome) => void): void {

@@ -4,7 +4,7 @@ import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
 import type { InferRequest } from '../domain/request.js';
 import type { Tensor } from '../domain/tensor.js';
-import { FanOuts } from './fan-out.js';
+import { FanOuts, knownParts } from './fan-out.js';
 import type { PipelineGraph } from './graph.js';
 import { PartsInFlight, type PartInFlight } from './parts-in-flight.js';
 import { requestsToGiveUp, type PendingRequest } from './overload.js';
@@ -45,6 +45,8 @@ interface Held {
   readonly parts: PartsInFlight;
   readonly service: ServiceSums;
   readonly beganAtMs: number;
+  /** Of each step, as far as the door could tell. */
+  readonly knownParts: readonly (number | null)[];
   /** A belief would have refused it: it goes on until it is late, and shows whether that was right. */
   readonly isTried: boolean;
   isOver: boolean;
@@ -100,7 +102,8 @@ export class PipelineSystem {
     const nowMs = clock.nowMs();
     onEvent({ kind: 'request-received', atMs: nowMs, request });
     const outlooks = this.#outlooks();
-    const parts = this.#expectedParts();
+    const known = knownParts(graph, inputs);
+    const parts = this.#expectedParts(known);
     const door = doorDecision(nowMs, request, {
       ...{ isDraining: this.#isDraining, graph, outlooks, unavailable: this.unavailable, parts, limits },
       heldRequests: this.#held.size,
@@ -122,6 +125,7 @@ export class PipelineSystem {
     });
     const held: Held = {
       ...{ request, onOutcome, progress, beganAtMs: nowMs, isOver: false, isTried: door.kind === 'try' },
+      knownParts: known,
       parts: new PartsInFlight(),
       service: new ServiceSums(),
     };
@@ -166,8 +170,9 @@ export class PipelineSystem {
     return outlooks;
   }
 
-  #expectedParts(): readonly number[] {
-    return this.#options.graph.steps.map((_, step) => this.#fanOuts.expected(step));
+  /** @param known of a request; absent: of those of late */
+  #expectedParts(known: readonly (number | null)[] = []): readonly number[] {
+    return this.#options.graph.steps.map((_, step) => known[step] ?? this.#fanOuts.expected(step));
   }
 
   /** Who has begun is taken to come to hold as much as others did. */
@@ -217,9 +222,9 @@ export class PipelineSystem {
   }
 
   /** Of each step, those that are left: known where it has begun, else expected. */
-  #partsOf({ progress }: Held): readonly number[] {
+  #partsOf({ progress, knownParts: known }: Held): readonly number[] {
     return this.#options.graph.steps.map((_, step) =>
-      progress.hasEnded(step) ? 0 : (progress.partsOf(step)?.left ?? this.#fanOuts.expected(step)),
+      progress.hasEnded(step) ? 0 : (progress.partsOf(step)?.left ?? known[step] ?? this.#fanOuts.expected(step)),
     );
   }
 

@@ -122,7 +122,7 @@ export class ModelControl implements ModelRepository {
         }
         // An ensemble that is asked for brings its models, as in Triton.
         const needed = own.flatMap(({ pipeline }) => (pipeline === undefined ? [] : modelsOf(pipeline)));
-        for (const model of needed) await this.#bring(model, sources);
+        for (const model of needed) await this.#bring(model, sources, own);
         await this.#settle(name, own).catch((error: unknown) => {
           throw new OipFailure('invalid', `failed to load '${name}': ${withoutFolder(oneLine(error), own.at(-1)!)}`);
         });
@@ -142,7 +142,10 @@ export class ModelControl implements ModelRepository {
       for (const entry of entries) listings.forgetUnserved(entry);
       const pipelines = this.#servedOf(name).flatMap(({ source }) => source.pipeline ?? []);
       for (const served of this.#servedOf(name)) void remove(served);
-      return isWithDependents ? this.#unloadUnused(pipelines.flatMap(modelsOf)) : Promise.resolve();
+      const unneeded = isWithDependents
+        ? pipelines.flatMap(modelsOf)
+        : pipelines.flatMap(({ ownModel }) => ownModel ?? []);
+      return unneeded.length === 0 ? Promise.resolve() : this.#unloadUnused([...new Set(unneeded)]);
     });
   }
 
@@ -157,8 +160,10 @@ export class ModelControl implements ModelRepository {
   }
 
   /** Serves a model that a pipeline needs, unless it is. */
-  async #bring(name: string, sources: readonly ModelSource[]): Promise<void> {
-    if (this.#servedOf(name).length > 0) return;
+  async #bring(name: string, sources: readonly ModelSource[], pipelines: readonly ModelSource[]): Promise<void> {
+    // One that is there for nothing else is loaded anew with it, where its files have changed.
+    const isOwn = pipelines.some(({ pipeline }) => pipeline?.ownModel === name);
+    if (!isOwn && this.#servedOf(name).length > 0) return;
     const own = sources.filter((source) => source.name === name && source.pipeline === undefined);
     // Loading the pipeline says what is missing.
     if (own.length === 0) return;

@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { TOKENIZER_FILE } from '../text/text-files.js';
 import { PIPELINE_FILE, readPipeline } from '../pipelines/pipeline-file.js';
 import type { PipelineSource } from '../pipelines/pipeline-source.js';
 import { oneLine } from '../workers/load-failure.js';
@@ -16,6 +17,7 @@ import {
 } from './model-settings.js';
 import { samplesIn } from './sample-files.js';
 import type { HeldFolder } from './sent-folder.js';
+import { textSources } from './text-models.js';
 import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from './versions.js';
 
 /*
@@ -27,6 +29,7 @@ import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from
  *   <name>/model.yaml                optional; may name the model file elsewhere, and the versions that are served
  *   <name>/config.pbtxt              optional; as Triton reads it, which may call the model's file otherwise, or say that it is an ensemble
  *   <name>/pipeline.yaml             a pipeline of other models and of functions
+ *   <name>/tokenizer.json            makes a text model of it, as one beside the model's file does; `onnx/model.onnx` is its model where there is no other
  *
  * A model's own folder may be given itself, as KServe mounts it. Links are followed, as Kubernetes makes mounts of them; names that begin
  * with a dot are not looked at. Whatever else is no model is named, with the reason.
@@ -43,6 +46,8 @@ export interface ModelSource {
   readonly pipeline?: PipelineSource;
   /** Why it cannot be served, known without loading it: its YAML is wrong. */
   readonly fault?: string;
+  /** Texts of so many tokens are what it is profiled with, where nothing else is known; absent: it is no text model's. */
+  readonly profiledTokens?: number;
   /** What it lies in, to be held while it is served; absent: that stays. */
   readonly folder?: HeldFolder;
 }
@@ -111,7 +116,8 @@ export async function readRepository(
 /** A model's own folder. */
 export async function modelIn(folder: string, name: string, sent: SentConfig | null): Promise<Repository> {
   try {
-    return await modelInFolder(folder, name, sent);
+    const { sources, skipped } = await modelInFolder(folder, name, sent);
+    return { sources: (await Promise.all(sources.map((source) => textSources(source, folder)))).flat(), skipped };
   } catch (error) {
     return faulty(error, { name, modelPath: join(folder, SETTINGS_FILE) });
   }
@@ -142,6 +148,7 @@ async function isModelFolder(folder: string, entries: readonly Entry[]): Promise
   if (models.length === 1 && models[0]!.name === MODEL_FILE) return true;
   const saysSo = [SETTINGS_FILE, CONFIG_FILE, PIPELINE_FILE];
   if (entries.some(({ name, info }) => saysSo.includes(name) && info?.isFile() === true)) return true;
+  if (await isTextLayout(folder)) return true;
   const versions = entries.filter(({ name }) => isVersion(name));
   const have = await Promise.all(versions.map(({ name }) => isFile(join(folder, name, MODEL_FILE))));
   return have.includes(true);
@@ -229,6 +236,11 @@ async function modelInFolder(folder: string, name: string, sent: SentConfig | nu
       skipped,
     };
   }
+  // As models' authors lay them out for those who load them by their names.
+  if (await isTextLayout(folder)) {
+    const modelPath = join(folder, TEXT_LAYOUT_FILE);
+    return { sources: [{ name, version: ONLY_VERSION, modelPath, profilePath, settings }], skipped };
+  }
   const [found] = (await entriesOf(folder)).filter((entry) => entry.name.endsWith('.onnx'));
   const reason =
     found === undefined
@@ -265,13 +277,20 @@ async function versionsIn(
   for (const { name, info } of await entriesOf(folder)) {
     const path = join(folder, name);
     if (info === null) skipped.push({ path, reason: 'a link that leads nowhere' });
-    else if (!info.isDirectory() || !/^\d/.test(name)) continue;
+    // `1_Pooling` and such are of a text model's author.
+    else if (!info.isDirectory() || !/^\d/.test(name) || /^\d_[A-Z]/.test(name)) continue;
     else if (!isVersion(name))
       skipped.push({ path, reason: 'a version is a whole number that does not begin with a zero' });
     else if (!(await isFile(join(path, fileName)))) skipped.push({ path, reason: `a version without a ${fileName}` });
     else versions.push(name);
   }
   return { versions: versions.sort(compareVersions), skipped };
+}
+
+const TEXT_LAYOUT_FILE = join('onnx', MODEL_FILE);
+
+async function isTextLayout(folder: string): Promise<boolean> {
+  return (await isFile(join(folder, TOKENIZER_FILE))) && (await isFile(join(folder, TEXT_LAYOUT_FILE)));
 }
 
 async function isFile(path: string): Promise<boolean> {
@@ -297,7 +316,9 @@ export async function stampOf({ modelPath, settings }: ModelSource): Promise<str
   const own = basename(modelPath, '.onnx');
   const isShared = names.filter((name) => name.endsWith('.onnx')).length > 1;
   const beside = names.filter((name) => !name.includes('.profile.') && (!isShared || name.startsWith(own)));
-  const said = [folder, dirname(folder)].flatMap((each) => [join(each, SETTINGS_FILE), join(each, CONFIG_FILE)]);
+  const said = [folder, dirname(folder)].flatMap((each) =>
+    [SETTINGS_FILE, CONFIG_FILE, TOKENIZER_FILE].map((file) => join(each, file)),
+  );
   const paths = [
     modelPath,
     ...said,

@@ -9,6 +9,7 @@ import type { InputShapes } from '../workers/samples.js';
 import type { ServedConfig } from '../triton-config/config-settings.js';
 import { BATCHING_MODES, type BatchingMode } from '../served/batching-decision.js';
 import { readLabels, type Labels } from './label-files.js';
+import { textSchema, type StatedText } from '../text/text-settings.js';
 import { isVersion, type VersionPolicy } from './versions.js';
 
 /*
@@ -32,6 +33,8 @@ export interface ModelSettings {
   readonly labels: Labels;
   /** What its `config.pbtxt` says beside that; null where it has none. */
   readonly config: OwnConfig | null;
+  /** Of the text that it takes; absent: it does not say. */
+  readonly text?: StatedText;
 }
 
 /** With the folder that it speaks of. */
@@ -85,6 +88,7 @@ const settingsSchema = z.strictObject({
   batching: z.enum(BATCHING_MODES).optional(),
   floor: z.number().min(0).max(1).optional(),
   labels: z.record(z.string(), z.string().min(1)).optional(),
+  text: textSchema.optional(),
   versions: z
     .union([
       z.literal('all'),
@@ -116,7 +120,7 @@ export async function readSettings(path: string): Promise<ModelDescription> {
     const issue = parsed.error.issues[0]!;
     throw new RepositoryError(`${path}: ${[...issue.path.map(String), issue.message].join(': ')}`);
   }
-  const { model, shape, slo_ms, max_batch_size, sample, batching, floor, labels, versions } = parsed.data;
+  const { model, shape, slo_ms, max_batch_size, sample, batching, floor, labels, text, versions } = parsed.data;
   const labelFiles = Object.entries(labels ?? {}).map(([output, file]) => [output, resolve(dirname(path), file)]);
   return {
     modelFile: model ?? null,
@@ -132,6 +136,7 @@ export async function readSettings(path: string): Promise<ModelDescription> {
         throw new RepositoryError(`${path}: ${oneLine(error)}`);
       }),
       config: null,
+      ...(text === undefined ? {} : { text }),
     },
   };
 }

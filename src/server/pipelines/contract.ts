@@ -1,6 +1,7 @@
 import { shapeText, type ModelSignature, type TensorSpec } from '../../scheduler/domain/tensor.js';
 import type { GraphStep, PipelineGraph } from '../../scheduler/pipeline/graph.js';
-import type { PipelineSource } from './pipeline-source.js';
+import { oneLine } from '../workers/load-failure.js';
+import type { PipelineSource, StepTarget } from './pipeline-source.js';
 
 /*
  * What a pipeline takes and gives, and whether its steps fit together: names, types and shapes of every tensor against what models declare.
@@ -19,7 +20,7 @@ export function pipelineSignature(
     const made =
       target.kind === 'function'
         ? target.outputs
-        : modelOutputs(step, target.model, signatureOf(target.model, target.version), specs, graph);
+        : modelOutputs(step, target.model, adapted(target, signatureOf), specs, graph);
     for (const { name, tensor } of step.outputs)
       specs.set(tensor, { ...made.find((spec) => spec.name === name)!, name: tensor });
   }
@@ -38,6 +39,19 @@ export function pipelineSignature(
       return stated;
     }),
   };
+}
+
+/** The model as its step sees it. */
+function adapted(
+  { model, version, adapter }: Extract<StepTarget, { kind: 'model' }>,
+  signatureOf: (model: string, version?: string) => ModelSignature,
+): ModelSignature {
+  const own = signatureOf(model, version);
+  try {
+    return adapter === undefined ? own : adapter.signatureOf(own);
+  } catch (error) {
+    throw new Error(`model '${model}': ${oneLine(error)}`, { cause: error });
+  }
 }
 
 /** Checks what a model is given. @returns its outputs */

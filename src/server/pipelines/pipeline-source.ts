@@ -1,6 +1,8 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { PipelineDescription } from '../../scheduler/pipeline/description.js';
 import type { TensorSpec } from '../../scheduler/domain/tensor.js';
+import type { TextModel } from '../../protocol/text/text-model.js';
+import type { StepAdapter } from './step-adapter.js';
 
 /* A pipeline as its file describes it: the steps, and what runs each of them. */
 
@@ -19,13 +21,22 @@ export interface FunctionLimits {
 }
 
 export type StepTarget =
-  | { readonly kind: 'model'; readonly model: string; /** The latest. */ readonly version?: string }
+  | {
+      readonly kind: 'model';
+      readonly model: string;
+      /** Absent: the latest. */
+      readonly version?: string;
+      /** What stands between the step and the model; absent: nothing. */
+      readonly adapter?: StepAdapter;
+    }
   | {
       readonly kind: 'function';
       /** Absolute. */
       readonly file: string;
       readonly outputs: readonly FunctionOutput[];
       readonly limits: FunctionLimits;
+      /** What a module of the server's own is begun with; absent: it is the operator's. */
+      readonly options?: unknown;
     };
 
 export interface PipelineSource {
@@ -39,6 +50,10 @@ export interface PipelineSource {
   readonly defaultSloMs: number | null;
   /** As Triton's configuration has it, for clients that ask. */
   readonly scheduling: JsonObject;
+  /** A model of the server's that is there for nothing else, and comes and goes with it. */
+  readonly ownModel?: string;
+  /** It takes text. */
+  readonly text?: TextModel;
 }
 
 /** Models that it needs, each once. */

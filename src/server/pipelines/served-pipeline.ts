@@ -1,11 +1,12 @@
 import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
-import type { ModelSignature } from '../../scheduler/domain/tensor.js';
-import { graphOf } from '../../scheduler/pipeline/graph.js';
+import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
+import { knownParts } from '../../scheduler/pipeline/fan-out.js';
+import { graphOf, type PipelineGraph } from '../../scheduler/pipeline/graph.js';
 import { ModelStep } from '../../scheduler/pipeline/model-step.js';
 import { PipelineSystem } from '../../scheduler/pipeline/pipeline-system.js';
 import type { StepPort } from '../../scheduler/pipeline/step-port.js';
-import type { ModelEntry, ModelState } from '../../protocol/service.js';
+import { invalid, type ModelEntry, type ModelState } from '../../protocol/service.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import type { ModelSource } from '../models/model-repository.js';
 import { oneLine } from '../workers/load-failure.js';
@@ -13,6 +14,7 @@ import { pipelineSignature } from './contract.js';
 import { FunctionStep } from './functions/function-step.js';
 import type { PipelineSource } from './pipeline-source.js';
 import { ServedStepModel, stepOutputs, stepRequest } from './step-request.js';
+import { StepTrials } from './step-trials.js';
 
 /*
  * One pipeline that is served. Its models are those that the server serves anyway, looked up anew for each part: one that takes another's place
@@ -34,6 +36,8 @@ export interface ServedPipelineOptions {
 const LEAST_AT_A_TIME = 4;
 const LEAST_DEFAULT_SLO_MS = 1000;
 const DEFAULT_SLO_FACTOR = 10;
+/** Reckoned anew so often at most: every request that states none asks for it. */
+const DEFAULT_SLO_FOR_MS = 1000;
 
 export class ServedPipeline {
   readonly source: ModelSource;
@@ -43,6 +47,10 @@ export class ServedPipeline {
   readonly #pipeline: PipelineSource;
   readonly #listings: ModelListings;
   readonly #functions: readonly FunctionStep[];
+  readonly #graph: PipelineGraph;
+  readonly #trials: StepTrials;
+  readonly #clock: Clock;
+  #default = { atMs: -Infinity, sloMs: 0 };
   readonly #stepModels = new WeakMap<Registered, ServedStepModel>();
   /** Checked against the models that are served: as long as these are the same. */
   #checked: { readonly models: readonly unknown[]; readonly signature: ModelSignature; readonly misfit: string };
@@ -57,23 +65,30 @@ export class ServedPipeline {
     this.source = source;
     this.#pipeline = pipeline;
     this.#listings = options.listings;
+    this.#clock = options.clock;
     this.#functions = [...functions.values()];
     this.#checked = { models: this.#models(), signature, misfit: '' };
     const graph = graphOf(pipeline.description);
+    this.#graph = graph;
     const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
     const ports = graph.steps.map((step): StepPort => {
       const target = pipeline.targets.get(step.name)!;
       if (target.kind === 'function') return functions.get(step.name)!;
       const outputNames = step.outputs.map(({ name }) => name);
+      const { adapter } = target;
       return new ModelStep({
         nowMs: () => clock.nowMs(),
         // Where each has a share of its own they do not wait for each other.
         resource: this.#sharesCores ? 'cores' : target.model,
         model: () => this.#modelOf(target.model, target.version),
         requestOf: (model, work) =>
-          stepRequest(model, work, { listings, nextSequence, outputNames, nowMs: clock.nowMs() }),
-        outputsOf: (model, request, outcome) => stepOutputs(model, request, outcome),
+          stepRequest(model, work, { listings, nextSequence, outputNames, nowMs: clock.nowMs(), adapter }),
+        outputsOf: (model, request, outcome) => stepOutputs(model, request, outcome, adapter),
       });
+    });
+    this.#trials = new StepTrials({
+      ports: new Map(graph.steps.map(({ name }, index) => [name, ports[index]!])),
+      ...options,
     });
     const maxBytesEach = maxBytes / LEAST_AT_A_TIME;
     this.system = new PipelineSystem({ clock, graph, ports, limits: { maxRequests, maxBytes }, maxBytesEach, onEvent });
@@ -93,7 +108,9 @@ export class ServedPipeline {
         const { clock, onLog } = options;
         functions.set(step, await FunctionStep.start({ name: step, clock, target, onLog }));
       }
-      return new ServedPipeline(source, pipeline, options, functions, signature);
+      const served = new ServedPipeline(source, pipeline, options, functions, signature);
+      await served.#triedOut();
+      return served;
     } catch (error) {
       await Promise.all([...functions.values()].map((each) => each.close()));
       throw error;
@@ -117,7 +134,12 @@ export class ServedPipeline {
   /** For requests that state no budget. */
   get defaultSloMs(): number {
     const { defaultSloMs } = this.#pipeline;
-    return defaultSloMs ?? Math.max(LEAST_DEFAULT_SLO_MS, DEFAULT_SLO_FACTOR * (this.system.plannedMs ?? 0));
+    if (defaultSloMs !== null) return defaultSloMs;
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - this.#default.atMs < DEFAULT_SLO_FOR_MS) return this.#default.sloMs;
+    const sloMs = Math.max(LEAST_DEFAULT_SLO_MS, DEFAULT_SLO_FACTOR * (this.system.plannedMs ?? 0));
+    this.#default = { atMs: nowMs, sloMs };
+    return sloMs;
   }
 
   get stepNames(): readonly string[] {
@@ -130,7 +152,32 @@ export class ServedPipeline {
       ...{ name, version, versions: [version], state: this.state, stateReason: this.stateReason },
       ...{ signature: this.signature, maxBatchSize: 0, platform: 'ensemble' },
       statedConfig: { ensemble_scheduling: this.#pipeline.scheduling },
+      ...(this.#pipeline.text === undefined ? {} : { text: this.#pipeline.text }),
     };
+  }
+
+  /** Of the models as they are now, which are looked up here for the first time. */
+  async #triedOut(): Promise<void> {
+    for (const target of this.#pipeline.targets.values())
+      if (target.kind === 'model') this.#modelOf(target.model, target.version);
+    await this.#trials.settled();
+  }
+
+  /** @throws OipFailure `invalid` where it can be told from the inputs that they are too many, or none */
+  assertTakes(inputs: readonly Tensor[]): void {
+    const { steps } = this.#graph;
+    const counts = knownParts(this.#graph, inputs);
+    counts.forEach((count, index) => {
+      const { maxParts } = steps[index]!;
+      if (count === null || (count >= 1 && count <= maxParts)) return;
+      const { text } = this.#pipeline;
+      if (text === undefined) return;
+      throw invalid(
+        count === 0
+          ? 'there is no text in it'
+          : `it has ${count} texts, and may have ${maxParts}: send fewer at a time`,
+      );
+    });
   }
 
   /** There is nothing to refine. */
@@ -173,11 +220,21 @@ export class ServedPipeline {
     try {
       const registered = this.#listings.find(name, version);
       let model = this.#stepModels.get(registered);
-      if (model === undefined) this.#stepModels.set(registered, (model = new ServedStepModel(registered)));
+      if (model === undefined) {
+        this.#stepModels.set(registered, (model = new ServedStepModel(registered)));
+        this.#tryOut(name, model);
+      }
       return registered.served.state === 'READY' ? model : `model '${name}': ${registered.served.stateReason}`;
     } catch (error) {
       return oneLine(error);
     }
+  }
+
+  /** For the steps that would like to give it something else than what there is. */
+  #tryOut(name: string, model: ServedStepModel): void {
+    for (const target of this.#pipeline.targets.values())
+      if (target.kind === 'model' && target.model === name && target.adapter !== undefined)
+        this.#trials.begin(name, model, target.adapter);
   }
 }
 

@@ -9,23 +9,55 @@ import { priorityOf } from '../models/as-configured.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import { mustRunAlone, shapeClassOf } from '../served/shape-class.js';
 import { oneLine } from '../workers/load-failure.js';
+import type { ModelStanding, StepAdapter } from './step-adapter.js';
 
 /*
  * A part of a pipeline's request as a request of the step's model, and the model's answer as what the step gives.
  */
 
+const ONE_CORE_MILLICORES = 1000;
+const RECENT_PARTS = 64;
+const SORTED_EVERY = 16;
+
 /** A model as it is served, with what was learnt of its requests. */
-export class ServedStepModel implements StepModel {
+export class ServedStepModel implements StepModel, ModelStanding {
   readonly registered: Registered;
   readonly system: System;
+  trialPassed = false;
+  /** Classes of the last parts, as they came. */
+  readonly #last: ShapeClass[] = [];
+  /** The same, the smallest first. */
+  #recent: readonly ShapeClass[] = [];
+  #unsorted = 0;
 
   constructor(registered: Registered) {
     this.registered = registered;
     this.system = registered.served.system;
   }
 
+  /** The middle one of those of late, where its parts are of many. */
   get likelyClass(): ShapeClass {
-    return this.registered.served.likelyClass;
+    return this.#recent[this.#recent.length >> 1] ?? this.registered.served.likelyClass;
+  }
+
+  get leastClass(): ShapeClass {
+    return this.#recent[0] ?? this.likelyClass;
+  }
+
+  predictedMs(inputs: Parameters<ModelStanding['predictedMs']>[0]): number | null {
+    const { models, isBatchable, limits } = this.registered.served;
+    if (models.isProvisional) return null;
+    const model = models.forClass(shapeClassOf(inputs, isBatchable));
+    return model.predictedLatencyMs(1, Math.min(ONE_CORE_MILLICORES, limits.maxMillicores));
+  }
+
+  /** Of a part that comes. */
+  learn(shapeClass: ShapeClass): void {
+    if (this.#last.push(shapeClass) > RECENT_PARTS) this.#last.shift();
+    this.#unsorted += 1;
+    if (this.#recent.length > 0 && this.#unsorted < SORTED_EVERY) return;
+    this.#unsorted = 0;
+    this.#recent = [...this.#last].sort((a, b) => a.elementCount - b.elementCount);
   }
 }
 
@@ -35,17 +67,19 @@ export interface StepRequestOptions {
   /** Of the model. */
   readonly outputNames: readonly string[];
   readonly nowMs: number;
+  readonly adapter: StepAdapter | undefined;
 }
 
 /** A text says why the model cannot be given this. */
 export function stepRequest(
-  { registered }: ServedStepModel,
+  model: ServedStepModel,
   { request, dueAtMs, inputs }: PartWork,
-  { listings, nextSequence, outputNames, nowMs }: StepRequestOptions,
+  { listings, nextSequence, outputNames, nowMs, adapter }: StepRequestOptions,
 ): InferRequest | string {
-  const { served, shapeClasses } = registered;
+  const { served, shapeClasses } = model.registered;
   // A model's step is given no list.
-  const given = [...inputs.values()] as readonly Tensor[];
+  const own = [...inputs.values()] as readonly Tensor[];
+  const given = adapter === undefined ? own : adapter.toModel(served.contract.clients, own, model);
   try {
     checkInputs(listings.entry(served.source.name, served.source.version), given);
   } catch (error) {
@@ -55,6 +89,7 @@ export function stepRequest(
   const made = shapeClassOf(tensors, served.isBatchable);
   const known = shapeClasses.get(made.key) ?? made;
   shapeClasses.set(known.key, known);
+  if (adapter !== undefined) model.learn(known);
   return {
     sequence: nextSequence(),
     receivedAtMs: nowMs,
@@ -72,7 +107,7 @@ export function stepRequest(
     isPoison: served.poison.knows(nowMs, tensors),
     byteCount: tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
     inputs: tensors,
-    outputNames,
+    outputNames: adapter === undefined ? outputNames : adapter.outputsOf(served.contract.clients),
   };
 }
 
@@ -81,8 +116,11 @@ export function stepOutputs(
   { registered }: ServedStepModel,
   { inputs }: InferRequest,
   { outputs, service }: Extract<Outcome, { kind: 'completed' }>,
+  adapter: StepAdapter | undefined,
 ): ReadonlyMap<string, Tensor> {
   const { served } = registered;
   served.learnFrom(inputs, outputs, service.batchSize);
+  const { clients } = served.contract;
+  if (adapter !== undefined) return adapter.fromModel(clients, inputs, served.contract.toClients(outputs));
   return new Map(served.contract.toClients(outputs).map((tensor) => [tensor.name, tensor]));
 }

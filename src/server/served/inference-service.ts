@@ -160,6 +160,7 @@ export class Inference implements InferenceService {
   #inferPipeline(pipeline: ServedPipeline, call: InferCall, departure: Departure): Promise<InferReply> {
     let request: InferRequest;
     try {
+      pipeline.assertTakes(call.inputs);
       request = this.#toPipelineRequest(call, pipeline);
     } catch (error) {
       if (error instanceof OipFailure) return Promise.resolve({ kind: 'error', error: error.error });

@@ -159,7 +159,7 @@ export async function openWorker(source: ModelSource, options: WorkerOptions): P
       const worker = new LiveWorker(pool, contract, scalings, options, mode, cores, startMillicores);
       assertLabelled(source.settings.labels, pool.signature);
       const samples = await samplesOf(source, { ...options, contract, facts: pool.facts });
-      const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(contract.model);
+      const shapes = options.shapes ?? source.settings.shapes ?? shapesFromSignature(contract.model, source);
       if (samples.length > 0) worker.useSamples(samples);
       else if (shapes !== null) {
         checkShapes(pool.signature, shapes);

@@ -58,12 +58,17 @@ export function shapeClassOfShapes(signature: ModelSignature, shapes: InputShape
 /**
  * One request's shapes where the model leaves nothing open but the first axis of its required inputs; null otherwise, and
  * the first request has to tell.
+ * @param profiledTokens of a model of text: how long its second axes are, `[text, token]`
  */
-export function shapesFromSignature(signature: ModelSignature): InputShapes | null {
+export function shapesFromSignature(
+  signature: ModelSignature,
+  { profiledTokens: tokens }: { readonly profiledTokens?: number } = {},
+): InputShapes | null {
   const shapes: Record<string, readonly number[]> = {};
   for (const { name, shape } of requiredInputs(signature)) {
     if (shape === null) return null;
-    const concrete = shape.map((size, axis) => (size === -1 && axis === 0 ? 1 : size));
+    const isText = tokens !== undefined && shape.length === 2;
+    const concrete = shape.map((size, axis) => (size !== -1 ? size : axis === 0 ? 1 : isText ? tokens : size));
     if (concrete.includes(-1)) return null;
     shapes[name] = concrete;
   }

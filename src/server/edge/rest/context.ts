@@ -5,6 +5,7 @@ import type { Intake } from '../intake.js';
 import type { LogControl } from '../log-settings.js';
 import type { Receipt } from '../receive-budget.js';
 import type { EdgeLimits, InferenceService } from '../../../protocol/service.js';
+import { isTextPath, textErrorBody, textErrorHeaders } from '../../../protocol/text/error-body.js';
 import { errorBody, errorHeaders } from '../../../protocol/status.js';
 import type { Compat, ErrorReply } from '../../../protocol/status.js';
 import type { JsonOffload } from './json-offload.js';
@@ -91,5 +92,10 @@ export function onModelPaths(
 /** Counted where it is no outcome of a request. */
 export function sendError(reply: FastifyReply, error: ErrorReply, intake: Intake): FastifyReply {
   if (error.edgeCause !== null) intake.count('rest', error.edgeCause);
-  return reply.code(error.status.http).headers(errorHeaders(error)).send(errorBody(error));
+  const headers = errorHeaders(error);
+  if (!isTextPath(reply.request.url)) return reply.code(error.status.http).headers(headers).send(errorBody(error));
+  return reply
+    .code(error.status.http)
+    .headers({ ...headers, ...textErrorHeaders(error) })
+    .send(textErrorBody(error));
 }

@@ -32,13 +32,13 @@ import { outlineJson } from './json-outline.js';
 const HEADER_LENGTH = 'inference-header-content-length';
 
 /** JSON from here on is read on another thread, without a look at what it consists of. */
-const OFFLOAD_JSON_BYTES = 1 << 20;
+export const OFFLOAD_JSON_BYTES = 1 << 20;
 
 /**
  * So is what costs more, in the units of `outlineJson`, and written what costs more in those of `writingCost`: about 1 ms of floats
  * each way, and 4 ms of what takes longest (what is refused at its end; subnormal floats take 7).
  */
-const OFFLOAD_JSON_COST = 20_000;
+export const OFFLOAD_JSON_COST = 20_000;
 
 /** Below this a reply fits into one packet and compressing it saves nothing. */
 const MIN_COMPRESSED_BYTES = 1024;

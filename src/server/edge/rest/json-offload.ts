@@ -4,8 +4,10 @@
  * thread can be had (no descriptors, no memory) the jobs wait until one can, for a while.
  */
 import type { Worker } from 'node:worker_threads';
+import type { Tensor } from '../../../scheduler/domain/tensor.js';
 import { OipFailure } from '../../../protocol/service.js';
 import type { Departure } from '../../../protocol/service.js';
+import type { TextAnswer, TextCall, TextRoute } from '../../../protocol/text/text-call.js';
 import { startModuleThread } from '../../../threads/module-thread.js';
 import type { DecodedInfer } from './infer-request.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
@@ -32,6 +34,9 @@ export interface JsonOffload {
   /** The same for the body of a call to load a model. */
   decodeLoad(body: Uint8Array, departure: Departure): Promise<readonly LoadParameter[]>;
   encode(response: InferResponse, departure: Departure): Promise<EncodedResponse>;
+  /** The same of calls of `/v1`, and their answers. */
+  decodeText(route: TextRoute, body: Uint8Array, departure: Departure): Promise<TextCall>;
+  encodeText(answer: TextAnswer, departure: Departure): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -152,6 +157,16 @@ export function createJsonOffload(
       if (result.kind === 'encoded') return result.encoded;
       throw failureOf(result);
     },
+    async decodeText(route, body, departure) {
+      const result = await submit({ kind: 'decode-text', body, route }, departure);
+      if (result.kind === 'text-decoded') return result.call;
+      throw failureOf(result);
+    },
+    async encodeText(answer, departure) {
+      const result = await submit({ kind: 'encode-text', answer }, departure);
+      if (result.kind === 'text-encoded') return result.json;
+      throw failureOf(result);
+    },
     async close() {
       await worker?.terminate();
     },
@@ -173,6 +188,7 @@ export function startJsonThread(maxHeapBytes: number): Worker {
 }
 
 function bytesOf(job: JsonJob): number {
+  if (job.kind === 'encode-text') return tensorIn(job.answer).data.length;
   if (job.kind !== 'encode') return job.body.length;
   return job.response.outputs.reduce((sum, { tensor }) => sum + tensor.data.length, 0);
 }
@@ -181,12 +197,21 @@ function bytesOf(job: JsonJob): number {
 function ownCopies(job: JsonJob): { job: JsonJob; buffers: ArrayBuffer[] } {
   switch (job.kind) {
     case 'decode':
+    case 'decode-text':
     case 'decode-load': {
       // A received body has one holder, this job; it is copied only where it shares its buffer.
       const { body } = job;
       const isWhole = body.buffer instanceof ArrayBuffer && body.length === body.buffer.byteLength;
       const own = isWhole ? new Uint8Array(body.buffer) : new Uint8Array(body);
       return { job: { ...job, body: own }, buffers: [own.buffer] };
+    }
+    case 'encode-text': {
+      const { name, datatype, shape, data: held } = tensorIn(job.answer);
+      const data = new Uint8Array(held);
+      const own = { name, datatype, shape, data };
+      const answer =
+        job.answer.kind === 'embeddings' ? { ...job.answer, vectors: own } : { ...job.answer, scores: own };
+      return { job: { kind: 'encode-text', answer }, buffers: [data.buffer] };
     }
     case 'encode': {
       const outputs = job.response.outputs.map((output) => {
@@ -203,4 +228,8 @@ function ownCopies(job: JsonJob): { job: JsonJob; buffers: ArrayBuffer[] } {
       };
     }
   }
+}
+
+function tensorIn(answer: TextAnswer): Tensor {
+  return answer.kind === 'embeddings' ? answer.vectors : answer.scores;
 }

@@ -6,7 +6,10 @@ import { parentPort } from 'node:worker_threads';
 import type { Transferable } from 'node:worker_threads';
 import { OipFailure } from '../../../protocol/service.js';
 import type { OipError } from '../../../protocol/service.js';
-import { decodeInferBody } from './infer-request.js';
+import { readTextCall } from '../../../protocol/text/read-call.js';
+import type { TextAnswer, TextCall, TextRoute } from '../../../protocol/text/text-call.js';
+import { writeTextAnswer } from '../../../protocol/text/write-answer.js';
+import { decodeInferBody, parseJson } from './infer-request.js';
 import type { DecodedInfer } from './infer-request.js';
 import { encodeInferResponse } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
@@ -17,12 +20,16 @@ import { outlineJson } from './json-outline.js';
 export type JsonJob =
   | { readonly kind: 'decode'; readonly body: Uint8Array; readonly headerBytes: number | null }
   | { readonly kind: 'decode-load'; readonly body: Uint8Array }
-  | { readonly kind: 'encode'; readonly response: InferResponse };
+  | { readonly kind: 'encode'; readonly response: InferResponse }
+  | { readonly kind: 'decode-text'; readonly body: Uint8Array; readonly route: TextRoute }
+  | { readonly kind: 'encode-text'; readonly answer: TextAnswer };
 
 export type JsonJobResult =
   | { readonly kind: 'decoded'; readonly decoded: DecodedInfer }
   | { readonly kind: 'load-decoded'; readonly parameters: readonly LoadParameter[] }
   | { readonly kind: 'encoded'; readonly encoded: EncodedResponse }
+  | { readonly kind: 'text-decoded'; readonly call: TextCall }
+  | { readonly kind: 'text-encoded'; readonly json: Uint8Array }
   | { readonly kind: 'refused'; readonly error: OipError };
 
 parentPort?.on('message', (job: JsonJob) => {
@@ -44,6 +51,10 @@ function run(job: JsonJob): JsonJobResult {
         return { kind: 'load-decoded', parameters: loadParametersIn(job.body) };
       case 'encode':
         return { kind: 'encoded', encoded: encodeInferResponse(job.response) };
+      case 'decode-text':
+        return { kind: 'text-decoded', call: readTextCall(job.route, parseJson(job.body)) };
+      case 'encode-text':
+        return { kind: 'text-encoded', json: writeTextAnswer(job.answer) };
     }
   } catch (error) {
     // Anything else ends this thread, and the other end starts a new one.
@@ -66,6 +77,10 @@ function bytesOf(result: JsonJobResult): readonly Uint8Array[] {
       return result.parameters.flatMap(([, value]) => (value instanceof Uint8Array ? [value] : []));
     case 'encoded':
       return [result.encoded.json, ...result.encoded.tails];
+    case 'text-decoded':
+      return result.call.inputs.map((tensor) => tensor.data);
+    case 'text-encoded':
+      return [result.json];
     case 'refused':
       return [];
   }

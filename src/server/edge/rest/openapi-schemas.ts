@@ -20,7 +20,7 @@ export function listOf(items: Schema): Schema {
 }
 
 /** An object that has all of these, and maybe more. */
-function objectOf(properties: Readonly<Record<string, Schema>>, optional: readonly string[] = []): Schema {
+export function objectOf(properties: Readonly<Record<string, Schema>>, optional: readonly string[] = []): Schema {
   const required = Object.keys(properties).filter((name) => !optional.includes(name));
   return { type: 'object', properties, ...(required.length === 0 ? {} : { required }) };
 }

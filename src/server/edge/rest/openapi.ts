@@ -12,6 +12,7 @@ import {
   named,
   type Schema,
 } from './openapi-schemas.js';
+import { embeddingsBody, rerankBody, TEXT_SCHEMAS } from './openapi-text.js';
 import { DEMAND_PATH, REPORT_PATH } from './report.js';
 
 /*
@@ -31,8 +32,14 @@ export interface OpenApiDocument {
 
 /** @param mayChangeModels whether whoever asks may load and unload models */
 export function openApiDocument(service: InferenceService, mayChangeModels: boolean): OpenApiDocument {
-  const paths: Record<string, Path> = { ...serverPaths(), ...(mayChangeModels ? changingPaths() : {}) };
-  for (const model of service.models()) {
+  const models = service.models();
+  const ofText = models.filter(({ text, signature }) => text !== undefined && signature !== null);
+  const paths: Record<string, Path> = {
+    ...serverPaths(),
+    ...(ofText.length === 0 ? {} : textPaths(ofText)),
+    ...(mayChangeModels ? changingPaths() : {}),
+  };
+  for (const model of models) {
     const own = `/v2/models/${encodeURIComponent(model.name)}`;
     Object.assign(
       paths,
@@ -54,7 +61,13 @@ export function openApiDocument(service: InferenceService, mayChangeModels: bool
         'Open Inference Protocol v2. A request says how much time it has, and is answered by then or told why not.',
     },
     paths,
-    components: { schemas: mayChangeModels ? { ...SCHEMAS, ...CHANGING_SCHEMAS } : SCHEMAS },
+    components: {
+      schemas: {
+        ...SCHEMAS,
+        ...(ofText.length === 0 ? {} : TEXT_SCHEMAS),
+        ...(mayChangeModels ? CHANGING_SCHEMAS : {}),
+      },
+    },
   };
 }
 
@@ -77,6 +90,35 @@ function serverPaths(): Record<string, Path> {
     '/v2/systemsharedmemory/status': get('regions of shared memory: none', listOf({ type: 'object' })),
     '/v2/cudasharedmemory/status': get('regions of CUDA shared memory: none', listOf({ type: 'object' })),
   };
+}
+
+/** As OpenAI, Cohere and Jina have them, errors included. */
+function textPaths(models: readonly ModelEntry[]): Record<string, Path> {
+  const ofTask = (task: 'embed' | 'rerank'): readonly ModelEntry[] => models.filter(({ text }) => text?.task === task);
+  const [embedding, ranking] = [ofTask('embed'), ofTask('rerank')];
+  const asked = (summary: string, answered: string, body: Schema, example: object): Path => ({
+    post: operation(summary, named(answered), {
+      ...{ refusals: [400, 404, 408, 413, 429, 500, 503, 504], body, example, error: 'TextError' },
+      headers: { 'Request-Timeout-Ms': TIMEOUT_HEADER },
+    }),
+  });
+  const looked = (summary: string, answered: string, ...refusals: readonly number[]): Path => ({
+    get: operation(summary, named(answered), { refusals, error: 'TextError' }),
+  });
+  const paths: Record<string, Path> = { '/v1/models': looked('models that take text', 'TextModelList') };
+  for (const { name } of models)
+    paths[`/v1/models/${encodeURIComponent(name)}`] = looked(`the model ${name}`, 'TextModel', 404);
+  const [first] = embedding;
+  if (first !== undefined)
+    paths['/v1/embeddings'] = asked('a vector for each text', 'Embeddings', embeddingsBody(embedding), {
+      ...{ model: first.name, input: 'a text' },
+    });
+  const [judge] = ranking;
+  if (judge !== undefined)
+    paths['/v1/rerank'] = asked('documents by how well each answers a query', 'Ranking', rerankBody(ranking), {
+      ...{ model: judge.name, query: 'a question', documents: ['an answer', 'another'] },
+    });
+  return paths;
 }
 
 /** Of any name: a model that is not there yet is loaded by it. */
@@ -120,7 +162,7 @@ function modelPaths(path: string, model: ModelEntry): Record<string, Path> {
     contentType: isJson ? 'application/json' : 'application/octet-stream',
     ...(example === null ? {} : { example }),
     headers: {
-      'Request-Timeout-Ms': { description: 'total time budget, milliseconds', type: 'number', exclusiveMinimum: 0 },
+      'Request-Timeout-Ms': TIMEOUT_HEADER,
       ...(isJson
         ? {}
         : { 'Inference-Header-Content-Length': { description: 'bytes of the JSON', type: 'integer', minimum: 0 } }),
@@ -128,6 +170,11 @@ function modelPaths(path: string, model: ModelEntry): Record<string, Path> {
   });
   return { ...answers, [`${path}/infer`]: { post: infer } };
 }
+
+/** Within bounds in which no program writes a number with an exponent, which a header's is not read with. */
+const TIMEOUT_HEADER: Schema = {
+  ...{ description: 'total time budget, milliseconds', type: 'number', minimum: 0.001, maximum: 1e9 },
+};
 
 function get(summary: string, schema: Schema, ...refusals: readonly number[]): Path {
   return { get: operation(summary, schema, { refusals }) };
@@ -152,13 +199,15 @@ interface OperationParts {
   readonly contentType?: string;
   readonly example?: unknown;
   readonly headers?: Readonly<Record<string, Schema>>;
+  /** Of refusals; absent: `Error`. */
+  readonly error?: string;
 }
 
 function operation(summary: string, schema: Schema, parts: OperationParts): Operation {
-  const { refusals, body, isBodyOptional = false, contentType = 'application/json', example, headers } = parts;
+  const { refusals, body, isBodyOptional = false, contentType = 'application/json', example, headers, error } = parts;
   const refused = [...refusals, 401, 403]
     .sort((a, b) => a - b)
-    .map((status) => [status, answer(STATUS_TEXTS[status]!, named('Error'))]);
+    .map((status) => [status, answer(STATUS_TEXTS[status]!, named(error ?? 'Error'))]);
   return {
     summary,
     ...(headers === undefined

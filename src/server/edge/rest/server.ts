@@ -45,6 +45,7 @@ import { registerRepository } from './repository.js';
 import { registerSettings } from './settings.js';
 import { registerSharedMemory } from './memory-regions.js';
 import { registerStatistics } from './statistics.js';
+import { registerText } from './text.js';
 import { explainListenError } from '../../listen-error.js';
 import { duplicate } from '../../listening-socket.js';
 
@@ -147,6 +148,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
   registerSharedMemory(app);
   registerReports(app, context);
   registerInfer(app, context);
+  registerText(app, context);
   registerDocs(app, context);
   answerOtherMethods();
   const stopListening = await listen(app, options);

@@ -20,6 +20,8 @@ export interface RunnerOptions {
   readonly file: string;
   readonly outputs: readonly FunctionOutput[];
   readonly limits: FunctionLimits;
+  /** Of a function of the server's own. */
+  readonly options?: unknown;
   /** It takes a call now, or cannot take any for a while. */
   readonly onFree: () => void;
   readonly onLog: (line: string) => void;
@@ -74,8 +76,8 @@ export class FunctionRunner {
   }
 
   #begin(): void {
-    const { file, outputs, limits } = this.#options;
-    const workerData: FunctionThreadData = { file, outputs };
+    const { file, outputs, limits, options } = this.#options;
+    const workerData: FunctionThreadData = { file, outputs, ...(options === undefined ? {} : { options }) };
     const thread = startModuleThread(import.meta.url, './function-thread.js', {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: limits.memoryMib },

@@ -41,10 +41,10 @@ export class FunctionStep implements StepPort {
 
   private constructor(options: FunctionStepOptions) {
     this.#options = options;
-    const { file, outputs, limits } = options.target;
+    const { file, outputs, limits, options: own } = options.target;
     this.#runners = Array.from({ length: limits.threads }, () => {
       const onFree = (): void => this.#next();
-      return new FunctionRunner({ file, outputs, limits, onFree, onLog: options.onLog });
+      return new FunctionRunner({ file, outputs, limits, options: own, onFree, onLog: options.onLog });
     });
   }
 

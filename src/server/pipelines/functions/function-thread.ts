@@ -12,6 +12,8 @@ import { functionTensorOf, sentFrom, type FunctionTensor, type SentTensor } from
 export interface FunctionThreadData {
   readonly file: string;
   readonly outputs: readonly FunctionOutput[];
+  /** Of a function of the server's own: what its module is begun with. */
+  readonly options?: unknown;
 }
 
 export interface FunctionCall {
@@ -33,7 +35,7 @@ export type FunctionReport =
 type Given = FunctionTensor | readonly (FunctionTensor | null)[];
 type OperatorsFunction = (inputs: Readonly<Record<string, Given>>, call: { readonly dueInMs: number }) => unknown;
 
-const { file, outputs } = workerData as FunctionThreadData;
+const { file, outputs, options } = workerData as FunctionThreadData;
 const port = parentPort!;
 
 void main();
@@ -41,7 +43,9 @@ void main();
 async function main(): Promise<void> {
   let run: OperatorsFunction;
   try {
-    run = functionIn(await load());
+    const module = await load();
+    if (options !== undefined) (module as { begin(options: unknown): void }).begin(options);
+    run = functionIn(module);
   } catch (error) {
     tell({ kind: 'unusable', message: textOf(error) });
     return;
