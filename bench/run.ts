@@ -33,6 +33,7 @@ const BENCHES = [
   'path',
   'throughput',
   'io-threads',
+  'tracing',
   'json',
   'resize',
   'in-place',

@@ -8,10 +8,14 @@ import type { StepPort } from '../../scheduler/pipeline/step-port.js';
 import type { ModelEntry, ModelState } from '../../protocol/service.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import type { ModelSource } from '../models/model-repository.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { oneLine } from '../workers/load-failure.js';
 import { pipelineSignature } from './contract.js';
 import { FunctionStep } from './functions/function-step.js';
+import { ObservedStep } from './observed-step.js';
+import type { PartStarts } from './part-starts.js';
 import type { PipelineSource } from './pipeline-source.js';
+import { StepMeter } from './step-meter.js';
 import { ServedStepModel, stepOutputs, stepRequest } from './step-request.js';
 
 /*
@@ -28,6 +32,9 @@ export interface ServedPipelineOptions {
   readonly maxBytes: number;
   readonly onEvent: (event: Event) => void;
   readonly onLog: (line: string) => void;
+  readonly starts: PartStarts;
+  /** Null: nobody asks for spans. */
+  readonly tracing: Tracing | null;
 }
 
 /** Of one request, what all of them may hold at most divided by this many. */
@@ -52,6 +59,7 @@ export class ServedPipeline {
     pipeline: PipelineSource,
     options: ServedPipelineOptions,
     functions: ReadonlyMap<string, FunctionStep>,
+    observed: ReadonlyMap<string, ObservedStep>,
     signature: ModelSignature,
   ) {
     this.source = source;
@@ -63,17 +71,22 @@ export class ServedPipeline {
     const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
     const ports = graph.steps.map((step): StepPort => {
       const target = pipeline.targets.get(step.name)!;
-      if (target.kind === 'function') return functions.get(step.name)!;
+      const observer = observed.get(step.name)!;
+      if (target.kind === 'function') return observer.over(functions.get(step.name)!);
       const outputNames = step.outputs.map(({ name }) => name);
-      return new ModelStep({
+      const port = new ModelStep({
         nowMs: () => clock.nowMs(),
         // Where each has a share of its own they do not wait for each other.
         resource: this.#sharesCores ? 'cores' : target.model,
         model: () => this.#modelOf(target.model, target.version),
-        requestOf: (model, work) =>
-          stepRequest(model, work, { listings, nextSequence, outputNames, nowMs: clock.nowMs() }),
+        requestOf: (model, work) => {
+          const request = stepRequest(model, work, { listings, nextSequence, outputNames, nowMs: clock.nowMs() });
+          if (typeof request !== 'string') observer.sentAs(work.id, request.sequence);
+          return request;
+        },
         outputsOf: (model, request, outcome) => stepOutputs(model, request, outcome),
       });
+      return observer.over(port);
     });
     const maxBytesEach = maxBytes / LEAST_AT_A_TIME;
     this.system = new PipelineSystem({ clock, graph, ports, limits: { maxRequests, maxBytes }, maxBytesEach, onEvent });
@@ -87,13 +100,20 @@ export class ServedPipeline {
   ): Promise<ServedPipeline> {
     const signature = signatureOf(pipeline, options.listings);
     const functions = new Map<string, FunctionStep>();
+    const observed = new Map<string, ObservedStep>();
+    const { clock, onLog, starts, tracing } = options;
+    const nowMs = (): number => clock.nowMs();
     try {
-      for (const [step, target] of pipeline.targets) {
-        if (target.kind === 'model') continue;
-        const { clock, onLog } = options;
-        functions.set(step, await FunctionStep.start({ name: step, clock, target, onLog }));
+      for (const [name, target] of pipeline.targets) {
+        const { kind } = target;
+        const runs = kind === 'model' ? target.model : name;
+        const observer = new ObservedStep({ name, kind, target: runs, nowMs, meter: new StepMeter(), starts, tracing });
+        observed.set(name, observer);
+        if (kind === 'model') continue;
+        const onRun = (id: number): ReturnType<ObservedStep['began']> => observer.began(id);
+        functions.set(name, await FunctionStep.start({ name, clock, target, onLog, onRun }));
       }
-      return new ServedPipeline(source, pipeline, options, functions, signature);
+      return new ServedPipeline(source, pipeline, options, functions, observed, signature);
     } catch (error) {
       await Promise.all([...functions.values()].map((each) => each.close()));
       throw error;

@@ -193,6 +193,11 @@ export function createMetricSet(exposition: Exposition) {
       'Calls that were answered before they were a request, by protocol and cause: a reason, or a kind of error. With sponge_outcomes_total they are all the answers that clients got.',
       ['protocol', 'reason'],
     ),
+    traceSpans: exposition.counter(
+      'sponge_trace_spans_total',
+      'Spans of traced requests, by what became of them: exported, failed (the collector took none), dropped (there was no room for them). Only where spans are asked for.',
+      ['result'],
+    ),
     pressure: processGauge(
       'sponge_pressure',
       'Of new calls, the part that the server turns away because of its own condition, in [0, 1].',

@@ -92,6 +92,13 @@ export class Telemetry {
     this.metrics.edgeRefusals.of({ protocol, reason }).value += count;
   }
 
+  /** Of spans that are made for requests; the series are there once there are spans. */
+  countSpans(counts: Readonly<Record<'exported' | 'failed' | 'dropped', number>>): void {
+    for (const result of ['exported', 'failed', 'dropped'] as const) {
+      this.metrics.traceSpans.of({ result }).value += counts[result];
+    }
+  }
+
   /** Of all models, of one, or of one version; empty where nothing matches. */
   statistics(model?: string, version?: string): readonly ModelStatistics[] {
     const newest = new Map(this.meters.map((meter) => [`${meter.source.model}\n${meter.source.version}`, meter]));

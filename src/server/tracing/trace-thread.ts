@@ -1,0 +1,165 @@
+import { hostname } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { TraceFlags, type SpanContext } from '@opentelemetry/api';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
+import type { RecordEnvelope } from './record-buffer.js';
+import { newSpanId } from './request-trace.js';
+import { SpanQueue, type SpanCounts } from './span-queue.js';
+import { hrTime, spansOf, type SpanData } from './spans.js';
+import { readRecords } from './trace-records.js';
+
+/*
+ * The thread that makes spans of records and sends them: the only place that loads OpenTelemetry's SDK, and that speaks with a collector.
+ * Whatever that does, it is not done to the router.
+ */
+
+export interface TraceThreadTask {
+  /** Of OTLP over HTTP, with its path. */
+  readonly url: string;
+  readonly serviceName: string;
+  readonly serviceVersion: string;
+  readonly instanceId: string;
+}
+
+export type ToTraceThread =
+  | { readonly kind: 'records'; readonly envelope: RecordEnvelope }
+  /** Send what there is, and say when that is done. */
+  | { readonly kind: 'close' };
+
+export type FromTraceThread =
+  /** An envelope was read. */
+  | { readonly kind: 'taken' }
+  | ({ readonly kind: 'counts' } & SpanCounts)
+  /** The collector took nothing; the first time. */
+  | { readonly kind: 'trouble'; readonly message: string }
+  | { readonly kind: 'closed' };
+
+type Exported = Parameters<OTLPTraceExporter['export']>[0][number];
+/** What all spans have alike. */
+type Same = Pick<
+  Exported,
+  | 'resource'
+  | 'instrumentationScope'
+  | 'events'
+  | 'ended'
+  | 'droppedAttributesCount'
+  | 'droppedEventsCount'
+  | 'droppedLinksCount'
+>;
+
+/** About 1.5 s of 10,000 spans a second while a collector stands still; 10 MB. */
+const MOST_WAITING_SPANS = 16_384;
+const SPANS_AT_ONCE = 1024;
+/** `ExportResultCode` of `@opentelemetry/core`. */
+const SUCCESS = 0;
+/** One that never ends its answer keeps a connection; two keep all there are. */
+const MOST_IN_FLIGHT = 2;
+/** What waits is sent this often, and counts are told. */
+const SEND_EVERY_MS = 500;
+const EXPORT_TIMEOUT_MS = 10_000;
+
+function run({ url, serviceName, serviceVersion, instanceId }: TraceThreadTask): void {
+  const own = {
+    'service.name': serviceName,
+    'service.version': serviceVersion,
+    'service.instance.id': instanceId,
+    'host.name': hostname(),
+  };
+  // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
+  const stated = detectResources({ detectors: [envDetector] });
+  const resource = defaultResource().merge(resourceFromAttributes(own)).merge(stated);
+  const exporter = new OTLPTraceExporter({ url, ...(isTimeoutStated() ? {} : { timeoutMillis: EXPORT_TIMEOUT_MS }) });
+  const same: Same = {
+    resource,
+    instrumentationScope: { name: 'sponge', version: serviceVersion },
+    events: [],
+    ended: true,
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+  };
+  let isTroubleTold = false;
+  const send = (spans: readonly Exported[]): Promise<boolean> =>
+    new Promise((resolve) => {
+      exporter.export([...spans], ({ code, error }) => {
+        const isTaken = (code as number) === SUCCESS;
+        if (!isTaken && !isTroubleTold) {
+          isTroubleTold = true;
+          say({ kind: 'trouble', message: error?.message ?? 'not taken' });
+        }
+        resolve(isTaken);
+      });
+    });
+  const queue = new SpanQueue<Exported>({
+    ...{ capacity: MOST_WAITING_SPANS, batchSize: SPANS_AT_ONCE, mostInFlight: MOST_IN_FLIGHT, send },
+  });
+  const tellCounts = (): void => {
+    const counts = queue.takeCounts();
+    if (counts.exported + counts.failed + counts.dropped > 0) say({ kind: 'counts', ...counts });
+  };
+  setInterval(() => {
+    queue.sendNext();
+    tellCounts();
+  }, SEND_EVERY_MS);
+  parentPort!.on('message', (message: ToTraceThread) => {
+    if (message.kind === 'close') {
+      void queue.drained().then(() => {
+        tellCounts();
+        say({ kind: 'closed' });
+      });
+      return;
+    }
+    const { envelope } = message;
+    for (const record of readRecords(envelope)) {
+      queue.push(spansOf(record, envelope.unixOffsetMs, newSpanId).map((span) => exported(span, same)));
+    }
+    say({ kind: 'taken' });
+  });
+}
+
+/** As the SDK's exporter takes spans that have ended. */
+function exported(span: SpanData, same: Same): Exported {
+  const { traceId, spanId, parentSpanId, isParentRemote, traceState } = span;
+  const context = (id: string, isRemote: boolean): SpanContext => ({
+    ...{ traceId, spanId: id, traceFlags: TraceFlags.SAMPLED, isRemote },
+    ...(traceState === '' ? {} : { traceState: asState(traceState) }),
+  });
+  const own = context(spanId, false);
+  const startTime = hrTime(span.startMs);
+  return {
+    ...same,
+    name: span.name,
+    kind: span.kind,
+    spanContext: () => own,
+    ...(parentSpanId === null ? {} : { parentSpanContext: context(parentSpanId, isParentRemote) }),
+    startTime,
+    endTime: hrTime(span.endMs),
+    duration: hrTime(Math.max(0, span.endMs - span.startMs)),
+    status: span.status,
+    attributes: span.attributes,
+    links: span.links.map((link) => ({ context: { ...link, traceFlags: TraceFlags.SAMPLED } })),
+  };
+}
+
+/** It is passed on, and never looked into. */
+function asState(text: string): NonNullable<SpanContext['traceState']> {
+  const state: NonNullable<SpanContext['traceState']> = {
+    get: () => undefined,
+    set: () => state,
+    unset: () => state,
+    serialize: () => text,
+  };
+  return state;
+}
+
+function isTimeoutStated(): boolean {
+  const { OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TRACES_TIMEOUT } = process.env;
+  return (OTEL_EXPORTER_OTLP_TIMEOUT ?? OTEL_EXPORTER_OTLP_TRACES_TIMEOUT) !== undefined;
+}
+
+function say(message: FromTraceThread): void {
+  parentPort!.postMessage(message);
+}
+
+run(workerData as TraceThreadTask);
