@@ -79,12 +79,6 @@ export class RecordReader {
     return this.#envelope.numbers[this.#at++]!;
   }
 
-  numbers(count: number): readonly number[] {
-    const values = Array.from(this.#envelope.numbers.subarray(this.#at, this.#at + count));
-    this.#at += count;
-    return values;
-  }
-
   text(): string {
     return this.#envelope.texts[this.number()]!;
   }

@@ -10,47 +10,61 @@ export interface SpanCounts {
   readonly dropped: number;
 }
 
-export interface SpanQueueOptions<Span> {
+/** Some spans that belong together, as they are sent. */
+export interface EncodedSpans {
+  readonly bytes: Uint8Array;
+  readonly spanCount: number;
+}
+
+export interface SpanQueueOptions {
   /** Spans that wait. */
   readonly capacity: number;
-  /** Spans that are sent at once. */
+  /** Spans that are sent at once, or somewhat more. */
   readonly batchSize: number;
   /** Sendings at a time. */
   readonly mostInFlight: number;
   /** Resolves with whether they were taken; never rejects. */
-  readonly send: (spans: readonly Span[]) => Promise<boolean>;
+  readonly send: (spans: readonly EncodedSpans[]) => Promise<boolean>;
 }
 
-export class SpanQueue<Span> {
-  readonly #options: SpanQueueOptions<Span>;
-  #waiting: Span[] = [];
+export class SpanQueue {
+  readonly #options: SpanQueueOptions;
+  #waiting: EncodedSpans[] = [];
+  #waitingCount = 0;
   #inFlight = 0;
   #exported = 0;
   #failed = 0;
   #dropped = 0;
   #onEmpty: (() => void)[] = [];
 
-  constructor(options: SpanQueueOptions<Span>) {
+  constructor(options: SpanQueueOptions) {
     this.#options = options;
   }
 
   /** All of them, or none: half a trace is worth little. */
-  push(spans: readonly Span[]): void {
-    if (this.#waiting.length + spans.length > this.#options.capacity) {
-      this.#dropped += spans.length;
+  push(spans: EncodedSpans): void {
+    const { capacity, batchSize } = this.#options;
+    if (this.#waitingCount + spans.spanCount > capacity) {
+      this.#dropped += spans.spanCount;
       return;
     }
-    for (const span of spans) this.#waiting.push(span);
-    if (this.#waiting.length >= this.#options.batchSize) this.sendNext();
+    this.#waiting.push(spans);
+    this.#waitingCount += spans.spanCount;
+    if (this.#waitingCount >= batchSize) this.sendNext();
   }
 
   /** What waits, as far as it may be sent now. */
   sendNext(): void {
-    while (this.#waiting.length > 0 && this.#inFlight < this.#options.mostInFlight) {
-      const batch = this.#waiting.slice(0, this.#options.batchSize);
-      this.#waiting = this.#waiting.slice(batch.length);
+    const { batchSize, mostInFlight, send } = this.#options;
+    while (this.#waiting.length > 0 && this.#inFlight < mostInFlight) {
+      let count = 0;
+      let end = 0;
+      while (end < this.#waiting.length && count < batchSize) count += this.#waiting[end++]!.spanCount;
+      const batch = this.#waiting.slice(0, end);
+      this.#waiting = this.#waiting.slice(end);
+      this.#waitingCount -= count;
       this.#inFlight += 1;
-      void this.#options.send(batch).then((isTaken) => this.#sent(batch.length, isTaken));
+      void send(batch).then((isTaken) => this.#sent(count, isTaken));
     }
   }
 
@@ -76,8 +90,7 @@ export class SpanQueue<Span> {
     this.#inFlight -= 1;
     if (isTaken) this.#exported += count;
     else this.#failed += count;
-    const isWanted = this.#waiting.length >= this.#options.batchSize || this.#onEmpty.length > 0;
-    if (isWanted) this.sendNext();
+    if (this.#waitingCount >= this.#options.batchSize || this.#onEmpty.length > 0) this.sendNext();
     if (!this.#isEmpty) return;
     const tell = this.#onEmpty;
     this.#onEmpty = [];

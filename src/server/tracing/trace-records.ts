@@ -19,7 +19,7 @@ export interface RunRecord {
 }
 
 /** Of a batch, what its members' spans say. */
-interface BatchNote {
+export interface BatchNote {
   readonly traceId: TraceId;
   readonly spanId: SpanId;
   readonly batchId: number;
@@ -112,6 +112,7 @@ export interface BatchRecord extends BatchNote {
   readonly links: readonly { readonly traceId: TraceId; readonly spanId: SpanId }[];
 }
 
+const NONE: readonly never[] = [];
 const REQUEST = 0;
 const BATCH = 1;
 
@@ -344,13 +345,15 @@ function readBatchNote(reader: RecordReader): BatchNote {
 }
 
 function readTraceId(reader: RecordReader): TraceId {
-  return reader.numbers(4) as unknown as TraceId;
+  return [reader.number(), reader.number(), reader.number(), reader.number()];
 }
 
 function readSpanId(reader: RecordReader): SpanId {
-  return reader.numbers(2) as unknown as SpanId;
+  return [reader.number(), reader.number()];
 }
 
 function readList<Each>(reader: RecordReader, read: (reader: RecordReader) => Each): readonly Each[] {
-  return Array.from({ length: reader.number() }, () => read(reader));
+  const count = reader.number();
+  if (count === 0) return NONE;
+  return Array.from({ length: count }, () => read(reader));
 }

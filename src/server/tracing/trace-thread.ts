@@ -1,12 +1,12 @@
 import { hostname } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { TraceFlags, type SpanContext } from '@opentelemetry/api';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from '@opentelemetry/otlp-exporter-base/node-http';
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import type { RecordEnvelope } from './record-buffer.js';
 import { newSpanId } from './request-trace.js';
-import { SpanQueue, type SpanCounts } from './span-queue.js';
-import { hrTime, spansOf, type SpanData } from './spans.js';
+import { exportRequest, OtlpWriter, resourceBytes } from './otlp-writer.js';
+import { SpanQueue, type EncodedSpans, type SpanCounts } from './span-queue.js';
+import { writeSpans } from './spans.js';
 import { readRecords } from './trace-records.js';
 
 /*
@@ -35,19 +35,6 @@ export type FromTraceThread =
   | { readonly kind: 'trouble'; readonly message: string }
   | { readonly kind: 'closed' };
 
-type Exported = Parameters<OTLPTraceExporter['export']>[0][number];
-/** What all spans have alike. */
-type Same = Pick<
-  Exported,
-  | 'resource'
-  | 'instrumentationScope'
-  | 'events'
-  | 'ended'
-  | 'droppedAttributesCount'
-  | 'droppedEventsCount'
-  | 'droppedLinksCount'
->;
-
 /** About 1.5 s of 10,000 spans a second while a collector stands still; 10 MB. */
 const MOST_WAITING_SPANS = 16_384;
 const SPANS_AT_ONCE = 1024;
@@ -69,20 +56,35 @@ function run({ url, serviceName, serviceVersion, instanceId }: TraceThreadTask):
   // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
   const stated = detectResources({ detectors: [envDetector] });
   const resource = defaultResource().merge(resourceFromAttributes(own)).merge(stated);
-  const exporter = new OTLPTraceExporter({ url, ...(isTimeoutStated() ? {} : { timeoutMillis: EXPORT_TIMEOUT_MS }) });
-  const same: Same = {
-    resource,
-    instrumentationScope: { name: 'sponge', version: serviceVersion },
-    events: [],
-    ended: true,
-    droppedAttributesCount: 0,
-    droppedEventsCount: 0,
-    droppedLinksCount: 0,
-  };
+  const attributes = resourceBytes(resource.attributes);
+  const scope = { name: 'sponge', version: serviceVersion };
+  const exporter = createOtlpHttpExportDelegate<readonly EncodedSpans[], undefined>(
+    convertLegacyHttpOptions(
+      { url, ...(isTimeoutStated() ? {} : { timeoutMillis: EXPORT_TIMEOUT_MS }) },
+      'TRACES',
+      '',
+      {
+        'Content-Type': 'application/x-protobuf',
+      },
+    ),
+    {
+      serializeRequest: (spans) =>
+        exportRequest(
+          attributes,
+          scope,
+          spans.map(({ bytes }) => bytes),
+        ),
+      // What it says beside its status is nothing that could be acted on.
+      deserializeResponse: () => undefined,
+    },
+    'otlp_http_span_exporter',
+    { name: 'span', countItems: (spans) => spans.reduce((sum, { spanCount }) => sum + spanCount, 0) },
+    undefined,
+  );
   let isTroubleTold = false;
-  const send = (spans: readonly Exported[]): Promise<boolean> =>
+  const send = (spans: readonly EncodedSpans[]): Promise<boolean> =>
     new Promise((resolve) => {
-      exporter.export([...spans], ({ code, error }) => {
+      exporter.export(spans, ({ code, error }) => {
         const isTaken = (code as number) === SUCCESS;
         if (!isTaken && !isTroubleTold) {
           isTroubleTold = true;
@@ -91,9 +93,10 @@ function run({ url, serviceName, serviceVersion, instanceId }: TraceThreadTask):
         resolve(isTaken);
       });
     });
-  const queue = new SpanQueue<Exported>({
+  const queue = new SpanQueue({
     ...{ capacity: MOST_WAITING_SPANS, batchSize: SPANS_AT_ONCE, mostInFlight: MOST_IN_FLIGHT, send },
   });
+  const writer = new OtlpWriter();
   const tellCounts = (): void => {
     const counts = queue.takeCounts();
     if (counts.exported + counts.failed + counts.dropped > 0) say({ kind: 'counts', ...counts });
@@ -112,45 +115,11 @@ function run({ url, serviceName, serviceVersion, instanceId }: TraceThreadTask):
     }
     const { envelope } = message;
     for (const record of readRecords(envelope)) {
-      queue.push(spansOf(record, envelope.unixOffsetMs, newSpanId).map((span) => exported(span, same)));
+      writeSpans(writer, record, envelope.unixOffsetMs, newSpanId);
+      queue.push(writer.take());
     }
     say({ kind: 'taken' });
   });
-}
-
-/** As the SDK's exporter takes spans that have ended. */
-function exported(span: SpanData, same: Same): Exported {
-  const { traceId, spanId, parentSpanId, isParentRemote, traceState } = span;
-  const context = (id: string, isRemote: boolean): SpanContext => ({
-    ...{ traceId, spanId: id, traceFlags: TraceFlags.SAMPLED, isRemote },
-    ...(traceState === '' ? {} : { traceState: asState(traceState) }),
-  });
-  const own = context(spanId, false);
-  const startTime = hrTime(span.startMs);
-  return {
-    ...same,
-    name: span.name,
-    kind: span.kind,
-    spanContext: () => own,
-    ...(parentSpanId === null ? {} : { parentSpanContext: context(parentSpanId, isParentRemote) }),
-    startTime,
-    endTime: hrTime(span.endMs),
-    duration: hrTime(Math.max(0, span.endMs - span.startMs)),
-    status: span.status,
-    attributes: span.attributes,
-    links: span.links.map((link) => ({ context: { ...link, traceFlags: TraceFlags.SAMPLED } })),
-  };
-}
-
-/** It is passed on, and never looked into. */
-function asState(text: string): NonNullable<SpanContext['traceState']> {
-  const state: NonNullable<SpanContext['traceState']> = {
-    get: () => undefined,
-    set: () => state,
-    unset: () => state,
-    serialize: () => text,
-  };
-  return state;
 }
 
 function isTimeoutStated(): boolean {
