@@ -59,6 +59,8 @@ function run({ url, serviceName, serviceVersion, instanceId }: TraceThreadTask):
   const attributes = resourceBytes(resource.attributes);
   const scope = { name: 'sponge', version: serviceVersion };
   const exporter = createOtlpHttpExportDelegate<readonly EncodedSpans[], undefined>(
+    // The exporters of the SDK are made by it too; what it reads of the environment nothing else does.
+    // eslint-disable-next-line @typescript-eslint/no-deprecated
     convertLegacyHttpOptions(
       { url, ...(isTimeoutStated() ? {} : { timeoutMillis: EXPORT_TIMEOUT_MS }) },
       'TRACES',

@@ -172,11 +172,11 @@ export class Tracing implements CallTraces, TraceOwner {
   async close(): Promise<void> {
     if (!this.#isOver) {
       this.#handOver();
-      this.#post({ kind: 'close' });
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
         this.#onClosed = resolve;
         timer = setTimeout(resolve, FAREWELL_MS);
+        this.#post({ kind: 'close' });
       });
       clearTimeout(timer);
     }
