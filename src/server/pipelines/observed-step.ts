@@ -3,7 +3,8 @@ import type { StepOutlook } from '../../scheduler/pipeline/timing.js';
 import type { PartTrace } from '../tracing/request-trace.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { PartStarts } from './part-starts.js';
-import type { PartCounts, StepMeter } from './step-meter.js';
+import type { PipelineMeter } from './pipeline-meter.js';
+import type { PartCounts } from './step-meter.js';
 
 /*
  * A step, and whoever wants to know what becomes of its parts: how many wait and run, how long, and where requests are lost. Between the
@@ -16,7 +17,9 @@ export interface ObservedStepOptions {
   /** The model's name, or the step's. */
   readonly target: string;
   readonly nowMs: () => number;
-  readonly meter: StepMeter;
+  readonly meter: PipelineMeter;
+  /** Its place among the pipeline's steps. */
+  readonly index: number;
   readonly starts: PartStarts;
   readonly tracing: Tracing | null;
 }
@@ -28,6 +31,7 @@ export interface PassedOn {
 }
 
 interface Part {
+  readonly requestSequence: number;
   readonly counts: PartCounts;
   readonly trace: PartTrace | null;
   /** At a model; null before, and of a function's. */
@@ -59,11 +63,11 @@ export class ObservedStep implements StepPort {
   }
 
   submit(work: PartWork, onOutcome: (outcome: PartOutcome) => void): void {
-    const { nowMs, meter, tracing, name, kind, target } = this.#options;
+    const { nowMs, meter, index, tracing, name, kind, target } = this.#options;
     const { id, request } = work;
-    const counts = meter.begin(nowMs());
+    const counts = meter.begin(request.sequence, index, nowMs());
     const trace = tracing?.partOf(request.sequence, name, kind, target) ?? null;
-    const part: Part = { counts, trace, sequence: null };
+    const part: Part = { requestSequence: request.sequence, counts, trace, sequence: null };
     this.#parts.set(id, part);
     this.#port!.submit(work, (outcome) => {
       // One that was given up has been told of.
@@ -82,9 +86,9 @@ export class ObservedStep implements StepPort {
   sentAs(id: number, sequence: number): void {
     const part = this.#parts.get(id);
     if (part === undefined) return;
-    const { tracing, starts, meter, nowMs } = this.#options;
+    const { tracing, starts, meter, index, nowMs } = this.#options;
     part.sequence = sequence;
-    starts.add(sequence, () => meter.run(part.counts, nowMs()));
+    starts.add(sequence, () => meter.run(index, part.counts, nowMs()));
     if (part.trace !== null) tracing?.watchPart(sequence, part.trace);
   }
 
@@ -92,17 +96,19 @@ export class ObservedStep implements StepPort {
   began(id: number): PassedOn | null {
     const part = this.#parts.get(id);
     if (part === undefined) return null;
+    const { meter, index } = this.#options;
     const nowMs = this.#options.nowMs();
-    this.#options.meter.run(part.counts, nowMs);
+    meter.run(index, part.counts, nowMs);
     return part.trace?.began(nowMs) ?? null;
   }
 
   /** @param outcome null of one that nobody waits for any more */
-  #end(id: number, { counts, trace, sequence }: Part, outcome: PartOutcome | null): void {
+  #end(id: number, { requestSequence, counts, trace, sequence }: Part, outcome: PartOutcome | null): void {
     this.#parts.delete(id);
     if (sequence !== null) this.#options.starts.delete(sequence);
     const nowMs = this.#options.nowMs();
-    this.#options.meter.end(counts, nowMs, outcome);
+    const { meter, index } = this.#options;
+    meter.end(requestSequence, index, counts, nowMs, outcome);
     trace?.ended(nowMs, outcome === null ? 'cancelled' : outcome.kind === 'done' ? '' : outcome.outcome.reason);
   }
 }

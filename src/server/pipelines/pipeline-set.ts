@@ -68,6 +68,8 @@ export class PipelineSet {
     });
     const log = eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) });
     for (const each of [meter, log]) own.add(each, ({ detach }) => detach());
+    own.add(telemetry.attachSteps({ model, version, counts: () => begun.meter.counts }), (detach) => detach());
+    observers.push((event) => begun.meter.observe(event));
     observers.push((event) => asRuns(event).forEach(meter.observe), log.observe);
     if (tracing !== null) observers.push(tracing.attachPipeline().observe);
     this.#members.set(begun, own);

@@ -14,8 +14,8 @@ import { pipelineSignature } from './contract.js';
 import { FunctionStep } from './functions/function-step.js';
 import { ObservedStep } from './observed-step.js';
 import type { PartStarts } from './part-starts.js';
+import { PipelineMeter } from './pipeline-meter.js';
 import type { PipelineSource } from './pipeline-source.js';
-import { StepMeter } from './step-meter.js';
 import { ServedStepModel, stepOutputs, stepRequest } from './step-request.js';
 
 /*
@@ -45,6 +45,8 @@ const DEFAULT_SLO_FACTOR = 10;
 export class ServedPipeline {
   readonly source: ModelSource;
   readonly system: PipelineSystem;
+  /** What goes on at its steps. */
+  readonly meter: PipelineMeter;
   /** Mean size of replies of late, bytes. */
   replyBytes = 0;
   readonly #pipeline: PipelineSource;
@@ -60,12 +62,14 @@ export class ServedPipeline {
     options: ServedPipelineOptions,
     functions: ReadonlyMap<string, FunctionStep>,
     observed: ReadonlyMap<string, ObservedStep>,
+    meter: PipelineMeter,
     signature: ModelSignature,
   ) {
     this.source = source;
     this.#pipeline = pipeline;
     this.#listings = options.listings;
     this.#functions = [...functions.values()];
+    this.meter = meter;
     this.#checked = { models: this.#models(), signature, misfit: '' };
     const graph = graphOf(pipeline.description);
     const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
@@ -101,19 +105,22 @@ export class ServedPipeline {
     const signature = signatureOf(pipeline, options.listings);
     const functions = new Map<string, FunctionStep>();
     const observed = new Map<string, ObservedStep>();
+    const names = pipeline.description.steps.map(({ name }) => name);
+    const meter = new PipelineMeter(names);
     const { clock, onLog, starts, tracing } = options;
     const nowMs = (): number => clock.nowMs();
     try {
       for (const [name, target] of pipeline.targets) {
         const { kind } = target;
         const runs = kind === 'model' ? target.model : name;
-        const observer = new ObservedStep({ name, kind, target: runs, nowMs, meter: new StepMeter(), starts, tracing });
+        const index = names.indexOf(name);
+        const observer = new ObservedStep({ name, kind, target: runs, nowMs, meter, index, starts, tracing });
         observed.set(name, observer);
         if (kind === 'model') continue;
         const onRun = (id: number): ReturnType<ObservedStep['began']> => observer.began(id);
         functions.set(name, await FunctionStep.start({ name, clock, target, onLog, onRun }));
       }
-      return new ServedPipeline(source, pipeline, options, functions, observed, signature);
+      return new ServedPipeline(source, pipeline, options, functions, observed, meter, signature);
     } catch (error) {
       await Promise.all([...functions.values()].map((each) => each.close()));
       throw error;
