@@ -10,9 +10,9 @@ import { StepMeter, type PartCounts } from './step-meter.js';
  */
 
 /** For requests that no step has seen. */
-export const DOOR = '(door)';
+const DOOR = '(door)';
 
-export interface NamedCounts {
+interface NamedCounts {
   readonly name: string;
   readonly counts: StepCounts;
 }

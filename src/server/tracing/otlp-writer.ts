@@ -47,7 +47,7 @@ export const SERVER = 2;
 
 type Words = readonly number[];
 
-export interface SpanHead {
+interface SpanHead {
   readonly name: string;
   readonly kind: typeof INTERNAL | typeof SERVER;
   readonly traceId: Words;

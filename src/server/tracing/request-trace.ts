@@ -1,4 +1,4 @@
-import { hex, traceParentText, type SpanId, type TraceId, type TraceParent } from '../../protocol/trace-context.js';
+import { traceParentText, type SpanId, type TraceId, type TraceParent } from '../../protocol/trace-context.js';
 import type { CallTrace, TracedCall } from '../../protocol/service.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import { outcomeName, type Outcome, type OutcomeName } from '../../scheduler/domain/outcome.js';
@@ -110,7 +110,7 @@ interface Joined {
   readonly dueAtMs: number;
 }
 
-export interface Ended {
+interface Ended {
   readonly atMs: number;
   readonly name: OutcomeName;
   /** '' of one that was completed. */
@@ -189,10 +189,6 @@ export class RequestTrace implements CallTrace, Watched {
     const traceparent = traceParentText(this.traceId, spanId, this.isSampled);
     const state = this.parent?.state ?? '';
     return state === '' ? { traceparent } : { traceparent, tracestate: state };
-  }
-
-  get traceIdText(): string {
-    return hex(this.traceId);
   }
 
   #settle(): void {

@@ -266,6 +266,22 @@ describe.each([
     expect(collector.spans.slice(before).filter(({ kind }) => kind === 2)).toHaveLength(1);
   });
 
+  it('stand beside metrics of each step, and a description of the pipeline as of a model', async () => {
+    const metrics = await scrape(sponge);
+    const parts = (step: string, result: string): number =>
+      metrics.sum('sponge_pipeline_step_parts_total', { model: 'divided', step, result });
+    // One call of three rows, and one whose function threw.
+    expect([parts('split', 'done'), parts('split', 'lost'), parts('echo', 'done')]).toEqual([1, 1, 3]);
+    expect(metrics.sum('sponge_pipeline_drops_total', { step: 'split', reason: 'backend' })).toBe(1);
+    for (const step of ['split', 'echo']) {
+      for (const state of ['waiting', 'running'])
+        expect(metrics.sum('sponge_pipeline_step_parts', { step, state }), `${step} ${state}`).toBe(0);
+      expect(metrics.sum('sponge_pipeline_step_core_seconds_total', { step })).toBeGreaterThan(0);
+    }
+    const { paths } = (await http(`${sponge.rest}/v2/openapi.json`)).json as unknown as { paths: object };
+    expect(paths).toHaveProperty(['/v2/models/divided/infer']);
+  });
+
   it('of a call that is no request have what it was told', async () => {
     const { traceId, headers } = caller(true);
     expect((await infer(sponge, 'echo', [{ ...INPUT, name: 'z' }], { headers })).status).toBe(400);
