@@ -37,6 +37,7 @@ const BENCHES = [
   'path',
   'throughput',
   'io-threads',
+  'tracing',
   'json',
   'resize',
   'in-place',

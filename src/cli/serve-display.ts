@@ -1,3 +1,4 @@
+import { Option, type Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Server } from '../server/server.js';
 import { createLogger, type LogFormat, type LogLevel } from '../server/telemetry/logger.js';
@@ -9,6 +10,21 @@ import type { WatchDisplay } from './watch-display.js';
 export interface LogFlags {
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  readonly eventLog?: string;
+  readonly watch?: boolean;
+}
+
+export function addServeLogFlags(command: Command): Command {
+  return command
+    .optionsGroup('Logs:')
+    .addOption(
+      new Option('--log-level <level>', 'to stderr')
+        .choices(['error', 'warn', 'info', 'debug', 'silent'])
+        .default('info'),
+    )
+    .addOption(new Option('--log-format <format>', 'of log lines').choices(['text', 'json']).default('text'))
+    .option('--event-log <file>', 'write every event of the run, one JSON object a line, once all models are up')
+    .option('--watch', 'show allocation, queue and violations live in this terminal, and log only warnings to it');
 }
 
 /** Lines on the terminal that is drawn on go above what is drawn. */

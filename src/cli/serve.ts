@@ -27,7 +27,7 @@ import {
   collected,
 } from './options.js';
 import { instancesPerProcess, policyChoice, SERVED_POLICIES, type PolicyFlags } from './policy-flags.js';
-import { serveLogger, show, type LogFlags } from './serve-display.js';
+import { addServeLogFlags, serveLogger, show, type LogFlags } from './serve-display.js';
 import { addSourceFlags, fetchedFrom, type SourceFlags } from './source-flags.js';
 import { progressLine } from './start-progress.js';
 import { firstStopSignal } from './stop-signal.js';
@@ -35,6 +35,7 @@ import { tuneGarbageCollection } from './garbage-collection.js';
 import { profileFolder } from './profile-folder.js';
 import { addThreadFlags, type ThreadFlags } from './thread-flags.js';
 import { tlsFiles, type TlsFlags } from './tls-flags.js';
+import { addTraceFlags, tracingOf, type TraceFlags } from './trace-flags.js';
 
 const MIB = 1024 * 1024;
 
@@ -43,7 +44,16 @@ const DEFAULT_MAX_BATCH_SIZE = 16;
 
 /** As commander parses them; see the flags below. */
 interface ServeFlags
-  extends ControlFlags, DoorFlags, KubernetesFlags, LogFlags, PolicyFlags, SourceFlags, ThreadFlags, TlsFlags {
+  extends
+    ControlFlags,
+    DoorFlags,
+    KubernetesFlags,
+    LogFlags,
+    PolicyFlags,
+    SourceFlags,
+    ThreadFlags,
+    TlsFlags,
+    TraceFlags {
   readonly modelStore?: string;
   readonly host: string;
   readonly port: number;
@@ -86,8 +96,6 @@ interface ServeFlags
   readonly targetMissRate: number;
   readonly drainSeconds: number;
   readonly compat: ServerOptions['compat'];
-  readonly eventLog?: string;
-  readonly watch?: boolean;
 }
 
 export function serveCommand(): Command {
@@ -250,15 +258,6 @@ export function serveCommand(): Command {
     .addOption(
       new Option('--compat <server>', 'status codes of another server').choices(['none', 'triton']).default('none'),
     )
-    .optionsGroup('Logs:')
-    .addOption(
-      new Option('--log-level <level>', 'to stderr')
-        .choices(['error', 'warn', 'info', 'debug', 'silent'])
-        .default('info'),
-    )
-    .addOption(new Option('--log-format <format>', 'of log lines').choices(['text', 'json']).default('text'))
-    .option('--event-log <file>', 'write every event of the run, one JSON object a line, once all models are up')
-    .option('--watch', 'show allocation, queue and violations live in this terminal, and log only warnings to it')
     .addHelpText(
       'after',
       `
@@ -272,6 +271,7 @@ Examples:
 Every flag can be set in the environment (--grpc-port is SPONGE_GRPC_PORT) and in a YAML file (grpc-port: 9001).`,
     )
     .action(serve);
+  addTraceFlags(addServeLogFlags(command));
   return withConfiguration(addSourceFlags(addKubernetesFlags(addDoorFlags(addControlFlags(addThreadFlags(command))))));
 }
 
@@ -389,7 +389,7 @@ function serverOptions(
     targetMissRate: flags.targetMissRate,
     drainMs: flags.drainSeconds * 1000,
     compat: flags.compat,
-    eventLogPath: flags.eventLog ?? null,
+    ...{ eventLogPath: flags.eventLog ?? null, tracing: tracingOf(flags) },
     logger,
     onProgress,
     interruption,

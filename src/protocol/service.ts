@@ -47,6 +47,39 @@ export interface InferCall {
   readonly arrival: Arrival;
   /** By whom it was sent here, of several servers, and as its how many-eth; absent where nobody says so. */
   readonly pick?: string;
+  /** Absent where nobody traces. */
+  readonly trace?: CallTrace;
+}
+
+/** What a front end knows of a call that is to be traced. */
+export interface TracedCall {
+  readonly protocol: 'http' | 'https' | 'grpc';
+  /** As spans of the protocol are named by: an HTTP route, or gRPC's service and method. */
+  readonly method: string;
+  /** Of HTTP, without a query; '' of gRPC. */
+  readonly path: string;
+  /** `traceparent` and `tracestate` as they came. */
+  readonly parent: string | undefined;
+  readonly state: string | undefined;
+  readonly peer: string;
+  readonly firstByteAtMs: number;
+  /** Of its last byte; of a call that is refused by its head, of that. */
+  readonly receivedAtMs: number;
+}
+
+/** One call as whoever traces follows it. */
+export interface CallTrace {
+  /**
+   * Once, when its answer has been sent, or there is nobody to send it to.
+   * @param status of HTTP, or gRPC's code; null: nothing was sent
+   * @param reason of one that was refused before it was a request; absent, or '': it was not
+   * @param atMs absent: now
+   */
+  answered(status: number | null, reason?: string, atMs?: number): void;
+}
+
+export interface CallTraces {
+  begin(call: TracedCall): CallTrace;
 }
 
 /** Everything a client can be told about a served request; becomes response `parameters` named `sponge_*`. */
@@ -217,6 +250,8 @@ export interface InferenceService {
   placeFor?(modelName: string, byteCount: number): BodyPlace | null;
   /** @param listener hears, at once, that what is served has changed, or that the server begins to close. One at a time; absent: nothing does */
   watchModels?(listener: () => void): void;
+  /** Absent: nobody traces, and no header is looked at for it. */
+  readonly traces?: CallTraces | undefined;
 }
 
 /** Bounds on what a stranger can send; every one is a flag. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { DoorSettings } from './doors/open-door.js';
 import type { Compat } from '../protocol/status.js';
 import type { TlsFiles } from './tls/certificate-files.js';
+import type { TracingSettings } from './tracing/settings.js';
 import type { StatedLimits } from './edge-limits.js';
 import type { ControlChoice } from './models/model-control.js';
 import type { ServedModelOptions } from './served/served-model-options.js';
@@ -80,6 +81,8 @@ export interface ServerOptions extends ModelOptions {
   readonly compat: Compat;
   /** Where every event goes once all models are up; null for nowhere. */
   readonly eventLogPath: string | null;
+  /** Null: no spans are made. */
+  readonly tracing: TracingSettings | null;
   readonly logger: Logger;
   /** What start-up is at; each message replaces the one before. */
   readonly onProgress: (message: string) => void;

@@ -8,6 +8,7 @@ import { SystemClock } from './system-clock.js';
 import { EventLog } from './telemetry/event-log.js';
 import { LiveFeed, type FeedFollower } from './telemetry/live-feed.js';
 import { Telemetry } from './telemetry/metrics.js';
+import type { Tracing } from './tracing/tracing.js';
 import type { PodReport } from './telemetry/pod-metrics.js';
 import { RecordWriter } from './telemetry/record-writer.js';
 import { oneLine } from './workers/load-failure.js';
@@ -140,6 +141,7 @@ async function start(all: readonly ModelSource[], options: ServerOptions, parts:
     pressure: () => pressure.now(),
     onRefused: (protocol, cause) => telemetry.countEdgeRefusal(protocol, cause),
   });
+  const tracing = await openTracing(options, clock, telemetry, parts);
   const eventLog = parts.add(new EventLog({ logger, clock }), (part) => part.close());
   const writer = await openRecordWriter(options, parts);
   const startedAt = new Date().toISOString();
@@ -151,6 +153,7 @@ async function start(all: readonly ModelSource[], options: ServerOptions, parts:
     telemetry,
     isReadyWithout: !isFixed,
     readUnixMs: () => Date.now(),
+    tracing,
   });
 
   for (const source of all) service.listings.expect(source);
@@ -178,13 +181,13 @@ async function start(all: readonly ModelSource[], options: ServerOptions, parts:
 
   const set = parts.add(
     new ModelSet({
-      ...{ server: options, nodes, areTogether, service, telemetry, eventLog, feed, routerCpu },
+      ...{ server: options, nodes, areTogether, service, telemetry, eventLog, feed, tracing, routerCpu },
       ...{ clock, nowMs, turns, spares, unreadSinceMs: () => loop.unreadSinceMs() },
     }),
     (part) => part.close(),
   );
   const pipelineSet = parts.add(
-    new PipelineSet({ server: options, clock, service, telemetry, eventLog, maxBytes: shares.queueBytes }),
+    new PipelineSet({ server: options, clock, service, telemetry, eventLog, tracing, maxBytes: shares.queueBytes }),
     (part) => part.close(),
   );
   standstills.tell = (event) => set.tellStandstill(event);
@@ -306,6 +309,24 @@ function assertServable(
   const listed = failures.map(({ source, reason }) => `${source.name}: ${reason}`).join('; ');
   const remedy = isStrict ? ' (without --strict the others would be served)' : '';
   throw new Error(`${failures.length} of ${sources.length} models cannot be served${remedy}: ${listed}`);
+}
+
+/** Null where nobody asks for spans: nothing of it is loaded then. Closed after what feeds it. */
+async function openTracing(
+  { tracing: settings, serverName, logger }: ServerOptions,
+  clock: SystemClock,
+  telemetry: Telemetry,
+  parts: Parts,
+): Promise<Tracing | null> {
+  if (settings === null) return null;
+  const { Tracing } = await import('./tracing/tracing.js');
+  const tracing = new Tracing({
+    ...{ settings, clock, serviceName: serverName, serviceVersion: SERVER_VERSION },
+    readUnixMs: () => Date.now(),
+    onSpans: (counts) => telemetry.countSpans(counts),
+    onTrouble: (line) => logger.warn(line),
+  });
+  return parts.add(tracing, (part) => part.close());
 }
 
 /** Null where none is asked for. Closed after what feeds it. */

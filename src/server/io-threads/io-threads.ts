@@ -318,5 +318,6 @@ function traitsOf(service: InferenceService): ServiceTraits {
     repository: repository === undefined ? null : { isOpenToClients: repository.isOpenToClients },
     hasReports: reports !== undefined,
     hasPlaces: service.placeFor !== undefined,
+    hasTraces: service.traces !== undefined,
   };
 }

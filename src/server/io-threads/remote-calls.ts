@@ -5,6 +5,7 @@ import type { Regions } from './addresses.js';
 import { answerOf } from './answers.js';
 import { GrantedPlaces } from './granted-places.js';
 import type { Outbox } from './outbox.js';
+import { RemoteTrace } from './remote-traces.js';
 import type { Envelope, ToIoThread, ToPlanner, Where, WireTensor } from './wire.js';
 
 /*
@@ -82,6 +83,7 @@ export class RemoteCalls {
       arrival.tokenName,
       call.pick,
       isHeavy,
+      call.trace instanceof RemoteTrace ? call.trace.sentAs(id) : undefined,
     ]);
     return new Promise((resolve) => {
       const onLeft = (): void => this.#outbox.push(['cancel', id]);

@@ -4,6 +4,7 @@ import type { ModelRepository, SentModel } from '../../protocol/repository.js';
 import { OipFailure } from '../../protocol/service.js';
 import type {
   BodyPlace,
+  CallTraces,
   Departure,
   InferCall,
   InferenceService,
@@ -15,6 +16,7 @@ import type { ReceiveBudget } from '../edge/receive-budget.js';
 import { Regions } from './addresses.js';
 import { Outbox } from './outbox.js';
 import { RemoteCalls } from './remote-calls.js';
+import { RemoteTraces } from './remote-traces.js';
 import type { SharedWords } from './shared-words.js';
 import { modelIn, withKnownSignatures } from './snapshot.js';
 import type { Envelope, Question, Snapshot, ToIoThread, ToPlanner } from './wire.js';
@@ -32,6 +34,7 @@ export interface ServiceTraits {
   readonly repository: { readonly isOpenToClients: boolean } | null;
   readonly hasReports: boolean;
   readonly hasPlaces: boolean;
+  readonly hasTraces: boolean;
 }
 
 export interface RemoteServiceOptions {
@@ -55,6 +58,7 @@ export class RemoteService implements InferenceService {
   readonly serverVersion: string;
   readonly repository: ModelRepository | undefined;
   readonly reports: ReportSource | undefined;
+  readonly traces: CallTraces | undefined;
   /** Absent where no bodies have places. */
   readonly placeFor?: (modelName: string, byteCount: number) => BodyPlace | null;
   readonly outbox: Outbox<ToPlanner>;
@@ -67,13 +71,14 @@ export class RemoteService implements InferenceService {
   #lastQuestionId = 0;
 
   constructor({ traits, port, statePort, words, snapshot, receiveBudget, nowMs }: RemoteServiceOptions) {
-    const { repository, hasReports, hasPlaces } = traits;
+    const { repository, hasReports, hasPlaces, hasTraces } = traits;
     this.serverName = traits.serverName;
     this.serverVersion = traits.serverVersion;
     this.#statePort = statePort;
     this.#words = words;
     this.#snapshot = snapshot;
     this.outbox = new Outbox(port);
+    this.traces = hasTraces ? new RemoteTraces(this.outbox, nowMs) : undefined;
     this.#calls = new RemoteCalls(this.outbox, receiveBudget, new Regions(), nowMs);
     if (repository !== null) this.repository = this.#repositoryWith(repository);
     if (hasReports) {

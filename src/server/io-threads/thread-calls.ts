@@ -2,13 +2,21 @@ import type { MessagePort } from 'node:worker_threads';
 import { releaseAll, type Tensor } from '../../scheduler/domain/tensor.js';
 import type { StopReading } from '../../protocol/reports.js';
 import { OipFailure } from '../../protocol/service.js';
-import type { BodyPlace, Departure, InferCall, InferenceService, InferReply } from '../../protocol/service.js';
+import type {
+  BodyPlace,
+  CallTrace,
+  Departure,
+  InferCall,
+  InferenceService,
+  InferReply,
+} from '../../protocol/service.js';
 import { checkInputs, checkOutputNames } from '../../protocol/validate.js';
 import { addressOf, regionOf } from './addresses.js';
 import { answerEntry } from './answers.js';
 import { Outbox } from './outbox.js';
+import { tracedCallOf } from './remote-traces.js';
 import { faultOf } from './snapshot.js';
-import type { CallEntry, Envelope, Question, ToIoThread, ToPlanner, WireTensor } from './wire.js';
+import type { CallEntry, Envelope, Question, ToIoThread, ToPlanner, TraceEntry, WireTensor } from './wire.js';
 
 /*
  * One io thread, as the planning thread has it: its calls go to the service as those of a front end here would, its questions are answered,
@@ -65,6 +73,8 @@ export class ThreadCalls {
   readonly #options: ThreadCallsOptions;
   readonly #outbox: Outbox<ToIoThread>;
   readonly #calls = new Map<number, RemoteDeparture>();
+  /** Of those calls that are traced, until they have been answered. */
+  readonly #traces = new Map<number, CallTrace>();
   /** Outputs that the thread reads, by call. */
   readonly #lent = new Map<number, readonly Tensor[]>();
   readonly #granted = new Map<number, Granted>();
@@ -93,6 +103,8 @@ export class ThreadCalls {
     this.#options.port.close();
     this.#outbox.close();
     for (const departure of this.#calls.values()) departure.leave();
+    for (const trace of this.#traces.values()) trace.answered(null);
+    this.#traces.clear();
     for (const outputs of this.#lent.values()) releaseAll(outputs);
     this.#lent.clear();
     for (const { stop } of this.#followers.values()) stop();
@@ -110,6 +122,17 @@ export class ThreadCalls {
       case 'cancel':
         this.#calls.get(entry[1])?.leave();
         break;
+      case 'answered': {
+        const [, id, atMs, status, reason] = entry;
+        this.#traces.get(id)?.answered(status, reason, atMs);
+        this.#traces.delete(id);
+        break;
+      }
+      case 'answered-here': {
+        const [, traced, atMs, status, reason] = entry;
+        this.#options.service.traces?.begin(tracedCallOf(traced)).answered(status, reason, atMs);
+        break;
+      }
       case 'read':
         releaseAll(this.#lent.get(entry[1]) ?? []);
         this.#lent.delete(entry[1]);
@@ -165,6 +188,7 @@ export class ThreadCalls {
   #callOf(entry: CallEntry, envelope: Envelope<ToPlanner>, places: BodyPlace[]): InferCall {
     const [, , , modelName, modelVersion, id, wired, outputNames, parameters, statedBudgetsMs] = entry;
     const [, , , , , , , , , , firstByteAtMs, receivedAtMs, routerDelayMs, bodyBytes, peer, tokenName, pick] = entry;
+    const trace = this.#traceOf(entry[1], entry[18]);
     const taken = new Map<number, BodyPlace>();
     const inputs = wired.map((tensor) => this.#inputOf(tensor, envelope, taken));
     places.push(...taken.values());
@@ -185,7 +209,15 @@ export class ThreadCalls {
       ...(modelVersion === undefined ? {} : { modelVersion }),
       ...(id === undefined ? {} : { id }),
       ...(pick === undefined ? {} : { pick }),
+      ...(trace === null ? {} : { trace }),
     };
+  }
+
+  #traceOf(id: number, traced: TraceEntry | undefined): CallTrace | null {
+    if (traced === undefined) return null;
+    const trace = this.#options.service.traces?.begin(tracedCallOf(traced)) ?? null;
+    if (trace !== null) this.#traces.set(id, trace);
+    return trace;
   }
 
   #inputOf(tensor: WireTensor, envelope: Envelope<ToPlanner>, taken: Map<number, BodyPlace>): Tensor {

@@ -1,7 +1,7 @@
 import type { Outcome } from '../../scheduler/domain/outcome.js';
 import type { NetworkDelaySource } from '../../scheduler/domain/request.js';
 import type { Datatype } from '../../scheduler/domain/tensor.js';
-import type { ModelEntry, OipError, ParameterValue } from '../../protocol/service.js';
+import type { ModelEntry, OipError, ParameterValue, TracedCall } from '../../protocol/service.js';
 
 /*
  * What an io thread and the planning thread say to each other. Tuples and not objects: structured clone writes the name of every property
@@ -52,12 +52,29 @@ export type CallEntry = readonly [
   pick: string | undefined,
   /** Whether it is told when it has been taken: its bytes count as on their way in until then. */
   isHeavy: boolean,
+  trace: TraceEntry | undefined,
+];
+
+/** A `TracedCall`. */
+export type TraceEntry = readonly [
+  protocol: TracedCall['protocol'],
+  method: string,
+  path: string,
+  parent: string | undefined,
+  state: string | undefined,
+  peer: string,
+  firstByteAtMs: number,
+  receivedAtMs: number,
 ];
 
 export type ToPlanner =
   | CallEntry
   /** Its client has left. */
   | readonly [kind: 'cancel', id: number]
+  /** Of a call that is traced: its answer has been sent, or nobody was there. */
+  | readonly [kind: 'answered', id: number, atMs: number, status: number | null, reason: string]
+  /** The same of one that was not sent on. */
+  | readonly [kind: 'answered-here', call: TraceEntry, atMs: number, status: number | null, reason: string]
   /** Outputs that were lent with this answer are not read any more. */
   | readonly [kind: 'read', id: number]
   /** A body of that size came for this model, and had no place: the next one may. */

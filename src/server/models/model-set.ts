@@ -5,6 +5,7 @@ import type { Attached } from '../telemetry/attached.js';
 import type { LiveFeed } from '../telemetry/live-feed.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Telemetry } from '../telemetry/metrics.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { oneLine } from '../workers/load-failure.js';
 import { ignoredNotice } from './as-configured.js';
 import { groupNameOf } from './group-name.js';
@@ -39,6 +40,8 @@ export interface ModelSetOptions extends Shared {
   readonly telemetry: Telemetry;
   readonly eventLog: EventLog;
   readonly feed: LiveFeed;
+  /** Null: nobody asks for spans. */
+  readonly tracing: Tracing | null;
   readonly routerCpu: RouterCpu;
 }
 
@@ -166,7 +169,8 @@ export class ModelSet {
     floorFraction: number | undefined,
     interruption: AbortSignal,
   ): Promise<Member> {
-    const { server, nodes, areTogether, service, telemetry, eventLog, feed, routerCpu, ...shared } = this.#options;
+    const { server, nodes, areTogether, service, telemetry, eventLog, feed, tracing, routerCpu, ...shared } =
+      this.#options;
     const { logger, policy } = server;
     const { name: model, version } = source;
     const groupName = this.#takeGroupName(model);
@@ -216,11 +220,14 @@ export class ModelSet {
             queueDepth: () => live?.system.status().queueDepth ?? 0,
           });
           const log = eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) });
-          for (const each of [meter, log]) observers.add(own.add(each, forget).observe);
+          const traced = tracing === null ? [] : [tracing.attachModel({ model, version })];
+          for (const each of [meter, log, ...traced]) observers.add(own.add(each, forget).observe);
         },
         onEvent: (event) => {
           for (const observe of observers) observe(event);
-          if (event.kind === 'batch-started') service.reports.began();
+          if (event.kind !== 'batch-started') return;
+          service.reports.began();
+          service.partStarts.began(event.sequences);
         },
         onProgress: (message) => server.onProgress(`${model}: ${message}`),
         onNotice: (line) => logger.info({ model, version }, line),

@@ -6,6 +6,7 @@ import type { Inference } from '../served/inference-service.js';
 import { Parts } from '../served/parts.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Telemetry } from '../telemetry/metrics.js';
+import type { Tracing } from '../tracing/tracing.js';
 import type { ServerOptions } from '../server-options.js';
 import type { PipelineSource } from './pipeline-source.js';
 import { ServedPipeline } from './served-pipeline.js';
@@ -20,6 +21,8 @@ export interface PipelineSetOptions {
   readonly service: Inference;
   readonly telemetry: Telemetry;
   readonly eventLog: EventLog;
+  /** Null: nobody asks for spans. */
+  readonly tracing: Tracing | null;
   /** Of tensors between steps, for each pipeline. */
   readonly maxBytes: number;
 }
@@ -40,7 +43,7 @@ export class PipelineSet {
 
   /** @throws Error of one line where it cannot be served; nothing is left of it then, and the old one goes on */
   async add(source: ModelSource, pipeline: PipelineSource, old: ServedPipeline | null): Promise<ServedPipeline> {
-    const { server, clock, service, telemetry, eventLog, maxBytes } = this.#options;
+    const { server, clock, service, telemetry, eventLog, tracing, maxBytes } = this.#options;
     const { listings } = service;
     const { name: model, version } = source;
     listings.expect(source);
@@ -48,7 +51,7 @@ export class PipelineSet {
     const own = new Parts();
     const observers: Attached['observe'][] = [];
     const begun = await ServedPipeline.start(source, pipeline, {
-      ...{ clock, listings, maxBytes },
+      ...{ clock, listings, maxBytes, tracing, starts: service.partStarts },
       nextSequence: () => service.nextSequence(),
       maxRequests: Math.min(server.queueLimits.maxRequests, MOST_HELD),
       onEvent: (event) => {
@@ -65,7 +68,10 @@ export class PipelineSet {
     });
     const log = eventLog.attachModel({ model, version, clientIdOf: (sequence) => service.clientIdOf(sequence) });
     for (const each of [meter, log]) own.add(each, ({ detach }) => detach());
+    own.add(telemetry.attachSteps({ model, version, counts: () => begun.meter.counts }), (detach) => detach());
+    observers.push((event) => begun.meter.observe(event));
     observers.push((event) => asRuns(event).forEach(meter.observe), log.observe);
+    if (tracing !== null) observers.push(tracing.attachPipeline().observe);
     this.#members.set(begun, own);
     listings.addPipeline(begun);
     if (old !== null) void this.remove(old);

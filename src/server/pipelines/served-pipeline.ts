@@ -9,9 +9,13 @@ import type { StepPort } from '../../scheduler/pipeline/step-port.js';
 import { invalid, type ModelEntry, type ModelState } from '../../protocol/service.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import type { ModelSource } from '../models/model-repository.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { oneLine } from '../workers/load-failure.js';
 import { pipelineSignature } from './contract.js';
 import { FunctionStep } from './functions/function-step.js';
+import { ObservedStep } from './observed-step.js';
+import type { PartStarts } from './part-starts.js';
+import { PipelineMeter } from './pipeline-meter.js';
 import type { PipelineSource } from './pipeline-source.js';
 import { ServedStepModel, stepOutputs, stepRequest } from './step-request.js';
 import { StepTrials } from './step-trials.js';
@@ -30,6 +34,9 @@ export interface ServedPipelineOptions {
   readonly maxBytes: number;
   readonly onEvent: (event: Event) => void;
   readonly onLog: (line: string) => void;
+  readonly starts: PartStarts;
+  /** Null: nobody asks for spans. */
+  readonly tracing: Tracing | null;
 }
 
 /** Of one request, what all of them may hold at most divided by this many. */
@@ -42,6 +49,8 @@ const DEFAULT_SLO_FOR_MS = 1000;
 export class ServedPipeline {
   readonly source: ModelSource;
   readonly system: PipelineSystem;
+  /** What goes on at its steps. */
+  readonly meter: PipelineMeter;
   /** Mean size of replies of late, bytes. */
   replyBytes = 0;
   readonly #pipeline: PipelineSource;
@@ -60,6 +69,8 @@ export class ServedPipeline {
     pipeline: PipelineSource,
     options: ServedPipelineOptions,
     functions: ReadonlyMap<string, FunctionStep>,
+    observed: ReadonlyMap<string, ObservedStep>,
+    meter: PipelineMeter,
     signature: ModelSignature,
   ) {
     this.source = source;
@@ -67,24 +78,31 @@ export class ServedPipeline {
     this.#listings = options.listings;
     this.#clock = options.clock;
     this.#functions = [...functions.values()];
+    this.meter = meter;
     this.#checked = { models: this.#models(), signature, misfit: '' };
     const graph = graphOf(pipeline.description);
     this.#graph = graph;
     const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
     const ports = graph.steps.map((step): StepPort => {
       const target = pipeline.targets.get(step.name)!;
-      if (target.kind === 'function') return functions.get(step.name)!;
+      const observer = observed.get(step.name)!;
+      if (target.kind === 'function') return observer.over(functions.get(step.name)!);
       const outputNames = step.outputs.map(({ name }) => name);
       const { adapter } = target;
-      return new ModelStep({
+      const port = new ModelStep({
         nowMs: () => clock.nowMs(),
         // Where each has a share of its own they do not wait for each other.
         resource: this.#sharesCores ? 'cores' : target.model,
         model: () => this.#modelOf(target.model, target.version),
-        requestOf: (model, work) =>
-          stepRequest(model, work, { listings, nextSequence, outputNames, nowMs: clock.nowMs(), adapter }),
+        requestOf: (model, work) => {
+          const ways = { listings, nextSequence, outputNames, nowMs: clock.nowMs(), adapter };
+          const request = stepRequest(model, work, ways);
+          if (typeof request !== 'string') observer.sentAs(work.id, request.sequence);
+          return request;
+        },
         outputsOf: (model, request, outcome) => stepOutputs(model, request, outcome, adapter),
       });
+      return observer.over(port);
     });
     this.#trials = new StepTrials({
       ports: new Map(graph.steps.map(({ name }, index) => [name, ports[index]!])),
@@ -102,13 +120,23 @@ export class ServedPipeline {
   ): Promise<ServedPipeline> {
     const signature = signatureOf(pipeline, options.listings);
     const functions = new Map<string, FunctionStep>();
+    const observed = new Map<string, ObservedStep>();
+    const names = pipeline.description.steps.map(({ name }) => name);
+    const meter = new PipelineMeter(names);
+    const { clock, onLog, starts, tracing } = options;
+    const nowMs = (): number => clock.nowMs();
     try {
-      for (const [step, target] of pipeline.targets) {
-        if (target.kind === 'model') continue;
-        const { clock, onLog } = options;
-        functions.set(step, await FunctionStep.start({ name: step, clock, target, onLog }));
+      for (const [name, target] of pipeline.targets) {
+        const { kind } = target;
+        const runs = kind === 'model' ? target.model : name;
+        const index = names.indexOf(name);
+        const observer = new ObservedStep({ name, kind, target: runs, nowMs, meter, index, starts, tracing });
+        observed.set(name, observer);
+        if (kind === 'model') continue;
+        const onRun = (id: number): ReturnType<ObservedStep['began']> => observer.began(id);
+        functions.set(name, await FunctionStep.start({ name, clock, target, onLog, onRun }));
       }
-      const served = new ServedPipeline(source, pipeline, options, functions, signature);
+      const served = new ServedPipeline(source, pipeline, options, functions, observed, meter, signature);
       await served.#triedOut();
       return served;
     } catch (error) {

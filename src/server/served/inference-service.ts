@@ -21,8 +21,11 @@ import {
 import { reached } from '../path-points.js';
 import { priorityOf } from '../models/as-configured.js';
 import type { Telemetry } from '../telemetry/metrics.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { ModelListings, type Registered } from '../models/model-listings.js';
+import type { ModelSource } from '../models/model-repository.js';
 import { PodReports } from './pod-reports.js';
+import { PartStarts } from '../pipelines/part-starts.js';
 import type { ServedPipeline } from '../pipelines/served-pipeline.js';
 import { mustRunAlone, shapeClassOf } from './shape-class.js';
 
@@ -49,6 +52,8 @@ export interface InferenceServiceOptions {
   readonly isReadyWithout: boolean;
   /** Unix ms. */
   readonly readUnixMs: () => number;
+  /** Null: nobody asks for spans. */
+  readonly tracing?: Tracing | null;
 }
 
 export class Inference implements InferenceService {
@@ -59,6 +64,8 @@ export class Inference implements InferenceService {
   /** Set before anybody calls. */
   repository: ModelRepository | undefined;
   readonly reports: PodReports;
+  readonly traces: Tracing | undefined;
+  readonly partStarts = new PartStarts();
   readonly #network = new PeerNetwork();
   /** The ids that clients gave their requests, by sequence, while they are held. */
   readonly #clientIds = new Map<number, string>();
@@ -71,6 +78,7 @@ export class Inference implements InferenceService {
     this.serverName = options.serverName;
     this.serverVersion = options.serverVersion;
     this.#options = options;
+    this.traces = options.tracing ?? undefined;
     this.reports = new PodReports({ clock: options.clock, listings: this.listings });
   }
 
@@ -134,6 +142,7 @@ export class Inference implements InferenceService {
     }
     if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
     if (call.pick !== undefined) this.reports.arrived(call.pick);
+    if (this.traces !== undefined) this.#trace(this.traces, call, request, registered.served);
     return submit(registered.served.system, request, departure).then((outcome) =>
       this.#toReply(registered, request, outcome),
     );
@@ -155,6 +164,15 @@ export class Inference implements InferenceService {
     this.listings.onChange = listener;
   }
 
+  #trace(
+    traces: Tracing,
+    { trace, id }: InferCall,
+    request: InferRequest,
+    { source }: { readonly source: ModelSource },
+  ): void {
+    traces.join(trace, request, source.name, source.version, id);
+  }
+
   // ---- pipelines ---------------------------------------------------------------------------------------------------
 
   #inferPipeline(pipeline: ServedPipeline, call: InferCall, departure: Departure): Promise<InferReply> {
@@ -168,6 +186,7 @@ export class Inference implements InferenceService {
     }
     if (call.id !== undefined) this.#clientIds.set(request.sequence, call.id);
     if (call.pick !== undefined) this.reports.arrived(call.pick);
+    if (this.traces !== undefined) this.#trace(this.traces, call, request, pipeline);
     const { system, source } = pipeline;
     const { outputNames } = call;
     const submitting: Submitting = {

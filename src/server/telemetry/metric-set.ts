@@ -193,6 +193,35 @@ export function createMetricSet(exposition: Exposition) {
       'Calls that were answered before they were a request, by protocol and cause: a reason, or a kind of error. With sponge_outcomes_total they are all the answers that clients got.',
       ['protocol', 'reason'],
     ),
+    stepParts: gauge(
+      'sponge_pipeline_step_parts',
+      'Parts at a step of a pipeline now: waiting, running.',
+      'step',
+      'state',
+    ),
+    stepPartsTotal: counter(
+      'sponge_pipeline_step_parts_total',
+      'Parts that have left a step of a pipeline: done, or lost with their request.',
+      'step',
+      'result',
+    ),
+    stepSeconds: counter('sponge_pipeline_step_seconds_total', 'Time of parts at a step: wait, run.', 'step', 'stage'),
+    stepCoreSeconds: counter(
+      'sponge_pipeline_step_core_seconds_total',
+      'Shares of the cores that parts of a step ran on; those of a function as of one core.',
+      'step',
+    ),
+    pipelineDrops: counter(
+      'sponge_pipeline_drops_total',
+      'Requests of a pipeline without an answer, by the step that they were lost at; (door): before the first.',
+      'step',
+      'reason',
+    ),
+    traceSpans: exposition.counter(
+      'sponge_trace_spans_total',
+      'Spans of traced requests, by what became of them: exported, failed (the collector took none), dropped (there was no room for them). Only where spans are asked for.',
+      ['result'],
+    ),
     pressure: processGauge(
       'sponge_pressure',
       'Of new calls, the part that the server turns away because of its own condition, in [0, 1].',

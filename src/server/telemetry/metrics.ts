@@ -8,6 +8,7 @@ import { CONTENT_TYPE, Exposition } from './exposition.js';
 import { createMetricSet, type MetricSet } from './metric-set.js';
 import { ModelMeter, type ModelSource } from './model-meter.js';
 import { publishPod, type PodReport } from './pod-metrics.js';
+import { StepSeries, type MeteredPipeline } from './step-series.js';
 
 /*
  * The server's metrics: one exposition, one meter per model, one timer that closes the core-seconds windows of all of them.
@@ -45,6 +46,7 @@ export class Telemetry {
   private readonly exposition = new Exposition();
   private readonly metrics: MetricSet = createMetricSet(this.exposition);
   private meters: readonly ModelMeter[] = [];
+  private readonly pipelines = new Set<StepSeries>();
   private readonly machine = new MachineCpu();
   private readonly readLoopDelays: () => readonly number[];
   private readonly readIoThreadDelays: () => readonly (readonly number[])[];
@@ -72,6 +74,16 @@ export class Telemetry {
     return { observe: (event) => meter.observe(event), detach: () => this.detach(meter) };
   }
 
+  /** Begins to tell of a pipeline's steps. @returns ends that; the pipeline's series go with its meter */
+  attachSteps(pipeline: MeteredPipeline): () => void {
+    const meter = new StepSeries(this.metrics, pipeline);
+    this.pipelines.add(meter);
+    return () => {
+      meter.publish();
+      this.pipelines.delete(meter);
+    };
+  }
+
   /** Series end with the last model that has them. */
   private detach(meter: ModelMeter): void {
     meter.closeWindow(this.clock.nowMs());
@@ -90,6 +102,13 @@ export class Telemetry {
   /** A call was answered before it was a request. */
   countEdgeRefusal(protocol: string, reason: string, count = 1): void {
     this.metrics.edgeRefusals.of({ protocol, reason }).value += count;
+  }
+
+  /** Of spans that are made for requests; the series are there once there are spans. */
+  countSpans(counts: Readonly<Record<'exported' | 'failed' | 'dropped', number>>): void {
+    for (const result of ['exported', 'failed', 'dropped'] as const) {
+      this.metrics.traceSpans.of({ result }).value += counts[result];
+    }
   }
 
   /** Of all models, of one, or of one version; empty where nothing matches. */
@@ -111,6 +130,7 @@ export class Telemetry {
   render(): string {
     const nowMs = this.clock.nowMs();
     for (const meter of this.meters) meter.publish(nowMs);
+    for (const pipeline of this.pipelines) pipeline.publish();
     const limits = this.meters.reduce((sum, { source }) => sum + source.limitMillicores, 0);
     this.metrics.coreBudget.value = this.budgetMillicores() ?? limits;
     this.metrics.routerCpuSeconds.value = this.readRouterCpuSeconds();

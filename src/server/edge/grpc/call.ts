@@ -9,7 +9,7 @@ import { constants } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { GRPC_CODE } from '../../../protocol/status.js';
-import type { Departure } from '../../../protocol/service.js';
+import type { CallTrace, Departure } from '../../../protocol/service.js';
 import { reached } from '../../path-points.js';
 import { plainStatus, trailersOf } from './answers.js';
 import type { CallStatus, Frame } from './answers.js';
@@ -81,6 +81,8 @@ export class Call implements MessageSink, Departure {
   #trailers: Record<string, string> | null = null;
   #isOver = false;
   #overListener = ignore;
+  /** Of a unary call: told when it is over; null where nobody traces. */
+  trace: CallTrace | null = null;
 
   constructor(options: CallOptions) {
     const { head, method, stream } = options;
@@ -281,6 +283,7 @@ export class Call implements MessageSink, Departure {
     // A reset after the answer says that the rest of the request is not needed (RFC 9113, section 8.1). In a turn of its own: trailers
     // are only on their way then, and Node 20 never returns from a reset without error that is sent while it handles what was received.
     if (!this.#receipt.isHalfClosed && !this.#stream.destroyed) setImmediate(() => this.#stream.close());
+    this.trace?.answered(this.#trailers === null ? null : Number(this.#trailers['grpc-status']));
     this.#overListener();
     this.#options.onOver();
   }

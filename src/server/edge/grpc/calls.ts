@@ -11,7 +11,7 @@ import type { Intake } from '../intake.js';
 import { parseGrpcTimeout } from '../../../protocol/parameters.js';
 import type { ReceiveBudget } from '../receive-budget.js';
 import { OipFailure } from '../../../protocol/service.js';
-import type { EdgeLimits } from '../../../protocol/service.js';
+import type { EdgeLimits, InferenceService } from '../../../protocol/service.js';
 import { describeError, GRPC_CODE } from '../../../protocol/status.js';
 import type { Compat } from '../../../protocol/status.js';
 import { plainStatus, statusOf, trailersOf } from './answers.js';
@@ -19,6 +19,7 @@ import type { CallStatus } from './answers.js';
 import { Call } from './call.js';
 import type { Method } from './call.js';
 import type { FindPlace } from './message-reader.js';
+import { tracedCall } from './traced-call.js';
 
 export interface CallsOptions {
   /** By their paths. */
@@ -29,6 +30,7 @@ export interface CallsOptions {
   readonly compat: Compat;
   readonly door: Door;
   readonly arrivals: Arrivals;
+  readonly service: Pick<InferenceService, 'traces'>;
   /** For the messages of the methods that take inputs. */
   readonly findPlace: FindPlace;
 }
@@ -72,7 +74,7 @@ export class Calls {
 
   /** @param socket that the stream's connection is on, below HTTP/2 */
   readonly take = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket): void => {
-    const { methods, limits, receiveBudget, compat, arrivals, intake, door } = this.#options;
+    const { methods, limits, receiveBudget, compat, arrivals, intake, door, service } = this.#options;
     if (!CONTENT_TYPE.test(headers['content-type'] ?? '')) {
       intake.count('grpc', 'invalid');
       dismiss(stream, { ':status': UNSUPPORTED_MEDIA_TYPE });
@@ -103,6 +105,11 @@ export class Calls {
     const isCounted = !ALWAYS_ANSWERED.has(path);
     const refusal = isCounted ? intake.begin(client) : null;
     if (refusal !== null) {
+      if (TAKES_INPUTS.has(path)) {
+        const times = { firstByteAtMs, receivedAtMs: arrivals.nowMs() };
+        const trace = service.traces?.begin(tracedCall(headers, peer, times));
+        trace?.answered(refusal.status.grpc, refusal.edgeCause ?? '');
+      }
       refuse(stream, statusOf(refusal, intake));
       return;
     }

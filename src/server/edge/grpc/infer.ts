@@ -16,7 +16,7 @@ import {
   responseParameters,
   withHeaderParameters,
 } from '../../../protocol/parameters.js';
-import type { InferCall, InferenceService, InferReply } from '../../../protocol/service.js';
+import type { CallTrace, InferCall, InferenceService, InferReply } from '../../../protocol/service.js';
 import { describeError, describeRefusal, errorTrailers, GRPC_CODE } from '../../../protocol/status.js';
 import type { ErrorReply } from '../../../protocol/status.js';
 import { checkInputs, checkOutputNames } from '../../../protocol/validate.js';
@@ -29,6 +29,7 @@ import { decodeInferRequest } from './infer-decoder.js';
 import { encodeInferResponse } from './infer-encoder.js';
 import type { InferResponse } from './infer-encoder.js';
 import { inferParameters } from '../../../protocol/grpc/parameters.js';
+import { tracedCall } from './traced-call.js';
 import { versionOf } from './versions.js';
 
 /** Requests of one stream in progress; reading stops at this many, so that a stream holds bounded memory. */
@@ -46,6 +47,7 @@ interface Received {
   readonly call: Call;
   readonly frame: Frame;
   readonly firstByteAtMs: number;
+  readonly trace: CallTrace | null;
   /** Of several on one call, which its headers are not about. */
   readonly isInStream?: boolean;
   /** Serves as the id of a request that has none; empty for none. */
@@ -72,8 +74,10 @@ export function modelInfer(context: InferContext): UnaryHandler {
     const { firstByteAtMs } = call.head;
     // Before they are handed over, perhaps to another thread.
     const byteCount = frame.bytes.length;
+    call.trace = traceOf(context, call, firstByteAtMs, frame);
     const answering = answerInfer(context, {
       call,
+      trace: call.trace,
       frame,
       firstByteAtMs,
       requestId: call.header('x-request-id') ?? '',
@@ -100,11 +104,11 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
 
     const respond = async (frame: Frame): Promise<void> => {
       const byteCount = frame.bytes.length;
+      // When the first byte of a message within a stream came is not known.
+      const firstByteAtMs = Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(call.head.socket));
+      const trace = traceOf(context, call, firstByteAtMs, frame);
       const answering = answerInfer(context, {
-        call,
-        frame,
-        // When the first byte of a message within a stream came is not known.
-        firstByteAtMs: Math.min(frame.receivedAtMs, context.arrivals.arrivedAtMs(call.head.socket)),
+        ...{ call, trace, frame, firstByteAtMs },
         isInStream: true,
         requestId: '',
       });
@@ -113,6 +117,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
       const answer = await answering;
       frame.place?.release();
       await earlier;
+      trace?.answered(call.isAnswered ? null : answer.kind === 'ok' ? 0 : answer.reply.status.grpc);
       if (call.isAnswered) return;
       if (answer.kind === 'error' && answer.reply.edgeCause !== null)
         context.intake.count('grpc', answer.reply.edgeCause);
@@ -145,7 +150,7 @@ export function modelStreamInfer(context: InferContext): (call: Call) => StreamH
 /** Never rejects. */
 async function answerInfer(
   context: InferContext,
-  { call, frame, firstByteAtMs, isInStream = false, requestId }: Received,
+  { call, frame, firstByteAtMs, trace, isInStream = false, requestId }: Received,
 ): Promise<Answer> {
   const { peer, tokenName } = call.head;
   let id = requestId;
@@ -178,12 +183,23 @@ async function answerInfer(
       ...(modelVersion === undefined ? {} : { modelVersion }),
       ...(id === '' ? {} : { id }),
       ...(pick === undefined ? {} : { pick }),
+      ...(trace === null ? {} : { trace }),
     };
     const isFinalAsked = isInStream && request.parameters[FINAL_ASKED] === true;
     return answerOf(await context.service.infer(inferCall, call), id, context, { isFinalAsked, classify });
   } catch (error) {
     return { kind: 'error', reply: replyToError(error, context), id };
   }
+}
+
+/** Null where nobody traces. */
+function traceOf(
+  { service: { traces } }: InferContext,
+  { head: { headers, peer } }: Call,
+  firstByteAtMs: number,
+  { receivedAtMs }: Frame,
+): CallTrace | null {
+  return traces?.begin(tracedCall(headers, peer, { firstByteAtMs, receivedAtMs })) ?? null;
 }
 
 function budgetsMs(call: Call): readonly number[] {

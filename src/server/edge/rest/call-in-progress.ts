@@ -8,7 +8,7 @@ import { reached } from '../../path-points.js';
 import { releaseAll } from '../../../scheduler/domain/tensor.js';
 import type { Tensor } from '../../../scheduler/domain/tensor.js';
 import type { Receipt } from '../receive-budget.js';
-import type { BodyPlace, Departure } from '../../../protocol/service.js';
+import type { BodyPlace, CallTrace, Departure } from '../../../protocol/service.js';
 import { askUntilGone } from './half-closed.js';
 
 declare module 'fastify' {
@@ -39,6 +39,8 @@ export class CallInProgress implements Departure {
   #outputs: readonly Tensor[] = NONE;
   #onEnd: (() => void) | null = null;
   #stopAsking: (() => void) | null = null;
+  /** Told when it is over; null where nobody traces. */
+  trace: CallTrace | null = null;
 
   constructor({ raw }: FastifyRequest, reply: FastifyReply) {
     reached('head');
@@ -114,9 +116,11 @@ export class CallInProgress implements Departure {
     this.#outputs = NONE;
     if (this.#response.writableFinished) {
       reached('written');
+      this.trace?.answered(this.#response.statusCode);
       return;
     }
     this.#isAborted = true;
     this.#onAbort?.();
+    this.trace?.answered(null);
   }
 }

@@ -26,6 +26,7 @@ import { decodeInferBody, decodeRawBody } from './infer-request.js';
 import type { DecodedInfer, RequestedOutput } from './infer-request.js';
 import { encodeInferResponse, writingCost } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
+import { tracedCall } from './traced-call.js';
 import { outlineJson } from './json-outline.js';
 
 /** Header and body of Triton's binary tensor data extension. */
@@ -90,6 +91,10 @@ class Exchange {
       const model = this.#modelNow();
       const received = takeBody(this.#request);
       if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
+      const { traces } = this.#context.service;
+      if (traces !== undefined) {
+        this.#request.callInProgress.trace = traces.begin(tracedCall(this.#request, received));
+      }
       this.#place = this.#request.callInProgress.takePlace();
       const decoded = this.#decode(received, model);
       if (decoded instanceof Promise) {
@@ -164,6 +169,7 @@ class Exchange {
     const { model: modelName, version } = request.params;
     const tokenName = tokenNameOf(request);
     const pick = header(request, PICK_HEADER);
+    const { trace } = request.callInProgress;
     return {
       modelName,
       inputs,
@@ -181,6 +187,7 @@ class Exchange {
       ...(version === undefined ? {} : { modelVersion: version }),
       ...(this.#id === undefined ? {} : { id: this.#id }),
       ...(pick === undefined ? {} : { pick }),
+      ...(trace === null ? {} : { trace }),
     };
   }
 

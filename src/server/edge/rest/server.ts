@@ -46,6 +46,7 @@ import { registerSettings } from './settings.js';
 import { registerSharedMemory } from './memory-regions.js';
 import { registerStatistics } from './statistics.js';
 import { registerText } from './text.js';
+import { tracedCall } from './traced-call.js';
 import { explainListenError } from '../../listen-error.js';
 import { duplicate } from '../../listening-socket.js';
 
@@ -136,7 +137,7 @@ export async function startRestServer(options: RestOptions): Promise<RestServer>
     next();
   });
   guardCalls(app, door, intake, compat);
-  const calls = limitCalls(app, intake);
+  const calls = limitCalls(app, options, intake);
   readBodies(app, options);
   answerErrors(app, options, intake);
   const answerOtherMethods = followMethods(app);
@@ -237,7 +238,11 @@ function createSecureServer(
 }
 
 /** Answers calls beyond the limit at once; a call is in progress from its head until its answer is sent. */
-function limitCalls(app: FastifyInstance, intake: Intake): { closeConnectionsWhenIdle(): void } {
+function limitCalls(
+  app: FastifyInstance,
+  { service: { traces }, arrivals }: RestOptions,
+  intake: Intake,
+): { closeConnectionsWhenIdle(): void } {
   let isClosing = false;
   app.addHook('onRequest', (request, reply, next) => {
     if (request.method !== 'POST') {
@@ -247,6 +252,11 @@ function limitCalls(app: FastifyInstance, intake: Intake): { closeConnectionsWhe
     const client = clientOfCall(request);
     const refusal = intake.begin(client);
     if (refusal !== null) {
+      if (traces !== undefined && request.routeOptions.config.takesInputs === true) {
+        const atMs = arrivals.nowMs();
+        const trace = traces.begin(tracedCall(request, { firstByteAtMs: atMs, receivedAtMs: atMs }));
+        trace.answered(refusal.status.http, refusal.edgeCause ?? '');
+      }
       void sendError(reply, refusal, intake);
       return;
     }

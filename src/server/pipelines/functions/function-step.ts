@@ -4,6 +4,7 @@ import type { Tensor } from '../../../scheduler/domain/tensor.js';
 import type { PartOutcome, PartWork, StepPort } from '../../../scheduler/pipeline/step-port.js';
 import type { StepOutlook } from '../../../scheduler/pipeline/timing.js';
 import { oneLine } from '../../workers/load-failure.js';
+import type { PassedOn } from '../observed-step.js';
 import type { StepTarget } from '../pipeline-source.js';
 import { Durations } from './durations.js';
 import { FunctionRunner, type CallEnd } from './function-runner.js';
@@ -21,6 +22,8 @@ export interface FunctionStepOptions {
   readonly clock: Clock;
   readonly target: Extract<StepTarget, { kind: 'function' }>;
   readonly onLog: (line: string) => void;
+  /** A part begins to run. @returns what the function may pass on; null, or absent: nothing */
+  readonly onRun?: (id: number) => PassedOn | null;
 }
 
 interface Waiting {
@@ -126,11 +129,12 @@ export class FunctionStep implements StepPort {
       this.#next();
       return;
     }
-    const { clock } = this.#options;
+    const { clock, onRun } = this.#options;
     const nowMs = clock.nowMs();
+    const passedOn = onRun?.(work.id) ?? null;
     const call = { sinceMs: nowMs };
     this.#running.add(call);
-    runner.run(callOf(work, nowMs), (end) => {
+    runner.run({ ...callOf(work, nowMs), ...passedOn }, (end) => {
       this.#running.delete(call);
       // One that was ended says nothing of how long others take.
       if (end.kind === 'done') this.#durations.add(clock.nowMs() - nowMs);

@@ -18,6 +18,9 @@ export interface FunctionThreadData {
 
 export interface FunctionCall {
   readonly dueInMs: number;
+  /** Of the trace that the request is part of, for whomever the function calls; absent where nobody traces. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
   readonly inputs: readonly (readonly [name: string, value: SentTensor | readonly (SentTensor | null)[]])[];
 }
 
@@ -33,7 +36,7 @@ export type FunctionReport =
   | { readonly kind: 'failed'; readonly message: string; readonly heldBytes: number };
 
 type Given = FunctionTensor | readonly (FunctionTensor | null)[];
-type OperatorsFunction = (inputs: Readonly<Record<string, Given>>, call: { readonly dueInMs: number }) => unknown;
+type OperatorsFunction = (inputs: Readonly<Record<string, Given>>, call: Omit<FunctionCall, 'inputs'>) => unknown;
 
 const { file, outputs, options } = workerData as FunctionThreadData;
 const port = parentPort!;
@@ -54,7 +57,7 @@ async function main(): Promise<void> {
   tell({ kind: 'ready' });
 }
 
-async function answer(run: OperatorsFunction, { inputs, dueInMs }: FunctionCall): Promise<void> {
+async function answer(run: OperatorsFunction, { inputs, ...about }: FunctionCall): Promise<void> {
   try {
     const given = Object.fromEntries(
       inputs.map(([name, value]) => [
@@ -62,7 +65,7 @@ async function answer(run: OperatorsFunction, { inputs, dueInMs }: FunctionCall)
         isList(value) ? value.map((each) => each && functionTensorOf(each)) : functionTensorOf(value),
       ]),
     );
-    const result: unknown = await run(given, { dueInMs });
+    const result: unknown = await run(given, about);
     const made = (typeof result === 'object' && result !== null ? result : {}) as Readonly<Record<string, unknown>>;
     const missing = outputs.find(({ name }) => made[name] === undefined);
     if (missing !== undefined) throw new Error(`it gave no '${missing.name}'`);

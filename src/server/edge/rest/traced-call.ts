@@ -1,0 +1,35 @@
+import type { FastifyRequest } from 'fastify';
+import type { TracedCall } from '../../../protocol/service.js';
+import type { ModelParams } from './context.js';
+import { clientOf } from '../connections.js';
+
+/** As spans of HTTP servers name the routes of `/infer`. */
+const ROUTE = '/v2/models/{model}/infer';
+const ROUTE_OF_VERSION = '/v2/models/{model}/versions/{version}/infer';
+
+/** Of a path only so much is told: names are no longer. */
+const MOST_PATH_CHARACTERS = 512;
+
+/** An inference call, for whoever traces. @param times of its first and of its last byte */
+export function tracedCall(
+  request: FastifyRequest,
+  { firstByteAtMs, receivedAtMs }: Pick<TracedCall, 'firstByteAtMs' | 'receivedAtMs'>,
+): TracedCall {
+  const { version } = request.params as ModelParams;
+  const { headers, raw } = request;
+  return {
+    protocol: 'encrypted' in raw.socket ? 'https' : 'http',
+    method: version === undefined ? ROUTE : ROUTE_OF_VERSION,
+    path: request.url.split('?', 1)[0]!.slice(0, MOST_PATH_CHARACTERS),
+    parent: text(headers['traceparent']),
+    state: text(headers['tracestate']),
+    peer: clientOf(raw.socket),
+    firstByteAtMs,
+    receivedAtMs,
+  };
+}
+
+/** Of several of a name, all in one. */
+function text(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === 'object' ? value.join(',') : value;
+}
