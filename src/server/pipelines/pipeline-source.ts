@@ -1,32 +1,9 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { PipelineDescription } from '../../scheduler/pipeline/description.js';
 import type { TensorSpec } from '../../scheduler/domain/tensor.js';
+import type { StepTarget } from '../../scheduler/pipeline/step-target.js';
 
 /* A pipeline as its file describes it: the steps, and what runs each of them. */
-
-export interface FunctionOutput extends TensorSpec {
-  /** Any number of tensors like this. */
-  readonly isList: boolean;
-}
-
-export interface FunctionLimits {
-  /** Of one call. */
-  readonly timeMs: number;
-  /** Of one thread: heap and typed arrays. */
-  readonly memoryMib: number;
-  /** That run calls side by side. */
-  readonly threads: number;
-}
-
-export type StepTarget =
-  | { readonly kind: 'model'; readonly model: string; /** The latest. */ readonly version?: string }
-  | {
-      readonly kind: 'function';
-      /** Absolute. */
-      readonly file: string;
-      readonly outputs: readonly FunctionOutput[];
-      readonly limits: FunctionLimits;
-    };
 
 export interface PipelineSource {
   readonly description: PipelineDescription;
