@@ -13,7 +13,7 @@ const FAULTS: Readonly<Record<string, readonly string[]>> = {
     'pipeline.steps.cut.hangFraction=0.01',
     'pipeline.steps.collect.hangFraction=0.01',
   ],
-  'workers die and come back': ['worker.crashesAtSec=[2, 3.5, 6]', 'worker.restartMs=700'],
+  'workers die and come back': ['worker.crashesAtSec=[1, 2.5, 4]', 'worker.restartMs=700'],
   'resizes are refused and late': ['scaler.refusedFraction=0.2', 'scaler.delayMs=[0, 30]'],
   'queues are full': ['queueLimit=6', 'pipeline.maxRequests=12'],
   'clients leave': ['leavingFraction=0.2'],
@@ -31,7 +31,7 @@ const FAULTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 function setupOf(faults: readonly string[], load = 0.9): PipelineSetup {
-  const { scenario, name, folder } = readScenario('crops', ['durationSec=8', `load=${load}`, ...faults]);
+  const { scenario, name, folder } = readScenario('crops', ['durationSec=5', `load=${load}`, ...faults]);
   return setUpPipeline(scenario, name, folder);
 }
 
@@ -57,7 +57,7 @@ describe('a pipeline in whose steps things go wrong', () => {
     'has one outcome a request and holds nothing in the end: %s, %s',
     (name, policy) => {
       const setup = setupOf(FAULTS[name]!);
-      for (const seed of [31, 32]) {
+      for (const seed of policy === 'sponge' ? [31, 32] : [31]) {
         const { report, heldInTheEnd } = watched(setup, policy, seed);
         const { sent, onTime, late, rejectedInfeasible, rejectedOverload, expired, cancelled, failed } =
           report.outcomes;

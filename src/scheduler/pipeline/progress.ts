@@ -98,9 +98,8 @@ export class Progress {
     return this.#failure === null && this.#ended.size === this.#graph.steps.length;
   }
 
-  /** A part of it has ended, or a step. */
+  /** A part of it has ended. */
   get hasBegun(): boolean {
-    if (this.#ended.size > 0) return true;
     for (const { left, partCount } of this.#running.values()) if (left < partCount) return true;
     return false;
   }

@@ -1,5 +1,5 @@
 import type { Tensor } from '../../scheduler/domain/tensor.js';
-import type { GraphStep, PipelineGraph } from '../../scheduler/pipeline/graph.js';
+import type { PipelineGraph } from '../../scheduler/pipeline/graph.js';
 import { Progress, type PartStart, type StepValue } from '../../scheduler/pipeline/progress.js';
 import { logNormal } from '../../scheduler/random/normal.js';
 import { Prng } from '../../scheduler/random/prng.js';
@@ -97,10 +97,6 @@ export function partsIn(inputs: ReadonlyMap<string, StepValue>): number {
   let most = -1;
   for (const value of inputs.values()) if (isList(value)) most = Math.max(most, value.length);
   return most < 0 ? 1 : most;
-}
-
-export function isFunction({ takesLists }: GraphStep): boolean {
-  return takesLists;
 }
 
 function rowOf(isTrue: boolean): Uint8Array {

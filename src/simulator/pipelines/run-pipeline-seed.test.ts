@@ -40,7 +40,7 @@ describe('a simulated pipeline', () => {
   it.each(['sponge', 'equal-split', 'proportional-split', 'triton(batch=2)', 'triton(cancel=0)', 'pard'])(
     'is judged by one ledger, above its bound, and repeats: %s',
     (policy) => {
-      const setup = setupOf('crops', 'durationSec=5', 'load=0.7');
+      const setup = setupOf('crops', 'durationSec=2', 'load=0.7');
       const world = pipelineWorldOf(setup, 3);
       const [first, again] = [1, 2].map(() => runPipelineSeed(setup, world, policy));
       const { sent, onTime, late, rejectedInfeasible, rejectedOverload, expired, cancelled, failed } = first!;
