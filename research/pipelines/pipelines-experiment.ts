@@ -40,10 +40,10 @@ const PAGE_ROWS: CaseSpec['rows'] = [
 ];
 
 const CASES: readonly CaseSpec[] = [
-  { scenario: 'crops', load: 0.9, seeds: 4, durationSec: 120, rows: CROPS_ROWS },
-  { scenario: 'crops', load: 0.5, seeds: 3, durationSec: 120, rows: CROPS_ROWS },
-  { scenario: 'page', load: 0.9, seeds: 2, durationSec: 30, rows: PAGE_ROWS },
-  { scenario: 'page', load: 0.5, seeds: 2, durationSec: 30, rows: PAGE_ROWS },
+  { scenario: 'crops', load: 0.9, seeds: 3, durationSec: 40, rows: CROPS_ROWS },
+  { scenario: 'crops', load: 0.5, seeds: 3, durationSec: 40, rows: CROPS_ROWS },
+  { scenario: 'page', load: 0.9, seeds: 3, durationSec: 10, rows: PAGE_ROWS },
+  { scenario: 'page', load: 0.5, seeds: 3, durationSec: 10, rows: PAGE_ROWS },
 ];
 
 /** Pooled over seeds; shares with their 95 % interval over the seeds. */
