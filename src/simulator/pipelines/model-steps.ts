@@ -177,7 +177,7 @@ function fixedSteps(
   const typicalMs = (model: number, count: number): number =>
     node.models[model]!.setup.machine.curve.latencyMs(count, 1000 * cores);
   const paces = graph.steps.map((_, step) => {
-    const model = modelOf[step]!;
+    const model = modelOf[step] ?? null;
     if (model === null)
       return { batchMs: meanFunctionMs(world, graph.steps.length, step), batchSize: 1, parts: 1, coreMs: 0 };
     const batchMs = typicalMs(model, batchOf(model));

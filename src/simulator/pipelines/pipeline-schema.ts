@@ -53,7 +53,6 @@ export const pipelineSchema = z.strictObject({
   maxRequests: z.int().min(1).max(1_000_000).optional(),
 });
 
-export type PipelineScenario = z.infer<typeof pipelineSchema>;
 export type StepScenario = z.infer<typeof stepSchema>;
 export type CountSpec = z.infer<typeof countSchema>;
 

@@ -66,7 +66,7 @@ export function setUpPipeline(scenario: Scenario, name: string, folder: string):
   const plain = setUp(whole, name, folder);
   const budgetCores = node.budgetMillicores / 1000;
   const coreSecondsEach = meanParts.reduce((sum, parts, step) => {
-    const model = modelOf[step]!;
+    const model = modelOf[step] ?? null;
     return sum + (model === null ? 0 : (parts * leastCoreMs(node.models[model]!.setup)) / 1000);
   }, 0);
   const clients =

@@ -53,7 +53,7 @@ export function leastTimes(
   const stepCount = graph.steps.length;
   const own = graph.steps.map((_, step) => {
     const at = request * stepCount + step;
-    const model = modelOf[step]!;
+    const model = modelOf[step] ?? null;
     if (parts[at] === 0) return 0;
     return model === null ? functionMs[at]! : multipliers[model]! * aloneMs(node.models[model]!.setup, node);
   });

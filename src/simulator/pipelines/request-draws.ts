@@ -93,7 +93,7 @@ export class RequestDraws {
 }
 
 /** Of lists that a step gets whole; 1 where there are none. */
-export function partsIn(inputs: ReadonlyMap<string, StepValue>): number {
+function partsIn(inputs: ReadonlyMap<string, StepValue>): number {
   let most = -1;
   for (const value of inputs.values()) if (isList(value)) most = Math.max(most, value.length);
   return most < 0 ? 1 : most;

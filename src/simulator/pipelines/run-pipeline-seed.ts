@@ -232,7 +232,7 @@ export function chainModels(
     if (isOnTime[request] === 0) continue;
     const { heads, rests, own } = leastTimes(setup, world, request, multipliers);
     for (let step = 0; step < stepCount; step++) {
-      const model = setup.modelOf[step]!;
+      const model = setup.modelOf[step] ?? null;
       const count = parts[request * stepCount + step]!;
       if (model === null || count === 0) continue;
       const { release, due, work } = columns[model]!;
