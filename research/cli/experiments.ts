@@ -59,6 +59,10 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   node: { title: 'what a node of several models carries, by us and by what others would do', run: partRun('node') },
   pods: { title: 'what balancing over many pods is worth', run: partRun('pods') },
   sizing: { title: 'what sizing a workload is worth, pods × cores, by us and by autoscalers', run: partRun('sizing') },
+  pipelines: {
+    title: 'one deadline through a pipeline, beside other splits and servers like others',
+    run: partRun('pipelines'),
+  },
 };
 
 /** `npm run research`: runs whose results are kept in files, and the models that they put load on. */
@@ -82,14 +86,14 @@ export function researchProgram(): Command {
     .option('--out <folder>', 'where the files go (default: results/<name>)')
     .option(
       '--into <file.md>',
-      'planner, instances, node, pods, sizing: replace what that file has between its marks too',
+      'planner, instances, node, pods, sizing, pipelines: replace what that file has between its marks too',
     )
     .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
     .addOption(
       new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
     )
     .addOption(
-      new Option('--scale <share>', 'of the requests of planner, instances, node, pods and sizing')
+      new Option('--scale <share>', 'of the requests of planner, instances, node, pods, sizing and pipelines')
         .argParser(Number)
         .default(1)
         .hideHelp(),
@@ -119,7 +123,7 @@ export function researchProgram(): Command {
           `sponge: ${name === undefined ? 'give an experiment' : `no experiment is called ${name}`}; there are: ${names.join(', ')}, live, load-models`,
         );
       else if (flags.into !== undefined && !isPart(name!))
-        throw new UserError('--into belongs to planner, instances, node, pods and sizing');
+        throw new UserError('--into belongs to planner, instances, node, pods, sizing and pipelines');
       else await experiment.run(flags);
     });
   return withConfiguration(
@@ -140,7 +144,14 @@ async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }:
 }
 
 /** Those that can be written into a page. */
-const PART_NAMES: readonly string[] = ['planner', 'instances', 'node', 'pods', 'sizing'] satisfies PartName[];
+const PART_NAMES: readonly string[] = [
+  'planner',
+  'instances',
+  'node',
+  'pods',
+  'sizing',
+  'pipelines',
+] satisfies PartName[];
 
 function isPart(name: string): boolean {
   return PART_NAMES.includes(name);

@@ -6,6 +6,8 @@ import { instancesPage } from '../planner/instances-page.js';
 import { runNodeExperiment } from '../planner/node-experiment.js';
 import { nodePage } from '../planner/node-page.js';
 import { runPodsExperiment } from '../pods/pods-experiment.js';
+import { runPipelinesExperiment } from '../pipelines/pipelines-experiment.js';
+import { pipelinesPage } from '../pipelines/pipelines-page.js';
 import { podsPage } from '../pods/pods-page.js';
 import { runSizingExperiment } from '../pods/sizing-experiment.js';
 import { sizingPage } from '../pods/sizing-page.js';
@@ -51,9 +53,10 @@ export interface PlannerFlags {
 }
 
 /** Those whose pages are parts of another page. */
-export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing';
+export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing' | 'pipelines';
 
-/** What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md. */
+/** What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md,
+ * of `pipelines` docs/pipelines.md. */
 const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFiles>>> = {
   planner: (flags) =>
     runPart('planner', 'from 1001 on, and from 1 on for the constants', flags, runPlannerExperiment, plannerPage),
@@ -61,6 +64,7 @@ const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFile
   node: (flags) => runPart('node', 'from 1001 on', flags, runNodeExperiment, nodePage),
   pods: (flags) => runPart('pods', 'from 2001 on', flags, runPodsExperiment, podsPage),
   sizing: (flags) => runPart('sizing', 'from 2001 on', flags, runSizingExperiment, sizingPage),
+  pipelines: (flags) => runPart('pipelines', 'from 2001 on', flags, runPipelinesExperiment, pipelinesPage),
 };
 
 export function runPagePart(name: PartName, flags: PlannerFlags): Promise<PageFiles> {

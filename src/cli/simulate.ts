@@ -1,12 +1,19 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { nodePolicyTitles, parseNodePolicy } from '../simulator/policies/node-policies.js';
+import { parsePipelinePolicy, pipelinePolicyTitles } from '../simulator/pipelines/pipeline-policies.js';
 import { checkPolicy, policyTitles } from '../simulator/policies/policies.js';
 import { splitPolicies } from '../simulator/policies/policy-spec.js';
 import { writeEventLog } from '../simulator/comparison/recorded-run.js';
 import { simulationReport } from '../reports/simulation-report.js';
 import { loadVega } from '../reports/vega.js';
-import { READY_NAMES, READY_NODE_NAMES, readyScenarios, readScenario } from '../simulator/scenarios/scenario-files.js';
+import {
+  READY_NAMES,
+  READY_NODE_NAMES,
+  READY_PIPELINE_NAMES,
+  readyScenarios,
+  readScenario,
+} from '../simulator/scenarios/scenario-files.js';
 import { simulate, type ScenarioFile } from '../simulator/comparison/simulate.js';
 import {
   checkWritable,
@@ -34,6 +41,7 @@ interface SimulateFlags {
 }
 
 const NODE_POLICIES = ['sponge', 'even-split'];
+const PIPELINE_POLICIES = ['sponge', 'equal-split', 'proportional-split', 'triton', 'pard'];
 const DEFAULT_POLICIES = ['sponge', 'paper', 'released', 'static-8', 'static-16'];
 
 /** `sponge simulate`: the scheduler that serves, on a virtual clock. */
@@ -75,6 +83,7 @@ export function simulateCommand(): Command {
         '  sponge simulate authors --set network.log=report_bus_0001.log --policies released,fa2\n' +
         '  sponge simulate bursts --policies sponge --event-log bursts.jsonl\n' +
         '  sponge simulate four-models --policies sponge --event-log four-models.jsonl\n' +
+        '  sponge simulate crops --policies "sponge,triton(batch=2),pard(batch=4)" --set load=0.5\n' +
         '  sponge simulate my-scenario.yaml --set cpu.idleRelease=false --report out.html\n' +
         '  sponge simulate authors-applied --policies "static(cores=6,batch=4,order=edf),static(cores=6,batch=4)"',
     )
@@ -87,12 +96,17 @@ export function simulateCommand(): Command {
 }
 
 async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
+  const isPipeline = file.scenario.pipeline !== undefined;
   const isNode = file.scenario.models !== undefined;
-  const chosen = isNode && flags.policies === DEFAULT_POLICIES ? NODE_POLICIES : flags.policies;
+  const usual = isPipeline ? PIPELINE_POLICIES : NODE_POLICIES;
+  const chosen = isNode && flags.policies === DEFAULT_POLICIES ? usual : flags.policies;
   for (const policy of chosen) {
-    if (isNode) parseNodePolicy(policy);
+    if (isPipeline) parsePipelinePolicy(policy);
+    else if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
+  if (isPipeline && flags.eventLog !== undefined)
+    throw new UserError(`${file.name} is of a pipeline, and --event-log is of models; use --json`);
   if (isNode && flags.report !== undefined)
     throw new UserError(`${file.name} is of several models, and --report is of one; use --json or --event-log`);
   if (flags.report !== undefined) {
@@ -140,15 +154,18 @@ function listText(): string {
     name,
     text: title,
   });
-  const scenarios = readyScenarios([...READY_NAMES, ...READY_NODE_NAMES]).map(named);
+  const scenarios = readyScenarios([...READY_NAMES, ...READY_NODE_NAMES, ...READY_PIPELINE_NAMES]).map(named);
   const all = policyTitles().map(named);
   const ofNodes = nodePolicyTitles().map(named);
-  const width = Math.max(...[...scenarios, ...all, ...ofNodes].map(({ name }) => name.length));
+  const ofPipelines = pipelinePolicyTitles().map(named);
+  const width = Math.max(...[...scenarios, ...all, ...ofNodes, ...ofPipelines].map(({ name }) => name.length));
   const lines = (rows: readonly { name: string; text: string }[]): string =>
     rows.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}\n`).join('');
   return (
     `Scenarios\n\n${lines(scenarios)}\nPolicies\n\n${lines(all)}\n` +
     `Policies of several models, such as four-models; each takes instances=n\n\n${lines(ofNodes)}\n` +
+    'Policies of a pipeline, such as crops; the first three take instances=n, the others cores=c, batch=b, waitMs=t\n\n' +
+    `${lines(ofPipelines)}\n` +
     'Every policy of one model but best-static also takes order=edf|fifo, batching=sponge|greedy|delay|window|window-fork|cork,\n' +
     'admission=sponge|none and expiry=on|off in parentheses, such as released(order=edf,batching=greedy).\n'
   );

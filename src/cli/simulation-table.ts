@@ -1,4 +1,4 @@
-import { POLICY_COLUMNS } from '../reports/policy-columns.js';
+import { PIPELINE_COLUMNS, POLICY_COLUMNS } from '../reports/policy-columns.js';
 import type { ScenarioFile } from '../simulator/comparison/simulate.js';
 import type { SimulationSummary } from '../simulator/comparison/summary.js';
 
@@ -6,20 +6,19 @@ import type { SimulationSummary } from '../simulator/comparison/summary.js';
 export function simulationTable({ scenario, name }: ScenarioFile, summary: SimulationSummary): string {
   const { policies, referenceCoreSeconds, referenceReason } = summary;
   const first = policies[0]!;
+  const isPipeline = first.work !== undefined;
+  const columns = isPipeline ? [...POLICY_COLUMNS, ...PIPELINE_COLUMNS] : POLICY_COLUMNS;
   const several = policies.some(({ instances }) => instances > 1) ? '; of several, at which so many could' : '';
   const reference =
     referenceCoreSeconds === null
       ? `none: ${referenceReason ?? ''}`
       : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time${several}`;
   const rows = [
-    ['policy', ...POLICY_COLUMNS.map(({ heading }) => heading)],
-    ['', ...POLICY_COLUMNS.map(({ unit }) => unit ?? '')],
+    ['policy', ...columns.map(({ heading }) => heading)],
+    ['', ...columns.map(({ unit }) => unit ?? '')],
     ...policies.flatMap((policy) => [
-      [policy.policy, ...POLICY_COLUMNS.map(({ text }) => text(policy, referenceCoreSeconds))],
-      ...(policy.models ?? []).map((each) => [
-        `  ${each.model!}`,
-        ...POLICY_COLUMNS.map(({ text }) => text(each, null)),
-      ]),
+      [policy.policy, ...columns.map(({ text }) => text(policy, referenceCoreSeconds))],
+      ...(policy.models ?? []).map((each) => [`  ${each.model!}`, ...columns.map(({ text }) => text(each, null))]),
     ]),
   ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
@@ -38,6 +37,11 @@ export function simulationTable({ scenario, name }: ScenarioFile, summary: Simul
     `reference   ${reference}`,
     'violations  requests not answered within their SLO, of all whose clients stayed; of those that were feasible on arrival',
     'bound       the least core-seconds for what this policy answered on time, at the fastest service time of its run',
+    ...(isPipeline
+      ? [
+          'lost work   core-seconds of batches and functions for requests that were not answered in time; bound mean: at the mean service time',
+        ]
+      : []),
     `events      ${summary.eventHash}; ${Math.round(summary.simulatedRequestsPerSec).toLocaleString('en')} requests/s simulated`,
     '',
   ].join('\n');

@@ -31,6 +31,21 @@ export const POLICY_COLUMNS: readonly PolicyColumn[] = [
   { heading: 'p99', unit: 'ms', text: ({ latencyMs }) => milliseconds(latencyMs.p99) },
 ];
 
+/** Beside them of a pipeline. */
+export const PIPELINE_COLUMNS: readonly PolicyColumn[] = [
+  {
+    heading: '/ bound',
+    unit: 'mean',
+    text: ({ coreSeconds, work }) => ratio(coreSeconds, work?.meanBoundCoreSeconds ?? null),
+  },
+  {
+    heading: 'lost',
+    unit: 'work',
+    text: ({ work }) =>
+      work === undefined || work.workCoreSeconds === 0 ? '–' : percent(work.lostCoreSeconds / work.workCoreSeconds),
+  },
+];
+
 function percent(share: number): string {
   return percentText(share, share > 0 && share < 0.01 ? 3 : 2);
 }

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { requestsToGiveUp, type PendingRequest } from './overload.js';
+import { isTooMuch, requestsToGiveUp, type PendingRequest } from './overload.js';
 
 const request = (sequence: number, dueAtMs: number, cores: number, functions = 0): PendingRequest => ({
-  ...{ sequence, dueAtMs, aloneMs: Math.max(cores, functions) },
+  ...{ sequence, dueAtMs, aloneMs: Math.max(cores, functions), hasBegun: false },
   workMs: new Map([
     ['cores', cores],
     ['functions', functions],
@@ -47,6 +47,13 @@ describe('whom to give up', () => {
     expect(requestsToGiveUp(0, [request(1, 50, 20), request(2, 50, 20), request(3, 50, 20)])).toEqual(new Set([3]));
   });
 
+  it('is nobody for whom something was done already', () => {
+    const begun = { ...request(1, 50, 40), hasBegun: true };
+    // 40 + 20 > 50: the newcomer goes, though the other has more to do; and nobody, where all have begun.
+    expect(requestsToGiveUp(0, [begun, request(2, 50, 20)])).toEqual(new Set([2]));
+    expect(requestsToGiveUp(0, [begun, { ...request(2, 50, 20), hasBegun: true }])).toEqual(new Set());
+  });
+
   it('is nobody else for one that is lost by itself', () => {
     expect(requestsToGiveUp(0, [request(1, 10, 20), request(2, 25, 20)])).toEqual(new Set());
   });
@@ -77,5 +84,28 @@ describe('whom to give up', () => {
         expect(areMet(0, kept)).toBe(true);
       }),
     );
+  });
+});
+
+describe('whether a newcomer is too much', () => {
+  const held = [request(1, 40, 20), request(2, 100, 30)];
+
+  it('is asked of itself, behind whoever is due before it, with all work so many times what is predicted', () => {
+    // 20 + 10 = 30 ≤ 50, and 1.7 · 30 = 51.
+    expect(isTooMuch(0, held, request(3, 50, 10), 1)).toBe(false);
+    expect(isTooMuch(0, held, request(3, 50, 10), 1.7)).toBe(true);
+  });
+
+  it('is asked of those behind it, and of nobody before it', () => {
+    // 20 + 40 + 30 = 90 ≤ 100; 20 + 55 + 30 = 105.
+    expect(isTooMuch(0, held, request(3, 90, 40), 1)).toBe(false);
+    expect(isTooMuch(0, held, request(3, 90, 55), 1)).toBe(true);
+    // The first is late by itself at three times 20, which is none of the newcomer's affair: 3 · (20 + 5) ≤ 80, 3 · 55 ≤ 170.
+    expect(isTooMuch(0, [request(1, 40, 20), request(2, 170, 30)], request(3, 80, 5), 3)).toBe(false);
+  });
+
+  it('is asked of each resource that it takes', () => {
+    expect(isTooMuch(0, [request(1, 30, 0, 30)], request(2, 40, 35, 0), 1)).toBe(false);
+    expect(isTooMuch(0, [request(1, 30, 0, 30)], request(2, 40, 0, 15), 1)).toBe(true);
   });
 });

@@ -4,16 +4,18 @@ import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
 import type { InferRequest } from '../domain/request.js';
 import type { Tensor } from '../domain/tensor.js';
+import { Caution } from './caution.js';
 import { FanOuts, knownParts } from './fan-out.js';
 import type { PipelineGraph } from './graph.js';
 import { PartsInFlight, type PartInFlight } from './parts-in-flight.js';
-import { requestsToGiveUp, type PendingRequest } from './overload.js';
+import { isTooMuch, requestsToGiveUp, type PendingRequest } from './overload.js';
 import { doorDecision, type PipelineLimits } from './pipeline-admission.js';
 import { Progress, type PartStart } from './progress.js';
 import { DRAINING, failed, overloaded, refusalOfWhole, type Refusal } from './refusals.js';
 import { ServiceSums } from './service-sums.js';
 import type { PartOutcome, StepPort } from './step-port.js';
-import { deadlineOf, longestMs, restsMs, stepMs, type StepOutlook } from './timing.js';
+import { deadlineOf, longestMs, restsMs, stepMs, type DeadlineSplit, type StepOutlook } from './timing.js';
+import { doneFraction, workLeft } from './work-left.js';
 
 /*
  * A pipeline that is being served: requests come in at the door, each of their parts goes to the scheduler of its step with a deadline of its
@@ -34,6 +36,8 @@ export interface PipelineSystemOptions {
   readonly limits: PipelineLimits;
   /** Of one request's tensors. */
   readonly maxBytesEach: number;
+  /** Others are for comparison. */
+  readonly split?: DeadlineSplit;
   /** Told of requests, as of a model's. It must not call into the pipeline. */
   readonly onEvent: (event: Event) => void;
 }
@@ -61,6 +65,7 @@ export class PipelineSystem {
   readonly #options: PipelineSystemOptions;
   readonly #held = new Map<number, Held>();
   readonly #fanOuts: FanOuts;
+  readonly #caution = new Caution();
   #peakBytes = 0;
   #lastBegunAtMs = -Infinity;
   #nextPartId = 1;
@@ -195,11 +200,15 @@ export class PipelineSystem {
       .map((held) => this.#pendingOf(held.request, outlooks, this.#partsOf(held), held));
     const own = this.#pendingOf(request, outlooks, parts, null);
     const given = requestsToGiveUp(nowMs, mayBeLate(request) ? pending : [...pending, own]);
-    for (const sequence of given) {
+    const kept = pending.filter(({ sequence }) => !given.has(sequence));
+    const isRefused =
+      given.has(request.sequence) || (!mayBeLate(request) && isTooMuch(nowMs, kept, own, this.#caution.factor));
+    // Who goes is told so only where that lets this one in, or it is lost in any case.
+    for (const sequence of isRefused ? requestsToGiveUp(nowMs, pending) : given) {
       const held = this.#held.get(sequence);
       if (held !== undefined) this.#finish(held, overloaded(nowMs, held.request, own.aloneMs));
     }
-    return given.has(request.sequence) ? overloaded(nowMs, request, own.aloneMs) : null;
+    return isRefused ? overloaded(nowMs, request, own.aloneMs) : null;
   }
 
   /** @param held null of one that has not begun */
@@ -210,15 +219,10 @@ export class PipelineSystem {
     held: Held | null,
   ): PendingRequest {
     const { graph } = this.#options;
-    const workMs = new Map<string, number>();
-    parts.forEach((count, step) => {
-      const { resource, partMs } = outlooks[step]!;
-      // Of what runs or waits at a step half is taken to be done.
-      const left = count - 0.5 * (held?.parts.atStep(step) ?? 0);
-      workMs.set(resource, (workMs.get(resource) ?? 0) + Math.max(0, left) * partMs);
-    });
     const aloneMs = held === null ? longestMs(restsMs(graph, outlooks, 'leastMs', parts)) : 0;
-    return { sequence: request.sequence, dueAtMs: request.dueAtMs, aloneMs, workMs };
+    const workMs = workLeft(outlooks, parts, held?.parts ?? null);
+    const { sequence, dueAtMs } = request;
+    return { sequence, dueAtMs, aloneMs, workMs, hasBegun: held?.progress.hasBegun ?? false };
   }
 
   /** Of each step, those that are left: known where it has begun, else expected. */
@@ -249,12 +253,14 @@ export class PipelineSystem {
       this.#finish(held, lost);
       return;
     }
-    const { graph } = this.#options;
+    const { graph, split = deadlineOf } = this.#options;
     const { dueAtMs } = held.request;
+    const question = { nowMs, beganAtMs: held.beganAtMs, dueAtMs, graph, outlooks, parts };
+    const expectedParts = this.#expectedParts();
     const deadlines = new Map(
       [...new Set(starts.map(({ step }) => step))].map((step) => [
         step,
-        held.isTried ? { dueAtMs, latestAtMs: dueAtMs } : deadlineOf(nowMs, dueAtMs, graph, outlooks, parts, step),
+        held.isTried ? { dueAtMs, latestAtMs: dueAtMs } : split({ ...question, expectedParts, step }),
       ]),
     );
     const begun = starts.map((start) => held.parts.begin(this.#nextPartId++, start, deadlines.get(start.step)!));
@@ -288,7 +294,7 @@ export class PipelineSystem {
 
   #submitPart(held: Held, part: PartInFlight, dueAtMs: number): void {
     const { id, start } = part;
-    const work = { id, request: held.request, dueAtMs, inputs: start.inputs };
+    const work = { id, request: held.request, dueAtMs, part: start.part, inputs: start.inputs };
     this.#options.ports[start.step]!.submit(work, (outcome) => this.#partEnded(held, part, dueAtMs, outcome));
   }
 
@@ -351,10 +357,27 @@ export class PipelineSystem {
     this.#finish(held, { kind: 'completed', isLate, outputs, service: record });
   }
 
+  /** Whether the door was right to let it in. */
+  #learnFrom({ request, progress, isTried }: Held, outcome: Outcome): void {
+    if (isTried || mayBeLate(request)) return;
+    switch (outcome.kind) {
+      case 'completed':
+      case 'expired':
+      case 'rejected-infeasible':
+      case 'rejected-overload':
+        break;
+      default:
+        return;
+    }
+    if (outcome.kind === 'completed' && !outcome.isLate) this.#caution.answered();
+    else this.#caution.lost(doneFraction(this.#outlooks() ?? [], progress, this.#expectedParts()));
+  }
+
   #finish(held: Held, outcome: Outcome): void {
     if (held.isOver) return;
     held.isOver = true;
     const { clock, ports, onEvent } = this.#options;
+    this.#learnFrom(held, outcome);
     this.#held.delete(held.request.sequence);
     // Who is told of it may see that it is over.
     for (const { id, start } of held.parts.takeAll()) ports[start.step]!.cancel(id);

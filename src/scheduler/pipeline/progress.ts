@@ -98,6 +98,12 @@ export class Progress {
     return this.#failure === null && this.#ended.size === this.#graph.steps.length;
   }
 
+  /** A part of it has ended. */
+  get hasBegun(): boolean {
+    for (const { left, partCount } of this.#running.values()) if (left < partCount) return true;
+    return false;
+  }
+
   hasEnded(step: number): boolean {
     return this.#ended.has(step);
   }

@@ -11,6 +11,8 @@ export interface PartWork {
   /** The whole request that it is a part of: whose it is, and what it may be refused for. */
   readonly request: InferRequest;
   readonly dueAtMs: number;
+  /** From 0 on; 0 of a step that runs once. */
+  readonly part: number;
   /** By the step's names; there until the outcome. */
   readonly inputs: ReadonlyMap<string, StepValue>;
 }

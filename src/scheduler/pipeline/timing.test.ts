@@ -20,6 +20,11 @@ const FORK = graphOf({
   steps: [step('first', 'a', 'b'), step('second', 'b', 'c'), step('third', 'b', 'd')],
 });
 
+const split = (dueAtMs: number, outlooks: readonly StepOutlook[], parts: readonly number[], begins: number) =>
+  deadlineOf({
+    ...{ nowMs: 1000, beganAtMs: 1000, dueAtMs, graph: FORK, outlooks, parts, expectedParts: [1, 1, 1], step: begins },
+  });
+
 describe('the time of a pipeline', () => {
   it('of a step is its first part alone, and what each further one adds', () => {
     expect([0, 0.5, 1, 4].map((parts) => stepMs(outlook(10), 'leastMs', parts))).toEqual([0, 5, 10, 10 + 3 * 2]);
@@ -40,12 +45,12 @@ describe('the time of a pipeline', () => {
   it('is divided as the steps need it, and a step whose share is not enough may have all that can be spared', () => {
     const outlooks = [outlook(10), outlook(20), outlook(30)];
     // Planned 20 of 20 + 60 = 80: a quarter of 200. At the latest when 30 are left.
-    expect(deadlineOf(1000, 1200, FORK, outlooks, [1, 1, 1], 0)).toEqual({ dueAtMs: 1050, latestAtMs: 1170 });
+    expect(split(1200, outlooks, [1, 1, 1], 0)).toEqual({ dueAtMs: 1050, latestAtMs: 1170 });
     // 60 < 80: what is planned does not fit, what is least does.
-    expect(deadlineOf(1000, 1060, FORK, outlooks, [1, 1, 1], 0)).toEqual({ dueAtMs: 1030, latestAtMs: 1030 });
+    expect(split(1060, outlooks, [1, 1, 1], 0)).toEqual({ dueAtMs: 1030, latestAtMs: 1030 });
     // The last has all that is left.
-    expect(deadlineOf(1000, 1200, FORK, outlooks, [0, 0, 1], 2)).toEqual({ dueAtMs: 1200, latestAtMs: 1200 });
+    expect(split(1200, outlooks, [0, 0, 1], 2)).toEqual({ dueAtMs: 1200, latestAtMs: 1200 });
     // With 20 to wait for: (20 + 20) of 100.
-    expect(deadlineOf(1000, 1200, FORK, [outlook(10, 20), outlook(20), outlook(30)], [1, 1, 1], 0).dueAtMs).toBe(1080);
+    expect(split(1200, [outlook(10, 20), outlook(20), outlook(30)], [1, 1, 1], 0).dueAtMs).toBe(1080);
   });
 });

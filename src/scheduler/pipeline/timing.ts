@@ -79,18 +79,26 @@ export interface StepDeadline {
   readonly latestAtMs: number;
 }
 
-/**
- * @param step index of one that begins now
- * @param parts of all steps, its own included
- */
-export function deadlineOf(
-  nowMs: number,
-  dueAtMs: number,
-  graph: PipelineGraph,
-  outlooks: readonly StepOutlook[],
-  parts: readonly number[],
-  step: number,
-): StepDeadline {
+/** Of a request that is under way. */
+export interface SplitQuestion {
+  readonly nowMs: number;
+  /** When it was let in, and when it is due. */
+  readonly beganAtMs: number;
+  readonly dueAtMs: number;
+  readonly graph: PipelineGraph;
+  readonly outlooks: readonly StepOutlook[];
+  /** Of all steps what is left, its own included: known where they have begun, else expected. */
+  readonly parts: readonly number[];
+  /** Of all steps, before any has begun. */
+  readonly expectedParts: readonly number[];
+  /** Index of one that begins now. */
+  readonly step: number;
+}
+
+/** How a request's time is divided among its steps: ours is `deadlineOf`. */
+export type DeadlineSplit = (question: SplitQuestion) => StepDeadline;
+
+export function deadlineOf({ nowMs, dueAtMs, graph, outlooks, parts, step }: SplitQuestion): StepDeadline {
   const own = graph.steps[step]!;
   const latestAtMs = dueAtMs - behindMs(own, restsMs(graph, outlooks, 'leastMs', parts));
   const leftMs = dueAtMs - nowMs;

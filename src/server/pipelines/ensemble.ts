@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { PipelineDescription } from '../../scheduler/pipeline/description.js';
 import { graphOf } from '../../scheduler/pipeline/graph.js';
 import { DATATYPES, type Datatype, type TensorSpec } from '../../scheduler/domain/tensor.js';
-import type { PipelineSource, StepTarget } from './pipeline-source.js';
+import type { StepTarget } from '../../scheduler/pipeline/step-target.js';
+import type { PipelineSource } from './pipeline-source.js';
 
 /*
  * Triton's ensembles: `ensemble_scheduling` in a `config.pbtxt`, which are pipelines of models alone. Read from protobuf's JSON, as

@@ -1,43 +1,18 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { PipelineDescription } from '../../scheduler/pipeline/description.js';
 import type { TensorSpec } from '../../scheduler/domain/tensor.js';
+import type { StepTarget as WrittenTarget } from '../../scheduler/pipeline/step-target.js';
 import type { TextModel } from '../../protocol/text/text-model.js';
 import type { StepAdapter } from './step-adapter.js';
 
 /* A pipeline as its file describes it: the steps, and what runs each of them. */
 
-export interface FunctionOutput extends TensorSpec {
-  /** Any number of tensors like this. */
-  readonly isList: boolean;
-}
-
-export interface FunctionLimits {
-  /** Of one call. */
-  readonly timeMs: number;
-  /** Of one thread: heap and typed arrays. */
-  readonly memoryMib: number;
-  /** That run calls side by side. */
-  readonly threads: number;
-}
-
+/** As it is written, or as the server makes it of a model that has more to it. */
 export type StepTarget =
-  | {
-      readonly kind: 'model';
-      readonly model: string;
-      /** Absent: the latest. */
-      readonly version?: string;
-      /** What stands between the step and the model; absent: nothing. */
-      readonly adapter?: StepAdapter;
-    }
-  | {
-      readonly kind: 'function';
-      /** Absolute. */
-      readonly file: string;
-      readonly outputs: readonly FunctionOutput[];
-      readonly limits: FunctionLimits;
-      /** What a module of the server's own is begun with; absent: it is the operator's. */
-      readonly options?: unknown;
-    };
+  /** `adapter`: what stands between the step and the model; absent: nothing. */
+  | (Extract<WrittenTarget, { kind: 'model' }> & { readonly adapter?: StepAdapter })
+  /** `options`: what a module of the server's own is begun with; absent: it is the operator's. */
+  | (Extract<WrittenTarget, { kind: 'function' }> & { readonly options?: unknown });
 
 export interface PipelineSource {
   readonly description: PipelineDescription;

@@ -63,7 +63,7 @@ export class StepTrials {
     const { ports, clock } = this.#options;
     const request = this.#request(clock.nowMs(), []);
     this.#lastId -= 1;
-    const work = { id: this.#lastId, request, dueAtMs: request.dueAtMs, inputs };
+    const work = { id: this.#lastId, request, part: 0, dueAtMs: request.dueAtMs, inputs };
     return new Promise((resolve) =>
       ports.get(step)!.submit(work, (outcome) => {
         if (outcome.kind === 'refused') resolve(reasonOf(outcome.outcome));
@@ -80,7 +80,7 @@ export class StepTrials {
     const outputNames = adapter.outputsOf(model.registered.served.contract.clients);
     const made = stepRequest(
       model,
-      { id: 0, request, dueAtMs: request.dueAtMs, inputs: given },
+      { id: 0, request, part: 0, dueAtMs: request.dueAtMs, inputs: given },
       { listings, nextSequence, outputNames, nowMs, adapter: undefined },
     );
     if (typeof made === 'string') return Promise.resolve(made);

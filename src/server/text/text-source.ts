@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { PipelineStep } from '../../scheduler/pipeline/description.js';
 import type { TensorSpec } from '../../scheduler/domain/tensor.js';
+import type { FunctionOutput } from '../../scheduler/pipeline/step-target.js';
 import { schedulingOf } from '../pipelines/ensemble.js';
-import type { FunctionOutput, PipelineSource, StepTarget } from '../pipelines/pipeline-source.js';
+import type { PipelineSource, StepTarget } from '../pipelines/pipeline-source.js';
 import { TOKENIZE } from './padding-trial.js';
 import type { TextDescription } from './text-settings.js';
 import { EMBEDDING, IDS, SCORE, TextStep, TYPES } from './text-step.js';

@@ -46,6 +46,8 @@ export interface SeedResult extends OutcomeCounts {
   /** What charging 0.05 core for each instance that rests would add, where it holds less. */
   readonly restingFloorCoreSeconds: number;
   readonly resizes: number;
+  /** Of a pipeline: what was done for whom, and what its bound is at the mean service time. */
+  readonly work?: PipelineWork;
   readonly batches: number;
   readonly batchedRequests: number;
   readonly eventHash: string;
@@ -58,6 +60,16 @@ export interface SeedResult extends OutcomeCounts {
   readonly violatedBySecond: readonly number[];
   /** As they ended. */
   readonly latenciesMs: Float64Array;
+}
+
+/** Sums of core-seconds; a function's thread is one core. */
+export interface PipelineWork {
+  /** Of batches and functions, in all; of these for requests that were not answered in time; and of functions. */
+  readonly workCoreSeconds: number;
+  readonly lostCoreSeconds: number;
+  readonly functionSeconds: number;
+  /** The least for what was answered on time, at the mean service time. */
+  readonly meanBoundCoreSeconds: number;
 }
 
 export interface ReferenceResult {
@@ -240,7 +252,7 @@ function curveOf(setup: ScenarioSetup, simulated: SimulatedPolicy, report: RunRe
 }
 
 /** So many warm instances share the machine's cores, each resized by itself. */
-function instancesCurve(setup: ScenarioSetup, leastMillicores: number, instances: number): PowerCurve {
+export function instancesCurve(setup: ScenarioSetup, leastMillicores: number, instances: number): PowerCurve {
   const single = singleCurve(setup, leastMillicores);
   if (instances === 1) return single;
   const { maxMillicores } = setup.environment.cpu.limits;
@@ -248,7 +260,7 @@ function instancesCurve(setup: ScenarioSetup, leastMillicores: number, instances
 }
 
 /** @param leastMillicores that a batch ran on; the grid begins there where it is less than it should be */
-function singleCurve(
+export function singleCurve(
   { machine, environment }: ScenarioSetup,
   leastMillicores: number,
   limits = environment.cpu.limits,

@@ -6,6 +6,9 @@ import { nodeReference, nodeWorldOf, runNodeSeed, type NodeWorld } from './run-n
 import { setUpNode, type NodeSetup } from '../scenarios/node-setup.js';
 import type { Scenario } from '../scenarios/schema.js';
 import { setUp, type ScenarioSetup } from '../scenarios/setup.js';
+import { setUpPipeline, type PipelineSetup } from '../pipelines/pipeline-setup.js';
+import { pipelineWorldOf, type PipelineWorld } from '../pipelines/pipeline-world.js';
+import { pipelineReference, runPipelineSeed } from '../pipelines/run-pipeline-seed.js';
 import { summarise, type SimulationSummary } from './summary.js';
 
 /*
@@ -85,6 +88,7 @@ function jobName(job: Job): string {
 type LastWorld = { readonly key: string } & (
   | { readonly kind: 'model'; readonly setup: ScenarioSetup; readonly world: SeedWorld }
   | { readonly kind: 'node'; readonly setup: NodeSetup; readonly world: NodeWorld }
+  | { readonly kind: 'pipeline'; readonly setup: PipelineSetup; readonly world: PipelineWorld }
 );
 
 let lastWorld: LastWorld | null = null;
@@ -92,6 +96,10 @@ let lastWorld: LastWorld | null = null;
 /** One job, in whichever thread this is. */
 export function runJob(job: Job, onProgress: (fraction: number) => void): JobResult {
   const last = worldFor(job);
+  if (last.kind === 'pipeline') {
+    const { setup, world } = last;
+    return job.kind === 'reference' ? pipelineReference(world) : runPipelineSeed(setup, world, job.policy, onProgress);
+  }
   if (last.kind === 'node') {
     const { setup, world } = last;
     return job.kind === 'reference' ? nodeReference(setup, world) : runNodeSeed(setup, world, job.policy, onProgress);
@@ -103,9 +111,20 @@ export function runJob(job: Job, onProgress: (fraction: number) => void): JobRes
 function worldFor({ file, seed }: Job): LastWorld {
   const key = JSON.stringify([file, seed]);
   if (lastWorld?.key !== key) {
-    lastWorld = { key, ...(file.scenario.models === undefined ? worldOfModel(file, seed) : worldOfNode(file, seed)) };
+    lastWorld = { key, ...worldOfFile(file, seed) };
   }
   return lastWorld;
+}
+
+function worldOfFile(file: ScenarioFile, seed: number) {
+  const { pipeline, models } = file.scenario;
+  if (pipeline !== undefined) return worldOfPipeline(file, seed);
+  return models === undefined ? worldOfModel(file, seed) : worldOfNode(file, seed);
+}
+
+function worldOfPipeline({ scenario, name, folder }: ScenarioFile, seed: number) {
+  const setup = setUpPipeline(scenario, name, folder);
+  return { kind: 'pipeline', setup, world: pipelineWorldOf(setup, seed) } as const;
 }
 
 function worldOfModel({ scenario, name, folder }: ScenarioFile, seed: number) {

@@ -1,7 +1,7 @@
 import { EventDigest } from '../sim/event-digest.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
 import { quantile } from '../../scheduler/perf-model/quantile.js';
-import type { ReferenceResult, SeedResult } from './run-seed.js';
+import type { PipelineWork, ReferenceResult, SeedResult } from './run-seed.js';
 import { sumOrNull } from '../../scheduler/domain/sum-or-null.js';
 
 /*
@@ -49,6 +49,8 @@ export interface PolicySummary extends OutcomeCounts {
   /** With 0.05 core charged for each instance that rests, where it holds less. */
   readonly coreSecondsWithFloor: number;
   readonly resizes: number;
+  /** Of a pipeline. */
+  readonly work?: PipelineWork;
   readonly meanBatch: number;
   readonly latencyMs: { readonly p50: number | null; readonly p95: number | null; readonly p99: number | null };
   readonly perSeed: readonly PerSeed[];
@@ -111,12 +113,26 @@ export function summarisePolicy(results: readonly SeedResult[]): PolicySummary {
     unavoidable: sum((result) => result.instanceReference?.unavoidable ?? 0),
     coreSecondsWithFloor: coreSeconds + sum((result) => result.restingFloorCoreSeconds),
     resizes: sum((result) => result.resizes),
+    ...workOf(results),
     meanBatch: batches === 0 ? 0 : sum((result) => result.batchedRequests) / batches,
     latencyMs: { p50: latencyAt(0.5), p95: latencyAt(0.95), p99: latencyAt(0.99) },
     perSeed: results.map(perSeed),
     ...(models === undefined
       ? {}
       : { models: models.map((_, index) => summarisePolicy(results.map((result) => result.models![index]!))) }),
+  };
+}
+
+function workOf(results: readonly SeedResult[]): { readonly work?: PipelineWork } {
+  if (results[0]!.work === undefined) return {};
+  const sum = (of: (work: PipelineWork) => number): number => results.reduce((total, { work }) => total + of(work!), 0);
+  return {
+    work: {
+      workCoreSeconds: sum(({ workCoreSeconds }) => workCoreSeconds),
+      lostCoreSeconds: sum(({ lostCoreSeconds }) => lostCoreSeconds),
+      functionSeconds: sum(({ functionSeconds }) => functionSeconds),
+      meanBoundCoreSeconds: sum(({ meanBoundCoreSeconds }) => meanBoundCoreSeconds),
+    },
   };
 }
 

@@ -57,6 +57,7 @@ function scenarioOf(scenario: Scenario, model: NodeModelScenario, weights: numbe
   const merged: Scenario = {
     ...scenario,
     models: undefined,
+    pipeline: undefined,
     load: undefined,
     predictedRatePerSec: undefined,
     profile: profile ?? scenario.profile,

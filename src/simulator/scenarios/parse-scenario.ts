@@ -143,9 +143,14 @@ function literalOf(option: z.ZodObject): unknown {
 const MOST_TRACE_SECONDS = 20_000_000;
 
 function checkTogether(scenario: Scenario, name: string): void {
-  const { network, arrivals, durationSec, models, load, cpu } = scenario;
+  const { network, arrivals, durationSec, models, load, cpu, pipeline } = scenario;
   if (load !== undefined && models === undefined)
     throw new Error(`${name}: load is of several models; without any, set the rate of arrivals`);
+  if (pipeline !== undefined) {
+    if (models === undefined) throw new Error(`${name}: models is missing: say what the models of the pipeline take`);
+    if ((pipeline.file === undefined) === (pipeline.description === undefined))
+      throw new Error(`${name}: pipeline: give either a file, such as pipeline.yaml, or a description`);
+  }
   if (models !== undefined) {
     const names = models.map((model) => model.name);
     const repeated = names.find((each, index) => names.indexOf(each) !== index);

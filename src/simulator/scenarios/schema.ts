@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pipelineSchema } from '../pipelines/pipeline-schema.js';
 
 /*
  * A scenario: one YAML file that says who sends what over which network to which model on which machine. Every key but
@@ -173,6 +174,8 @@ export const scenarioSchema = z.strictObject({
   models: z.array(nodeModelSchema).min(1).max(64).optional(),
   /** Of several models: scales all rates, so that at 1 the least that they cost is all of `cpu.maxCores`. */
   load: positive.max(100).optional(),
+  /** Requests go through several of `models` in a pipeline, and are of no model by themselves. */
+  pipeline: pipelineSchema.optional(),
   arrivals: arrivalsSchema,
   payloads: z.array(payloadSchema).min(1).prefault([{}]),
   network: networkSchema.prefault({}),

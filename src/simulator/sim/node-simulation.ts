@@ -2,7 +2,7 @@ import type { VirtualClock } from '../../scheduler/clock/virtual-clock.js';
 import { restingMillicores } from '../../scheduler/controlplane/allocations.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import { createNode, nodeStartMillicores, type Node, type StartingInstances } from '../../scheduler/node.js';
-import { startMillicores } from '../../scheduler/system.js';
+import { startMillicores, type System } from '../../scheduler/system.js';
 import type { AllocationReport } from './allocation-ledger.js';
 import type { Environment, RunReport, SimulatedPolicy } from './environment.js';
 import { HeldCores } from './held-cores.js';
@@ -45,8 +45,27 @@ export interface NodeReport {
 }
 
 export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, event: Event) => void): Run<NodeReport> {
-  const { budgetMillicores, isShared, seed } = node;
-  const clock = clockOf(node.models[0]!.environment, seed);
+  const clock = clockOf(node.models[0]!.environment, node.seed);
+  const made = createSimulatedNode(node, clock, onEvent);
+  const parts = node.models.map(({ name, workload }, index) => ({ name, workload, model: made.models[index]! }));
+  return runOf(clock, parts, (durationMs) => made.end(durationMs));
+}
+
+/** A node on a clock, to whose models their own clients send. */
+export interface CreatedNode {
+  /** In the order of the models. */
+  readonly models: readonly SimulatedModel[];
+  readonly systems: readonly System[];
+  /** Stops it, and reports the run. */
+  end(durationMs: number): NodeReport;
+}
+
+export function createSimulatedNode(
+  node: SimulatedNode,
+  clock: VirtualClock,
+  onEvent?: (model: number, event: Event) => void,
+): CreatedNode {
+  const { budgetMillicores, isShared } = node;
   const start = simulatedStartMillicores(node);
   const observe = (model: number, event: Event): void => {
     total.observe(event);
@@ -63,17 +82,22 @@ export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, even
   );
   const total = new TotalLedger(models, isShared ? budgetMillicores : Infinity);
   const nodes = isShared ? [createNode({ clock, budgetMillicores })] : models.map((model) => ownNode(clock, model));
-  models.forEach((model, index) => {
+  const systems = models.map((model, index) => {
     const { name, floorFraction } = node.models[index]!;
-    model.begin(nodes[isShared ? 0 : index]!.add({ name, floorFraction, ...model.parts }));
+    const system = nodes[isShared ? 0 : index]!.add({ name, floorFraction, ...model.parts });
+    model.begin(system);
+    return system;
   });
-  const parts = node.models.map(({ name, workload }, index) => ({ name, workload, model: models[index]! }));
-  return runOf(clock, parts, (durationMs) => {
-    const usedSeconds = models.map((model) => model.usedSeconds);
-    nodes.forEach((each) => each.stop());
-    const reports = models.map((model, index) => model.report(durationMs, usedSeconds[index]!));
-    return { models: reports, allocation: total.report(durationMs, reports), durationMs };
-  });
+  return {
+    models,
+    systems,
+    end: (durationMs) => {
+      const usedSeconds = models.map((model) => model.usedSeconds);
+      nodes.forEach((each) => each.stop());
+      const reports = models.map((model, index) => model.report(durationMs, usedSeconds[index]!));
+      return { models: reports, allocation: total.report(durationMs, reports), durationMs };
+    },
+  };
 }
 
 /** In force at the start, by model and instance. */

@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 import { startModuleThread } from '../../../threads/module-thread.js';
 import { oneLine } from '../../workers/load-failure.js';
-import type { FunctionLimits, FunctionOutput } from '../pipeline-source.js';
+import type { FunctionLimits, FunctionOutput } from '../../../scheduler/pipeline/step-target.js';
 import type { FunctionCall, FunctionReport, FunctionThreadData } from './function-thread.js';
 
 /*

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { FunctionOutput } from '../pipeline-source.js';
+import type { FunctionOutput } from '../../../scheduler/pipeline/step-target.js';
 import { functionTensorOf, sentFrom, type FunctionTensor, type SentTensor } from './function-values.js';
 
 /*

@@ -8,7 +8,7 @@ import {
   type Datatype,
   type Tensor,
 } from '../../../scheduler/domain/tensor.js';
-import type { FunctionOutput } from '../pipeline-source.js';
+import type { FunctionOutput } from '../../../scheduler/pipeline/step-target.js';
 
 /*
  * Tensors as a function has them: elements in a typed array of their kind, text as strings; and as they go from one thread to another.
