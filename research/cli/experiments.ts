@@ -51,6 +51,10 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   node: { title: 'what a node of several models carries, by us and by what others would do', run: partRun('node') },
   pods: { title: 'what balancing over many pods is worth', run: partRun('pods') },
   sizing: { title: 'what sizing a workload is worth, pods × cores, by us and by autoscalers', run: partRun('sizing') },
+  variants: {
+    title: 'what variants of a model are worth, by us and by what others would do',
+    run: partRun('variants'),
+  },
 };
 
 /** `npm run research`: runs whose results are kept in files, and the models that they put load on. */
@@ -74,14 +78,14 @@ export function researchProgram(): Command {
     .option('--out <folder>', 'where the files go (default: results/<name>)')
     .option(
       '--into <file.md>',
-      'planner, instances, node, pods, sizing: replace what that file has between its marks too',
+      'planner, instances, node, pods, sizing, variants: replace what that file has between its marks too',
     )
     .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
     .addOption(
       new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
     )
     .addOption(
-      new Option('--scale <share>', 'of the requests of planner, instances, node, pods and sizing')
+      new Option('--scale <share>', 'of the requests of planner, instances, node, pods, sizing and variants')
         .argParser(Number)
         .default(1)
         .hideHelp(),
@@ -106,7 +110,7 @@ export function researchProgram(): Command {
           `sponge: ${name === undefined ? 'give an experiment' : `no experiment is called ${name}`}; there are: ${names.join(', ')}, live, load-models`,
         );
       else if (flags.into !== undefined && !isPart(name!))
-        throw new UserError('--into belongs to planner, instances, node, pods and sizing');
+        throw new UserError('--into belongs to planner, instances, node, pods, sizing and variants');
       else await experiment.run(flags);
     });
   return withConfiguration(
@@ -127,7 +131,14 @@ async function runEvaluationExperiment({ out = 'results/evaluation', ...flags }:
 }
 
 /** Those that can be written into a page. */
-const PART_NAMES: readonly string[] = ['planner', 'instances', 'node', 'pods', 'sizing'] satisfies PartName[];
+const PART_NAMES: readonly string[] = [
+  'planner',
+  'instances',
+  'node',
+  'pods',
+  'sizing',
+  'variants',
+] satisfies PartName[];
 
 function isPart(name: string): boolean {
   return PART_NAMES.includes(name);

@@ -9,6 +9,8 @@ import { runPodsExperiment } from '../pods/pods-experiment.js';
 import { podsPage } from '../pods/pods-page.js';
 import { runSizingExperiment } from '../pods/sizing-experiment.js';
 import { sizingPage } from '../pods/sizing-page.js';
+import { runVariantsExperiment } from '../variants/variants-experiment.js';
+import { variantsPage } from '../variants/variants-page.js';
 import { runPlannerExperiment } from '../planner/planner-experiment.js';
 import { plannerPage } from '../planner/planner-page.js';
 import { describeOrigin, type RunOrigin } from '../../src/reports/run-origin.js';
@@ -50,9 +52,9 @@ export interface PlannerFlags {
 }
 
 /** Those whose pages are parts of another page. */
-export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing';
+export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing' | 'variants';
 
-/** What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md. */
+/** What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md, of `variants` docs/variants.md. */
 const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFiles>>> = {
   planner: (flags) =>
     runPart('planner', 'from 1001 on, and from 1 on for the constants', flags, runPlannerExperiment, plannerPage),
@@ -60,6 +62,7 @@ const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFile
   node: (flags) => runPart('node', 'from 1001 on', flags, runNodeExperiment, nodePage),
   pods: (flags) => runPart('pods', 'from 2001 on', flags, runPodsExperiment, podsPage),
   sizing: (flags) => runPart('sizing', 'from 2001 on', flags, runSizingExperiment, sizingPage),
+  variants: (flags) => runPart('variants', 'from 3001 on', flags, runVariantsExperiment, variantsPage),
 };
 
 export function runPagePart(name: PartName, flags: PlannerFlags): Promise<PageFiles> {

@@ -6,7 +6,14 @@ import { splitPolicies } from '../simulator/policies/policy-spec.js';
 import { writeEventLog } from '../simulator/comparison/recorded-run.js';
 import { simulationReport } from '../reports/simulation-report.js';
 import { loadVega } from '../reports/vega.js';
-import { READY_NAMES, READY_NODE_NAMES, readyScenarios, readScenario } from '../simulator/scenarios/scenario-files.js';
+import { variantsPolicyTitles, checkVariantsPolicy } from '../simulator/policies/variants-policies.js';
+import {
+  READY_NAMES,
+  READY_NODE_NAMES,
+  READY_VARIANTS_NAMES,
+  readyScenarios,
+  readScenario,
+} from '../simulator/scenarios/scenario-files.js';
 import { simulate, type ScenarioFile } from '../simulator/comparison/simulate.js';
 import {
   checkWritable,
@@ -34,6 +41,7 @@ interface SimulateFlags {
 }
 
 const NODE_POLICIES = ['sponge', 'even-split'];
+const VARIANTS_POLICIES = ['sponge', 'best-single', 'superserve'];
 const DEFAULT_POLICIES = ['sponge', 'paper', 'released', 'static-8', 'static-16'];
 
 /** `sponge simulate`: the scheduler that serves, on a virtual clock. */
@@ -87,10 +95,13 @@ export function simulateCommand(): Command {
 }
 
 async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
-  const isNode = file.scenario.models !== undefined;
-  const chosen = isNode && flags.policies === DEFAULT_POLICIES ? NODE_POLICIES : flags.policies;
+  const { models, variants } = file.scenario;
+  const isNode = models !== undefined;
+  const own = variants !== undefined ? VARIANTS_POLICIES : isNode ? NODE_POLICIES : flags.policies;
+  const chosen = flags.policies === DEFAULT_POLICIES ? own : flags.policies;
   for (const policy of chosen) {
-    if (isNode) parseNodePolicy(policy);
+    if (variants !== undefined) checkVariantsPolicy(policy, variants);
+    else if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
   if (isNode && flags.report !== undefined)
@@ -99,6 +110,8 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     checkWritable('--report', flags.report);
     await loadVega();
   }
+  if (variants !== undefined && (flags.report !== undefined || flags.eventLog !== undefined))
+    throw new UserError(`${file.name} has variants, and --report and --event-log are of one model; use --json`);
   if (flags.eventLog !== undefined) {
     assertOneRun({ ...flags, policies: chosen });
     checkWritable('--event-log', flags.eventLog);
@@ -140,15 +153,17 @@ function listText(): string {
     name,
     text: title,
   });
-  const scenarios = readyScenarios([...READY_NAMES, ...READY_NODE_NAMES]).map(named);
+  const scenarios = readyScenarios([...READY_NAMES, ...READY_NODE_NAMES, ...READY_VARIANTS_NAMES]).map(named);
   const all = policyTitles().map(named);
   const ofNodes = nodePolicyTitles().map(named);
-  const width = Math.max(...[...scenarios, ...all, ...ofNodes].map(({ name }) => name.length));
+  const ofVariants = variantsPolicyTitles().map(named);
+  const width = Math.max(...[...scenarios, ...all, ...ofNodes, ...ofVariants].map(({ name }) => name.length));
   const lines = (rows: readonly { name: string; text: string }[]): string =>
     rows.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}\n`).join('');
   return (
     `Scenarios\n\n${lines(scenarios)}\nPolicies\n\n${lines(all)}\n` +
     `Policies of several models, such as four-models; each takes instances=n\n\n${lines(ofNodes)}\n` +
+    `Policies of a model with variants, such as variants-bursts\n\n${lines(ofVariants)}\n` +
     'Every policy of one model but best-static also takes order=edf|fifo, batching=sponge|greedy|delay|window|window-fork|cork,\n' +
     'admission=sponge|none and expiry=on|off in parentheses, such as released(order=edf,batching=greedy).\n'
   );

@@ -1,4 +1,4 @@
-import { POLICY_COLUMNS } from '../reports/policy-columns.js';
+import { ACCURACY_COLUMNS, POLICY_COLUMNS } from '../reports/policy-columns.js';
 import type { ScenarioFile } from '../simulator/comparison/simulate.js';
 import type { SimulationSummary } from '../simulator/comparison/summary.js';
 
@@ -10,16 +10,16 @@ export function simulationTable({ scenario, name }: ScenarioFile, summary: Simul
   const reference =
     referenceCoreSeconds === null
       ? `none: ${referenceReason ?? ''}`
-      : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time${several}`;
+      : scenario.variants !== undefined
+        ? `${referenceCoreSeconds.toFixed(0)} core-seconds: the least for all feasible requests, by the cheapest variant`
+        : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time${several}`;
+  const columns = scenario.variants === undefined ? POLICY_COLUMNS : [...POLICY_COLUMNS, ...ACCURACY_COLUMNS];
   const rows = [
-    ['policy', ...POLICY_COLUMNS.map(({ heading }) => heading)],
-    ['', ...POLICY_COLUMNS.map(({ unit }) => unit ?? '')],
+    ['policy', ...columns.map(({ heading }) => heading)],
+    ['', ...columns.map(({ unit }) => unit ?? '')],
     ...policies.flatMap((policy) => [
-      [policy.policy, ...POLICY_COLUMNS.map(({ text }) => text(policy, referenceCoreSeconds))],
-      ...(policy.models ?? []).map((each) => [
-        `  ${each.model!}`,
-        ...POLICY_COLUMNS.map(({ text }) => text(each, null)),
-      ]),
+      [policy.policy, ...columns.map(({ text }) => text(policy, referenceCoreSeconds))],
+      ...(policy.models ?? []).map((each) => [`  ${each.model!}`, ...columns.map(({ text }) => text(each, null))]),
     ]),
   ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));

@@ -1,6 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { PipelineDescription } from '../../scheduler/pipeline/description.js';
 import type { TensorSpec } from '../../scheduler/domain/tensor.js';
+import type { VariantsSource } from '../variants/variants-file.js';
 
 /* A pipeline as its file describes it: the steps, and what runs each of them. */
 
@@ -39,6 +40,8 @@ export interface PipelineSource {
   readonly defaultSloMs: number | null;
   /** As Triton's configuration has it, for clients that ask. */
   readonly scheduling: JsonObject;
+  /** Its targets are no steps: each request is answered by one of them. */
+  readonly variants?: VariantsSource;
 }
 
 /** Models that it needs, each once. */

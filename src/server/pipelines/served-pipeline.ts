@@ -3,6 +3,8 @@ import type { Event } from '../../scheduler/domain/event.js';
 import type { ModelSignature } from '../../scheduler/domain/tensor.js';
 import { graphOf } from '../../scheduler/pipeline/graph.js';
 import { ModelStep } from '../../scheduler/pipeline/model-step.js';
+import type { VariantsSystem } from '../../scheduler/variants/variants-system.js';
+import { variantsSignature, variantsSystem } from '../variants/variants-group.js';
 import { PipelineSystem } from '../../scheduler/pipeline/pipeline-system.js';
 import type { StepPort } from '../../scheduler/pipeline/step-port.js';
 import type { ModelEntry, ModelState } from '../../protocol/service.js';
@@ -37,7 +39,7 @@ const DEFAULT_SLO_FACTOR = 10;
 
 export class ServedPipeline {
   readonly source: ModelSource;
-  readonly system: PipelineSystem;
+  readonly system: PipelineSystem | VariantsSystem;
   /** Mean size of replies of late, bytes. */
   replyBytes = 0;
   readonly #pipeline: PipelineSource;
@@ -59,8 +61,12 @@ export class ServedPipeline {
     this.#listings = options.listings;
     this.#functions = [...functions.values()];
     this.#checked = { models: this.#models(), signature, misfit: '' };
-    const graph = graphOf(pipeline.description);
     const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
+    if (pipeline.variants !== undefined) {
+      this.system = variantsSystem(pipeline, pipeline.variants, options, signature);
+      return;
+    }
+    const graph = graphOf(pipeline.description);
     const ports = graph.steps.map((step): StepPort => {
       const target = pipeline.targets.get(step.name)!;
       if (target.kind === 'function') return functions.get(step.name)!;
@@ -121,6 +127,7 @@ export class ServedPipeline {
   }
 
   get stepNames(): readonly string[] {
+    if (this.#pipeline.variants !== undefined) return this.#pipeline.variants.variants.map(({ name }) => name);
     return this.#pipeline.description.steps.map(({ name }) => name);
   }
 
@@ -128,9 +135,15 @@ export class ServedPipeline {
     const { name, version } = this.source;
     return {
       ...{ name, version, versions: [version], state: this.state, stateReason: this.stateReason },
-      ...{ signature: this.signature, maxBatchSize: 0, platform: 'ensemble' },
-      statedConfig: { ensemble_scheduling: this.#pipeline.scheduling },
+      ...{ signature: this.signature, maxBatchSize: 0 },
+      ...(this.mostAccuracy === null ? { platform: 'ensemble' } : { platform: 'onnxruntime_onnx' }),
+      ...(this.mostAccuracy === null ? { statedConfig: { ensemble_scheduling: this.#pipeline.scheduling } } : {}),
     };
+  }
+
+  /** The best that a request can be given; null where there are no variants. */
+  get mostAccuracy(): number | null {
+    return this.#pipeline.variants?.variants.at(-1)?.accuracy ?? null;
   }
 
   /** There is nothing to refine. */
@@ -155,6 +168,8 @@ export class ServedPipeline {
 
   /** Why it does not fit its models any more, which may have been replaced; '' while it does. */
   get #misfit(): string {
+    // Of variants each is looked at by itself.
+    if (this.#pipeline.variants !== undefined) return '';
     const models = this.#models();
     if (models.some((model, index) => model !== this.#checked.models[index])) {
       try {
@@ -183,6 +198,7 @@ export class ServedPipeline {
 
 /** @throws Error of one line */
 function signatureOf(pipeline: PipelineSource, listings: ModelListings): ModelSignature {
+  if (pipeline.variants !== undefined) return variantsSignature(pipeline, pipeline.variants, listings);
   return pipelineSignature(
     pipeline,
     graphOf(pipeline.description),

@@ -2,8 +2,10 @@ import type { Worker } from 'node:worker_threads';
 import { startModuleThread } from '../../threads/module-thread.js';
 import { worldOf, reference, runSeed, type ReferenceResult, type SeedResult, type SeedWorld } from './run-seed.js';
 import { inParallel } from './parallel.js';
+import { runVariantsSeed, variantsReference, variantsWorldOf, type VariantsWorld } from './run-variants-seed.js';
 import { nodeReference, nodeWorldOf, runNodeSeed, type NodeWorld } from './run-node-seed.js';
 import { setUpNode, type NodeSetup } from '../scenarios/node-setup.js';
+import { setUpVariants, type VariantsSetup } from '../scenarios/variants-setup.js';
 import type { Scenario } from '../scenarios/schema.js';
 import { setUp, type ScenarioSetup } from '../scenarios/setup.js';
 import { summarise, type SimulationSummary } from './summary.js';
@@ -85,6 +87,7 @@ function jobName(job: Job): string {
 type LastWorld = { readonly key: string } & (
   | { readonly kind: 'model'; readonly setup: ScenarioSetup; readonly world: SeedWorld }
   | { readonly kind: 'node'; readonly setup: NodeSetup; readonly world: NodeWorld }
+  | { readonly kind: 'variants'; readonly setup: VariantsSetup; readonly world: VariantsWorld }
 );
 
 let lastWorld: LastWorld | null = null;
@@ -96,6 +99,12 @@ export function runJob(job: Job, onProgress: (fraction: number) => void): JobRes
     const { setup, world } = last;
     return job.kind === 'reference' ? nodeReference(setup, world) : runNodeSeed(setup, world, job.policy, onProgress);
   }
+  if (last.kind === 'variants') {
+    const { setup, world } = last;
+    return job.kind === 'reference'
+      ? variantsReference(setup, world)
+      : runVariantsSeed(setup, world, job.policy, onProgress);
+  }
   const { setup, world } = last;
   return job.kind === 'reference' ? reference(setup, world) : runSeed(setup, world, job.policy, onProgress);
 }
@@ -103,7 +112,9 @@ export function runJob(job: Job, onProgress: (fraction: number) => void): JobRes
 function worldFor({ file, seed }: Job): LastWorld {
   const key = JSON.stringify([file, seed]);
   if (lastWorld?.key !== key) {
-    lastWorld = { key, ...(file.scenario.models === undefined ? worldOfModel(file, seed) : worldOfNode(file, seed)) };
+    const { models, variants } = file.scenario;
+    const made = variants !== undefined ? worldOfVariants : models === undefined ? worldOfModel : worldOfNode;
+    lastWorld = { key, ...made(file, seed) };
   }
   return lastWorld;
 }
@@ -116,4 +127,9 @@ function worldOfModel({ scenario, name, folder }: ScenarioFile, seed: number) {
 function worldOfNode({ scenario, name, folder }: ScenarioFile, seed: number) {
   const setup = setUpNode(scenario, name, folder);
   return { kind: 'node', setup, world: nodeWorldOf(setup, seed) } as const;
+}
+
+function worldOfVariants({ scenario, name, folder }: ScenarioFile, seed: number) {
+  const setup = setUpVariants(scenario, name, folder);
+  return { kind: 'variants', setup, world: variantsWorldOf(setup, seed) } as const;
 }

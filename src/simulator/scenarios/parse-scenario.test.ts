@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { publishedProfile } from '../../scheduler/perf-model/published.js';
 import { parseScenario } from './parse-scenario.js';
-import { filesOfReadyScenarios, READY_NAMES, READY_NODE_NAMES, readScenario } from './scenario-files.js';
+import {
+  filesOfReadyScenarios,
+  READY_NAMES,
+  READY_NODE_NAMES,
+  READY_VARIANTS_NAMES,
+  readScenario,
+} from './scenario-files.js';
 import type { Scenario } from './schema.js';
 import { setUp } from './setup.js';
 
@@ -126,7 +132,8 @@ describe('settings', () => {
 
 describe('the ready scenarios', () => {
   it('are the files of their folder', () => {
-    expect(filesOfReadyScenarios()).toEqual([...READY_NAMES, ...READY_NODE_NAMES].map((name) => `${name}.yaml`).sort());
+    const names = [...READY_NAMES, ...READY_NODE_NAMES, ...READY_VARIANTS_NAMES];
+    expect(filesOfReadyScenarios()).toEqual(names.map((name) => `${name}.yaml`).sort());
   });
 
   it.each(READY_NAMES)('%s says what it is, and can be set up', (name) => {

@@ -28,6 +28,11 @@ export const READY_NAMES = [
 /** Of several models on a node, which have policies of their own. */
 export const READY_NODE_NAMES = ['four-models', 'four-models-heavy'] as const;
 
+/** Of one model with variants, which have policies of their own. */
+export const READY_VARIANTS_NAMES = ['variants-bursts', 'variants-flash-crowd'] as const;
+
+const ALL_READY_NAMES: readonly string[] = [...READY_NAMES, ...READY_NODE_NAMES, ...READY_VARIANTS_NAMES];
+
 export function readyScenarios(
   names: readonly string[] = READY_NAMES,
 ): readonly { readonly name: string; readonly title: string }[] {
@@ -39,7 +44,7 @@ export function readyScenarios(
  * @throws Error, one line, where it is missing or wrong   @param settings `key.path=value`
  */
 export function readScenario(nameOrPath: string, settings: readonly string[] = []): ScenarioFile {
-  const isReady = [...READY_NAMES, ...READY_NODE_NAMES].some((each) => each === nameOrPath);
+  const isReady = ALL_READY_NAMES.includes(nameOrPath);
   const path = isReady ? join(READY_FOLDER, `${nameOrPath}.yaml`) : nameOrPath;
   const scenario = parseScenario(readText(path), isReady ? nameOrPath : path, settings.map(absolutePaths));
   return { name: basename(nameOrPath).replace(/\.ya?ml$/, ''), scenario, folder: dirname(path) };
@@ -48,9 +53,7 @@ export function readScenario(nameOrPath: string, settings: readonly string[] = [
 function readText(path: string): string {
   const info = statSync(path, { throwIfNoEntry: false });
   if (info === undefined) {
-    throw new Error(
-      `no scenario ${path}; give a YAML file or one of ${[...READY_NAMES, ...READY_NODE_NAMES].join(', ')}`,
-    );
+    throw new Error(`no scenario ${path}; give a YAML file or one of ${ALL_READY_NAMES.join(', ')}`);
   }
   if (!info.isFile() || info.size > MAX_FILE_BYTES) {
     throw new Error(`scenario ${path}: not a file of at most 1 MiB`);

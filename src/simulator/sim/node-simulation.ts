@@ -2,12 +2,12 @@ import type { VirtualClock } from '../../scheduler/clock/virtual-clock.js';
 import { restingMillicores } from '../../scheduler/controlplane/allocations.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import { createNode, nodeStartMillicores, type Node, type StartingInstances } from '../../scheduler/node.js';
-import { startMillicores } from '../../scheduler/system.js';
+import { startMillicores, type System } from '../../scheduler/system.js';
 import type { AllocationReport } from './allocation-ledger.js';
 import type { Environment, RunReport, SimulatedPolicy } from './environment.js';
 import { HeldCores } from './held-cores.js';
 import { SimulatedModel } from './simulated-model.js';
-import { clockOf, runOf, type Run } from './simulation.js';
+import { clockOf, runOf, type Run, type RunPart } from './simulation.js';
 import type { Workload } from '../workloads/workload.js';
 
 /*
@@ -36,6 +36,11 @@ export interface SimulatedNode {
   readonly seed: number;
 }
 
+/** Whom clients call instead of the models: it sends on to their systems, by the order of the models. */
+export interface NodeFront extends Pick<RunPart, 'name' | 'workload' | 'model'> {
+  begin(clock: VirtualClock, systems: readonly System[]): void;
+}
+
 export interface NodeReport {
   /** In the order of the models. */
   readonly models: readonly RunReport[];
@@ -44,7 +49,11 @@ export interface NodeReport {
   readonly durationMs: number;
 }
 
-export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, event: Event) => void): Run<NodeReport> {
+export function startNodeRun(
+  node: SimulatedNode,
+  onEvent?: (model: number, event: Event) => void,
+  front?: NodeFront,
+): Run<NodeReport> {
   const { budgetMillicores, isShared, seed } = node;
   const clock = clockOf(node.models[0]!.environment, seed);
   const start = simulatedStartMillicores(node);
@@ -63,12 +72,15 @@ export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, even
   );
   const total = new TotalLedger(models, isShared ? budgetMillicores : Infinity);
   const nodes = isShared ? [createNode({ clock, budgetMillicores })] : models.map((model) => ownNode(clock, model));
-  models.forEach((model, index) => {
+  const systems = models.map((model, index) => {
     const { name, floorFraction } = node.models[index]!;
-    model.begin(nodes[isShared ? 0 : index]!.add({ name, floorFraction, ...model.parts }));
+    const system = nodes[isShared ? 0 : index]!.add({ name, floorFraction, ...model.parts });
+    model.begin(system);
+    return system;
   });
-  const parts = node.models.map(({ name, workload }, index) => ({ name, workload, model: models[index]! }));
-  return runOf(clock, parts, (durationMs) => {
+  front?.begin(clock, systems);
+  const parts: RunPart[] = node.models.map(({ name, workload }, index) => ({ name, workload, model: models[index]! }));
+  return runOf(clock, front === undefined ? parts : [...parts, front], (durationMs) => {
     const usedSeconds = models.map((model) => model.usedSeconds);
     nodes.forEach((each) => each.stop());
     const reports = models.map((model, index) => model.report(durationMs, usedSeconds[index]!));
