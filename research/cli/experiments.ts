@@ -63,6 +63,10 @@ const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
     title: 'one deadline through a pipeline, beside other splits and servers like others',
     run: partRun('pipelines'),
   },
+  variants: {
+    title: 'what variants of a model are worth, by us and by what others would do',
+    run: partRun('variants'),
+  },
 };
 
 /** `npm run research`: runs whose results are kept in files, and the models that they put load on. */
@@ -86,14 +90,14 @@ export function researchProgram(): Command {
     .option('--out <folder>', 'where the files go (default: results/<name>)')
     .option(
       '--into <file.md>',
-      'planner, instances, node, pods, sizing, pipelines: replace what that file has between its marks too',
+      'planner, instances, node, pods, sizing, pipelines, variants: replace what that file has between its marks too',
     )
     .option('--threads <n>', 'runs side by side', positiveInteger, availableParallelism())
     .addOption(
       new Option('--duration-sec <s>', 'length of each run').argParser(positiveInteger).default(RUN_SEC).hideHelp(),
     )
     .addOption(
-      new Option('--scale <share>', 'of the requests of planner, instances, node, pods, sizing and pipelines')
+      new Option('--scale <share>', 'of the requests of planner, instances, node, pods, sizing, pipelines and variants')
         .argParser(Number)
         .default(1)
         .hideHelp(),
@@ -123,7 +127,7 @@ export function researchProgram(): Command {
           `sponge: ${name === undefined ? 'give an experiment' : `no experiment is called ${name}`}; there are: ${names.join(', ')}, live, load-models`,
         );
       else if (flags.into !== undefined && !isPart(name!))
-        throw new UserError('--into belongs to planner, instances, node, pods, sizing and pipelines');
+        throw new UserError('--into belongs to planner, instances, node, pods, sizing, pipelines and variants');
       else await experiment.run(flags);
     });
   return withConfiguration(
@@ -151,6 +155,7 @@ const PART_NAMES: readonly string[] = [
   'pods',
   'sizing',
   'pipelines',
+  'variants',
 ] satisfies PartName[];
 
 function isPart(name: string): boolean {

@@ -11,6 +11,8 @@ import { pipelinesPage } from '../pipelines/pipelines-page.js';
 import { podsPage } from '../pods/pods-page.js';
 import { runSizingExperiment } from '../pods/sizing-experiment.js';
 import { sizingPage } from '../pods/sizing-page.js';
+import { runVariantsExperiment } from '../variants/variants-experiment.js';
+import { variantsPage } from '../variants/variants-page.js';
 import { runPlannerExperiment } from '../planner/planner-experiment.js';
 import { plannerPage } from '../planner/planner-page.js';
 import { describeOrigin, type RunOrigin } from '../../src/reports/run-origin.js';
@@ -53,10 +55,12 @@ export interface PlannerFlags {
 }
 
 /** Those whose pages are parts of another page. */
-export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing' | 'pipelines';
+export type PartName = 'planner' | 'instances' | 'node' | 'pods' | 'sizing' | 'pipelines' | 'variants';
 
-/** What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md,
- * of `pipelines` docs/pipelines.md. */
+/**
+ * What each is: `npm run research -- <name> --into docs/planner.md`, of `pods` and `sizing` docs/scale.md, of `pipelines` docs/pipelines.md, of
+ * `variants` docs/variants.md.
+ */
 const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFiles>>> = {
   planner: (flags) =>
     runPart('planner', 'from 1001 on, and from 1 on for the constants', flags, runPlannerExperiment, plannerPage),
@@ -65,6 +69,7 @@ const PARTS: Readonly<Record<PartName, (flags: PlannerFlags) => Promise<PageFile
   pods: (flags) => runPart('pods', 'from 2001 on', flags, runPodsExperiment, podsPage),
   sizing: (flags) => runPart('sizing', 'from 2001 on', flags, runSizingExperiment, sizingPage),
   pipelines: (flags) => runPart('pipelines', 'from 2001 on', flags, runPipelinesExperiment, pipelinesPage),
+  variants: (flags) => runPart('variants', 'from 3001 on', flags, runVariantsExperiment, variantsPage),
 };
 
 export function runPagePart(name: PartName, flags: PlannerFlags): Promise<PageFiles> {

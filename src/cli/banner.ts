@@ -54,10 +54,16 @@ function describeModel(model: ServedModel): string[] {
   ];
 }
 
-function describePipeline({ source, state, stepNames, defaultSloMs }: Server['pipelines'][number]): string[] {
+function describePipeline({
+  source,
+  state,
+  stepNames,
+  mostAccuracy,
+  defaultSloMs,
+}: Server['pipelines'][number]): string[] {
   return [
     `  ${source.name} version ${source.version}, ${state}`,
-    `            a pipeline: ${stepNames.join(' → ')}`,
+    `            ${mostAccuracy === null ? `a pipeline: ${stepNames.join(' → ')}` : `variants: ${stepNames.join(', ')}`}`,
     `            requests that state no budget get ${defaultSloMs.toFixed(0)} ms`,
   ];
 }

@@ -7,10 +7,12 @@ import { splitPolicies } from '../simulator/policies/policy-spec.js';
 import { writeEventLog } from '../simulator/comparison/recorded-run.js';
 import { simulationReport } from '../reports/simulation-report.js';
 import { loadVega } from '../reports/vega.js';
+import { variantsPolicyTitles, checkVariantsPolicy } from '../simulator/policies/variants-policies.js';
 import {
   READY_NAMES,
   READY_NODE_NAMES,
   READY_PIPELINE_NAMES,
+  READY_VARIANTS_NAMES,
   readyScenarios,
   readScenario,
 } from '../simulator/scenarios/scenario-files.js';
@@ -42,6 +44,7 @@ interface SimulateFlags {
 
 const NODE_POLICIES = ['sponge', 'even-split'];
 const PIPELINE_POLICIES = ['sponge', 'equal-split', 'proportional-split', 'triton', 'pard'];
+const VARIANTS_POLICIES = ['sponge', 'best-single', 'superserve'];
 const DEFAULT_POLICIES = ['sponge', 'paper', 'released', 'static-8', 'static-16'];
 
 /** `sponge simulate`: the scheduler that serves, on a virtual clock. */
@@ -95,13 +98,20 @@ export function simulateCommand(): Command {
   return withConfiguration(command);
 }
 
+function usualPolicies({ scenario: { models, variants, pipeline } }: ScenarioFile): readonly string[] {
+  if (variants !== undefined) return VARIANTS_POLICIES;
+  if (pipeline !== undefined) return PIPELINE_POLICIES;
+  return models === undefined ? DEFAULT_POLICIES : NODE_POLICIES;
+}
+
 async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
-  const isPipeline = file.scenario.pipeline !== undefined;
-  const isNode = file.scenario.models !== undefined;
-  const usual = isPipeline ? PIPELINE_POLICIES : NODE_POLICIES;
-  const chosen = isNode && flags.policies === DEFAULT_POLICIES ? usual : flags.policies;
+  const { models, variants, pipeline } = file.scenario;
+  const isPipeline = pipeline !== undefined;
+  const isNode = models !== undefined;
+  const chosen = flags.policies === DEFAULT_POLICIES ? usualPolicies(file) : flags.policies;
   for (const policy of chosen) {
-    if (isPipeline) parsePipelinePolicy(policy);
+    if (variants !== undefined) checkVariantsPolicy(policy, variants);
+    else if (isPipeline) parsePipelinePolicy(policy);
     else if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
@@ -113,6 +123,8 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     checkWritable('--report', flags.report);
     await loadVega();
   }
+  if (variants !== undefined && (flags.report !== undefined || flags.eventLog !== undefined))
+    throw new UserError(`${file.name} has variants, and --report and --event-log are of one model; use --json`);
   if (flags.eventLog !== undefined) {
     assertOneRun({ ...flags, policies: chosen });
     checkWritable('--event-log', flags.eventLog);
@@ -154,11 +166,18 @@ function listText(): string {
     name,
     text: title,
   });
-  const scenarios = readyScenarios([...READY_NAMES, ...READY_NODE_NAMES, ...READY_PIPELINE_NAMES]).map(named);
+  const scenarios = readyScenarios([
+    ...READY_NAMES,
+    ...READY_NODE_NAMES,
+    ...READY_PIPELINE_NAMES,
+    ...READY_VARIANTS_NAMES,
+  ]).map(named);
   const all = policyTitles().map(named);
   const ofNodes = nodePolicyTitles().map(named);
   const ofPipelines = pipelinePolicyTitles().map(named);
-  const width = Math.max(...[...scenarios, ...all, ...ofNodes, ...ofPipelines].map(({ name }) => name.length));
+  const ofVariants = variantsPolicyTitles().map(named);
+  const every = [...scenarios, ...all, ...ofNodes, ...ofPipelines, ...ofVariants];
+  const width = Math.max(...every.map(({ name }) => name.length));
   const lines = (rows: readonly { name: string; text: string }[]): string =>
     rows.map(({ name, text }) => `  ${name.padEnd(width)}  ${text}\n`).join('');
   return (
@@ -166,6 +185,7 @@ function listText(): string {
     `Policies of several models, such as four-models; each takes instances=n\n\n${lines(ofNodes)}\n` +
     'Policies of a pipeline, such as crops; the first three take instances=n, the others cores=c, batch=b, waitMs=t\n\n' +
     `${lines(ofPipelines)}\n` +
+    `Policies of a model with variants, such as variants-bursts\n\n${lines(ofVariants)}\n` +
     'Every policy of one model but best-static also takes order=edf|fifo, batching=sponge|greedy|delay|window|window-fork|cork,\n' +
     'admission=sponge|none and expiry=on|off in parentheses, such as released(order=edf,batching=greedy).\n'
   );

@@ -1,4 +1,4 @@
-import { PIPELINE_COLUMNS, POLICY_COLUMNS } from '../reports/policy-columns.js';
+import { ACCURACY_COLUMNS, PIPELINE_COLUMNS, POLICY_COLUMNS } from '../reports/policy-columns.js';
 import type { ScenarioFile } from '../simulator/comparison/simulate.js';
 import type { SimulationSummary } from '../simulator/comparison/summary.js';
 
@@ -7,12 +7,18 @@ export function simulationTable({ scenario, name }: ScenarioFile, summary: Simul
   const { policies, referenceCoreSeconds, referenceReason } = summary;
   const first = policies[0]!;
   const isPipeline = first.work !== undefined;
-  const columns = isPipeline ? [...POLICY_COLUMNS, ...PIPELINE_COLUMNS] : POLICY_COLUMNS;
   const several = policies.some(({ instances }) => instances > 1) ? '; of several, at which so many could' : '';
   const reference =
     referenceCoreSeconds === null
       ? `none: ${referenceReason ?? ''}`
-      : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time${several}`;
+      : scenario.variants !== undefined
+        ? `${referenceCoreSeconds.toFixed(0)} core-seconds: the least for all feasible requests, by the cheapest variant`
+        : `${referenceCoreSeconds.toFixed(0)} core-seconds: the least at which one instance could answer all feasible requests on time${several}`;
+  const columns = [
+    ...POLICY_COLUMNS,
+    ...(isPipeline ? PIPELINE_COLUMNS : []),
+    ...(scenario.variants === undefined ? [] : ACCURACY_COLUMNS),
+  ];
   const rows = [
     ['policy', ...columns.map(({ heading }) => heading)],
     ['', ...columns.map(({ unit }) => unit ?? '')],

@@ -9,9 +9,11 @@
  * | `sponge_upload_us`    | µs      | how long the client took to send, as it measured it                        |
  * | `sponge_sent_unix_us` | Unix µs | when the client began to send, by its own clock                            |
  * | `sponge_client`       | –       | what the client calls itself; its address counts where it does not         |
+ * | `sponge_least_accuracy`  | the model's | of a model with variants: the least accuracy that the request takes |
+ * | `sponge_accuracy_weight` | 0 to 1  | of such a model: how much accuracy counts beside time                   |
  *
- * The last three may also be sent as the HTTP header or gRPC metadata `sponge-upload-us`, `sponge-sent-unix-us` and
- * `sponge-client`; a parameter wins over its header.
+ * Those that begin with `sponge_` may also be sent as the HTTP header or gRPC metadata of that name with hyphens, such as
+ * `sponge-upload-us`; a parameter wins over its header.
  */
 import type { Outcome } from '../scheduler/domain/outcome.js';
 import { invalid, type OipFailure } from './service.js';
@@ -52,6 +54,10 @@ export interface DeadlineInputs {
   /** ≥ 1. */
   readonly priority?: number;
   readonly isBestEffort: boolean;
+  /** ≥ 0. */
+  readonly leastAccuracy?: number;
+  /** From 0 to 1. */
+  readonly accuracyWeight?: number;
 }
 
 /**
@@ -65,6 +71,8 @@ export function readDeadlineInputs(call: InferCall): DeadlineInputs {
   const sentUnixUs = readInteger(parameters, 'sponge_sent_unix_us', 'microseconds since 1970');
   const client = readClient(parameters);
   const priority = readInteger(parameters, 'priority', 'a level, 1 is the highest');
+  const leastAccuracy = readNumber(parameters, 'sponge_least_accuracy', Infinity);
+  const accuracyWeight = readNumber(parameters, 'sponge_accuracy_weight', 1);
   return {
     statedBudgetsMs:
       timeoutUs === undefined || timeoutUs === 0
@@ -75,6 +83,8 @@ export function readDeadlineInputs(call: InferCall): DeadlineInputs {
     ...(sentUnixUs === undefined || sentUnixUs === 0 ? {} : { sentAtUnixMs: sentUnixUs / US_PER_MS }),
     ...(client === undefined ? {} : { client }),
     ...(priority === undefined || priority === 0 ? {} : { priority }),
+    ...(leastAccuracy === undefined ? {} : { leastAccuracy }),
+    ...(accuracyWeight === undefined ? {} : { accuracyWeight }),
   };
 }
 
@@ -83,7 +93,16 @@ const HEADER_OF_PARAMETER = {
   sponge_upload_us: 'sponge-upload-us',
   sponge_sent_unix_us: 'sponge-sent-unix-us',
   sponge_client: 'sponge-client',
+  sponge_least_accuracy: 'sponge-least-accuracy',
+  sponge_accuracy_weight: 'sponge-accuracy-weight',
 } as const;
+
+/** Those that are not microseconds: they are read where parameters are. */
+const TEXT_PARAMETERS: ReadonlySet<string> = new Set([
+  'sponge_client',
+  'sponge_least_accuracy',
+  'sponge_accuracy_weight',
+]);
 
 /**
  * Adds to `parameters` what was sent as a header; returns `parameters` itself when nothing was.
@@ -97,7 +116,7 @@ export function withHeaderParameters(
   for (const [parameter, headerName] of Object.entries(HEADER_OF_PARAMETER)) {
     const text = header(headerName);
     if (text === undefined || parameter in parameters) continue;
-    const isText = parameter === 'sponge_client';
+    const isText = TEXT_PARAMETERS.has(parameter);
     if (!isText && !/^\d{1,16}$/.test(text)) {
       throw invalid(`header ${headerName}: expected microseconds, an integer ≥ 0`);
     }
@@ -180,6 +199,7 @@ export function responseParameters(
     sponge_predicted_us: toUs(service.plannedLatencyMs),
     ...(explanation.routerDelayMs === 0 ? {} : { sponge_router_delay_us: toUs(explanation.routerDelayMs) }),
     ...(outcome.isLate ? { sponge_late: true } : {}),
+    ...(service.variant === undefined ? {} : { sponge_variant: service.variant }),
   };
 }
 
@@ -198,6 +218,20 @@ function readInteger(
     throw invalid(`parameter '${name}': expected an integer ≥ 0 (${unit})`);
   }
   return value;
+}
+
+/** As a number, or as decimal digits: not every client's library sends numbers that are no integers. */
+function readNumber(
+  parameters: Readonly<Record<string, ParameterValue>>,
+  name: string,
+  most: number,
+): number | undefined {
+  if (!Object.hasOwn(parameters, name)) return undefined;
+  const stated = parameters[name];
+  const isDigits = typeof stated === 'string' && /^\d{1,16}(\.\d{1,16})?$/.test(stated);
+  const value = isDigits ? Number(stated) : stated;
+  if (typeof value === 'number' && value >= 0 && value <= most && Number.isFinite(value)) return value;
+  throw invalid(`parameter '${name}': expected a number ≥ 0${most === Infinity ? '' : ` and ≤ ${most}`}`);
 }
 
 function readBoolean(parameters: Readonly<Record<string, ParameterValue>>, name: string): boolean | undefined {

@@ -46,6 +46,12 @@ export const PIPELINE_COLUMNS: readonly PolicyColumn[] = [
   },
 ];
 
+/** Of a model with variants. */
+export const ACCURACY_COLUMNS: readonly PolicyColumn[] = [
+  { heading: 'accuracy', unit: 'mean', text: ({ meanAccuracy }) => meanAccuracy?.toFixed(2) ?? '–' },
+  { heading: '/ most', unit: 'all', text: ({ accuracyToMost }) => accuracyToMost?.toFixed(3) ?? '–' },
+];
+
 function percent(share: number): string {
   return percentText(share, share > 0 && share < 0.01 ? 3 : 2);
 }

@@ -62,6 +62,7 @@ export interface SystemOptions {
 export interface SystemStatus {
   readonly queueDepth: number;
   readonly heldRequests: number;
+  readonly runningBatches: number;
   readonly isWorkerReady: boolean;
   /** Why it is not; '' while it is. */
   readonly workerLoss: string;
@@ -84,6 +85,8 @@ export interface System {
   submit(request: InferRequest, onOutcome: OnOutcome): void;
   /** The client left. */
   cancel(sequence: number): void;
+  /** Whether it is held and no batch has taken it. */
+  isWaiting(sequence: number): boolean;
   status(): SystemStatus;
   /**
    * How much room there is for one more request; null once it is stopped. Reckoned when it is asked for, and only then.
@@ -181,9 +184,11 @@ export function createSystem(options: SystemOptions): System {
   return {
     submit: (request, onOutcome) => pipeline.submit(request, onOutcome),
     cancel: (sequence) => pipeline.cancel(sequence),
+    isWaiting: (sequence) => pipeline.isWaiting(sequence),
     status: () => ({
       queueDepth: pipeline.queueDepth,
       heldRequests: pipeline.heldRequests,
+      runningBatches: pipeline.runningBatches,
       isWorkerReady: pipeline.isWorkerReady,
       workerLoss: pipeline.workerLoss,
       plan: controller.plan,

@@ -12,7 +12,7 @@ const DOMAIN = ['scheduler/domain'];
 const BASE = [...DOMAIN, 'scheduler/clock', 'scheduler/random'];
 const PLANE_BASE = [...BASE, 'scheduler/perf-model'];
 const SYSTEM = [...PLANE_BASE, 'scheduler/dataplane', 'scheduler/controlplane', 'scheduler/system'];
-const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node', 'scheduler/pipeline'];
+const SCHEDULER = [...SYSTEM, 'scheduler/policies', 'scheduler/node', 'scheduler/pipeline', 'scheduler/variants'];
 const SHIPPED = [
   ...SCHEDULER,
   'threads',
@@ -40,6 +40,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'scheduler/node': SYSTEM,
   // Requests that go through several systems.
   'scheduler/pipeline': SYSTEM,
+  // Requests that go to one of several systems.
+  'scheduler/variants': [...SYSTEM, 'scheduler/pipeline'],
   // What the package gives to others, besides its command.
   'scheduler/index': SCHEDULER,
   threads: [],

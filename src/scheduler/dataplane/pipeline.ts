@@ -124,7 +124,11 @@ export class Pipeline {
   }
 
   get isRunning(): boolean {
-    return this.#dispatcher.slots.runningCount > 0;
+    return this.runningBatches > 0;
+  }
+
+  get runningBatches(): number {
+    return this.#dispatcher.slots.runningCount;
   }
 
   /** Of the batch that an instance runs, 0 when it runs none; the most of all where they share one allocation. */
@@ -221,6 +225,11 @@ export class Pipeline {
       entry,
       lateByMs >= 0 ? { kind: 'expired', reason: 'expired', lateByMs } : { kind: 'cancelled', reason: 'cancelled' },
     );
+  }
+
+  /** Held, and in no batch. */
+  isWaiting(sequence: number): boolean {
+    return this.#held.get(sequence)?.state === 'queued';
   }
 
   /** Queued requests that no allocation can save: they wait behind all others, or are refused. */

@@ -33,6 +33,8 @@ export interface ServiceRecord {
   readonly plannedLatencyMs: number;
   /** Measured time from dispatch to reply. */
   readonly latencyMs: number;
+  /** Of a model with variants: which of them it was. */
+  readonly variant?: string;
 }
 
 /** Exactly one per request. */

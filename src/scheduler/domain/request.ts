@@ -71,6 +71,10 @@ export interface InferRequest {
   readonly mustRunAlone?: boolean;
   /** The same inputs ended a worker a while ago: it is refused. */
   readonly isPoison?: boolean;
+  /** Of a model with variants: the least accuracy that it takes; the model's own where absent. */
+  readonly leastAccuracy?: number;
+  /** Of a model with variants: how much accuracy counts beside time, from 0 to 1; the model's own where absent. */
+  readonly accuracyWeight?: number;
   /** Input bytes it holds in the router and in the worker. */
   readonly byteCount: number;
   readonly inputs: readonly Tensor[];

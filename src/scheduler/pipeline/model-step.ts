@@ -13,7 +13,7 @@ import type { StepOutlook } from './timing.js';
 
 /** A model as it is served now. */
 export interface StepModel {
-  readonly system: Pick<System, 'submit' | 'cancel' | 'outlook'>;
+  readonly system: Pick<System, 'submit' | 'cancel' | 'outlook' | 'isWaiting'>;
   /** While none has come. */
   readonly likelyClass: ShapeClass;
   /** The cheapest of those of late, by which nobody is refused wrongly; absent: the same. */
@@ -102,6 +102,12 @@ export class ModelStep<Model extends StepModel> implements StepPort {
       if (outcome.kind !== 'completed') onOutcome({ kind: 'refused', outcome });
       else onOutcome({ kind: 'done', outputs: outputsOf(model, request, outcome), service: outcome.service });
     });
+  }
+
+  /** Whether its model has it, and no batch has taken it. */
+  isWaiting(id: number): boolean {
+    const own = this.#inFlight.get(id);
+    return own?.model.system.isWaiting(own.sequence) ?? false;
   }
 
   cancel(id: number): void {

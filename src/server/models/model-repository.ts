@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { TOKENIZER_FILE } from '../text/text-files.js';
 import { PIPELINE_FILE, readPipeline } from '../pipelines/pipeline-file.js';
+import { readVariants, VARIANTS_FILE } from '../variants/variants-file.js';
 import type { PipelineSource } from '../pipelines/pipeline-source.js';
 import { oneLine } from '../workers/load-failure.js';
 import { CONFIG_FILE, readConfig, readEnsemble, withConfig, type SentConfig } from './model-config-file.js';
@@ -30,6 +31,7 @@ import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from
  *   <name>/config.pbtxt              optional; as Triton reads it, which may call the model's file otherwise, or say that it is an ensemble
  *   <name>/pipeline.yaml             a pipeline of other models and of functions
  *   <name>/tokenizer.json            makes a text model of it, as one beside the model's file does; `onnx/model.onnx` is its model where there is no other
+ *   <name>/variants.yaml             one model, that other models are variants of
  *
  * A model's own folder may be given itself, as KServe mounts it. Links are followed, as Kubernetes makes mounts of them; names that begin
  * with a dot are not looked at. Whatever else is no model is named, with the reason.
@@ -146,7 +148,7 @@ async function entriesOf(folder: string): Promise<readonly Entry[]> {
 async function isModelFolder(folder: string, entries: readonly Entry[]): Promise<boolean> {
   const models = entries.filter(({ name, info }) => info?.isFile() === true && name.endsWith('.onnx'));
   if (models.length === 1 && models[0]!.name === MODEL_FILE) return true;
-  const saysSo = [SETTINGS_FILE, CONFIG_FILE, PIPELINE_FILE];
+  const saysSo = [SETTINGS_FILE, CONFIG_FILE, PIPELINE_FILE, VARIANTS_FILE];
   if (entries.some(({ name, info }) => saysSo.includes(name) && info?.isFile() === true)) return true;
   if (await isTextLayout(folder)) return true;
   const versions = entries.filter(({ name }) => isVersion(name));
@@ -255,9 +257,15 @@ async function pipelineInFolder(folder: string, name: string, sent: SentConfig |
   const described = await readPipeline(path).catch((error: unknown) => {
     throw new RepositoryError(oneLine(error));
   });
-  const pipeline = described ?? (await readEnsemble(folder, name, sent));
+  const variantsPath = join(folder, VARIANTS_FILE);
+  const variants = await readVariants(variantsPath).catch((error: unknown) => {
+    throw new RepositoryError(oneLine(error));
+  });
+  if (variants !== null && described !== null)
+    throw new RepositoryError(`${folder}: it has a ${PIPELINE_FILE} and a ${VARIANTS_FILE}: keep one of them`);
+  const pipeline = variants ?? described ?? (await readEnsemble(folder, name, sent));
   if (pipeline === null) return null;
-  const modelPath = described === null ? join(folder, CONFIG_FILE) : path;
+  const modelPath = variants !== null ? variantsPath : described === null ? join(folder, CONFIG_FILE) : path;
   const profilePath = join(folder, 'model.profile.json');
   return { name, version: ONLY_VERSION, modelPath, profilePath, settings: NO_SETTINGS, pipeline };
 }

@@ -4,6 +4,7 @@ import type { TensorSpec } from '../../scheduler/domain/tensor.js';
 import type { StepTarget as WrittenTarget } from '../../scheduler/pipeline/step-target.js';
 import type { TextModel } from '../../protocol/text/text-model.js';
 import type { StepAdapter } from './step-adapter.js';
+import type { VariantsSource } from '../variants/variants-file.js';
 
 /* A pipeline as its file describes it: the steps, and what runs each of them. */
 
@@ -29,6 +30,8 @@ export interface PipelineSource {
   readonly ownModel?: string;
   /** It takes text. */
   readonly text?: TextModel;
+  /** Its targets are no steps: each request is answered by one of them. */
+  readonly variants?: VariantsSource;
 }
 
 /** Models that it needs, each once. */

@@ -4,6 +4,8 @@ import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
 import { knownParts } from '../../scheduler/pipeline/fan-out.js';
 import { graphOf, type PipelineGraph } from '../../scheduler/pipeline/graph.js';
 import { ModelStep } from '../../scheduler/pipeline/model-step.js';
+import type { VariantsSystem } from '../../scheduler/variants/variants-system.js';
+import { variantsSignature, variantsSystem } from '../variants/variants-group.js';
 import { PipelineSystem } from '../../scheduler/pipeline/pipeline-system.js';
 import type { StepPort } from '../../scheduler/pipeline/step-port.js';
 import { invalid, type ModelEntry, type ModelState } from '../../protocol/service.js';
@@ -48,7 +50,7 @@ const DEFAULT_SLO_FOR_MS = 1000;
 
 export class ServedPipeline {
   readonly source: ModelSource;
-  readonly system: PipelineSystem;
+  readonly system: PipelineSystem | VariantsSystem;
   /** What goes on at its steps. */
   readonly meter: PipelineMeter;
   /** Mean size of replies of late, bytes. */
@@ -56,8 +58,9 @@ export class ServedPipeline {
   readonly #pipeline: PipelineSource;
   readonly #listings: ModelListings;
   readonly #functions: readonly FunctionStep[];
-  readonly #graph: PipelineGraph;
-  readonly #trials: StepTrials;
+  /** Null of variants. */
+  readonly #graph: PipelineGraph | null = null;
+  readonly #trials: StepTrials | null = null;
   readonly #clock: Clock;
   #default = { atMs: -Infinity, sloMs: 0 };
   readonly #stepModels = new WeakMap<Registered, ServedStepModel>();
@@ -80,9 +83,13 @@ export class ServedPipeline {
     this.#functions = [...functions.values()];
     this.meter = meter;
     this.#checked = { models: this.#models(), signature, misfit: '' };
+    const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
+    if (pipeline.variants !== undefined) {
+      this.system = variantsSystem(pipeline, pipeline.variants, options, signature);
+      return;
+    }
     const graph = graphOf(pipeline.description);
     this.#graph = graph;
-    const { clock, listings, nextSequence, maxRequests, maxBytes, onEvent } = options;
     const ports = graph.steps.map((step): StepPort => {
       const target = pipeline.targets.get(step.name)!;
       const observer = observed.get(step.name)!;
@@ -171,6 +178,7 @@ export class ServedPipeline {
   }
 
   get stepNames(): readonly string[] {
+    if (this.#pipeline.variants !== undefined) return this.#pipeline.variants.variants.map(({ name }) => name);
     return this.#pipeline.description.steps.map(({ name }) => name);
   }
 
@@ -178,28 +186,33 @@ export class ServedPipeline {
     const { name, version } = this.source;
     return {
       ...{ name, version, versions: [version], state: this.state, stateReason: this.stateReason },
-      ...{ signature: this.signature, maxBatchSize: 0, platform: 'ensemble' },
-      statedConfig: { ensemble_scheduling: this.#pipeline.scheduling },
+      ...{ signature: this.signature, maxBatchSize: 0 },
+      ...(this.mostAccuracy === null ? { platform: 'ensemble' } : { platform: 'onnxruntime_onnx' }),
+      ...(this.mostAccuracy === null ? { statedConfig: { ensemble_scheduling: this.#pipeline.scheduling } } : {}),
       ...(this.#pipeline.text === undefined ? {} : { text: this.#pipeline.text }),
     };
+  }
+
+  /** The best that a request can be given; null where there are no variants. */
+  get mostAccuracy(): number | null {
+    return this.#pipeline.variants?.variants.at(-1)?.accuracy ?? null;
   }
 
   /** Of the models as they are now, which are looked up here for the first time. */
   async #triedOut(): Promise<void> {
     for (const target of this.#pipeline.targets.values())
       if (target.kind === 'model') this.#modelOf(target.model, target.version);
-    await this.#trials.settled();
+    await this.#trials?.settled();
   }
 
   /** @throws OipFailure `invalid` where it can be told from the inputs that they are too many, or none */
   assertTakes(inputs: readonly Tensor[]): void {
+    const { text } = this.#pipeline;
+    if (this.#graph === null || text === undefined) return;
     const { steps } = this.#graph;
-    const counts = knownParts(this.#graph, inputs);
-    counts.forEach((count, index) => {
+    knownParts(this.#graph, inputs).forEach((count, index) => {
       const { maxParts } = steps[index]!;
       if (count === null || (count >= 1 && count <= maxParts)) return;
-      const { text } = this.#pipeline;
-      if (text === undefined) return;
       throw invalid(
         count === 0
           ? 'there is no text in it'
@@ -230,6 +243,8 @@ export class ServedPipeline {
 
   /** Why it does not fit its models any more, which may have been replaced; '' while it does. */
   get #misfit(): string {
+    // Of variants each is looked at by itself.
+    if (this.#pipeline.variants !== undefined) return '';
     const models = this.#models();
     if (models.some((model, index) => model !== this.#checked.models[index])) {
       try {
@@ -262,12 +277,13 @@ export class ServedPipeline {
   #tryOut(name: string, model: ServedStepModel): void {
     for (const target of this.#pipeline.targets.values())
       if (target.kind === 'model' && target.model === name && target.adapter !== undefined)
-        this.#trials.begin(name, model, target.adapter);
+        this.#trials?.begin(name, model, target.adapter);
   }
 }
 
 /** @throws Error of one line */
 function signatureOf(pipeline: PipelineSource, listings: ModelListings): ModelSignature {
+  if (pipeline.variants !== undefined) return variantsSignature(pipeline, pipeline.variants, listings);
   return pipelineSignature(
     pipeline,
     graphOf(pipeline.description),

@@ -7,6 +7,7 @@ import { holdAll, type Tensor } from '../../scheduler/domain/tensor.js';
 import { readDeadlineInputs } from '../../protocol/parameters.js';
 import type { ModelRepository } from '../../protocol/repository.js';
 import {
+  invalid,
   OipFailure,
   type Arrival,
   type BodyPlace,
@@ -204,13 +205,20 @@ export class Inference implements InferenceService {
     });
   }
 
-  #toPipelineRequest(call: InferCall, { defaultSloMs, replyBytes }: ServedPipeline): InferRequest {
+  #toPipelineRequest(call: InferCall, { defaultSloMs, replyBytes, mostAccuracy }: ServedPipeline): InferRequest {
     const stated = readDeadlineInputs(call);
+    const { leastAccuracy, accuracyWeight } = stated;
+    if (mostAccuracy !== null && leastAccuracy !== undefined && leastAccuracy > mostAccuracy)
+      throw invalid(
+        `parameter 'sponge_least_accuracy': no variant has ${leastAccuracy}, the best one has ${mostAccuracy}`,
+      );
     const { budget, client } = this.#deadlineOf(call, stated, stated.statedBudgetsMs, defaultSloMs, replyBytes);
     return {
       ...{ sequence: this.nextSequence(), receivedAtMs: call.arrival.receivedAtMs, client },
       ...budget,
       ...{ isBestEffort: stated.isBestEffort, priority: stated.priority ?? 0 },
+      ...(leastAccuracy === undefined ? {} : { leastAccuracy }),
+      ...(accuracyWeight === undefined ? {} : { accuracyWeight }),
       ...{ shapeClass: shapeClassOf(call.inputs, false), byteCount: byteCountOf(call.inputs) },
       ...{ inputs: call.inputs, outputNames: call.outputNames },
     };

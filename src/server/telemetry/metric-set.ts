@@ -60,6 +60,11 @@ export function createMetricSet(exposition: Exposition) {
       'Requests that were not completed on time, those cancelled before their deadline excepted. deadline: stated by the client, or the default of the model.',
       'deadline',
     ),
+    variantAnswers: counter(
+      'sponge_variant_answers_total',
+      'Requests of a model with variants that were answered, by the variant that did.',
+      'variant',
+    ),
     budget: histogram(
       'sponge_budget_seconds',
       'SLO minus network delay: what was left to queue and compute when the request was there. deadline: stated or default.',

@@ -283,6 +283,11 @@ export class ModelMeter {
       series.latency.queue.observe(outcome.service.queuedMs / 1000);
       series.latency.worker.observe(outcome.service.latencyMs / 1000);
       series.latency.total.observe((event.atMs - request.receivedAtMs) / 1000);
+      const { variant } = outcome.service;
+      if (variant !== undefined) {
+        const { model, version } = this.source;
+        this.metrics.variantAnswers.of({ model, version, variant }).value += 1;
+      }
     } else {
       series.refused[outcome.reason].value += 1;
       series.nvFailure[outcome.reason].value += 1;

@@ -13,6 +13,7 @@ import type { RunReport, SimulatedPolicy } from '../sim/environment.js';
 import { startRun } from '../sim/simulation.js';
 import type { Workload } from '../workloads/workload.js';
 import { bestStatic } from './best-static.js';
+import type { AccuracyResult } from './run-variants-seed.js';
 import { policyFor, BEST_STATIC } from '../policies/policies.js';
 import type { ScenarioSetup } from '../scenarios/setup.js';
 
@@ -51,6 +52,8 @@ export interface SeedResult extends OutcomeCounts {
   readonly batches: number;
   readonly batchedRequests: number;
   readonly eventHash: string;
+  /** Of a model with variants. */
+  readonly accuracy?: AccuracyResult;
   /** What a policy in hindsight chose. */
   readonly chosen?: string;
   readonly wallMs: number;

@@ -2,8 +2,10 @@ import type { Worker } from 'node:worker_threads';
 import { startModuleThread } from '../../threads/module-thread.js';
 import { worldOf, reference, runSeed, type ReferenceResult, type SeedResult, type SeedWorld } from './run-seed.js';
 import { inParallel } from './parallel.js';
+import { runVariantsSeed, variantsReference, variantsWorldOf, type VariantsWorld } from './run-variants-seed.js';
 import { nodeReference, nodeWorldOf, runNodeSeed, type NodeWorld } from './run-node-seed.js';
 import { setUpNode, type NodeSetup } from '../scenarios/node-setup.js';
+import { setUpVariants, type VariantsSetup } from '../scenarios/variants-setup.js';
 import type { Scenario } from '../scenarios/schema.js';
 import { setUp, type ScenarioSetup } from '../scenarios/setup.js';
 import { setUpPipeline, type PipelineSetup } from '../pipelines/pipeline-setup.js';
@@ -89,6 +91,7 @@ type LastWorld = { readonly key: string } & (
   | { readonly kind: 'model'; readonly setup: ScenarioSetup; readonly world: SeedWorld }
   | { readonly kind: 'node'; readonly setup: NodeSetup; readonly world: NodeWorld }
   | { readonly kind: 'pipeline'; readonly setup: PipelineSetup; readonly world: PipelineWorld }
+  | { readonly kind: 'variants'; readonly setup: VariantsSetup; readonly world: VariantsWorld }
 );
 
 let lastWorld: LastWorld | null = null;
@@ -104,6 +107,12 @@ export function runJob(job: Job, onProgress: (fraction: number) => void): JobRes
     const { setup, world } = last;
     return job.kind === 'reference' ? nodeReference(setup, world) : runNodeSeed(setup, world, job.policy, onProgress);
   }
+  if (last.kind === 'variants') {
+    const { setup, world } = last;
+    return job.kind === 'reference'
+      ? variantsReference(setup, world)
+      : runVariantsSeed(setup, world, job.policy, onProgress);
+  }
   const { setup, world } = last;
   return job.kind === 'reference' ? reference(setup, world) : runSeed(setup, world, job.policy, onProgress);
 }
@@ -117,7 +126,8 @@ function worldFor({ file, seed }: Job): LastWorld {
 }
 
 function worldOfFile(file: ScenarioFile, seed: number) {
-  const { pipeline, models } = file.scenario;
+  const { pipeline, models, variants } = file.scenario;
+  if (variants !== undefined) return worldOfVariants(file, seed);
   if (pipeline !== undefined) return worldOfPipeline(file, seed);
   return models === undefined ? worldOfModel(file, seed) : worldOfNode(file, seed);
 }
@@ -135,4 +145,9 @@ function worldOfModel({ scenario, name, folder }: ScenarioFile, seed: number) {
 function worldOfNode({ scenario, name, folder }: ScenarioFile, seed: number) {
   const setup = setUpNode(scenario, name, folder);
   return { kind: 'node', setup, world: nodeWorldOf(setup, seed) } as const;
+}
+
+function worldOfVariants({ scenario, name, folder }: ScenarioFile, seed: number) {
+  const setup = setUpVariants(scenario, name, folder);
+  return { kind: 'variants', setup, world: variantsWorldOf(setup, seed) } as const;
 }

@@ -2,6 +2,7 @@ import { EventDigest } from '../sim/event-digest.js';
 import { feasibleViolationRate, violationRate, type OutcomeCounts } from '../sim/outcome-ledger.js';
 import { quantile } from '../../scheduler/perf-model/quantile.js';
 import type { PipelineWork, ReferenceResult, SeedResult } from './run-seed.js';
+import type { AccuracyResult } from './run-variants-seed.js';
 import { sumOrNull } from '../../scheduler/domain/sum-or-null.js';
 
 /*
@@ -48,6 +49,11 @@ export interface PolicySummary extends OutcomeCounts {
   readonly unavoidable: number;
   /** With 0.05 core charged for each instance that rests, where it holds less. */
   readonly coreSecondsWithFloor: number;
+  /** Of a model with variants; null where nothing was answered in time. */
+  readonly meanAccuracy?: number | null;
+  /** Accuracy of all answers in time over the most that anybody could have had. */
+  readonly accuracyToMost?: number;
+  readonly answered?: AccuracyResult['answered'];
   readonly resizes: number;
   /** Of a pipeline. */
   readonly work?: PipelineWork;
@@ -117,6 +123,7 @@ export function summarisePolicy(results: readonly SeedResult[]): PolicySummary {
     meanBatch: batches === 0 ? 0 : sum((result) => result.batchedRequests) / batches,
     latencyMs: { p50: latencyAt(0.5), p95: latencyAt(0.95), p99: latencyAt(0.99) },
     perSeed: results.map(perSeed),
+    ...accuracyOf(results),
     ...(models === undefined
       ? {}
       : { models: models.map((_, index) => summarisePolicy(results.map((result) => result.models![index]!))) }),
@@ -133,6 +140,24 @@ function workOf(results: readonly SeedResult[]): { readonly work?: PipelineWork 
       functionSeconds: sum(({ functionSeconds }) => functionSeconds),
       meanBoundCoreSeconds: sum(({ meanBoundCoreSeconds }) => meanBoundCoreSeconds),
     },
+  };
+}
+
+function accuracyOf(
+  results: readonly SeedResult[],
+): Pick<PolicySummary, 'meanAccuracy' | 'accuracyToMost' | 'answered'> {
+  const all = results.flatMap(({ accuracy }) => (accuracy === undefined ? [] : [accuracy]));
+  if (all.length === 0) return {};
+  const sum = (of: (each: AccuracyResult) => number): number => all.reduce((total, each) => total + of(each), 0);
+  const answered = all[0]!.answered.map(({ variant }, level) => ({
+    variant,
+    onTime: sum((each) => each.answered[level]!.onTime),
+  }));
+  const onTime = answered.reduce((total, each) => total + each.onTime, 0);
+  return {
+    meanAccuracy: onTime === 0 ? null : sum(({ accuracySum }) => accuracySum) / onTime,
+    accuracyToMost: sum(({ accuracySum }) => accuracySum) / sum(({ mostAccuracySum }) => mostAccuracySum),
+    answered,
   };
 }
 

@@ -90,7 +90,7 @@ function leastDemandMillicores(setups: readonly ScenarioSetup[]): number {
 }
 
 /** Of one request, core-ms. */
-function leastCoreMs({ machine, environment }: ScenarioSetup): number {
+export function leastCoreMs({ machine, environment }: ScenarioSetup): number {
   const { limits, maxBatchSize } = environment.cpu;
   let least = Infinity;
   for (let batchSize = 1; batchSize <= maxBatchSize; batchSize++) {

@@ -9,6 +9,7 @@ import {
   READY_NAMES,
   READY_NODE_NAMES,
   READY_PIPELINE_NAMES,
+  READY_VARIANTS_NAMES,
   readScenario,
 } from './scenario-files.js';
 import type { Scenario } from './schema.js';
@@ -132,7 +133,8 @@ describe('settings', () => {
 
 describe('the ready scenarios', () => {
   it('are the files of their folder', () => {
-    expect(filesOfReadyScenarios()).toEqual([...READY_NAMES, ...READY_NODE_NAMES, ...READY_PIPELINE_NAMES].map((name) => `${name}.yaml`).sort());
+    const names = [...READY_NAMES, ...READY_NODE_NAMES, ...READY_PIPELINE_NAMES, ...READY_VARIANTS_NAMES];
+    expect(filesOfReadyScenarios()).toEqual(names.map((name) => `${name}.yaml`).sort());
   });
 
   it.each(READY_NAMES)('%s says what it is, and can be set up', (name) => {

@@ -143,18 +143,22 @@ function literalOf(option: z.ZodObject): unknown {
 const MOST_TRACE_SECONDS = 20_000_000;
 
 function checkTogether(scenario: Scenario, name: string): void {
-  const { network, arrivals, durationSec, models, load, cpu, pipeline } = scenario;
-  if (load !== undefined && models === undefined)
+  const { network, arrivals, durationSec, models, variants, load, cpu, pipeline } = scenario;
+  const sharing = models ?? variants;
+  if (load !== undefined && sharing === undefined)
     throw new Error(`${name}: load is of several models; without any, set the rate of arrivals`);
+  if (models !== undefined && variants !== undefined)
+    throw new Error(`${name}: it has models and variants; give one of the two`);
   if (pipeline !== undefined) {
     if (models === undefined) throw new Error(`${name}: models is missing: say what the models of the pipeline take`);
     if ((pipeline.file === undefined) === (pipeline.description === undefined))
       throw new Error(`${name}: pipeline: give either a file, such as pipeline.yaml, or a description`);
   }
-  if (models !== undefined) {
-    const names = models.map((model) => model.name);
+  if (sharing !== undefined) {
+    const names = sharing.map((each) => each.name);
     const repeated = names.find((each, index) => names.indexOf(each) !== index);
-    if (repeated !== undefined) throw new Error(`${name}: models: ${repeated} is there twice; give each its own name`);
+    const kind = models === undefined ? 'variants' : 'models';
+    if (repeated !== undefined) throw new Error(`${name}: ${kind}: ${repeated} is there twice; give each its own name`);
     if (cpu.maxCores === undefined)
       throw new Error(`${name}: cpu.maxCores is missing: with several models it says what they share`);
   }

@@ -31,7 +31,15 @@ export const READY_NODE_NAMES = ['four-models', 'four-models-heavy'] as const;
 /** Of a pipeline of models, which have policies of their own too. */
 export const READY_PIPELINE_NAMES = ['crops', 'page'] as const;
 
-const ALL_READY: readonly string[] = [...READY_NAMES, ...READY_NODE_NAMES, ...READY_PIPELINE_NAMES];
+/** Of one model with variants, which have policies of their own. */
+export const READY_VARIANTS_NAMES = ['variants-bursts', 'variants-flash-crowd'] as const;
+
+const ALL_READY: readonly string[] = [
+  ...READY_NAMES,
+  ...READY_NODE_NAMES,
+  ...READY_PIPELINE_NAMES,
+  ...READY_VARIANTS_NAMES,
+];
 
 export function readyScenarios(
   names: readonly string[] = READY_NAMES,

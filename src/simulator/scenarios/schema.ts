@@ -159,6 +159,16 @@ const nodeModelSchema = z.strictObject({
     .optional(),
 });
 
+/** One of several models that answer the same requests, each as well as it can; what it leaves out is as the scenario says. */
+const variantSchema = z.strictObject({
+  name: z.string().regex(/^[\w.-]+$/, 'expected letters, digits, ".", "_" or "-"'),
+  accuracy: positive,
+  profile: z.string().optional(),
+  formula: formulaSchema.optional(),
+  /** Multiplies every latency of its profile. */
+  latencyFactor: positive.max(1000).optional(),
+});
+
 export const scenarioSchema = z.strictObject({
   title: z.string().default(''),
   about: z.string().default(''),
@@ -172,7 +182,11 @@ export const scenarioSchema = z.strictObject({
   formula: formulaSchema.optional(),
   /** Several models that share the cores. Each has arrivals of its own, of the kind given here or another. */
   models: z.array(nodeModelSchema).min(1).max(64).optional(),
-  /** Of several models: scales all rates, so that at 1 the least that they cost is all of `cpu.maxCores`. */
+  /** Multiplies every latency of the profile. */
+  latencyFactor: positive.max(1000).default(1),
+  /** Variants of one model, which share the cores: each request is answered by one of them. */
+  variants: z.array(variantSchema).min(2).max(16).optional(),
+  /** Of several models or variants: scales all rates, so that at 1 the least that they cost, all by the middle variant, is all of `cpu.maxCores`. */
   load: positive.max(100).optional(),
   /** Requests go through several of `models` in a pipeline, and are of no model by themselves. */
   pipeline: pipelineSchema.optional(),
@@ -194,6 +208,7 @@ export const scenarioSchema = z.strictObject({
 });
 
 export type Scenario = z.infer<typeof scenarioSchema>;
+export type VariantScenario = z.infer<typeof variantSchema>;
 export type NodeModelScenario = z.infer<typeof nodeModelSchema>;
 /** As written: what is left out has its default. */
 export type ScenarioInput = z.input<typeof scenarioSchema>;

@@ -7,6 +7,7 @@ import {
   publishedProfile,
   type PublishedProfileName,
 } from '../../scheduler/perf-model/published.js';
+import type { Profile, ProfileCell } from '../../scheduler/perf-model/profile.js';
 import { parseProfile } from '../../scheduler/perf-model/profile-schema.js';
 import { stream } from '../../scheduler/random/streams.js';
 import { measuredMachine, publishedMachine, type Machine } from '../sim/machine.js';
@@ -70,14 +71,16 @@ export function setUp(scenario: Scenario, name: string, folder: string): Scenari
 }
 
 function loadMachine(
-  { profile: nameOrPath, service, formula }: Scenario,
+  { profile: nameOrPath, service, formula, latencyFactor }: Scenario,
   name: string,
   resolved: (path: string) => string,
 ): Machine {
   // Its cells are exact, so nothing is gained by a fit to them.
-  if (formula !== undefined) return publishedMachine(formulaProfile(name, formula), 'p99-table');
+  if (formula !== undefined)
+    return publishedMachine(scaledProfile(formulaProfile(name, formula), latencyFactor), 'p99-table');
   if ((PUBLISHED_PROFILE_NAMES as readonly string[]).includes(nameOrPath)) {
-    return publishedMachine(publishedProfile(nameOrPath as PublishedProfileName), service);
+    const published = publishedProfile(nameOrPath as PublishedProfileName);
+    return publishedMachine(latencyFactor === 1 ? published : scaledProfile(published, latencyFactor), service);
   }
   const path = resolved(nameOrPath);
   const remedy = `give ${PUBLISHED_PROFILE_NAMES.join(', ')}, or a file that \`sponge profile\` wrote`;
@@ -90,7 +93,17 @@ function loadMachine(
   }
   const parsed = parseProfile(value, path);
   if (parsed.kind === 'invalid') throw new Error(`${parsed.message}; ${remedy}`);
-  return measuredMachine(parsed.profile);
+  return measuredMachine(latencyFactor === 1 ? parsed.profile : scaledProfile(parsed.profile, latencyFactor));
+}
+
+/** A model that takes so many times as long, whatever the batch and the cores. */
+function scaledProfile(profile: Profile, factor: number): Profile {
+  const scaled = (cell: ProfileCell): ProfileCell => ({
+    ...cell,
+    samplesMs: cell.samplesMs.map((each) => factor * each),
+    ...{ p50Ms: factor * cell.p50Ms, p95Ms: factor * cell.p95Ms, p99Ms: factor * cell.p99Ms },
+  });
+  return { ...profile, cells: profile.cells.map(scaled) };
 }
 
 function arrivalSpec({ arrivals }: Scenario, resolved: (path: string) => string): ArrivalSpec {

@@ -7,7 +7,7 @@ import type { AllocationReport } from './allocation-ledger.js';
 import type { Environment, RunReport, SimulatedPolicy } from './environment.js';
 import { HeldCores } from './held-cores.js';
 import { SimulatedModel } from './simulated-model.js';
-import { clockOf, runOf, type Run } from './simulation.js';
+import { clockOf, runOf, type Run, type RunPart } from './simulation.js';
 import type { Workload } from '../workloads/workload.js';
 
 /*
@@ -36,6 +36,11 @@ export interface SimulatedNode {
   readonly seed: number;
 }
 
+/** Whom clients call instead of the models: it sends on to their systems, by the order of the models. */
+export interface NodeFront extends Pick<RunPart, 'name' | 'workload' | 'model'> {
+  begin(clock: VirtualClock, systems: readonly System[]): void;
+}
+
 export interface NodeReport {
   /** In the order of the models. */
   readonly models: readonly RunReport[];
@@ -44,11 +49,20 @@ export interface NodeReport {
   readonly durationMs: number;
 }
 
-export function startNodeRun(node: SimulatedNode, onEvent?: (model: number, event: Event) => void): Run<NodeReport> {
+export function startNodeRun(
+  node: SimulatedNode,
+  onEvent?: (model: number, event: Event) => void,
+  front?: NodeFront,
+): Run<NodeReport> {
   const clock = clockOf(node.models[0]!.environment, node.seed);
   const made = createSimulatedNode(node, clock, onEvent);
-  const parts = node.models.map(({ name, workload }, index) => ({ name, workload, model: made.models[index]! }));
-  return runOf(clock, parts, (durationMs) => made.end(durationMs));
+  front?.begin(clock, made.systems);
+  const parts: RunPart[] = node.models.map(({ name, workload }, index) => ({
+    name,
+    workload,
+    model: made.models[index]!,
+  }));
+  return runOf(clock, front === undefined ? parts : [...parts, front], (durationMs) => made.end(durationMs));
 }
 
 /** A node on a clock, to whose models their own clients send. */

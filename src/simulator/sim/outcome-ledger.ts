@@ -68,6 +68,11 @@ export class OutcomeLedger {
     return this.#ended;
   }
 
+  /** Whether a request that has ended was answered in time. */
+  isOnTime(index: number): boolean {
+    return this.#isOnTime[index] === 1;
+  }
+
   /** The one outcome of a request, by its index in the workload. */
   finish(index: number, outcome: Outcome, nowMs: number): void {
     const key = this.#keyOf(index, outcome, nowMs);

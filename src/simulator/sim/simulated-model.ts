@@ -154,14 +154,14 @@ function limitsOf({ simulated, environment }: SimulatedModelOptions): Allocation
 }
 
 /** The class that was profiled; published tables name none. */
-function shapeClassOf({ name, profile }: Machine): ShapeClass {
+export function shapeClassOf({ name, profile }: Machine): ShapeClass {
   return shapeClass(profile.fingerprint?.shapeClassKey ?? name, profile.elementCount);
 }
 
 /** Submits each request when it is received, one pending event at a time, and lets clients leave. */
-function feed(
+export function feed(
   clock: VirtualClock,
-  system: System,
+  system: Pick<System, 'submit' | 'cancel'>,
   workload: Workload,
   outcomes: OutcomeLedger,
   shapeClass: ShapeClass,

@@ -51,7 +51,7 @@ export function clockOf({ timerLatenessMs }: Pick<Environment, 'timerLatenessMs'
 export interface RunPart {
   readonly name: string;
   readonly workload: Workload;
-  readonly model: SimulatedModel;
+  readonly model: Pick<SimulatedModel, 'ended'>;
 }
 
 /** @param reportOf told how long the run was */

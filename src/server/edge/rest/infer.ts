@@ -205,6 +205,8 @@ class Exchange {
           sendError(this.#reply, describeRefusal(result.outcome, result.explanation, compat), intake);
           return;
         case 'ok':
+          if (result.outcome.service.variant !== undefined)
+            this.#reply.header('sponge-variant', result.outcome.service.variant);
           sendResult(this.#context, this.#request, this.#reply, this.#responseOf(result)).catch((error: unknown) => {
             this.#fail(error);
           });

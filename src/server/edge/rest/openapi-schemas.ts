@@ -159,6 +159,18 @@ export function inferRequestSchema({ signature }: ModelEntry): Schema {
         properties: {
           timeout: { ...count, description: 'total time budget, microseconds; 0 is none' },
           priority: { ...count, description: '1 is the highest; breaks ties between equal deadlines' },
+          sponge_least_accuracy: {
+            ...{
+              type: ['number', 'string'],
+              description: 'of a model with variants: the least accuracy that the request takes',
+            },
+          },
+          sponge_accuracy_weight: {
+            ...{
+              type: ['number', 'string'],
+              description: 'of such a model: from 0, the soonest answer, to 1, the most accurate',
+            },
+          },
           best_effort: { ...flag, description: 'rather late than refused' },
         },
       },
