@@ -62,7 +62,8 @@ function setUp(ratio = 0) {
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const CALL = {
-  ...{ protocol: 'http', method: '/v2/models/{model}/infer', path: '/v2/models/m/infer', peer: '::1' },
+  protocol: 'http',
+  ...{ method: '/v2/models/{model}/infer', path: '/v2/models/m/infer', peer: '::1' },
   ...{ parent: `00-${TRACE}-00f067aa0ba902b7-01`, state: 'a=1', firstByteAtMs: 1, receivedAtMs: 2 },
 } as const;
 
@@ -79,11 +80,14 @@ const SERVICE = {
   ...{ plannedLatencyMs: 12, latencyMs: 10 },
 };
 const STARTED = {
-  ...{ kind: 'batch-started', batchId: 9, batchSize: 2, rowCount: 2, cpuMillicores: 1500, threadCount: 2 },
+  kind: 'batch-started',
+  ...{ batchId: 9, batchSize: 2, rowCount: 2, cpuMillicores: 1500, threadCount: 2 },
   ...{ predictedLatencyMs: 11, plannedLatencyMs: 12, shapeClassKey: 'k', isExploring: false, instance: 1 },
 } as const;
 const ENDED = {
-  ...{ kind: 'batch-ended', batchId: 9, batchSize: 2, rowCount: 2, result: 'completed' },
+  kind: 'batch-ended',
+  result: 'completed',
+  ...{ batchId: 9, batchSize: 2, rowCount: 2 },
   ...{ latencyMs: 10, computeMs: 9, actualToPredicted: 0.9 },
 } as const;
 
