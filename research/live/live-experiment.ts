@@ -250,7 +250,7 @@ function withScatter(file: ScenarioFile, live: readonly LiveRun[]): ScenarioFile
 }
 
 /** σ of ln(actual / predicted), three digits; null where there are too few. */
-export function scatterOf(batches: readonly Pick<BatchPoint, 'actualToPredicted'>[]): number | null {
+function scatterOf(batches: readonly Pick<BatchPoint, 'actualToPredicted'>[]): number | null {
   const logs = batches.flatMap(({ actualToPredicted: ratio }) =>
     ratio === null || ratio <= 0 ? [] : [Math.log(ratio)],
   );

@@ -285,7 +285,7 @@ function word(): number {
   return Math.floor(Math.random() * (2 ** 32 - 1)) + 1;
 }
 
-export function newTraceId(): TraceId {
+function newTraceId(): TraceId {
   return [word(), word(), word(), word()];
 }
 
