@@ -175,9 +175,13 @@ describe('what is not there is refused', () => {
     ['POST', '/v2/models/raw/infer_stream'],
     ['PUT', '/v2/models/raw/generate'],
     ['GET', '/'],
-    ['GET', '/v1/models/raw'],
   ] as const)('%s %s is unsupported', async (method, path) => {
     expectError(await call(rest.server, method, path), 404, `${method} ${path} is not supported`);
+  });
+
+  it('a model without text is not where text models are, and says where it is', async () => {
+    const reply = await call(rest.server, 'GET', '/v1/models/raw');
+    expect([reply.status, reply.bytes.toString()]).toEqual([404, expect.stringContaining('/v2/models/raw')]);
   });
 
   it.each([

@@ -105,7 +105,8 @@ describe('a server of a model with variants', () => {
 
   it('takes from a request how much accuracy it needs, as parameter or header, and refuses what no variant has', async () => {
     const quick = await ask(server, { parameters: { sponge_accuracy_weight: 0 } });
-    expect(variantOf(quick)).toBe('small');
+    // Which of the two small ones is quicker is what the machine's profile says.
+    expect(['small', 'middle']).toContain(variantOf(quick));
     const accurate = await ask(server, { parameters: { sponge_accuracy_weight: 0, sponge_least_accuracy: 60.5 } });
     expect(['middle', 'large']).toContain(variantOf(accurate));
     const byHeader = await ask(server, { headers: { 'sponge-accuracy-weight': '0', 'sponge-least-accuracy': '75' } });

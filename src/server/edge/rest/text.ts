@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { releaseAll, type Tensor } from '../../../scheduler/domain/tensor.js';
 import { headerBudgetsMs, withHeaderParameters } from '../../../protocol/parameters.js';
 import { PICK_HEADER } from '../../../protocol/reports.js';
-import { invalid, OipFailure, unknownModel } from '../../../protocol/service.js';
+import { invalid, OipFailure } from '../../../protocol/service.js';
 import type { InferCall, InferReply, ModelEntry } from '../../../protocol/service.js';
 import { describeError, describeRefusal } from '../../../protocol/status.js';
 import { readTextCall } from '../../../protocol/text/read-call.js';
@@ -41,7 +41,8 @@ export function registerText(app: FastifyInstance, context: RestContext): void {
   });
   app.get<{ Params: { readonly model: string } }>('/v1/models/:model', (request, reply) => {
     const model = context.service.model(request.params.model);
-    if (model.text === undefined) throw unknownModel(model.name);
+    if (model.text === undefined)
+      throw new OipFailure('not_found', `model '${model.name}' takes no text: it is at /v2/models/${model.name}`);
     return reply.send(describe(model));
   });
   for (const [path, route] of PATHS) {
