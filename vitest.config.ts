@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -12,9 +11,6 @@ const MEASURING = [
   'test/system/scalers/scalers.test.ts',
   'test/system/server/replicas.test.ts',
 ];
-
-/** Real servers are waited for as often as not: of those at a time, one more than there are cores. */
-const SERVED_WORKERS = availableParallelism() + 1;
 
 /** Of those that run in parallel, the longest first: the last one to be begun is short. */
 const LONGEST = [
@@ -77,7 +73,6 @@ export default defineConfig({
           name: 'served',
           include: ['test/{conformance,system}/**/*.test.ts'],
           exclude: MEASURING,
-          maxWorkers: SERVED_WORKERS,
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
@@ -89,7 +84,6 @@ export default defineConfig({
           name: 'threaded',
           include: THREADED,
           env: { TEST_IO_THREADS: '2' },
-          maxWorkers: SERVED_WORKERS,
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
