@@ -80,6 +80,9 @@ describe('headers that say how much time there is', () => {
     expect(budgetsOf({})).toEqual([]);
     expect(budgetsOf({ 'request-timeout-ms': '250' })).toEqual([250]);
     expect(budgetsOf({ 'request-timeout-ms': ' 0.5 ' })).toEqual([0.5]);
+    // As programs write large and small ones.
+    expect(budgetsOf({ 'request-timeout-ms': '1e+3' })).toEqual([1000]);
+    expect(budgetsOf({ 'request-timeout-ms': '2.5E-1' })).toEqual([0.25]);
     const all = {
       'x-llm-d-slo-ttft-ms': '120',
       'x-request-timeout-seconds': '0.5',
@@ -89,7 +92,7 @@ describe('headers that say how much time there is', () => {
     expect(budgetsOf(all)).toEqual([2000, 1500, 500, 120]);
   });
 
-  const WRONG = ['0', '-1', '', 'soon', '1e3', 'Infinity', 'NaN', '0x10', '1,2', '9'.repeat(400)];
+  const WRONG = ['0', '-1', '', 'soon', '1e', 'e3', '1e400', 'Infinity', 'NaN', '0x10', '1,2', '9'.repeat(400)];
   it.each(WRONG)('are refused: %j', (text) => {
     const names = [
       'request-timeout-ms',

@@ -148,7 +148,7 @@ export function headerBudgetsMs(header: (name: string) => string | undefined): r
   for (const { name, unit, unitMs } of TIMEOUT_HEADERS) {
     const text = header(name);
     if (text === undefined) continue;
-    const timeoutMs = /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) * unitMs : Number.NaN;
+    const timeoutMs = /^\s*\d+(\.\d+)?(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) * unitMs : Number.NaN;
     if (!(timeoutMs > 0 && Number.isFinite(timeoutMs))) throw invalid(`header ${name}: expected ${unit}, a number > 0`);
     budgetsMs = [...budgetsMs, timeoutMs];
   }

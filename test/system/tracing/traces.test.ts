@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { identity } from '../../../research/load-models/tiny-graphs.js';
 import { floatTensor, GrpcClient, grpcRequest, http, infer, inferBinary, scrape } from '../server/clients.js';
 import { eventually, TestBench, type RunningServer } from '../server/harness.js';
+import { embedder, writeTextModel } from '../text/tiny-text.js';
 import { Collector, type CollectedSpan } from './collector.js';
 
 /*
@@ -82,6 +83,7 @@ function writeRepository(): string {
   bench.repository('models', { echo: identity('FP32') });
   bench.file('models/divided/pipeline.yaml', PIPELINE);
   bench.file('models/divided/split.mjs', SPLIT);
+  writeTextModel(bench, 'models/words', embedder());
   return bench.path('models');
 }
 
@@ -208,6 +210,18 @@ describe.each([
     const told = reply.bytes.toString('latin1');
     const own = the(spans, 'function').spanId;
     expect(told).toContain(`00-${traceId}-${own}-01 vendor=of-its-own`);
+  });
+
+  it('go on where the caller was: texts as OpenAI has them', async () => {
+    const { traceId, spanId, headers } = caller(true);
+    const body = { model: 'words', input: ['one text', 'another'] };
+    const reply = await http(`${sponge.rest}/v1/embeddings`, { method: 'POST', headers, body });
+    expect(reply.status).toBe(200);
+    await eventually('the steps', () => names(collector.trace(traceId)).includes('run'));
+    const spans = collector.trace(traceId);
+    expect(server(spans)).toMatchObject({ name: 'POST /v1/embeddings', parentSpanId: spanId });
+    expect(names(spans).filter((name) => name.startsWith('step '))).toHaveLength(2);
+    expectNested(spans);
   });
 
   it('have those of refused, failed and late requests whatever the caller and the ratio say, and no others', async () => {

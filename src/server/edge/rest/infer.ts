@@ -6,27 +6,20 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { reached } from '../../path-points.js';
 import { classifierOf, type Classify } from '../../../protocol/classification.js';
-import {
-  headerBudgetsMs,
-  refuseSequence,
-  responseParameters,
-  withHeaderParameters,
-} from '../../../protocol/parameters.js';
+import { refuseSequence, responseParameters } from '../../../protocol/parameters.js';
 import { OipFailure } from '../../../protocol/service.js';
 import type { BodyPlace, Departure, InferCall, InferReply, ModelEntry } from '../../../protocol/service.js';
 import { describeError, describeRefusal } from '../../../protocol/status.js';
 import { checkInputs, checkOutputNames, checkStill } from '../../../protocol/validate.js';
-import { PICK_HEADER } from '../../../protocol/reports.js';
 import type { Coding } from '../inflate.js';
 import { ClientGone, acceptedCoding, compress, decompress } from './body.js';
+import { beginTrace, callBase, header } from './call-base.js';
 import { onModelPaths, sendError, takeBody } from './context.js';
 import type { ModelParams, ReceivedBody, RestContext } from './context.js';
-import { tokenNameOf } from './doorway.js';
 import { decodeInferBody, decodeRawBody } from './infer-request.js';
 import type { DecodedInfer, RequestedOutput } from './infer-request.js';
 import { encodeInferResponse, writingCost } from './infer-response.js';
 import type { EncodedResponse, InferResponse } from './infer-response.js';
-import { tracedCall } from './traced-call.js';
 import { outlineJson } from './json-outline.js';
 
 /** Header and body of Triton's binary tensor data extension. */
@@ -91,10 +84,7 @@ class Exchange {
       const model = this.#modelNow();
       const received = takeBody(this.#request);
       if (received === undefined) throw new OipFailure('invalid', 'request body is empty');
-      const { traces } = this.#context.service;
-      if (traces !== undefined) {
-        this.#request.callInProgress.trace = traces.begin(tracedCall(this.#request, received));
-      }
+      beginTrace(this.#context.service, this.#request, received);
       this.#place = this.#request.callInProgress.takePlace();
       const decoded = this.#decode(received, model);
       if (decoded instanceof Promise) {
@@ -167,27 +157,11 @@ class Exchange {
   #callOf(received: ReceivedBody, { inputs, parameters }: DecodedInfer, outputNames: readonly string[]): InferCall {
     const request = this.#request;
     const { model: modelName, version } = request.params;
-    const tokenName = tokenNameOf(request);
-    const pick = header(request, PICK_HEADER);
-    const { trace } = request.callInProgress;
     return {
-      modelName,
-      inputs,
-      outputNames,
-      parameters: withHeaderParameters(parameters, (name) => header(request, name)),
-      statedBudgetsMs: headerBudgetsMs((name) => header(request, name)),
-      arrival: {
-        firstByteAtMs: received.firstByteAtMs,
-        receivedAtMs: received.receivedAtMs,
-        routerDelayMs: received.routerDelayMs,
-        bodyBytes: received.bytes.length,
-        peer: request.raw.socket.remoteAddress ?? '',
-        ...(tokenName === undefined ? {} : { tokenName }),
-      },
+      ...callBase(request, received, parameters),
+      ...{ modelName, inputs, outputNames },
       ...(version === undefined ? {} : { modelVersion: version }),
       ...(this.#id === undefined ? {} : { id: this.#id }),
-      ...(pick === undefined ? {} : { pick }),
-      ...(trace === null ? {} : { trace }),
     };
   }
 
@@ -322,9 +296,4 @@ function encode(
   return writingCost(response) < OFFLOAD_JSON_COST
     ? encodeInferResponse(response)
     : context.offload.encode(response, departure);
-}
-
-function header(request: FastifyRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value.join(', ') : value;
 }

@@ -171,9 +171,8 @@ function modelPaths(path: string, model: ModelEntry): Record<string, Path> {
   return { ...answers, [`${path}/infer`]: { post: infer } };
 }
 
-/** Within bounds in which no program writes a number with an exponent, which a header's is not read with. */
 const TIMEOUT_HEADER: Schema = {
-  ...{ description: 'total time budget, milliseconds', type: 'number', minimum: 0.001, maximum: 1e9 },
+  ...{ description: 'total time budget, milliseconds', type: 'number', exclusiveMinimum: 0 },
 };
 
 function get(summary: string, schema: Schema, ...refusals: readonly number[]): Path {

@@ -5,19 +5,17 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { releaseAll, type Tensor } from '../../../scheduler/domain/tensor.js';
-import { headerBudgetsMs, withHeaderParameters } from '../../../protocol/parameters.js';
-import { PICK_HEADER } from '../../../protocol/reports.js';
 import { invalid, OipFailure } from '../../../protocol/service.js';
-import type { InferCall, InferReply, ModelEntry } from '../../../protocol/service.js';
+import type { InferReply, ModelEntry } from '../../../protocol/service.js';
 import { describeError, describeRefusal } from '../../../protocol/status.js';
 import { readTextCall } from '../../../protocol/text/read-call.js';
 import type { TextAnswer, TextCall, TextRoute } from '../../../protocol/text/text-call.js';
 import type { TextModel } from '../../../protocol/text/text-model.js';
 import { textWritingCost, writeTextAnswer } from '../../../protocol/text/write-answer.js';
 import { ClientGone, decompress } from './body.js';
+import { beginTrace, callBase, header } from './call-base.js';
 import { sendError, takeBody } from './context.js';
 import type { ReceivedBody, RestContext } from './context.js';
-import { tokenNameOf } from './doorway.js';
 import { parseJson } from './infer-request.js';
 import { OFFLOAD_JSON_BYTES, OFFLOAD_JSON_COST } from './infer.js';
 import { outlineJson } from './json-outline.js';
@@ -26,8 +24,6 @@ const PATHS: readonly (readonly [path: string, route: TextRoute])[] = [
   ['/v1/embeddings', 'embeddings'],
   ['/v1/rerank', 'rerank'],
 ];
-
-type CallBase = Omit<InferCall, 'modelName' | 'inputs' | 'outputNames'>;
 
 export function registerText(app: FastifyInstance, context: RestContext): void {
   const startedAtUnixSec = Math.floor(Date.now() / 1000);
@@ -69,13 +65,21 @@ async function answer(
   const { service, compat, intake } = context;
   const received = takeBody(request);
   if (received === undefined) throw invalid('request body is empty');
-  const base = callOf(request, received);
+  beginTrace(service, request, received);
   const call = await decode(context, route, request, received);
   const model = service.model(call.model);
   checkCall(model, call);
   if (request.callInProgress.aborted) throw new ClientGone();
   const { inputs, ...asked } = call;
-  const replying = service.infer({ ...base, modelName: model.name, inputs, outputNames: [] }, request.callInProgress);
+  const id = header(request, 'x-request-id');
+  const replying = service.infer(
+    {
+      ...callBase(request, received, {}),
+      ...{ modelName: model.name, inputs, outputNames: [] },
+      ...(id === undefined ? {} : { id }),
+    },
+    request.callInProgress,
+  );
   request.callInProgress.releaseReceipt();
   const result = await replying;
   if (result.kind === 'error') sendError(reply, describeError(result.error, compat), intake);
@@ -95,26 +99,6 @@ async function decode(
   const isCheap = body.length < OFFLOAD_JSON_BYTES && outlineJson(body).cost < OFFLOAD_JSON_COST;
   if (isCheap) return readTextCall(route, parseJson(body));
   return offload.decodeText(route, body, request.callInProgress);
-}
-
-function callOf(request: FastifyRequest, received: ReceivedBody): CallBase {
-  const tokenName = tokenNameOf(request);
-  const id = header(request, 'x-request-id');
-  const pick = header(request, PICK_HEADER);
-  return {
-    parameters: withHeaderParameters({}, (name) => header(request, name)),
-    statedBudgetsMs: headerBudgetsMs((name) => header(request, name)),
-    arrival: {
-      firstByteAtMs: received.firstByteAtMs,
-      receivedAtMs: received.receivedAtMs,
-      routerDelayMs: received.routerDelayMs,
-      bodyBytes: received.bytes.length,
-      peer: request.raw.socket.remoteAddress ?? '',
-      ...(tokenName === undefined ? {} : { tokenName }),
-    },
-    ...(id === undefined ? {} : { id }),
-    ...(pick === undefined ? {} : { pick }),
-  };
 }
 
 /** What only the model can tell. @throws OipFailure */
@@ -191,9 +175,4 @@ function sumOf({ data }: Tensor): number {
   let sum = 0;
   for (let offset = 0; offset < data.byteLength; offset += 4) sum += view.getInt32(offset, true);
   return sum;
-}
-
-function header(request: FastifyRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value.join(', ') : value;
 }

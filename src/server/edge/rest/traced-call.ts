@@ -1,11 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { TracedCall } from '../../../protocol/service.js';
-import type { ModelParams } from './context.js';
 import { clientOf } from '../connections.js';
-
-/** As spans of HTTP servers name the routes of `/infer`. */
-const ROUTE = '/v2/models/{model}/infer';
-const ROUTE_OF_VERSION = '/v2/models/{model}/versions/{version}/infer';
 
 /** Of a path only so much is told: names are no longer. */
 const MOST_PATH_CHARACTERS = 512;
@@ -15,11 +10,11 @@ export function tracedCall(
   request: FastifyRequest,
   { firstByteAtMs, receivedAtMs }: Pick<TracedCall, 'firstByteAtMs' | 'receivedAtMs'>,
 ): TracedCall {
-  const { version } = request.params as ModelParams;
   const { headers, raw } = request;
   return {
     protocol: 'encrypted' in raw.socket ? 'https' : 'http',
-    method: version === undefined ? ROUTE : ROUTE_OF_VERSION,
+    // As spans of HTTP servers name routes: `/v2/models/{model}/infer`.
+    method: (request.routeOptions.url ?? '').replace(/:(\w+)/g, '{$1}'),
     path: request.url.split('?', 1)[0]!.slice(0, MOST_PATH_CHARACTERS),
     parent: text(headers['traceparent']),
     state: text(headers['tracestate']),
