@@ -83,6 +83,8 @@ describe('headers that say how much time there is', () => {
     // As programs write large and small ones.
     expect(budgetsOf({ 'request-timeout-ms': '1e+3' })).toEqual([1000]);
     expect(budgetsOf({ 'request-timeout-ms': '2.5E-1' })).toEqual([0.25]);
+    // More than all time there is would be no number in microseconds.
+    expect(budgetsOf({ 'request-timeout-ms': '1.5e308' })).toEqual([1e12]);
     const all = {
       'x-llm-d-slo-ttft-ms': '120',
       'x-request-timeout-seconds': '0.5',

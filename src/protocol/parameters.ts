@@ -150,10 +150,13 @@ export function headerBudgetsMs(header: (name: string) => string | undefined): r
     if (text === undefined) continue;
     const timeoutMs = /^\s*\d+(\.\d+)?(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) * unitMs : Number.NaN;
     if (!(timeoutMs > 0 && Number.isFinite(timeoutMs))) throw invalid(`header ${name}: expected ${unit}, a number > 0`);
-    budgetsMs = [...budgetsMs, timeoutMs];
+    budgetsMs = [...budgetsMs, Math.min(timeoutMs, LONGEST_BUDGET_MS)];
   }
   return budgetsMs;
 }
+
+/** Thirty years: as good as for ever, and exact in microseconds. */
+const LONGEST_BUDGET_MS = 1e12;
 
 /** The units of `grpc-timeout` (grpc/doc/PROTOCOL-HTTP2.md), in ms. */
 const GRPC_TIMEOUT_UNIT_MS: Readonly<Record<string, number>> = {

@@ -10,7 +10,7 @@ import type { EmbeddingsCall, RerankCall, TextCall, TextRoute } from './text-cal
 
 /** Rows of tokens are as long as the longest: more would be made of a little JSON than was sent. */
 const MOST_PADDED_TOKENS = 16 * 1024 ** 2;
-const MOST_TOKEN_ID = 2 ** 31 - 1;
+export const MOST_TOKEN_ID = 2 ** 31 - 1;
 
 /** @throws OipFailure `invalid` naming the field that is wrong, and what was expected */
 export function readTextCall(route: TextRoute, json: unknown): TextCall {

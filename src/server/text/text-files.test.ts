@@ -34,6 +34,19 @@ describe('what a folder says of its text', () => {
     });
   });
 
+  it.each([
+    ['a table of ids', { model: { vocab: { a: 0, b: 7 } }, added_tokens: [{ id: 9, content: '[X]' }] }, 10],
+    ['a list with scores', { model: { vocab: [['a', 0], ['b', -1]] }, added_tokens: [] }, 2], // prettier-ignore
+    ['none', { model: { type: 'WordPiece' } }, null],
+    ['no JSON', '{', null],
+  ])('has token ids up to those of its tokenizer, where the model does not say: %s', async (_, tokenizer, size) => {
+    expect(await describeText([folderOf({ 'tokenizer.json': tokenizer })], null)).toMatchObject({
+      vocabularySize: size,
+    });
+    const both = folderOf({ 'tokenizer.json': tokenizer, 'config.json': { vocab_size: 12 } });
+    expect(await describeText([both], null)).toMatchObject({ vocabularySize: 12 });
+  });
+
   it('is what its author’s tools wrote', async () => {
     const folder = folderOf({
       'tokenizer.json': {},

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { statedLengths } from './lengths.js';
 import { MOST_TOKENS, type Activation, type Pooling, type StatedText, type TextDescription } from './text-settings.js';
+import { vocabularySizeIn } from './vocabulary.js';
 
 /*
  * What a folder says of a text model: its tokenizer, and what the model's author's tools write beside it (`config.json`, `modules.json`,
@@ -80,7 +81,7 @@ export async function describeText(
     lengths: stated?.lengths === undefined ? null : statedLengths(stated.lengths, maxTokens),
     dimensions: stated?.dimensions ?? [],
     padId: Math.max(0, Math.trunc(config?.pad_token_id ?? 0)),
-    vocabularySize: config?.vocab_size ?? null,
+    vocabularySize: config?.vocab_size ?? (await vocabularySizeIn(tokenizerPath)),
     threads: stated?.threads ?? 1,
   };
 }

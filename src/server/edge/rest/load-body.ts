@@ -26,8 +26,9 @@ export function loadParametersIn(body: Uint8Array): readonly LoadParameter[] {
 
 /** Absent ones are none. @throws OipFailure `invalid` */
 export function parametersOf(body: Readonly<Record<string, unknown>>): readonly (readonly [string, unknown])[] {
-  const parameters = body['parameters'] ?? {};
-  if (typeof parameters === 'object' && !Array.isArray(parameters)) return Object.entries(parameters);
+  const { parameters = {} } = body;
+  if (typeof parameters === 'object' && parameters !== null && !Array.isArray(parameters))
+    return Object.entries(parameters);
   throw new OipFailure('invalid', 'parameters must be a JSON object');
 }
 

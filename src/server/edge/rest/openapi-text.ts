@@ -1,4 +1,5 @@
 import type { ModelEntry } from '../../../protocol/service.js';
+import { MOST_TOKEN_ID } from '../../../protocol/text/read-call.js';
 import { listOf, named, objectOf, type Schema } from './openapi-schemas.js';
 
 /*
@@ -8,8 +9,11 @@ import { listOf, named, objectOf, type Schema } from './openapi-schemas.js';
 const text: Schema = { type: 'string' };
 const whole: Schema = { type: 'integer', minimum: 1 };
 const count: Schema = { type: 'integer', minimum: 0 };
-/** Longer ones would be drawn by who tries out everything that is allowed. */
-const tokens: Schema = { type: 'array', minItems: 1, maxItems: 8, items: count };
+/** Ids that one of the models has. Longer lists would be drawn by who tries out everything that is allowed. */
+function tokensOf(models: readonly ModelEntry[]): Schema {
+  const maximum = Math.max(...models.map(({ text: own }) => (own?.vocabularySize ?? MOST_TOKEN_ID + 1) - 1));
+  return { type: 'array', minItems: 1, maxItems: 8, items: { ...count, maximum } };
+}
 
 const usage = objectOf({ prompt_tokens: count, total_tokens: count });
 const model = objectOf({ id: text, object: { const: 'model' }, created: count, owned_by: text });
@@ -54,6 +58,7 @@ export const TEXT_SCHEMAS: Readonly<Record<string, Schema>> = {
 
 /** @param models of the task */
 export function embeddingsBody(models: readonly ModelEntry[]): Schema {
+  const tokens = tokensOf(models);
   return {
     type: 'object',
     required: ['model', 'input'],
