@@ -224,7 +224,7 @@ describe('a server of text', () => {
       ['/v1/embeddings', { model: 'words', input: [] }, 400, 'input: expected'],
       ['/v1/embeddings', { model: 'words', input: ['a', 1] }, 400, 'input: expected'],
       ['/v1/embeddings', { model: 'words', input: [1.5] }, 400, 'input: expected'],
-      ['/v1/embeddings', { model: 'words', input: [VOCABULARY_SIZE] }, 500, 'step'],
+      ['/v1/embeddings', { model: 'words', input: [VOCABULARY_SIZE] }, 400, 'there is no token 60'],
       ['/v1/embeddings', { model: 'words', input: 'a', encoding_format: 'hex' }, 400, 'encoding_format'],
       ['/v1/embeddings', { model: 'words', input: 'a', dimensions: 2 }, 400, "dimensions: model 'words' has 4"],
       ['/v1/embeddings', { model: 'words', input: Array<string>(2049).fill('a') }, 400, 'it has 2049 texts'],
