@@ -129,6 +129,7 @@ class SeriesFold {
       case 'worker-lost':
       case 'worker-ready':
       case 'router-standstill':
+      case 'steps-counted':
         return;
     }
   }

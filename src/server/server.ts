@@ -187,7 +187,10 @@ async function start(all: readonly ModelSource[], options: ServerOptions, parts:
     (part) => part.close(),
   );
   const pipelineSet = parts.add(
-    new PipelineSet({ server: options, clock, service, telemetry, eventLog, tracing, maxBytes: shares.queueBytes }),
+    new PipelineSet({
+      ...{ server: options, clock, service, telemetry, eventLog, feed, tracing },
+      maxBytes: shares.queueBytes,
+    }),
     (part) => part.close(),
   );
   standstills.tell = (event) => set.tellStandstill(event);

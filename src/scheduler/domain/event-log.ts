@@ -63,16 +63,21 @@ class ModelsOfLog {
   readonly all: RunModel[] = [];
   /** By the index in the records now: where the model is among all. */
   #places: number[] = [];
+  /** By the same: not served any more, by the header before. */
+  #areGone: boolean[] = [];
 
   begin({ models }: RunHeader): void {
     this.#places = models.map((model, slot) => {
       const known = this.#places[slot];
+      // A pipeline that takes the place of one that is gone may have other steps, and is counted from 0.
+      const isAnother = model.pipeline !== undefined && this.#areGone[slot] === true && model.isGone !== true;
       // What was granted when it began stays; what it is called is as it was last.
-      if (known === undefined || this.all[known]!.name !== model.name) return this.all.push(model) - 1;
+      if (known === undefined || isAnother || this.all[known]!.name !== model.name) return this.all.push(model) - 1;
       const { name, version, policy, limits, maxBatchSize } = model;
       this.all[known] = { ...this.all[known]!, name, version, policy, limits, maxBatchSize };
       return known;
     });
+    this.#areGone = models.map(({ isGone }) => isGone === true);
   }
 
   get slotCount(): number {
@@ -131,6 +136,7 @@ const KINDS: Readonly<Record<EventRecord['kind'], true>> = {
   'worker-lost': true,
   'worker-ready': true,
   'router-standstill': true,
+  'steps-counted': true,
 };
 
 /** What every record has; the rest is as its writer made it. */

@@ -3,6 +3,7 @@ import type { Granted } from './granted.js';
 import { outcomeName, type OutcomeName, type Reason } from './outcome.js';
 import type { AllocationLimits } from './plan.js';
 import type { NetworkDelaySource } from './request.js';
+import type { PipelineCounts, StepCounts } from './step-counts.js';
 
 /*
  * The event stream as plain data: a line of an event log, an item of the live feed. Live and simulated runs look alike in
@@ -20,6 +21,15 @@ export interface ServiceNote {
   readonly slackAtDispatchMs: number;
   readonly batchId: number;
   readonly latencyMs: number;
+}
+
+/**
+ * What goes on at the steps of a pipeline: no event, but what was counted of many, taken down now and then while it changes. Totals, so
+ * that what happened between two of them is their difference.
+ */
+export interface StepsCounted extends PipelineCounts {
+  readonly kind: 'steps-counted';
+  readonly atMs: number;
 }
 
 export type EventRecord =
@@ -54,6 +64,7 @@ export type EventRecord =
       /** Null for one that was not. */
       readonly service: ServiceNote | null;
     }
+  | StepsCounted
   | EventOf<
       | 'batch-started'
       | 'batch-ended'
@@ -93,8 +104,40 @@ export interface RunModel extends Granted {
   readonly policy: string;
   readonly limits: AllocationLimits;
   readonly maxBatchSize: number;
+  /** Of a pipeline: it has no cores and no plan of its own, which its models have, so that all of those are 0 here. */
+  readonly pipeline?: RunPipeline;
   /** It is not served any more: what is told of it is the past. */
   readonly isGone?: true;
+}
+
+export interface RunPipeline {
+  /** Each behind all that it waits for. */
+  readonly steps: readonly RunStep[];
+  /** As of the run's beginning; in the live feed, before the first record that follows. */
+  readonly counts: PipelineCounts;
+}
+
+export interface RunStep {
+  readonly name: string;
+  readonly kind: 'model' | 'function';
+  /** The model's name, or what the function is called. */
+  readonly target: string;
+  /** Indexes of steps whose outputs it takes. */
+  readonly before: readonly number[];
+}
+
+/** @param counts as of then */
+export function stepsCounted(atMs: number, { door, steps }: PipelineCounts): StepsCounted {
+  return { kind: 'steps-counted', atMs: toMicrosecond(atMs), door, steps: steps.map(roundedCounts) };
+}
+
+function roundedCounts(counts: StepCounts): StepCounts {
+  const { spanMs, waitedMs, ranMs, coreMs } = counts;
+  return {
+    ...counts,
+    ...{ spanMs: toMicrosecond(spanMs), waitedMs: toMicrosecond(waitedMs) },
+    ...{ ranMs: toMicrosecond(ranMs), coreMs: toMicrosecond(coreMs) },
+  };
 }
 
 export function recordOf(event: Event): EventRecord {

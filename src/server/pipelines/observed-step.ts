@@ -65,7 +65,7 @@ export class ObservedStep implements StepPort {
   submit(work: PartWork, onOutcome: (outcome: PartOutcome) => void): void {
     const { nowMs, meter, index, tracing, name, kind, target } = this.#options;
     const { id, request } = work;
-    const counts = meter.begin(request.sequence, index, nowMs());
+    const counts = meter.begin(request.sequence, index, work.part, nowMs());
     const trace = tracing?.partOf(request.sequence, name, kind, target) ?? null;
     const part: Part = { requestSequence: request.sequence, counts, trace, sequence: null };
     this.#parts.set(id, part);

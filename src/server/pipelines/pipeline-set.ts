@@ -5,11 +5,14 @@ import type { ModelSource } from '../models/model-repository.js';
 import type { Inference } from '../served/inference-service.js';
 import { Parts } from '../served/parts.js';
 import type { EventLog } from '../telemetry/event-log.js';
+import type { LiveFeed } from '../telemetry/live-feed.js';
 import type { Telemetry } from '../telemetry/metrics.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { ServerOptions } from '../server-options.js';
 import type { PipelineSource } from './pipeline-source.js';
+import { describePipelineRun } from './run-pipeline.js';
 import { ServedPipeline } from './served-pipeline.js';
+import { StepRecords } from './step-records.js';
 
 /*
  * The pipelines of a server, which come and go as its models do. One takes another's place in one step; the other answers what it has.
@@ -21,6 +24,7 @@ export interface PipelineSetOptions {
   readonly service: Inference;
   readonly telemetry: Telemetry;
   readonly eventLog: EventLog;
+  readonly feed: LiveFeed;
   /** Null: nobody asks for spans. */
   readonly tracing: Tracing | null;
   /** Of tensors between steps, for each pipeline. */
@@ -36,6 +40,7 @@ const MOST_HELD = 256;
 export class PipelineSet {
   readonly #options: PipelineSetOptions;
   readonly #members = new Map<ServedPipeline, Parts>();
+  readonly #stepRecords = new Set<StepRecords>();
 
   constructor(options: PipelineSetOptions) {
     this.#options = options;
@@ -72,10 +77,34 @@ export class PipelineSet {
     observers.push((event) => begun.meter.observe(event));
     observers.push((event) => asRuns(event).forEach(meter.observe), log.observe);
     if (tracing !== null) observers.push(tracing.attachPipeline().observe);
+    this.#follow(begun, observers, own);
     this.#members.set(begun, own);
     listings.addPipeline(begun);
     if (old !== null) void this.remove(old);
     return begun;
+  }
+
+  /** In the live feed and the event log: its requests, and what goes on at its steps. */
+  #follow(pipeline: ServedPipeline, observers: Attached['observe'][], own: Parts): void {
+    const { clock, feed } = this.#options;
+    const run = describePipelineRun(pipeline);
+    if (run === null) return;
+    const fed = own.add(feed.attachModel(run), ({ detach }) => detach());
+    const records = own.add(
+      new StepRecords({
+        clock,
+        read: () => pipeline.meter.pipelineCounts,
+        isBusy: () => pipeline.system.heldRequests > 0,
+        tell: fed.tell,
+      }),
+      (part) => {
+        part.close();
+        this.#stepRecords.delete(part);
+      },
+    );
+    this.#stepRecords.add(records);
+    // What is told of a request comes before what it did to the counts.
+    observers.push(fed.observe, () => records.touch());
   }
 
   /** Takes no more calls for it; resolves when those that it has are answered, or the time for that is over. */
@@ -96,6 +125,8 @@ export class PipelineSet {
   async close(): Promise<void> {
     await Promise.all([...this.#members.keys()].map((pipeline) => pipeline.close()));
     this.#members.clear();
+    // What is told of a server that ends stays as it is, and is complete.
+    for (const records of this.#stepRecords) records.close();
   }
 
   async #drained({ system }: ServedPipeline): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
+import type { RunStep } from '../../scheduler/domain/event-record.js';
 import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
 import { knownParts } from '../../scheduler/pipeline/fan-out.js';
 import { graphOf, type PipelineGraph } from '../../scheduler/pipeline/graph.js';
@@ -19,6 +20,7 @@ import { ObservedStep } from './observed-step.js';
 import type { PartStarts } from './part-starts.js';
 import { PipelineMeter } from './pipeline-meter.js';
 import type { PipelineSource } from './pipeline-source.js';
+import { runSteps } from './run-pipeline.js';
 import { ServedStepModel, stepOutputs, stepRequest } from './step-request.js';
 import { StepTrials } from './step-trials.js';
 
@@ -128,7 +130,9 @@ export class ServedPipeline {
     const signature = signatureOf(pipeline, options.listings);
     const functions = new Map<string, FunctionStep>();
     const observed = new Map<string, ObservedStep>();
-    const names = pipeline.description.steps.map(({ name }) => name);
+    // In the order in which they come: what is lost behind one step is lost before the next.
+    const { steps } = pipeline.variants === undefined ? graphOf(pipeline.description) : pipeline.description;
+    const names = steps.map(({ name }) => name);
     const meter = new PipelineMeter(names);
     const { clock, onLog, starts, tracing } = options;
     const nowMs = (): number => clock.nowMs();
@@ -180,6 +184,11 @@ export class ServedPipeline {
   get stepNames(): readonly string[] {
     if (this.#pipeline.variants !== undefined) return this.#pipeline.variants.variants.map(({ name }) => name);
     return this.#pipeline.description.steps.map(({ name }) => name);
+  }
+
+  /** Null of variants: their requests go to one of them. */
+  get runSteps(): readonly RunStep[] | null {
+    return this.#graph === null ? null : runSteps(this.#graph, this.#pipeline.targets);
   }
 
   get entry(): ModelEntry {

@@ -20,6 +20,9 @@ export class StepMeter {
   readonly #dropped = new Map<Reason, number>();
   #waiting = 0;
   #running = 0;
+  #requests = 0;
+  #parts = 0;
+  #spanMs = 0;
   #done = 0;
   #lost = 0;
   #waitedMs = 0;
@@ -30,6 +33,16 @@ export class StepMeter {
   begin(nowMs: number): PartCounts {
     this.#waiting += 1;
     return { atMs: nowMs, startedAtMs: null };
+  }
+
+  /**
+   * A request had parts here for so long, and has none any more.
+   * @param parts how many; 0 of one that has been here before
+   */
+  leave(spanMs: number, parts: number): void {
+    this.#spanMs += spanMs;
+    this.#parts += parts;
+    if (parts > 0) this.#requests += 1;
   }
 
   /** It runs from now on; told once more, it is tried again. */
@@ -68,6 +81,7 @@ export class StepMeter {
   get counts(): StepCounts {
     return {
       ...{ waiting: this.#waiting, running: this.#running, done: this.#done, lost: this.#lost },
+      ...{ requests: this.#requests, parts: this.#parts, spanMs: this.#spanMs },
       ...{ waitedMs: this.#waitedMs, ranMs: this.#ranMs, coreMs: this.#coreMs },
       dropped: Object.fromEntries(this.#dropped),
     };

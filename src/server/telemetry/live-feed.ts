@@ -1,7 +1,14 @@
 import type { Writable } from 'node:stream';
 import type { Clock, Timer } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
-import { recordOf, type ModelRecord, type RunHeader, type RunModel } from '../../scheduler/domain/event-record.js';
+import {
+  recordOf,
+  type EventRecord,
+  type ModelRecord,
+  type RunHeader,
+  type RunModel,
+  type StepsCounted,
+} from '../../scheduler/domain/event-record.js';
 import { EventRate } from './event-rate.js';
 import { messageOf, RecordChunk, RecordRing, RING_LIMITS, type RingLimits, type Standing } from './record-ring.js';
 import { grantedAfter } from '../../scheduler/domain/granted.js';
@@ -57,6 +64,12 @@ export interface FeedFollower {
   onChunk(chunk: RecordChunk): void;
 }
 
+/** One of the feed's models. */
+export interface Fed extends Attached {
+  /** Of a pipeline: what was counted at its steps. */
+  readonly tell: (counted: StepsCounted) => void;
+}
+
 interface Slot {
   readonly model: RunModel;
   /** The first chunk in which nothing is told of it any more; null while it is served. */
@@ -109,16 +122,18 @@ export class LiveFeed {
    * Begins to tell of a model; everyone is given a new header. One that takes the place of another of its name goes on where that one
    * was told of, once it is gone.
    */
-  attachModel(model: RunModel): Attached {
+  attachModel(model: RunModel): Fed {
     this.flush();
     const index = this.#slotFor(model.name);
     this.#models[index] = { model, goneAt: null };
-    const { cpuMillicores, instances, allocations } = model;
-    const standing = { cpuMillicores, instances, ...(allocations === undefined ? {} : { allocations }) };
+    const { cpuMillicores, instances, allocations, pipeline } = model;
+    const apart = allocations === undefined ? {} : { allocations };
+    const standing = { cpuMillicores, instances, ...apart, ...(pipeline === undefined ? {} : { pipeline }) };
     this.#standing = Object.assign([...this.#standing], { [index]: standing });
     this.#announce();
     return {
-      observe: (event) => this.#observe(index, event),
+      observe: (event) => this.#hear(index, event, recordOf),
+      tell: (counted) => this.#hear(index, counted, (record) => record),
       detach: () => this.#detach(index),
     };
   }
@@ -134,6 +149,13 @@ export class LiveFeed {
   /** Its cores are given back with it. */
   #detach(index: number): void {
     const { model } = this.#models[index]!;
+    if (model.pipeline === undefined) this.#giveBack(index);
+    this.flush();
+    this.#models[index] = { model, goneAt: this.#ring.end };
+    this.#announce();
+  }
+
+  #giveBack(index: number): void {
     const { allocations } = this.#standing[index]!;
     const instances: readonly (number | undefined)[] = allocations?.map((_, instance) => instance) ?? [undefined];
     for (const instance of instances) {
@@ -144,9 +166,6 @@ export class LiveFeed {
         ...recordOf({ kind: 'resized', atMs, ...resize, ...(instance === undefined ? {} : { instance }) }),
       });
     }
-    this.flush();
-    this.#models[index] = { model, goneAt: this.#ring.end };
-    this.#announce();
   }
 
   #announce(): void {
@@ -229,15 +248,15 @@ export class LiveFeed {
     if (this.#subscribers.delete(subscriber) && this.#subscribers.size === 0) this.#onAllLeft();
   }
 
-  #observe(model: number, event: Event): void {
+  #hear<E extends Event | StepsCounted>(model: number, event: E, recorded: (event: E) => EventRecord): void {
     this.#rate.count(event.atMs);
     const isUnseen = this.#followers.length === 0 && this.#subscribers.size === 0;
     if (isUnseen && this.#rate.perSec > this.#mostUnseenPerSec) this.#pass(model, event);
-    else this.#add({ model, ...recordOf(event) });
+    else this.#add({ model, ...recorded(event) });
   }
 
   /** Without taking it down; what came before is no history any more. */
-  #pass(model: number, event: Event): void {
+  #pass(model: number, event: Event | StepsCounted): void {
     this.flush();
     this.#ring.clear();
     this.#standing = standingAfter(model, event, this.#standing);
@@ -280,11 +299,22 @@ export class LiveFeed {
 }
 
 /** The same one where what happened changes nothing. */
-function standingAfter(model: number, event: Event | ModelRecord, standing: readonly Standing[]): readonly Standing[] {
+function standingAfter(
+  model: number,
+  event: Event | StepsCounted | ModelRecord,
+  standing: readonly Standing[],
+): readonly Standing[] {
   switch (event.kind) {
     case 'resized':
     case 'instances-changed':
       return standing.with(model, grantedAfter(standing[model]!, event));
+    case 'steps-counted': {
+      const { pipeline, ...own } = standing[model]!;
+      const { door, steps } = event;
+      return pipeline === undefined
+        ? standing
+        : standing.with(model, { ...own, pipeline: { ...pipeline, counts: { door, steps } } });
+    }
     default:
       return standing;
   }

@@ -1,4 +1,4 @@
-import type { ModelRecord } from '../../scheduler/domain/event-record.js';
+import type { ModelRecord, RunPipeline } from '../../scheduler/domain/event-record.js';
 import type { Granted } from '../../scheduler/domain/granted.js';
 
 /*
@@ -12,8 +12,10 @@ const HISTORY_RECORDS = 80_000;
 /** Kept beyond that, so that one on a slow network has time to begin before what it is given is dropped. */
 const SPARE_FRACTION = 0.25;
 
-/** What a model has at an instant, as the header of a run tells it. */
-export type Standing = Granted;
+/** What a model has at an instant, as the header of a run tells it; of a pipeline, what was counted by then. */
+export interface Standing extends Granted {
+  readonly pipeline?: RunPipeline;
+}
 
 /** Records that went out together, and their JSON, which is made when the first reader asks and only once. */
 export class RecordChunk {
