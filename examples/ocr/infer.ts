@@ -40,6 +40,11 @@ export async function prepareQuestion({ url, model, shape, values, sloMs }: Ques
     if (!(error instanceof InferenceError)) throw error;
     throw new Error(`${url} does not serve the model ${model}: ${error.message}`, { cause: error });
   });
+  // It is listed from the start on, and has no inputs before it is loaded and measured.
+  if (inputs.length === 0)
+    throw new Error(
+      `${url} is still loading the model ${model}: try again when ${url}/v2/models/${model}/ready answers 200`,
+    );
   const tensors = [tensorOf(inputs[0]!.name, shape, values)];
   // A connection is free again at the end of the turn; without this the first question would open another one.
   await nextTurn();

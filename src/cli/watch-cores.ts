@@ -44,7 +44,10 @@ function instanceParts({ millicores, batch }: WatchedInstance, nowMs: number): O
 }
 
 /** A line each of several models, as long as its share of all cores; of many the largest of the last minute. */
-export function modelCoreLines({ header, models }: WatchedRun, nowMs: number, columns: number): readonly BarLine[] {
+export function modelCoreLines(run: WatchedRun, nowMs: number, columns: number): readonly BarLine[] {
+  const { header } = run;
+  // A pipeline has those of its models.
+  const models = run.models.filter(({ model }) => model.pipeline === undefined);
   if (models.length < 2) return [];
   const budget = budgetMillicores(header);
   const shown = models.length <= MOST_MODELS_SHOWN ? models : largest(models, nowMs);
@@ -88,7 +91,7 @@ function sumOf(models: readonly WatchedModel[]): number {
 }
 
 /** Full blocks, then dots. */
-function filled(fraction: number, columns: number): string {
+export function filled(fraction: number, columns: number): string {
   const full = Math.round(columns * Math.max(0, Math.min(1, fraction)));
   return '█'.repeat(full) + '·'.repeat(columns - full);
 }

@@ -2,6 +2,8 @@ import { grantedAfter, grantedMillicores, type Granted } from '../scheduler/doma
 import { plannedMillicores } from '../scheduler/domain/plan.js';
 import type { FeedMessage } from '../scheduler/domain/event-log.js';
 import type { ModelRecord, RunHeader, RunModel, ServiceNote } from '../scheduler/domain/event-record.js';
+import { PipelineHistory } from '../scheduler/domain/pipeline-history.js';
+import type { PipelineSummary } from '../scheduler/domain/pipeline-summary.js';
 import type { OutcomeName } from '../scheduler/domain/outcome.js';
 import { QueueCount } from '../scheduler/domain/queue-count.js';
 
@@ -21,6 +23,8 @@ export const WINDOW_SECONDS = 60;
 const SECOND_MS = 1000;
 /** Requests under way whose arrival is remembered; beyond it the oldest count from their admission. */
 const MAX_OPEN = 65_536;
+/** Of what is counted at a pipeline's steps: a minute of four a second, and some more. */
+const KEPT_COUNTS = 300;
 
 export class WatchedRun {
   readonly header: RunHeader;
@@ -82,6 +86,8 @@ export class WatchedModel {
   isWorkerLost = false;
   readonly #bins = Array.from({ length: WINDOW_SECONDS + 1 }, () => new SecondBin());
   readonly #queue = new QueueCount();
+  /** Null of a model that is no pipeline. */
+  readonly #counts: PipelineHistory | null;
   readonly #receivedAtMs = new Map<number, number>();
   /** By instance, where each has an allocation of its own. */
   readonly #running: (RunningBatch | null)[];
@@ -92,6 +98,7 @@ export class WatchedModel {
   constructor(model: RunModel) {
     this.model = model;
     this.#granted = model;
+    this.#counts = model.pipeline === undefined ? null : new PipelineHistory(model.pipeline, KEPT_COUNTS);
     this.#running = (model.allocations ?? []).map(() => null);
   }
 
@@ -152,6 +159,9 @@ export class WatchedModel {
       case 'instances-changed':
         this.#granted = grantedAfter(this.#granted, record);
         return;
+      case 'steps-counted':
+        this.#counts?.apply(record);
+        return;
       case 'worker-lost':
       case 'worker-ready':
         this.isWorkerLost = record.kind === 'worker-lost';
@@ -192,6 +202,16 @@ export class WatchedModel {
       meanBatchSize: batches === 0 ? null : batchedRequests / batches,
       actualToPredicted: ratioCount === 0 ? null : ratioSum / ratioCount,
     };
+  }
+
+  /** Of a pipeline: from the first of these seconds on until then. Null of one that is none. */
+  stepsSince(fromSecond: number, untilMs: number): PipelineSummary | null {
+    const watched = this.#binsOf(fromSecond, Math.floor(untilMs / SECOND_MS)).reduce(
+      (sum, bin) => sum + (bin?.heldMs ?? 0),
+      0,
+    );
+    // What was before it was watched is not of that time.
+    return this.#counts?.summary(Math.max(fromSecond * SECOND_MS, untilMs - watched), untilMs) ?? null;
   }
 
   series(fromSecond: number, toSecond: number): SecondSeries {

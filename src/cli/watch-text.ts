@@ -13,3 +13,7 @@ export function fit(text: string, columns: number): string {
 export function clean(text: string): string {
   return text.replaceAll(/\p{C}/gu, '�');
 }
+
+export function msText(value: number | null): string {
+  return value === null ? '-' : `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ms`;
+}

@@ -3,7 +3,8 @@ import { plannedMillicores, type Plan } from '../scheduler/domain/plan.js';
 import { reasonText } from '../scheduler/domain/plan-bound.js';
 import { limitMillicores } from '../scheduler/domain/granted.js';
 import { missedOf, WINDOW_SECONDS, type Summary, type WatchedModel, type WatchedRun } from './watch-state.js';
-import { clean, coresText, fit } from './watch-text.js';
+import { clean, coresText, fit, msText } from './watch-text.js';
+import { stepLines, stepsText } from './watch-steps.js';
 import { instanceLines, modelCoreLines, type BarLine } from './watch-cores.js';
 
 /* How a watched run looks in a terminal: a few lines a model; and, where there is no terminal, one line a model. */
@@ -69,6 +70,7 @@ function modelLines(watched: WatchedModel, nowMs: number, columns: number, style
   const mostQueued = peak(series.queueDepth);
   const mostMissed = peak(series.missed);
   const planned = watched.plannedMillicores;
+  const steps = watched.stepsSince(toSecond - WINDOW_SECONDS + 1, nowMs);
 
   const about = `${clean(model.name)} version ${clean(model.version)}, ${clean(model.policy)}, ${coresText(minMillicores)} to ${coresText(maxMillicores)} cores`;
   const state = watched.isWorkerLost ? ', WORKER LOST' : instances === 1 ? '' : `, ${instances} instances`;
@@ -77,22 +79,37 @@ function modelLines(watched: WatchedModel, nowMs: number, columns: number, style
   const textLine = (label: string, text: string): string =>
     ` ${styles.dim(label.padEnd(8))}${fit(text, columns - 9)}`.trimEnd();
   const why = lastPlan === null ? 'none so far' : `${planText(lastPlan.plan)} (${lastPlan.trigger})`;
+  const queue = {
+    top: mostQueued,
+    topText: String(mostQueued),
+    style: styles.yellow,
+  };
+  // Of the last whole second: the one that has begun is still to be counted.
+  const lastMissed = `${series.missed.at(-2) ?? 0}/s`;
+  const missed = { top: mostMissed, topText: String(mostMissed), style: mostMissed > 0 ? styles.red : PLAIN };
+  const heading = (text: string): string =>
+    styles.bold(fit(text, titleColumns).padEnd(titleColumns)) + styles.dim(heads);
+  if (steps !== null) {
+    const count = steps.steps.length;
+    return [
+      '',
+      heading(
+        `${clean(model.name)} version ${clean(model.version)}, a pipeline of ${count} ${count === 1 ? 'step' : 'steps'}`,
+      ),
+      row('held', series.queueDepth, String(watched.queueDepth), queue),
+      row('missed', series.missed, lastMissed, missed),
+      textLine(`${WINDOW_SECONDS} s`, countsText(summary)),
+      textLine('', latenciesText(summary)),
+      ...stepLines(steps).map((line) => barLine(line, columns, styles)),
+    ];
+  }
   return [
     '',
-    styles.bold(fit(about + state, titleColumns).padEnd(titleColumns)) + styles.dim(heads),
+    heading(about + state),
     row('granted', series.grantedMillicores, coresText(watched.grantedMillicores), { ...cpu, style: styles.cyan }),
     row('planned', series.plannedMillicores, planned === null ? '-' : coresText(planned), { ...cpu, style: PLAIN }),
-    row('queue', series.queueDepth, String(watched.queueDepth), {
-      top: mostQueued,
-      topText: String(mostQueued),
-      style: styles.yellow,
-    }),
-    // Of the last whole second: the one that has begun is still to be counted.
-    row('missed', series.missed, `${series.missed.at(-2) ?? 0}/s`, {
-      top: mostMissed,
-      topText: String(mostMissed),
-      style: mostMissed > 0 ? styles.red : PLAIN,
-    }),
+    row('queue', series.queueDepth, String(watched.queueDepth), queue),
+    row('missed', series.missed, lastMissed, missed),
     textLine(`${WINDOW_SECONDS} s`, countsText(summary)),
     textLine('', timesText(summary)),
     (lastPlan?.plan.kind === 'infeasible' ? styles.yellow : PLAIN)(textLine('plan', why)),
@@ -110,6 +127,12 @@ export function plainLines(run: WatchedRun, nowMs: number): string[] {
   return run.models.map((watched) => {
     const { model, lastPlan, queueDepth, grantedMillicores } = watched;
     const summary = watched.summary(second, second);
+    const at = `${clockText(run, (second + 1) * 1000)} ${clean(model.name)}: `;
+    const steps = watched.stepsSince(second, (second + 1) * 1000);
+    if (steps !== null) {
+      const own = [`held ${queueDepth}`, countsText(summary), latenciesText(summary), stepsText(steps)];
+      return at + own.map((text) => text.replaceAll('  ', ', ')).join('; ');
+    }
     const parts = [
       `${coresText(grantedMillicores)} of ${coresText(limitMillicores({ ...model, instances: watched.instances }))} cores`,
       ...runningText(watched),
@@ -118,7 +141,7 @@ export function plainLines(run: WatchedRun, nowMs: number): string[] {
       timesText(summary).replaceAll('  ', ', '),
       ...(lastPlan === null ? [] : [`plan ${planText(lastPlan.plan)}`]),
     ];
-    return `${clockText(run, (second + 1) * 1000)} ${clean(model.name)}: ${parts.join('; ')}`;
+    return at + parts.join('; ');
   });
 }
 
@@ -141,10 +164,14 @@ function countsText({ received, watchedSeconds, outcomes }: Summary): string {
   ].join('  ');
 }
 
-function timesText({ p50Ms, p99Ms, meanBatchSize, actualToPredicted }: Summary): string {
+function latenciesText({ p50Ms, p99Ms }: Summary): string {
+  return `p50 ${msText(p50Ms)}  p99 ${msText(p99Ms)}`;
+}
+
+function timesText(summary: Summary): string {
+  const { meanBatchSize, actualToPredicted } = summary;
   return [
-    `p50 ${msText(p50Ms)}`,
-    `p99 ${msText(p99Ms)}`,
+    latenciesText(summary),
     `mean batch ${meanBatchSize === null ? '-' : decimal(meanBatchSize)}`,
     `actual/predicted ${actualToPredicted === null ? '-' : actualToPredicted.toFixed(2)}`,
   ].join('  ');
@@ -182,8 +209,4 @@ function clockText({ header: { startedAt, startedAtMs } }: WatchedRun, nowMs: nu
 
 function decimal(value: number): string {
   return value.toFixed(1);
-}
-
-function msText(value: number | null): string {
-  return value === null ? '-' : `${value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ms`;
 }

@@ -1,7 +1,10 @@
 import { allocationChart, hasInstances, instanceChart, resizeChart } from './allocation-charts.js';
 import { batchChart, depthChart } from './batch-charts.js';
+import type { Card } from './card.js';
+import { knownRange } from './known-range.js';
 import { hasLanes, laneChart } from './lane-chart.js';
-import { modelCoresChart } from './model-cores-chart.js';
+import { modelCoresChart, withCores } from './model-cores-chart.js';
+import { PipelinePanel } from './pipeline-panel.js';
 import { PlanPanel } from './plan-panel.js';
 import { QueueStrip } from './queue-strip.js';
 import { budgetChart, latencyChart, outcomeChart } from './request-charts.js';
@@ -35,6 +38,9 @@ export class Board {
   readonly #instances: TimeChart;
   readonly #queue = new QueueStrip();
   readonly #plan = new PlanPanel();
+  readonly #pipeline = new PipelinePanel();
+  /** Of what has cores, which a pipeline has not. */
+  readonly #ofModels: readonly { readonly card: Card }[];
   readonly #sources = new SourcePanel();
   #next = 0;
   /** Text is written a panel a frame, so that no frame pays for all of it. */
@@ -50,13 +56,14 @@ export class Board {
     this.#lanes = chart(laneChart);
     this.#instances = chart(instanceChart);
     const panels = [
-      ...[this.#modelCores, allocation, this.#plan],
+      ...[this.#modelCores, this.#pipeline, allocation, this.#plan],
       ...[this.#lanes],
       ...[this.#queue, depth, outcomes],
       ...[latency, budgets, batches],
       ...[scatter, resizes, this.#sources, this.#instances],
     ];
     root.append(...panels.map(({ card }) => card.root));
+    this.#ofModels = [allocation, this.#plan, batches, scatter, resizes];
     this.#charts = [
       this.#modelCores,
       allocation,
@@ -88,10 +95,18 @@ export class Board {
   tell(frame: Frame): void {
     const { run, model } = frame;
     const range = { fromMs: frame.range.fromMs, toMs: frame.untilMs };
-    this.#modelCores.card.root.hidden = run.models.length < 2;
-    this.#lanes.card.root.hidden = !hasLanes(model);
-    this.#instances.card.root.hidden = !hasInstances(model);
-    this.#untold = [...this.#charts.map((chart) => () => chart.tell(frame)), () => this.#sources.tell(model, range)];
+    const isPipeline = model.pipeline !== null;
+    this.#modelCores.card.root.hidden = withCores(run).length < 2;
+    this.#pipeline.card.root.hidden = !isPipeline;
+    for (const { card } of this.#ofModels) card.root.hidden = isPipeline;
+    this.#lanes.card.root.hidden = isPipeline || !hasLanes(model);
+    this.#instances.card.root.hidden = isPipeline || !hasInstances(model);
+    this.#untold = [
+      ...this.#charts.map((chart) => () => chart.tell(frame)),
+      () => this.#sources.tell(model, range),
+      // Taken from the end: it is the first.
+      () => this.#pipeline.tell(model, knownRange(run, model, range)),
+    ];
   }
 
   /** Writes what depends on the instant. @param when that is, for people */

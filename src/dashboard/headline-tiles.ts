@@ -31,8 +31,12 @@ const TILES: readonly Tile[] = [
     'rejected_overload',
   ]),
   violations('lost', 'expired, failed', 'expired, or failed', ['expired', 'failed']),
-  tile('cores', 'mean cores', '', 'granted, idle time included', (all) => cores(all.meanMillicores)),
-  tile('queue-depth', 'queue now', '', 'requests that wait', (all) => whole(all.queueDepth)),
+  tile('cores', 'mean cores', '', 'granted, idle time included; of a pipeline, what its parts ran on', (all) =>
+    cores(all.meanMillicores),
+  ),
+  tile('queue-depth', 'queue now', '', 'requests that wait; of a pipeline, all that it holds', (all) =>
+    whole(all.queueDepth),
+  ),
   tile('p50', 'latency p50', '', 'received to answered, completed requests', (all) => duration(all.latencyP50Ms)),
   tile('p99', 'latency p99', '', 'received to answered, completed requests', (all) => duration(all.latencyP99Ms)),
   {

@@ -43,7 +43,8 @@ export function headlineOf(model: ModelState, range: TimeRange): Headline {
     outcomes,
     onTimeFraction: counted === 0 ? null : onTime / counted,
     goodputPerSec: onTime / seconds,
-    meanMillicores: meanGranted(model, range),
+    meanMillicores:
+      model.pipeline === null ? meanGranted(model, range) : model.pipeline.summary(range.fromMs, range.toMs).millicores,
     queueDepth: valueAt(model.queue.column('atMs'), model.queue.column('depth'), range.toMs) ?? 0,
     standstillMs: longestStandstill(model, range),
     ...latenciesOf(model, range),
@@ -68,6 +69,12 @@ export function latenciesOf({ finished }: ModelState, range: TimeRange): Latenci
   const [from, to] = rowsWithin(finished, range);
   const latencies = sortedValues(finished.column('latencyMs'), from, to);
   return { latencyP50Ms: quantileOf(latencies, 0.5), latencyP99Ms: quantileOf(latencies, 0.99) };
+}
+
+/** What completed requests had left of their time, the median; null of none. */
+export function slackOf({ finished }: ModelState, range: TimeRange): number | null {
+  const [from, to] = rowsWithin(finished, range);
+  return quantileOf(sortedValues(finished.column('leftMs'), from, to), 0.5);
 }
 
 /** Of all instances together; null of nothing known. */

@@ -3,6 +3,7 @@ import { binSeconds, binsOver, stepBins, type TimeRange } from './binning.js';
 import { budgetMillicores } from '../scheduler/domain/granted.js';
 import { cores } from './format.js';
 import { meanGranted } from './headline.js';
+import type { ModelState } from './model-state.js';
 import type { RunState } from './run-state.js';
 import type { Frame, SeriesSpec, TimeChartSpec, Values } from './time-chart.js';
 import { PLACES, TopModels } from './top-models.js';
@@ -30,7 +31,7 @@ export function modelCoresChart(): TimeChartSpec {
   let [run, top]: [RunState | null, TopModels] = [null, new TopModels()];
   const placesOf = (frame: Frame): readonly number[] => {
     if (run !== frame.run) [run, top] = [frame.run, new TopModels()];
-    top.update(frame.run.models.map((model) => meanGranted(model, shown(frame)) ?? 0));
+    top.update(withCores(frame.run).map((model) => meanGranted(model, shown(frame)) ?? 0));
     return top.places;
   };
   return {
@@ -48,7 +49,7 @@ export function modelCoresChart(): TimeChartSpec {
     ],
     compute(frame, widthPx) {
       const { range, untilMs, originMs } = frame;
-      const { models } = frame.run;
+      const models = withCores(frame.run);
       const bins = binsOver(range, Math.max(50, widthPx / BIN_PX));
       const granted = models.map(
         ({ steps }) => stepBins(steps.column('atMs'), steps.column('granted'), bins, untilMs).mean,
@@ -73,11 +74,16 @@ export function modelCoresChart(): TimeChartSpec {
       };
     },
     note(frame) {
-      const total = frame.run.models.reduce((all, model) => all + (meanGranted(model, shown(frame)) ?? 0), 0);
+      const total = withCores(frame.run).reduce((all, model) => all + (meanGranted(model, shown(frame)) ?? 0), 0);
       const budget = budgetOf(frame.run);
       return `${cores(total)} of ${cores(budget)} cores on average; a model that is idle gives back what it does not need`;
     },
   };
+}
+
+/** Pipelines have none of their own. */
+export function withCores({ models }: RunState): readonly ModelState[] {
+  return models.filter(({ pipeline }) => pipeline === null);
 }
 
 /** Of instances that are alike, as many as there ever were. */

@@ -5,6 +5,7 @@ import { reasonKindText } from '../scheduler/domain/plan-bound.js';
 import { QueueCount } from '../scheduler/domain/queue-count.js';
 import type { NetworkDelaySource } from '../scheduler/domain/request.js';
 import { Columns } from './columns.js';
+import { PipelineHistory } from '../scheduler/domain/pipeline-history.js';
 import { grantedAfter, grantedMillicores, type Granted } from '../scheduler/domain/granted.js';
 
 /*
@@ -87,11 +88,14 @@ interface Step {
 const UNKNOWN_RESIZE = { instance: NaN, cpuMillicores: NaN, tookMs: NaN, result: RESIZE.refused };
 export class ModelState {
   readonly model: RunModel;
+  /** Null of a model that is none. */
+  readonly pipeline: PipelineHistory | null;
   /**
    * `receivedAtMs`: its last byte was there, by which latency and the time left count; at `atMs`, not before that, it was
    * handed to admission. `admittedAtMs` is NaN for one that was refused at once.
    */
   readonly requests;
+  /** `leftMs`: from the answer to the deadline; negative of one that was late. */
   readonly finished;
   /** A row for each change of a `Step`. */
   readonly steps;
@@ -128,12 +132,13 @@ export class ModelState {
   constructor(model: RunModel, capacities: Capacities) {
     const { rows, steps } = capacities;
     this.model = model;
+    this.pipeline = model.pipeline === undefined ? null : new PipelineHistory(model.pipeline, capacities.plans);
     this.#capacities = capacities;
     this.requests = new Columns(
       ['atMs', 'receivedAtMs', 'dueAtMs', 'delayMs', 'source', 'admittedAtMs', 'leftAtMs', 'finishedAtMs', 'coreMs'],
       rows,
     );
-    this.finished = new Columns(['atMs', 'outcome', 'latencyMs'], rows);
+    this.finished = new Columns(['atMs', 'outcome', 'latencyMs', 'leftMs'], rows);
     this.steps = new Columns(['atMs', 'granted', 'wanted', 'ready', 'asked', 'reason'], steps);
     this.queue = new Columns(['atMs', 'depth'], steps);
     this.batches = new Columns(
@@ -234,6 +239,9 @@ export class ModelState {
       case 'worker-ready':
         if (record.isTakeover === true) this.losses.takenOver += 1;
         return;
+      case 'steps-counted':
+        this.pipeline?.apply(record);
+        return;
       case 'resize-requested':
         return;
     }
@@ -271,6 +279,7 @@ export class ModelState {
       atMs,
       outcome,
       latencyMs: service === null ? NaN : latencyMs,
+      leftMs: service === null || !isKnown ? NaN : this.requests.get(row, 'dueAtMs') - atMs,
     });
     if (!isKnown) return;
     this.#open.delete(sequence);

@@ -1,11 +1,11 @@
 import type { RecordedRun } from '../scheduler/domain/event-log.js';
-import type { ModelRecord, RunHeader } from '../scheduler/domain/event-record.js';
-import type { TimeRange } from './binning.js';
+import type { ModelRecord, RunHeader, RunModel } from '../scheduler/domain/event-record.js';
 import { Board } from './board.js';
 import { byId, make, setText } from './elements.js';
 import { ago, elapsed, whole } from './format.js';
 import { HeadlineTiles } from './headline-tiles.js';
 import { headlineOf } from './headline.js';
+import { knownRange } from './known-range.js';
 import { LiveFeed } from './live-feed.js';
 import { LiveRuns } from './live-runs.js';
 import { listenForLogs } from './log-file.js';
@@ -279,11 +279,8 @@ class Page {
   // ---- text --------------------------------------------------------------------------------------------------------
 
   #tell(run: RunState, frame: Frame): void {
-    const known: TimeRange = {
-      fromMs: Math.max(frame.range.fromMs, run.coveredFromMs ?? frame.range.fromMs, frame.model.completeFromMs),
-      toMs: frame.untilMs,
-    };
-    this.#tiles.tell(headlineOf(frame.model, known));
+    const shown = { fromMs: frame.range.fromMs, toMs: frame.untilMs };
+    this.#tiles.tell(headlineOf(frame.model, knownRange(run, frame.model, shown)));
     this.#board.tell(frame);
     const isEmpty = frame.model.requests.length === 0 && frame.model.finished.length === 0;
     this.#empty.hidden = !isEmpty || this.#view.isLog;
@@ -347,12 +344,16 @@ class Page {
     }
     const header = this.#run?.header;
     const model = header?.models[this.#modelIndex];
-    const policy = model === undefined ? '' : ` · ${model.name} v${model.version} · policy ${model.policy}`;
+    const policy = model === undefined ? '' : ` · ${model.name} v${model.version} · ${kindOf(model)}`;
     const started =
       typeof header?.startedAt === 'string' ? ` · since ${new Date(header.startedAt).toLocaleString()}` : '';
     setText(this.#runText, header === undefined ? '' : `${header.title}${policy}${started}`);
     document.title = header === undefined ? 'Sponge' : `Sponge · ${model?.name ?? header.title}`;
   }
+}
+
+function kindOf({ policy, pipeline }: RunModel): string {
+  return pipeline === undefined ? `policy ${policy}` : 'a pipeline';
 }
 
 /** Of a log: just after its last record (instants are whole microseconds), because ranges are without their end. */

@@ -80,6 +80,8 @@ export class QueueStrip {
     const short = this.#typicalMs;
     const present = requestsAt(model, instantMs).filter(({ isRunning }) => !isRunning);
     const inDanger = short === null ? 0 : present.filter(({ leftMs }) => leftMs < short).length;
+    // What a pipeline holds waits or runs at one of its steps.
+    this.card.rename(model.pipeline === null ? ['waiting', 'short of time', 'running'] : ['held', null, null]);
     this.card.readOut([String(this.#waiting), String(inDanger), String(this.#running)]);
     const batch = short === null ? '' : `; a batch recently took ${duration(short)}`;
     this.card.note(`${when}${batch}`);

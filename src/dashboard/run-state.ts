@@ -1,5 +1,6 @@
 import type { ModelRecord, RunHeader, RunModel } from '../scheduler/domain/event-record.js';
 import { LIVE_CAPACITIES, ModelState, type Capacities } from './model-state.js';
+import { isRunPipeline } from './run-pipeline.js';
 
 /*
  * A run as far as it is known: what the page shows is computed from this and from nothing else. Pure; told of records in
@@ -74,6 +75,10 @@ function checkModel(model: Partial<RunModel> | null, index: number): void {
     limits?.maxMillicores,
     limits?.stepMillicores,
   ];
+  if (model?.pipeline !== undefined && !isRunPipeline(model.pipeline))
+    throw new Error(
+      `model ${index + 1} of the header is a pipeline that lacks its steps, what they wait for or their counts`,
+    );
   if (typeof model?.name === 'string' && numbers.every(Number.isFinite)) return;
   throw new Error(`model ${index + 1} of the header lacks its name, its allocation or its limits`);
 }

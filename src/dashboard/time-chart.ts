@@ -236,7 +236,11 @@ export class TimeChart {
           ...(spec.isRows === true ? { splits: () => this.#rowMiddles() } : {}),
           ...(spec.isLogarithmic === true ? { splits: (_, __, ___, most) => decades(most) } : {}),
           ...(spec.isInteger === true ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] } : {}),
-          values: (_, ticks) => ticks.map((tick) => (spec.isRows === true ? this.#rowName(tick) : shortNumber(tick))),
+          values: (_, ticks) =>
+            // Of decades those are null that there is no room to name.
+            (ticks as readonly (number | null)[]).map((tick) =>
+              tick === null ? '' : spec.isRows === true ? this.#rowName(tick) : shortNumber(tick),
+            ),
         },
       ],
       cursor: {

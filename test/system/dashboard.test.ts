@@ -17,6 +17,36 @@ if (chromiumPath === null) {
 const DATA = Array.from({ length: 16 }, (_, index) => index);
 const INPUTS = ['INPUT0', 'INPUT1'].map((name) => ({ name, datatype: 'INT32' as const, shape: [1, 16], data: DATA }));
 
+/** Rows are divided, each goes through the model `simple`, and their sums come together again. */
+const SUMS = `
+inputs:
+  rows: { datatype: INT32, shape: [-1, 16] }
+outputs: [sum]
+steps:
+  - name: split
+    function: ./split.mjs
+    inputs: { rows: rows }
+    outputs: { row: { datatype: INT32, shape: [1, 16], list: true } }
+  - name: twice
+    model: simple
+    for_each: [INPUT0, INPUT1]
+    inputs: { INPUT0: row, INPUT1: row }
+    outputs: { OUTPUT0: doubled }
+  - name: sum
+    function: ./sum.mjs
+    inputs: { rows: doubled }
+    outputs: { sum: { datatype: INT32, shape: [-1] } }
+`;
+const SPLIT = `
+export default function split({ rows }) {
+  if (rows.data[0] < 0) throw new Error('row 1 is below zero');
+  return { row: Array.from({ length: rows.shape[0] }, (_, row) => ({ shape: [1, 16], data: rows.data.slice(16 * row, 16 * row + 16) })) };
+}`;
+const SUM = `
+export default function sum({ rows }) {
+  return { sum: { shape: [rows.length], data: Int32Array.from(rows, ({ data }) => data.reduce((all, each) => all + each, 0)) } };
+}`;
+
 /** The number before or behind a label of a legend: "on time 12" → 12. */
 async function legend(page: Page, card: string, label: string): Promise<number> {
   const text = await page.locator(`#${card} .legend li`, { hasText: label }).first().locator('b').textContent();
@@ -59,6 +89,9 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
   beforeAll(async () => {
     bench = new TestBench();
     const models = bench.repository('models', { quiet: identity('FP32'), simple: simple() });
+    bench.file('models/sums/pipeline.yaml', SUMS);
+    bench.file('models/sums/split.mjs', SPLIT);
+    bench.file('models/sums/sum.mjs', SUM);
     [server, browser] = await Promise.all([bench.serve(models, ['--no-refine']), openBrowser(chromiumPath!)]);
     await send(12);
     await sendUnsalvageable(3);
@@ -347,6 +380,100 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       await page.locator('#state[data-state=live]').waitFor();
       await page.locator('#tiles').waitFor();
       await page.close();
+    });
+  });
+
+  describe('with a pipeline', () => {
+    const rows = (first: number) => [
+      { name: 'rows', datatype: 'INT32' as const, shape: [3, 16], data: [first, ...DATA, ...DATA, ...DATA.slice(1)] },
+    ];
+    const cells = async (page: Page, step: string): Promise<string[]> =>
+      page.locator(`#pipeline tr[data-step=${step}] td`).allTextContents();
+    const openPipeline = async (options = {}): ReturnType<typeof openPage> => {
+      const opened = await openLive(options);
+      await opened.page.getByRole('button', { name: 'sums' }).click();
+      await opened.page.locator('#pipeline').waitFor();
+      return opened;
+    };
+
+    beforeAll(async () => {
+      for (let sent = 0; sent < 4; sent++) {
+        const { status, json } = await infer(server, 'sums', rows(0), { sloMs: 20_000 });
+        expect(status, json.error).toBe(200);
+      }
+      expect((await infer(server, 'sums', rows(-1), { sloMs: 20_000 })).status).toBe(500);
+      const late = { sloMs: 1000, parameters: { sponge_upload_us: 3_000_000 } };
+      for (let sent = 0; sent < 2; sent++) expect((await infer(server, 'sums', rows(0), late)).status).toBe(504);
+    });
+
+    it('draws its steps, where time and cores go, and where requests are lost, as the metrics count them', async () => {
+      const { page, complaints } = await openPipeline();
+      await eventually('all outcomes', async () => (await legend(page, 'outcomes', 'on time')) === 4);
+      await eventually('all that is lost', async () => (await legend(page, 'pipeline', 'lost')) === 3);
+      const counted = await scrape(server);
+      const drops = (step: string): number => counted.sum('sponge_pipeline_drops_total', { model: 'sums', step });
+      expect([drops('(door)'), drops('split')]).toEqual([2, 1]);
+      const door = await page.locator('#pipeline tbody tr').first().allTextContents();
+      expect(door.join()).toMatch(/^\(door\)2 \w+$/);
+      expect((await cells(page, 'split')).at(-1)).toBe('1 backend');
+
+      // Runs, parts of a request, what waits and runs now.
+      expect((await cells(page, 'split')).slice(0, 4)).toEqual(['function split.mjs', '1.00', '0', '0']);
+      expect((await cells(page, 'twice')).slice(0, 4)).toEqual(['model simple', '3.00', '0', '0']);
+      expect((await cells(page, 'sum')).slice(0, 4)).toEqual(['function sum.mjs', '1.00', '0', '0']);
+      const shares = await Promise.all(
+        ['split', 'twice', 'sum'].map(async (step) => Number.parseFloat((await cells(page, step))[7]!)),
+      );
+      expect(shares.reduce((sum, each) => sum + each, 0)).toBeCloseTo(100, 0);
+
+      const flow = page.locator('#pipeline .flow');
+      expect(await flow.getAttribute('aria-label')).toMatch(
+        /^Pipeline of 3 steps\. most time .*; 3 lost: 2 at the door, 1 at split$/,
+      );
+      expect(await flow.locator('.node').allTextContents()).toEqual([
+        expect.stringMatching(/^requests[\d.]+\/s2 lost$/),
+        expect.stringMatching(/^splitsplit\.mjs.* cores.*parts\/s0 wait, 0 run$/),
+        expect.stringMatching(/^twicemodel simple/),
+        expect.stringMatching(/^sumsum\.mjs/),
+        expect.stringMatching(/^answered[\d.]+\/s57\.1 % on time.* to spare$/),
+      ]);
+      expect((await flow.locator('.parts').allTextContents()).filter((text) => text !== '')).toEqual(['×3']);
+      expect(await flow.locator('span.drain:visible').allTextContents()).toEqual(['1 lost']);
+      expect(complaints).toEqual([]);
+      await page.close();
+    });
+
+    it('shows of it what a pipeline has, and has it back with a model', async () => {
+      const { page } = await openPipeline();
+      const titles = async (): Promise<string> => (await page.locator('.card:visible h2').allTextContents()).join();
+      await eventually('its panels', async () => !(await titles()).includes('Plan and why'));
+      expect(await titles()).toContain('Pipeline where time and cores go');
+      expect(await titles()).not.toMatch(/Allocation|Batch size|Resizes|Predicted/);
+      expect(await textOf(page, '#run')).toContain('sums v1 · a pipeline');
+      await page.getByRole('button', { name: 'simple' }).click();
+      await eventually('its panels', async () => (await titles()).includes('Plan and why'));
+      expect(await titles()).not.toContain('Pipeline');
+      await page.close();
+    });
+
+    it('draws it from left to right, and from above on a telephone', async () => {
+      for (const [width, isUpright] of [
+        [1280, false],
+        [390, true],
+      ] as const) {
+        const { page, complaints } = await openPipeline({ viewport: { width, height: 900 } });
+        const nodes = await page.locator('#pipeline .node').all();
+        const places = (await Promise.all(nodes.map((node) => node.boundingBox()))).map((place) => place!);
+        expect(places).toHaveLength(5);
+        for (const [index, next] of places.slice(1).entries()) {
+          const place = places[index]!;
+          if (isUpright) expect(next.y).toBeGreaterThan(place.y + place.height);
+          else expect(next.x).toBeGreaterThan(place.x + place.width);
+        }
+        expect(await fitsInWidth(page)).toBe(true);
+        expect(complaints).toEqual([]);
+        await page.close();
+      }
     });
   });
 

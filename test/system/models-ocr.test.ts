@@ -248,6 +248,20 @@ describe('examples/read-text.ts', () => {
     expect(stderr).toMatch(/^read-text: http:\S+ does not serve the model ocr: 400: unknown model 'ocr'\n$/);
   });
 
+  it('says in one line that the model is still being loaded', async () => {
+    const { code, stdout, stderr } = await readTextFrom(
+      (_, response) => {
+        response.end(JSON.stringify({ name: 'ocr', versions: ['1'], platform: '', inputs: [], outputs: [] }));
+      },
+      answer,
+      [],
+    );
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(
+      /^read-text: (http:\S+) is still loading the model ocr: try again when \1\/v2\/models\/ocr\/ready answers 200\n$/,
+    );
+  });
+
   it("prints a refusal in the server's words, on one line", async () => {
     const { code, stdout, stderr } = await readText((_, __, ___, response) => {
       response.statusCode = 504;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { aPipeline, noCounts, pipelineModel } from '../../../test/fixtures/pipeline-run.js';
 import { aRequest } from '../../../test/fixtures/events.js';
 import { aRun } from '../../../test/fixtures/run-header.js';
 import { parseEventLog, parseFeedMessage, type LogGap } from './event-log.js';
-import { recordOf, type EventRecord, type ModelRecord } from './event-record.js';
+import { recordOf, stepsCounted, type EventRecord, type ModelRecord } from './event-record.js';
 
 const HEADER = aRun({ source: 'simulated' });
 const READY: ModelRecord = { model: 0, kind: 'worker-ready', atMs: 1.5 };
@@ -61,6 +62,19 @@ describe('an event log', () => {
     ]);
     expect(log.records.map((record) => record.model)).toEqual([0, 0, 1, 2, 1]);
     expect(() => parseEventLog(lines(header(a1), second))).toThrow('line 2 of the event log is no event');
+  });
+
+  it('has a pipeline that takes the place of one that is gone as another, which is counted from 0', () => {
+    const [model] = HEADER.models;
+    const one = { ...model!, name: 'p', ...pipelineModel(aPipeline(['cut'])) };
+    const other = { ...one, ...pipelineModel(aPipeline(['cut', 'read'])) };
+    const header = (...models: readonly object[]): unknown => ({ ...HEADER, models });
+    const counted = { model: 0, ...stepsCounted(5, { door: {}, steps: [noCounts()] }) };
+    // A header that says the same again changes nothing.
+    const goes = [header(one), counted, header(one, model!), counted, header({ ...one, isGone: true }, model!)];
+    const log = parseEventLog(lines(...goes, header(other, model!), counted));
+    expect(log.header.models.map(({ pipeline }) => pipeline?.steps.length)).toEqual([1, undefined, 2]);
+    expect(log.records.map((record) => record.model)).toEqual([0, 0, 2]);
   });
 
   it('may end anywhere in its last line', () => {

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { VirtualClock } from '../../scheduler/clock/virtual-clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import { parseFeedMessage, type FeedMessage } from '../../scheduler/domain/event-log.js';
-import type { RunHeader, RunModel } from '../../scheduler/domain/event-record.js';
+import { stepsCounted, type RunHeader, type RunModel } from '../../scheduler/domain/event-record.js';
+import { aPipeline, counts, pipelineModel } from '../../../test/fixtures/pipeline-run.js';
 import { finished, completed, received, aRequest } from '../../../test/fixtures/events.js';
 import { EventStreamParser } from '../../cli/watch-feed.js';
 import { LiveFeed } from './live-feed.js';
@@ -189,6 +190,30 @@ describe('the live feed', () => {
     const headers: RunHeader[] = [];
     feed.follow({ onRun: (header) => headers.push(header), onChunk: () => undefined });
     expect(headers[0]!.models[0]!.cpuMillicores).toBe(700);
+  });
+
+  it('tells what was counted at the steps of a pipeline before the history it sends', async () => {
+    const { clock, feed, receive, subscribe, settle } = setUp({ historyMs: 1000, historyRecords: 1000 });
+    const pipeline = feed.attachModel({ ...MODEL, name: 'p', ...pipelineModel(aPipeline(['cut'])) });
+    const tell = (atMs: number, done: number): void =>
+      pipeline.tell(stepsCounted(atMs, { door: {}, steps: [counts({ done })] }));
+    const doneNow = (): unknown => subscribe().headers[0]!.models[1]!.pipeline!.counts.steps[0]!.done;
+    expect(doneNow()).toBe(0);
+    tell(0, 3);
+    clock.advanceTo(5000);
+    receive(1);
+    tell(5000, 7);
+    clock.advanceTo(5200);
+    expect(doneNow()).toBe(3);
+    clock.advanceTo(9000);
+    expect(doneNow()).toBe(7);
+    // It has no cores to give back.
+    const browser = subscribe();
+    await settle();
+    pipeline.detach();
+    await settle();
+    expect(browser.messages.flatMap(({ records }) => records)).toEqual([]);
+    expect(browser.headers.at(-1)!.models[1]).toMatchObject({ name: 'p', isGone: true });
   });
 
   it('tells how many instances were ready before the history it sends', () => {

@@ -10,8 +10,8 @@ import {
   type StepsCounted,
 } from '../../scheduler/domain/event-record.js';
 import { EventRate } from './event-rate.js';
-import { messageOf, RecordChunk, RecordRing, RING_LIMITS, type RingLimits, type Standing } from './record-ring.js';
-import { grantedAfter } from '../../scheduler/domain/granted.js';
+import { messageOf, RecordChunk, RecordRing, RING_LIMITS, type RingLimits } from './record-ring.js';
+import { standingAfter, standingOf, type Standing } from './standing.js';
 import type { Attached } from './attached.js';
 
 /*
@@ -126,10 +126,7 @@ export class LiveFeed {
     this.flush();
     const index = this.#slotFor(model.name);
     this.#models[index] = { model, goneAt: null };
-    const { cpuMillicores, instances, allocations, pipeline } = model;
-    const apart = allocations === undefined ? {} : { allocations };
-    const standing = { cpuMillicores, instances, ...apart, ...(pipeline === undefined ? {} : { pipeline }) };
-    this.#standing = Object.assign([...this.#standing], { [index]: standing });
+    this.#standing = Object.assign([...this.#standing], { [index]: standingOf(model) });
     this.#announce();
     return {
       observe: (event) => this.#hear(index, event, recordOf),
@@ -295,28 +292,6 @@ export class LiveFeed {
       }
       this.#armHeartbeat();
     });
-  }
-}
-
-/** The same one where what happened changes nothing. */
-function standingAfter(
-  model: number,
-  event: Event | StepsCounted | ModelRecord,
-  standing: readonly Standing[],
-): readonly Standing[] {
-  switch (event.kind) {
-    case 'resized':
-    case 'instances-changed':
-      return standing.with(model, grantedAfter(standing[model]!, event));
-    case 'steps-counted': {
-      const { pipeline, ...own } = standing[model]!;
-      const { door, steps } = event;
-      return pipeline === undefined
-        ? standing
-        : standing.with(model, { ...own, pipeline: { ...pipeline, counts: { door, steps } } });
-    }
-    default:
-      return standing;
   }
 }
 

@@ -1,5 +1,5 @@
-import type { ModelRecord, RunPipeline } from '../../scheduler/domain/event-record.js';
-import type { Granted } from '../../scheduler/domain/granted.js';
+import type { ModelRecord } from '../../scheduler/domain/event-record.js';
+import type { Standing } from './standing.js';
 
 /*
  * The last minute of the event stream, for whoever begins to watch now. It is kept in chunks, one for each message of the
@@ -11,11 +11,6 @@ const HISTORY_MS = 60_000;
 const HISTORY_RECORDS = 80_000;
 /** Kept beyond that, so that one on a slow network has time to begin before what it is given is dropped. */
 const SPARE_FRACTION = 0.25;
-
-/** What a model has at an instant, as the header of a run tells it; of a pipeline, what was counted by then. */
-export interface Standing extends Granted {
-  readonly pipeline?: RunPipeline;
-}
 
 /** Records that went out together, and their JSON, which is made when the first reader asks and only once. */
 export class RecordChunk {
