@@ -27,6 +27,9 @@ export function reasonsText(drops: readonly Drop[]): string {
   return drops.map(({ reason, requests }) => `${whole(requests)} ${reason}`).join(', ');
 }
 
+/** Of a mean: that a request has one part is not said. */
+const SAID_FROM = 0.05;
+
 class Box {
   readonly root: HTMLElement;
 
@@ -61,6 +64,7 @@ export class EndBox extends Box {
 }
 
 export class StepBox extends Box {
+  readonly #parts = make('span', { class: 'parts', title: 'parts of a request, the mean' });
   readonly #time = make('span');
   readonly #timeShare = make('span');
   readonly #cores = make('span');
@@ -73,7 +77,7 @@ export class StepBox extends Box {
     const runs = kind === 'model' ? `model ${target}` : target;
     const runsText = kind === 'model' && target === name ? 'model' : runs;
     this.root.append(
-      make('b', { title: name }, name),
+      make('p', { class: 'head' }, make('b', { title: name }, name), this.#parts),
       make('p', { class: 'runs', title: runs }, runsText),
       make('p', { class: 'share', title: 'time of a request here: waiting, working' }, this.#time, this.#timeShare),
       make('i', { class: 'gauge time' }),
@@ -89,6 +93,8 @@ export class StepBox extends Box {
     style.setProperty('--wait', (step.timeFraction * step.waitFraction).toFixed(3));
     style.setProperty('--work', (step.timeFraction * (1 - step.waitFraction)).toFixed(3));
     style.setProperty('--cores', step.coresFraction.toFixed(3));
+    const count = step.partsPerRequest ?? 1;
+    setText(this.#parts, Math.abs(count - 1) < SAID_FROM ? '' : `×${Number(count.toFixed(1))}`);
     setText(this.#time, duration(step.spanMs));
     setText(this.#timeShare, share(step.timeFraction));
     setText(this.#cores, `${cores(step.millicores)} cores`);

@@ -1,25 +1,21 @@
 import type { PipelineSummary } from '../scheduler/domain/pipeline-summary.js';
 import { make, setText } from './elements.js';
 import { lossesOf } from './pipeline-boxes.js';
-import { pathOf, type Edge, type PipelineLayout, type Point } from './pipeline-layout.js';
+import { pathOf, type Edge, type PipelineLayout, type Place, type Point } from './pipeline-layout.js';
 
 /*
- * The lines of a pipeline's picture: as thick as there are parts, with how many of them a request has where that is not one; and where
- * requests are lost, a branch that leads to nothing.
+ * The lines of a pipeline's picture, as thick as there are parts; and where requests are lost, a branch that leads to nothing.
  */
 
 const SVG = 'http://www.w3.org/2000/svg';
 const THINNEST = 1.5;
 const THICKEST = 6;
 /** From the box, where what is lost branches off. */
-const BRANCH = 13;
-/** Of a mean: one part is not said. */
-const SAID_FROM = 0.05;
+const BRANCH = 7;
 
 interface Line {
   readonly edge: Edge;
   readonly path: SVGPathElement;
-  readonly parts: HTMLElement;
 }
 
 interface Drain {
@@ -37,43 +33,19 @@ export class PipelineLines {
     this.root.setAttribute('aria-hidden', 'true');
   }
 
-  /** Texts beside the lines. */
+  /** Texts beside the branches. */
   get labels(): readonly HTMLElement[] {
-    return [...this.#lines.map(({ parts }) => parts), ...this.#drains.map(({ label }) => label)];
+    return this.#drains.map(({ label }) => label);
   }
 
   place(layout: PipelineLayout): void {
     const { isUpright, edges, boxes } = layout;
     this.root.setAttribute('width', String(layout.width));
     this.root.setAttribute('height', String(layout.height));
-    this.#lines = edges.map((edge) => {
-      const parts = make('span', { class: 'parts' });
-      const [before, at] = edge.points.slice(-2) as [Point, Point];
-      const middle = { x: (before.x + at.x) / 2, y: (before.y + at.y) / 2 };
-      move(parts, isUpright ? { x: middle.x - 8, y: middle.y } : middle);
-      parts.classList.toggle('beside', isUpright);
-      return { edge, path: pathElement('line', pathOf(edge.points, isUpright)), parts };
-    });
-    this.#drains = boxes.slice(1, -1).map((box): Drain => {
-      const label = make('span', { class: 'drain' });
-      if (isUpright) {
-        const at = { x: box.x + box.width / 2, y: box.y - BRANCH };
-        const end = { x: at.x + 22, y: at.y - 3 };
-        move(label, { x: end.x + 4, y: end.y - 8 });
-        label.style.maxWidth = `${box.width / 2 - 26}px`;
-        return { label, path: pathElement('drain', `M${at.x} ${at.y - 6}Q${at.x} ${end.y} ${end.x} ${end.y}`) };
-      }
-      const at = { x: box.x - BRANCH, y: box.y + box.height / 2 };
-      const end = { x: box.x + 4, y: box.y + box.height + 11 };
-      move(label, { x: end.x + 4, y: end.y - 8 });
-      label.style.maxWidth = `${box.width - 6}px`;
-      return {
-        label,
-        path: pathElement(
-          'drain',
-          `M${at.x - 8} ${at.y}Q${at.x} ${at.y} ${at.x} ${at.y + 10}V${end.y - 8}Q${at.x} ${end.y} ${end.x} ${end.y}`,
-        ),
-      };
+    this.#lines = edges.map((edge) => ({ edge, path: pathElement('line', pathOf(edge.points, isUpright)) }));
+    this.#drains = boxes.slice(1, -1).map((box, index): Drain => {
+      const arriving = edges.filter(({ to }) => to === index + 1).map(({ points }) => points.at(-2)!);
+      return isUpright ? drainBeside(box, arriving) : drainBelow(box);
     });
     this.root.replaceChildren(...this.#lines.map(({ path }) => path), ...this.#drains.map(({ path }) => path));
   }
@@ -82,11 +54,9 @@ export class PipelineLines {
   tell({ steps }: PipelineSummary, answeredPerSec: number): void {
     const rateOf = ({ to }: Edge): number => steps[to - 1]?.donePerSec ?? answeredPerSec;
     const most = Math.max(...this.#lines.map(({ edge }) => rateOf(edge)));
-    for (const { edge, path, parts } of this.#lines) {
+    for (const { edge, path } of this.#lines) {
       const share = most > 0 ? Math.sqrt(rateOf(edge) / most) : 0;
       path.style.strokeWidth = (THINNEST + (THICKEST - THINNEST) * share).toFixed(1);
-      const count = steps[edge.to - 1]?.partsPerRequest ?? 1;
-      setText(parts, Math.abs(count - 1) < SAID_FROM ? '' : `×${Number(count.toFixed(1))}`);
     }
     this.#drains.forEach(({ path, label }, index) => {
       const { name, drops } = steps[index]!;
@@ -99,13 +69,37 @@ export class PipelineLines {
   }
 }
 
+/** Down along the box, to a text below it. */
+function drainBelow({ x, y, width, height }: Place): Drain {
+  const at = { x: x - BRANCH, y: y + height / 2 };
+  const end = { x: x + 4, y: y + height + 11 };
+  const path = `M${at.x - 5} ${at.y}Q${at.x} ${at.y} ${at.x} ${at.y + 8}V${end.y - 8}Q${at.x} ${end.y} ${end.x} ${end.y}`;
+  return { path: pathElement('drain', path), label: labelAt({ x: end.x + 4, y: end.y - 8 }, width - 8) };
+}
+
+/** @param arriving where lines come from: the text is on the other side */
+function drainBeside({ x, y, width }: Place, arriving: readonly Point[]): Drain {
+  const at = { x: x + width / 2, y: y - BRANCH };
+  const isLeft = arriving.some((from) => from.x > at.x + 1);
+  const endX = at.x + (isLeft ? -18 : 18);
+  const room = width / 2 - 22;
+  const path = `M${at.x} ${at.y - 5}Q${at.x} ${at.y} ${endX} ${at.y}`;
+  const label = labelAt({ x: isLeft ? endX - 4 - room : endX + 4, y: at.y - 8 }, room);
+  label.classList.toggle('left', isLeft);
+  // So that it ends where the branch does.
+  if (isLeft) label.style.width = `${room}px`;
+  return { path: pathElement('drain', path), label };
+}
+
+function labelAt({ x, y }: Point, room: number): HTMLElement {
+  const label = make('span', { class: 'drain' });
+  Object.assign(label.style, { left: `${x}px`, top: `${y}px`, maxWidth: `${Math.max(0, room)}px` });
+  return label;
+}
+
 function pathElement(className: string, d: string): SVGPathElement {
   const path = document.createElementNS(SVG, 'path');
   path.setAttribute('class', className);
   path.setAttribute('d', d);
   return path;
-}
-
-function move(element: HTMLElement, { x, y }: Point): void {
-  Object.assign(element.style, { left: `${x}px`, top: `${y}px` });
 }

@@ -422,7 +422,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       expect((await cells(page, 'twice')).slice(0, 4)).toEqual(['model simple', '3.00', '0', '0']);
       expect((await cells(page, 'sum')).slice(0, 4)).toEqual(['function sum.mjs', '1.00', '0', '0']);
       const shares = await Promise.all(
-        ['split', 'twice', 'sum'].map(async (step) => Number.parseFloat((await cells(page, step))[7]!)),
+        ['split', 'twice', 'sum'].map(async (step) => Number.parseFloat((await cells(page, step))[8]!)),
       );
       expect(shares.reduce((sum, each) => sum + each, 0)).toBeCloseTo(100, 0);
 
@@ -433,7 +433,7 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       expect(await flow.locator('.node').allTextContents()).toEqual([
         expect.stringMatching(/^requests[\d.]+\/s2 lost$/),
         expect.stringMatching(/^splitsplit\.mjs.* cores.*parts\/s0 wait, 0 run$/),
-        expect.stringMatching(/^twicemodel simple/),
+        expect.stringMatching(/^twice×3model simple/),
         expect.stringMatching(/^sumsum\.mjs/),
         expect.stringMatching(/^answered[\d.]+\/s57\.1 % on time.* to spare$/),
       ]);
