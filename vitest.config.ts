@@ -14,18 +14,19 @@ const MEASURING = [
 
 /** Of those that run in parallel, the longest first: the last one to be begun is short. */
 const LONGEST = [
-  'test/system/bench.test.ts',
-  'test/system/research-command.test.ts',
   'test/system/kubernetes/scaler.test.ts',
   'test/system/kubernetes/operate.test.ts',
+  'test/system/research-command.test.ts',
   'test/system/package.test.ts',
   'test/system/server/instances.test.ts',
   'test/system/path-bytes.test.ts',
   'test/system/server/drain.test.ts',
-  'test/system/live-experiment.test.ts',
   'test/system/server/hang.test.ts',
   'test/system/server/ownership.test.ts',
 ];
+
+/** Of minutes each, and with a short form among the others: `npm run test:long`. */
+const LONG = 'test/**/*.long.test.ts';
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -44,10 +45,10 @@ const THREADED = [
   'test/system/server/{bad-requests,bad-starts,deadlines,drain,model-control,shared-tensors}.test.ts',
 ];
 
-// Four projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its
+// Five projects: `unit` touches nothing outside its process; `served` starts real servers, workers and cgroups, each under its
 // own random name, and judges what they answer and times that are far apart; both run in parallel, as does `threaded`,
 // which is some of its files with io threads. `measured` runs file by file, so that CPU measurements
-// are not disturbed.
+// are not disturbed. `long` is not part of `npm test`.
 export default defineConfig({
   test: {
     // By default one fewer than there are cores: of two, one.
@@ -72,7 +73,7 @@ export default defineConfig({
         test: {
           name: 'served',
           include: ['test/{conformance,system}/**/*.test.ts'],
-          exclude: MEASURING,
+          exclude: [...MEASURING, LONG],
           testTimeout: HUNG_MS,
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
@@ -88,6 +89,17 @@ export default defineConfig({
           hookTimeout: HUNG_MS,
           expect: { poll: { timeout: 60_000 } },
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'long',
+          include: [LONG],
+          testTimeout: 4 * HUNG_MS,
+          hookTimeout: HUNG_MS,
+          expect: { poll: { timeout: 60_000 } },
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
       {

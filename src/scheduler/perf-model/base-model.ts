@@ -35,8 +35,17 @@ const LEAST_CELLS_TO_FIT = 3;
 /** How many values stand for the distribution of a cell of which only quantiles are known. */
 const QUANTILE_POINTS = 100;
 
-/** @param profile at least one cell */
+/** A simulation asks for the same one in every run, and holding each cell out takes as long as a short run. */
+const known = new WeakMap<Profile, BaseModel>();
+
+/** @param profile at least one cell; it never changes */
 export function baseModel(profile: Profile): BaseModel {
+  const model = known.get(profile) ?? fitted(profile);
+  known.set(profile, model);
+  return model;
+}
+
+function fitted(profile: Profile): BaseModel {
   const points = cellPoints(profile, 'p50Ms');
   const coefficients = robustFit(points);
   const noise = medianNoise(profile.cells);

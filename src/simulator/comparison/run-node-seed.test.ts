@@ -40,7 +40,7 @@ describe('the scenario of four models', () => {
   it.each(['sponge', 'sponge(instances=1)', 'even-split', 'even-split(instances=4)'])(
     '%s: the models’ parts add up to the whole, within eight cores, and repeat',
     (policy) => {
-      const setup = fourModels(0.7);
+      const setup = fourModels(0.7, 8);
       const world = nodeWorldOf(setup, 2);
       const result = runNodeSeed(setup, world, policy);
       const { models } = result;
@@ -63,7 +63,7 @@ describe('the scenario of four models', () => {
   it.each(['one-core-pool', 'vpa(split=even)', 'fa2(split=even)', 'themis(split=even)', 'fa2', 'themis'])(
     '%s: the models’ parts add up to the whole, and repeat',
     (policy) => {
-      const setup = fourModels(0.5);
+      const setup = fourModels(0.5, 8);
       const world = nodeWorldOf(setup, 2);
       const result = runNodeSeed(setup, world, policy);
       const models = result.models!;

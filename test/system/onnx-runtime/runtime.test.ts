@@ -292,7 +292,7 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 /** More with SPONGE_LEAK_RUNS: a million take minutes. */
-const LEAK_RUNS = Number(process.env['SPONGE_LEAK_RUNS'] ?? 40_000);
+const LEAK_RUNS = Number(process.env['SPONGE_LEAK_RUNS'] ?? 16_000);
 const LEAK_ROUNDS = 8;
 
 async function residentBytes(): Promise<number> {

@@ -16,7 +16,7 @@ import { Prng } from '../../../src/scheduler/random/prng.js';
  * SPONGE_GRAPHS=20000 looks longer; the seed is the number of the graph.
  */
 
-const GRAPHS = Number(process.env['SPONGE_GRAPHS'] ?? 1500);
+const GRAPHS = Number(process.env['SPONGE_GRAPHS'] ?? 500);
 /** Of one graph that was called independent. */
 const BATCHES = Number(process.env['SPONGE_BATCHES'] ?? 12);
 const CHANNELS = 3;

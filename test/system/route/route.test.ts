@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +10,7 @@ import { runMixedLoad, type MixedResult } from '../../../bench/harness/mixed-loa
 import { startPicker, type PickerProcess } from '../../../bench/harness/picker-process.js';
 import { slow, SLOW_WIDTH } from '../../../research/load-models/tiny-graphs.js';
 import { eventually, TestBench, type RunningServer } from '../server/harness.js';
+import { Collector } from '../tracing/collector.js';
 
 /*
  * `sponge route` and the files of `deploy/envoy/` with a real Envoy and three real servers: who is picked and refused, and that nobody is
@@ -24,6 +26,7 @@ const bench = new TestBench();
 const INPUT = { name: 'x', datatype: 'FP32', shape: [1, SLOW_WIDTH] } as const;
 const { path, headers, body } = jsonRequest('slow', INPUT, new Array<number>(SLOW_WIDTH).fill(1));
 
+let collector: Collector;
 let servers: RunningServer[] = [];
 let picker: PickerProcess;
 let picked: RunningEnvoy;
@@ -32,6 +35,7 @@ let plain: RunningEnvoy;
 beforeAll(async () => {
   if (envoy === null) return;
   bench.model('slow', slow(150));
+  collector = await Collector.start();
   servers = await Promise.all([0, 1, 2].map((index) => serve(index)));
   picker = await startPicker(servers.map(({ port }) => port));
   const pods = {
@@ -51,10 +55,11 @@ afterAll(async () => {
   for (const each of [picked, plain] as readonly (RunningEnvoy | undefined)[]) await each?.stop();
   await (picker as PickerProcess | undefined)?.kill('SIGKILL');
   await bench.close();
+  await (collector as Collector | undefined)?.close();
 });
 
 function serve(index: number, flags: readonly string[] = []): Promise<RunningServer> {
-  const limits = ['--max-cores', '0.4', '--min-cores', '0.2', '--no-refine'];
+  const limits = ['--max-cores', '0.4', '--min-cores', '0.2', '--no-refine', '--otlp-endpoint', collector.endpoint];
   return bench.serve(bench.path('slow/slow.onnx'), [...limits, '--group', `${bench.group}-${index}`, ...flags]);
 }
 
@@ -109,6 +114,18 @@ describe.runIf(envoy !== null)('behind a real Envoy', () => {
     expect(await call(30_000)).toBe(grpc.status.OK);
     expect(await sentBy('least-to-spare', 'most-to-spare')).toBe(before + 1);
     client.close();
+  });
+
+  it.each(['picked', 'plain'])('a trace goes on through Envoy, %s', async (way) => {
+    const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')];
+    const { port } = way === 'picked' ? picked : plain;
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers: { ...headers, 'request-timeout-ms': '30000', traceparent: `00-${traceId}-${spanId}-01` },
+      body: Buffer.from(body),
+    });
+    expect(answer.status).toBe(200);
+    await eventually('its span', () => collector.trace(traceId).some(({ parentSpanId }) => parentSpanId === spanId));
   });
 
   it('what nobody can meet is refused before a byte of its body is sent', async () => {

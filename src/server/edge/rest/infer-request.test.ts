@@ -164,7 +164,7 @@ function mutated(body: Buffer): Buffer {
 describe('a request in JSON', () => {
   it('is read as JSON.parse reads it, and refused with the same words, whatever is broken in it', () => {
     const counts = { taken: 0, noJson: 0, otherwise: 0 };
-    for (let round = 0; round < 120_000; round++) {
+    for (let round = 0; round < 40_000; round++) {
       let body: Buffer = Buffer.from(REQUESTS[below(REQUESTS.length)]!);
       for (let count = below(4) === 0 ? 1 : 0; count >= 0; count--) body = mutated(body);
       const expected = answerOf(() => readByParsing(body));
@@ -176,7 +176,7 @@ describe('a request in JSON', () => {
       if (JSON.stringify(got) === JSON.stringify(expected) || isLongNumber(expected)) continue;
       expect(got, body.toString()).toEqual(expected);
     }
-    expect(Math.min(...Object.values(counts)), JSON.stringify(counts)).toBeGreaterThan(10_000);
+    expect(Math.min(...Object.values(counts)), JSON.stringify(counts)).toBeGreaterThan(3000);
   });
 
   it.each(REQUESTS)('is read as it was sent: %s', (text) => {

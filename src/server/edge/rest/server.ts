@@ -40,6 +40,7 @@ import { headerLength, registerInfer } from './infer.js';
 import { createJsonOffload } from './json-offload.js';
 import { registerMetadata } from './metadata.js';
 import { followMethods } from './methods.js';
+import { NO_SCHEMAS } from './no-schemas.js';
 import { registerReports } from './report.js';
 import { registerRepository } from './repository.js';
 import { registerSettings } from './settings.js';
@@ -212,6 +213,7 @@ function createApp({ limits, compat, tls }: RestOptions, intake: Intake): Fastif
   return fastify({
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_NAME_CHARACTERS },
     bodyLimit: limits.maxBinaryBytes,
+    schemaController: NO_SCHEMAS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     http,
     requestTimeout: http.requestTimeout,
