@@ -29,6 +29,8 @@ export class PipelinePanel {
   readonly #answer = new EndBox('answered');
   #boxes: readonly StepBox[] = [];
   #shown: PipelineHistory | null = null;
+  /** As they were told last: lines that are placed anew have forgotten it, and a view that is held is not told again. */
+  #tellLines: () => void = () => undefined;
   #widthPx = 0;
   #placedPx = 0;
 
@@ -64,7 +66,8 @@ export class PipelinePanel {
     const summary = pipeline.summary(range.fromMs, range.toMs);
     this.#tellEnds(model, range, summary);
     summary.steps.forEach((step, index) => this.#boxes[index]!.tell(step));
-    this.#lines.tell(summary, answeredPerSec(model, range));
+    this.#tellLines = () => this.#lines.tell(summary, answeredPerSec(model, range));
+    this.#tellLines();
     this.#table.tell(summary);
     const spans = sumOf(summary.steps.map(({ spanMs }) => spanMs ?? 0));
     const waiting = sumOf(summary.steps.map(({ spanMs, waitFraction }) => (spanMs ?? 0) * waitFraction));
@@ -81,6 +84,7 @@ export class PipelinePanel {
 
   #show(pipeline: PipelineHistory): void {
     this.#shown = pipeline;
+    this.#tellLines = () => undefined;
     this.#boxes = pipeline.steps.map((step) => new StepBox(step));
     this.#table.show(pipeline.steps);
     this.#place();
@@ -94,6 +98,7 @@ export class PipelinePanel {
     this.#flow.style.height = `${layout.height}px`;
     boxes.forEach((box, node) => box.place(layout.boxes[node]!));
     this.#lines.place(layout);
+    this.#tellLines();
     this.#flow.replaceChildren(this.#lines.root, ...boxes.map(({ root }) => root), ...this.#lines.labels);
     // Whoever has no mouse scrolls it with the keyboard, where it is wider than there is room.
     if (layout.width > this.#widthPx) this.#flow.tabIndex = 0;

@@ -439,6 +439,17 @@ describe.skipIf(chromiumPath === null)('the dashboard', () => {
       ]);
       expect((await flow.locator('.parts').allTextContents()).filter((text) => text !== '')).toEqual(['×3']);
       expect(await flow.locator('span.drain:visible').allTextContents()).toEqual(['1 lost']);
+
+      // A view that is held is not told again, and is the same at another width.
+      await page.getByRole('button', { name: 'Pause' }).click();
+      const asUpright = '#pipeline .flow .node.end:first-of-type';
+      const before = await page.locator(asUpright).boundingBox();
+      await page.setViewportSize({ width: 390, height: 900 });
+      await eventually(
+        'the other picture',
+        async () => (await page.locator(asUpright).boundingBox())!.width > before!.width,
+      );
+      expect(await flow.locator('span.drain:visible').allTextContents()).toEqual(['1 lost']);
       expect(complaints).toEqual([]);
       await page.close();
     });
