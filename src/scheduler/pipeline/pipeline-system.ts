@@ -2,6 +2,7 @@ import type { Clock } from '../clock/clock.js';
 import { mayBeLate, type OnOutcome } from '../dataplane/queue-entry.js';
 import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
+import type { ModelOutlook } from '../domain/pod-report.js';
 import type { InferRequest } from '../domain/request.js';
 import type { Tensor } from '../domain/tensor.js';
 import { Caution } from './caution.js';
@@ -10,6 +11,7 @@ import type { PipelineGraph } from './graph.js';
 import { PartsInFlight, type PartInFlight } from './parts-in-flight.js';
 import { isTooMuch, requestsToGiveUp, type PendingRequest } from './overload.js';
 import { doorDecision, type PipelineLimits } from './pipeline-admission.js';
+import { pipelineOutlook } from './pipeline-outlook.js';
 import { Progress, type PartStart } from './progress.js';
 import { DRAINING, failed, overloaded, refusalOfWhole, type Refusal } from './refusals.js';
 import { ServiceSums } from './service-sums.js';
@@ -99,6 +101,20 @@ export class PipelineSystem {
     return outlooks === null
       ? null
       : longestMs(restsMs(this.#options.graph, outlooks, 'plannedMs', this.#expectedParts()));
+  }
+
+  /** How much room there is for one more request; null while a step cannot run. */
+  outlook(): ModelOutlook | null {
+    const outlooks = this.#outlooks();
+    if (outlooks === null) return null;
+    const { clock, graph, limits } = this.#options;
+    const held = [...this.#held.values()].map((each) => ({
+      ...this.#pendingOf(each.request, outlooks, this.#partsOf(each), each),
+      mayBeLate: mayBeLate(each.request),
+    }));
+    const { factor: caution } = this.#caution;
+    const isFull = held.length >= limits.maxRequests;
+    return pipelineOutlook(clock.nowMs(), { graph, outlooks, parts: this.#expectedParts(), held, caution, isFull });
   }
 
   /** `onOutcome` is called exactly once; before this returns when the request is refused at once. Outputs are held until it returns. */

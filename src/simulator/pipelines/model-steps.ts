@@ -164,7 +164,7 @@ function nodeSteps(
 // ---- instances of a fixed size ---------------------------------------------------------------------------------------
 
 function fixedSteps(
-  { cores, batchSize, waitMs, dropMargin }: Extract<PipelinePolicy, { kind: 'fixed' }>,
+  { cores, batchSize, waitMs, dropMargin, notices, limitsQueues }: Extract<PipelinePolicy, { kind: 'fixed' }>,
   { setup, world, clock, work, outputsOf }: ModelStepsOptions,
 ): ModelSteps {
   const { node, modelOf, graph, meanParts } = setup;
@@ -193,6 +193,7 @@ function fixedSteps(
     (_, index) =>
       new FixedModel({
         ...{ clock, pool, cores, waitMs, batchSize: batchOf(index), outputsOf },
+        ...{ asksBefore: notices !== 'never', limitsQueue: limitsQueues },
         latencyMs: (count, nowMs) => typicalMs(index, count) * noises[index]!.draw(nowMs),
         onBatch: (works, tookMs) => {
           usedCoreMs += cores * tookMs;

@@ -154,7 +154,7 @@ export class PipelineRun {
       this.pipeline.submit(request, draws.inputs(), (outcome) => this.#outcomes.finish(index, outcome, clock.nowMs()));
       const leavesAtMs = Math.min(
         workload.leavesAtMs[index]!,
-        policy.kind === 'fixed' && policy.noticesTimeouts && mayBeLate(request) ? request.dueAtMs : Infinity,
+        policy.kind === 'fixed' && policy.notices === 'at-once' && mayBeLate(request) ? request.dueAtMs : Infinity,
       );
       if (leavesAtMs < Infinity)
         clock.scheduleExact(Math.max(clock.nowMs(), leavesAtMs), () => this.pipeline.cancel(request.sequence));
