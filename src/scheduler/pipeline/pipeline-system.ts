@@ -15,7 +15,7 @@ import { pipelineOutlook } from './pipeline-outlook.js';
 import { Progress, type PartStart } from './progress.js';
 import { DRAINING, failed, overloaded, refusalOfWhole, type Refusal } from './refusals.js';
 import { ServiceSums } from './service-sums.js';
-import type { PartOutcome, StepPort } from './step-port.js';
+import { outlooksOf, type PartOutcome, type StepPort } from './step-port.js';
 import { deadlineOf, longestMs, restsMs, stepMs, type DeadlineSplit, type StepOutlook } from './timing.js';
 import { doneFraction, workLeft } from './work-left.js';
 
@@ -112,9 +112,8 @@ export class PipelineSystem {
       ...this.#pendingOf(each.request, outlooks, this.#partsOf(each), each),
       mayBeLate: mayBeLate(each.request),
     }));
-    const { factor: caution } = this.#caution;
-    const isFull = held.length >= limits.maxRequests;
-    return pipelineOutlook(clock.nowMs(), { graph, outlooks, parts: this.#expectedParts(), held, caution, isFull });
+    const limited = { caution: this.#caution.factor, isFull: held.length >= limits.maxRequests };
+    return pipelineOutlook(clock.nowMs(), { graph, outlooks, parts: this.#expectedParts(), held, ...limited });
   }
 
   /** `onOutcome` is called exactly once; before this returns when the request is refused at once. Outputs are held until it returns. */
@@ -182,13 +181,7 @@ export class PipelineSystem {
   // ---- the door ----------------------------------------------------------------------------------------------------
 
   #outlooks(): readonly StepOutlook[] | null {
-    const outlooks: StepOutlook[] = [];
-    for (const port of this.#options.ports) {
-      const outlook = port.outlook();
-      if (outlook === null) return null;
-      outlooks.push(outlook);
-    }
-    return outlooks;
+    return outlooksOf(this.#options.ports);
   }
 
   /** @param known of a request; absent: of those of late */
@@ -234,8 +227,7 @@ export class PipelineSystem {
     parts: readonly number[],
     held: Held | null,
   ): PendingRequest {
-    const { graph } = this.#options;
-    const aloneMs = held === null ? longestMs(restsMs(graph, outlooks, 'leastMs', parts)) : 0;
+    const aloneMs = held === null ? longestMs(restsMs(this.#options.graph, outlooks, 'leastMs', parts)) : 0;
     const workMs = workLeft(outlooks, parts, held?.parts ?? null);
     const { sequence, dueAtMs } = request;
     return { sequence, dueAtMs, aloneMs, workMs, hasBegun: held?.progress.hasBegun ?? false };
