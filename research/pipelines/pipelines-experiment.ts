@@ -49,12 +49,11 @@ const PAGE_OTHERS: CaseSpec['rows'] = [
   ['PARD-like', 'pard(cores=1,batch=2,waitMs=0)'],
 ];
 
-/** The first is longer: what a door has to learn first weighs less. */
 const CASES: readonly CaseSpec[] = [
-  { scenario: 'crops', load: 0.9, seeds: 5, durationSec: 100, rows: [...OURS, ...CROPS_OTHERS] },
-  { scenario: 'crops', load: 0.5, seeds: 5, durationSec: 30, rows: [...OURS, ...SPLITS, ...CROPS_OTHERS] },
-  { scenario: 'page', load: 0.9, seeds: 5, durationSec: 15, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
-  { scenario: 'page', load: 0.5, seeds: 5, durationSec: 10, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
+  { scenario: 'crops', load: 0.9, seeds: 5, durationSec: 40, rows: [...OURS, ...CROPS_OTHERS] },
+  { scenario: 'crops', load: 0.5, seeds: 5, durationSec: 20, rows: [...OURS, ...SPLITS, ...CROPS_OTHERS] },
+  { scenario: 'page', load: 0.9, seeds: 5, durationSec: 10, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
+  { scenario: 'page', load: 0.5, seeds: 5, durationSec: 6, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
 ];
 
 /** Pooled over seeds; shares with their 95 % interval over the seeds. */
