@@ -50,10 +50,10 @@ const PAGE_OTHERS: CaseSpec['rows'] = [
 ];
 
 const CASES: readonly CaseSpec[] = [
-  { scenario: 'crops', load: 0.9, seeds: 5, durationSec: 40, rows: [...OURS, ...CROPS_OTHERS] },
-  { scenario: 'crops', load: 0.5, seeds: 5, durationSec: 20, rows: [...OURS, ...SPLITS, ...CROPS_OTHERS] },
-  { scenario: 'page', load: 0.9, seeds: 5, durationSec: 10, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
-  { scenario: 'page', load: 0.5, seeds: 5, durationSec: 6, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
+  { scenario: 'crops', load: 0.9, seeds: 5, durationSec: 100, rows: [...OURS, ...CROPS_OTHERS] },
+  { scenario: 'crops', load: 0.5, seeds: 5, durationSec: 60, rows: [...OURS, ...SPLITS, ...CROPS_OTHERS] },
+  { scenario: 'page', load: 0.9, seeds: 5, durationSec: 25, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
+  { scenario: 'page', load: 0.5, seeds: 5, durationSec: 10, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
 ];
 
 /** Pooled over seeds; shares with their 95 % interval over the seeds. */
