@@ -12,10 +12,11 @@ import { median } from './harness/statistics.js';
  * Runs the benches one after another, each in a process of its own, and prints one table: ours, a baseline of the same run,
  * the ratio of their medians, and the budget. Medians with the smallest and largest value over interleaved repetitions.
  *
- *   npm run bench -- [name…] [--tiny] [--json file]
+ *   npm run bench -- [name…] [--tiny] [--json file] [--before commit]
  *
  * `--tiny` shows within about a minute that everything works; its numbers mean nothing. Exit code 1: a bench broke. A missed
  * budget is a finding, not a failure; nor is a machine that was too busy for a bench each time that it was tried, which is told.
+ * `--before`: `pipeline` measures what that commit, or the built tree in that folder, costs who serves one model, beside this one.
  *
  *   npm run bench -- peers …
  *
@@ -38,6 +39,7 @@ const BENCHES = [
   'throughput',
   'io-threads',
   'tracing',
+  'pipeline',
   'json',
   'resize',
   'in-place',
@@ -71,7 +73,7 @@ if (apart !== undefined) {
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { tiny: { type: 'boolean', default: false }, json: { type: 'string' } },
+  options: { tiny: { type: 'boolean', default: false }, json: { type: 'string' }, before: { type: 'string' } },
 });
 const unknown = positionals.filter((name) => !(BENCHES as readonly string[]).includes(name));
 if (unknown.length > 0) {
@@ -127,7 +129,8 @@ async function untilUndisturbed(name: string): Promise<BenchRun> {
 }
 
 async function runBench(name: string): Promise<BenchRun> {
-  const child = fork(new URL(`${name}.bench.ts`, import.meta.url), flags.tiny ? ['--tiny'] : [], {
+  const args = [...(flags.tiny ? ['--tiny'] : []), ...(flags.before === undefined ? [] : ['--before', flags.before])];
+  const child = fork(new URL(`${name}.bench.ts`, import.meta.url), args, {
     execArgv: ['--import', 'tsx'],
     serialization: 'advanced',
   });

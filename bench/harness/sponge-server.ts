@@ -47,6 +47,7 @@ const START_TIMEOUT_MS = 60_000;
 /**
  * @param flags of `sponge serve`, the model's path first
  * @param watch whose flags the process is started with
+ * @param bin of another tree than this one
  */
 export async function startSponge(
   scope: Scope,
@@ -54,7 +55,12 @@ export async function startSponge(
   {
     withGarbageCollection = false,
     watch,
-  }: { withGarbageCollection?: boolean; watch?: { readonly nodeFlags: readonly string[] } } = {},
+    bin = BIN,
+  }: {
+    withGarbageCollection?: boolean;
+    watch?: { readonly nodeFlags: readonly string[] };
+    bin?: string | undefined;
+  } = {},
 ): Promise<SpongeServer> {
   const startedAtMs = performance.now();
   const ports = ['--port', '0', '--grpc-port', '0', '--metrics-port', '0'];
@@ -66,7 +72,7 @@ export async function startSponge(
   nodeFlags.push(...(watch?.nodeFlags ?? []));
   // One worker, whatever the machine has, where a benchmark is not about several.
   const instances = flags.includes('--instances') ? [] : ['--instances', '1'];
-  const args = [...nodeFlags, BIN, 'serve', ...flags, ...ports, ...instances, '--group', group, '--log-level', 'error'];
+  const args = [...nodeFlags, bin, 'serve', ...flags, ...ports, ...instances, '--group', group, '--log-level', 'error'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const ended = once(child, 'exit');
   let isStopped = false;

@@ -25,7 +25,7 @@ describe('npm run research -- pipelines', () => {
       expect(rows[0]!.sent).toBeGreaterThan(0);
       for (const { overBound } of rows) if (overBound !== null) expect(overBound).toBeGreaterThanOrEqual(1);
     }
-    expect(pipelinesTargets(results)).toHaveLength(2 * (4 + 1));
+    expect(pipelinesTargets(results)).toHaveLength(2 * (5 + 1));
     const page = pipelinesPage(results, ORIGIN);
     expect(page.match(/^### /gm)).toHaveLength(4);
     expect(page).not.toContain('NaN');

@@ -18,32 +18,42 @@ interface CaseSpec {
   readonly rows: readonly (readonly [title: string, policy: string])[];
 }
 
-const OURS: CaseSpec['rows'] = [
-  ['sponge', 'sponge'],
+const OURS: CaseSpec['rows'] = [['sponge', 'sponge']];
+const SPLITS: CaseSpec['rows'] = [
   ['equal split', 'equal-split'],
   ['proportional split', 'proportional-split'],
 ];
 
-/** Of each kind the cores, the batch and the wait that had most in time on seed 1, of three times four or two of them. */
-const CROPS_ROWS: CaseSpec['rows'] = [
-  ...OURS,
-  ['Triton-like', 'triton(cores=1,batch=2,waitMs=5,cancel=0)'],
-  ['Triton-like that hears who has left', 'triton(cores=1,batch=2,waitMs=5)'],
+/**
+ * What a Triton of today does to a client that gives up: nothing, as of REST; or, of gRPC with a deadline, nothing new is begun for it, and where
+ * queues are limited by the client's time, who has waited at one step for all of it is refused there. One that hears it everywhere at once
+ * there is not.
+ */
+const [AS_IT_COMES, WITH_LIMITS, AT_ONCE] = [
+  'Triton-like, as it comes',
+  'Triton-like, gRPC and limited queues',
+  'Triton-like, if it heard at once who has left',
+] as const;
+
+/** Of each kind the cores, the batch and the wait that had most in time on seed 1, of twelve and more of them. */
+const CROPS_OTHERS: CaseSpec['rows'] = [
+  [AS_IT_COMES, 'triton(cores=1,batch=2,waitMs=5,cancel=0)'],
+  [WITH_LIMITS, 'triton(cores=1,batch=8,waitMs=0,cancel=2,timeout=1)'],
+  [AT_ONCE, 'triton(cores=1,batch=2,waitMs=5)'],
   ['PARD-like', 'pard(cores=1,batch=4,waitMs=0)'],
-  ['PARD-like, batches of 8', 'pard(cores=1,batch=8,waitMs=0)'],
 ];
-const PAGE_ROWS: CaseSpec['rows'] = [
-  ...OURS,
-  ['Triton-like', 'triton(cores=1,batch=2,waitMs=5,cancel=0)'],
-  ['Triton-like that hears who has left', 'triton(cores=1,batch=2,waitMs=5)'],
+const PAGE_OTHERS: CaseSpec['rows'] = [
+  [AS_IT_COMES, 'triton(cores=1,batch=2,waitMs=5,cancel=0)'],
+  [WITH_LIMITS, 'triton(cores=1,batch=4,waitMs=5,cancel=2,timeout=1)'],
+  [AT_ONCE, 'triton(cores=1,batch=2,waitMs=5)'],
   ['PARD-like', 'pard(cores=1,batch=2,waitMs=0)'],
 ];
 
 const CASES: readonly CaseSpec[] = [
-  { scenario: 'crops', load: 0.9, seeds: 3, durationSec: 40, rows: CROPS_ROWS },
-  { scenario: 'crops', load: 0.5, seeds: 3, durationSec: 40, rows: CROPS_ROWS },
-  { scenario: 'page', load: 0.9, seeds: 3, durationSec: 10, rows: PAGE_ROWS },
-  { scenario: 'page', load: 0.5, seeds: 3, durationSec: 10, rows: PAGE_ROWS },
+  { scenario: 'crops', load: 0.9, seeds: 5, durationSec: 100, rows: [...OURS, ...CROPS_OTHERS] },
+  { scenario: 'crops', load: 0.5, seeds: 5, durationSec: 60, rows: [...OURS, ...SPLITS, ...CROPS_OTHERS] },
+  { scenario: 'page', load: 0.9, seeds: 5, durationSec: 25, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
+  { scenario: 'page', load: 0.5, seeds: 5, durationSec: 10, rows: [...OURS, ...SPLITS, ...PAGE_OTHERS] },
 ];
 
 /** Pooled over seeds; shares with their 95 % interval over the seeds. */
@@ -161,12 +171,12 @@ export function pipelinesTargets({ cases }: PipelinesResults): readonly Target[]
       add('core-seconds, of the bound', value.toFixed(3), `≤ ${MOST_OF_BOUND}`, value <= MOST_OF_BOUND);
       continue;
     }
-    for (const title of ['Triton-like', 'Triton-like that hears who has left']) {
+    for (const title of [AS_IT_COMES, WITH_LIMITS, AT_ONCE]) {
       const ratio = ours.onTime.value / of(title).onTime.value;
-      add(`in time, of ${title}`, ratio.toFixed(2), `≥ ${LEAST_OF_TRITON}`, ratio >= LEAST_OF_TRITON);
+      add(`in time, times ${title}`, ratio.toFixed(2), `≥ ${LEAST_OF_TRITON}`, ratio >= LEAST_OF_TRITON);
     }
     const ratio = ours.onTime.value / of('PARD-like').onTime.value;
-    add('in time, of PARD-like', ratio.toFixed(3), '≥ 1', ratio >= 1);
+    add('in time, times PARD-like', ratio.toFixed(3), '≥ 1', ratio >= 1);
     const lost = ours.lostWork.value;
     add('work for requests that were lost', `${(100 * lost).toFixed(2)} %`, '≤ 1 %', lost <= MOST_LOST);
   }

@@ -115,8 +115,6 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     else if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
-  if (isPipeline && flags.eventLog !== undefined)
-    throw new UserError(`${file.name} is of a pipeline, and --event-log is of models; use --json`);
   if (isNode && flags.report !== undefined)
     throw new UserError(`${file.name} is of several models, and --report is of one; use --json or --event-log`);
   if (flags.report !== undefined) {

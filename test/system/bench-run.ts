@@ -32,6 +32,11 @@ export const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   throughput: ['tiny model, REST JSON'],
   'io-threads': ['REST JSON', 'gRPC raw'].map((what) => `CPU of the planning thread, ${what}, --io-threads 2`),
   tracing: ['100 %', '0 %'].map((ratio) => `tiny model, REST JSON, traced, ${ratio}`),
+  pipeline: [
+    ...['two steps of a pipeline, added to two', 'one step for 8 parts, added to 8'],
+    'two steps of a pipeline over REST JSON, p50',
+    'one tensor model, beside the tree before',
+  ],
   json: ['192 FP32 of 17 digits', '192 FP32 of 3 digits', '192 FP32, typed array → JSON'],
   resize: ['resize, decision → read back, p50', 'resize, decision → read back, p99'],
   'in-place': [250, 500, 1000, 1500].map((quota) => `CPU used at a quota of ${quota} millicores`),

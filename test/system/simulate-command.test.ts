@@ -158,6 +158,32 @@ describe('sponge simulate', () => {
     }
   });
 
+  it('writes the event log of a pipeline: of its models, and of whole requests as of one model more', () => {
+    const log = join(folder, 'crops.jsonl');
+    const short = ['--set', 'durationSec=2', '--threads', '1', '--event-log', log, '--json'];
+    const { status, stdout, stderr } = sponge('crops', ...short, '--policies', 'sponge');
+    expect(status, stderr).toBe(0);
+    const { header, records } = parseEventLog(readFileSync(log, 'utf8'));
+    expect(header).toMatchObject({
+      title: 'crops, sponge, seed 1',
+      budgetMillicores: 8000,
+      models: [
+        { name: 'detect', instances: 4 },
+        { name: 'classify', instances: 4 },
+        { name: 'crops', cpuMillicores: 0, instances: 1 },
+      ],
+    });
+    const [policy] = (JSON.parse(stdout) as SimulationSummary).policies;
+    const whole = records.filter(({ model }) => model === 2);
+    expect(whole.filter(({ kind }) => kind === 'request-received')).toHaveLength(policy!.sent);
+    expect(whole.filter(({ kind }) => kind === 'request-finished')).toHaveLength(policy!.sent);
+    // Every request that was let in was one for the detector.
+    const admitted = whole.filter(({ kind }) => kind === 'request-admitted').length;
+    const detected = records.filter(({ kind, model }) => kind === 'request-received' && model === 0).length;
+    expect(detected).toBeGreaterThanOrEqual(admitted);
+    expect(records.some(({ kind, model }) => kind === 'batch-ended' && model === 1)).toBe(true);
+  });
+
   it('lists scenarios and policies', () => {
     const { status, stdout } = sponge('--list');
     expect(status).toBe(0);

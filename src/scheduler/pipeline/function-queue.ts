@@ -66,7 +66,7 @@ export class FunctionQueue implements StepPort {
     const nowMs = clock.nowMs();
     return {
       // A function's runners are its own.
-      ...{ leastMs, plannedMs, partMs, resource: name },
+      ...{ leastMs, plannedMs, partMs, resource: name, instanceCount: runners.length },
       startInMs: (dueInMs) => {
         if (this.#running.size < runners.length) return 0;
         const before = this.#waiting.filter(({ work }) => work.dueAtMs <= nowMs + dueInMs).length;

@@ -120,9 +120,12 @@ function refused(reason: 'model_unavailable' | 'backend', message: string): Part
   return { kind: 'refused', outcome: { kind: 'failed', reason, message } };
 }
 
-function outlookFrom({ leastMs, aloneMs, requestMs, marks }: ModelOutlook, resource: string): StepOutlook {
+function outlookFrom(
+  { leastMs, aloneMs, requestMs, marks, instanceCount, spareCoreSeconds }: ModelOutlook,
+  resource: string,
+): StepOutlook {
   return {
-    ...{ leastMs, plannedMs: aloneMs, partMs: requestMs, resource },
+    ...{ leastMs, plannedMs: aloneMs, partMs: requestMs, resource, instanceCount, spareCoreSeconds },
     startInMs: (dueInMs) => marks.findLast((mark) => mark.dueInMs <= dueInMs)?.startInMs ?? 0,
   };
 }

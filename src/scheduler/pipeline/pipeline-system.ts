@@ -2,6 +2,7 @@ import type { Clock } from '../clock/clock.js';
 import { mayBeLate, type OnOutcome } from '../dataplane/queue-entry.js';
 import type { Event } from '../domain/event.js';
 import type { Outcome } from '../domain/outcome.js';
+import type { ModelOutlook } from '../domain/pod-report.js';
 import type { InferRequest } from '../domain/request.js';
 import type { Tensor } from '../domain/tensor.js';
 import { Caution } from './caution.js';
@@ -10,10 +11,11 @@ import type { PipelineGraph } from './graph.js';
 import { PartsInFlight, type PartInFlight } from './parts-in-flight.js';
 import { isTooMuch, requestsToGiveUp, type PendingRequest } from './overload.js';
 import { doorDecision, type PipelineLimits } from './pipeline-admission.js';
+import { pipelineOutlook } from './pipeline-outlook.js';
 import { Progress, type PartStart } from './progress.js';
 import { DRAINING, failed, overloaded, refusalOfWhole, type Refusal } from './refusals.js';
 import { ServiceSums } from './service-sums.js';
-import type { PartOutcome, StepPort } from './step-port.js';
+import { outlooksOf, type PartOutcome, type StepPort } from './step-port.js';
 import { deadlineOf, longestMs, restsMs, stepMs, type DeadlineSplit, type StepOutlook } from './timing.js';
 import { doneFraction, workLeft } from './work-left.js';
 
@@ -101,6 +103,19 @@ export class PipelineSystem {
       : longestMs(restsMs(this.#options.graph, outlooks, 'plannedMs', this.#expectedParts()));
   }
 
+  /** How much room there is for one more request; null while a step cannot run. */
+  outlook(): ModelOutlook | null {
+    const outlooks = this.#outlooks();
+    if (outlooks === null) return null;
+    const { clock, graph, limits } = this.#options;
+    const held = [...this.#held.values()].map((each) => ({
+      ...this.#pendingOf(each.request, outlooks, this.#partsOf(each), each),
+      mayBeLate: mayBeLate(each.request),
+    }));
+    const limited = { caution: this.#caution.factor, isFull: held.length >= limits.maxRequests };
+    return pipelineOutlook(clock.nowMs(), { graph, outlooks, parts: this.#expectedParts(), held, ...limited });
+  }
+
   /** `onOutcome` is called exactly once; before this returns when the request is refused at once. Outputs are held until it returns. */
   submit(request: InferRequest, inputs: readonly Tensor[], onOutcome: OnOutcome): void {
     const { clock, graph, limits, maxBytesEach, onEvent } = this.#options;
@@ -166,13 +181,7 @@ export class PipelineSystem {
   // ---- the door ----------------------------------------------------------------------------------------------------
 
   #outlooks(): readonly StepOutlook[] | null {
-    const outlooks: StepOutlook[] = [];
-    for (const port of this.#options.ports) {
-      const outlook = port.outlook();
-      if (outlook === null) return null;
-      outlooks.push(outlook);
-    }
-    return outlooks;
+    return outlooksOf(this.#options.ports);
   }
 
   /** @param known of a request; absent: of those of late */
@@ -218,8 +227,7 @@ export class PipelineSystem {
     parts: readonly number[],
     held: Held | null,
   ): PendingRequest {
-    const { graph } = this.#options;
-    const aloneMs = held === null ? longestMs(restsMs(graph, outlooks, 'leastMs', parts)) : 0;
+    const aloneMs = held === null ? longestMs(restsMs(this.#options.graph, outlooks, 'leastMs', parts)) : 0;
     const workMs = workLeft(outlooks, parts, held?.parts ?? null);
     const { sequence, dueAtMs } = request;
     return { sequence, dueAtMs, aloneMs, workMs, hasBegun: held?.progress.hasBegun ?? false };

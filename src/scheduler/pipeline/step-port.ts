@@ -37,3 +37,14 @@ export interface StepPort {
   /** Nobody waits for it any more: it need not run, and its outcome is nobody's news. */
   cancel(id: number): void;
 }
+
+/** Of all steps; null where one of them cannot run. */
+export function outlooksOf(ports: readonly StepPort[]): readonly StepOutlook[] | null {
+  const outlooks: StepOutlook[] = [];
+  for (const port of ports) {
+    const outlook = port.outlook();
+    if (outlook === null) return null;
+    outlooks.push(outlook);
+  }
+  return outlooks;
+}

@@ -22,6 +22,10 @@ export interface StepOutlook {
   readonly resource: string;
   /** Until one more part that is due then could start, behind what is there already. */
   startInMs(dueInMs: number): number;
+  /** That run side by side; absent: 1. */
+  readonly instanceCount?: number;
+  /** Cores × seconds that the next second leaves; absent of what is not counted in cores. */
+  readonly spareCoreSeconds?: number;
 }
 
 type Latency = 'leastMs' | 'plannedMs';

@@ -1,6 +1,7 @@
 import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import type { RunStep } from '../../scheduler/domain/event-record.js';
+import type { ModelOutlook } from '../../scheduler/domain/pod-report.js';
 import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
 import { knownParts } from '../../scheduler/pipeline/fan-out.js';
 import { graphOf, type PipelineGraph } from '../../scheduler/pipeline/graph.js';
@@ -55,8 +56,9 @@ export class ServedPipeline {
   readonly system: PipelineSystem | VariantsSystem;
   /** What goes on at its steps. */
   readonly meter: PipelineMeter;
-  /** Mean size of replies of late, bytes. */
+  /** Mean sizes of late, bytes. */
   replyBytes = 0;
+  requestBytes = 0;
   readonly #pipeline: PipelineSource;
   readonly #listings: ModelListings;
   readonly #functions: readonly FunctionStep[];
@@ -230,6 +232,20 @@ export class ServedPipeline {
     });
   }
 
+  /** How much room there is for one more request; null while there is nobody who could say. Of variants as the quickest of them stands. */
+  outlook(): ModelOutlook | null {
+    const { system } = this;
+    if (system instanceof PipelineSystem) return system.outlook();
+    let quickest: ModelOutlook | null = null;
+    for (const target of this.#pipeline.targets.values()) {
+      if (target.kind !== 'model') continue;
+      const model = this.#served(target.model, target.version);
+      const outlook = model?.system.outlook(model.likelyClass) ?? null;
+      if (outlook !== null && outlook.leastMs < (quickest?.leastMs ?? Infinity)) quickest = outlook;
+    }
+    return quickest;
+  }
+
   /** There is nothing to refine. */
   beginRefining(): void {
     // Its models are refined for themselves.
@@ -279,6 +295,16 @@ export class ServedPipeline {
       return registered.served.state === 'READY' ? model : `model '${name}': ${registered.served.stateReason}`;
     } catch (error) {
       return oneLine(error);
+    }
+  }
+
+  /** Null where it is not served, or not now. */
+  #served(name: string, version?: string): Registered['served'] | null {
+    try {
+      const { served } = this.#listings.find(name, version);
+      return served.state === 'READY' ? served : null;
+    } catch {
+      return null;
     }
   }
 

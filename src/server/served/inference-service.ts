@@ -181,6 +181,7 @@ export class Inference implements InferenceService {
     try {
       pipeline.assertTakes(call.inputs);
       request = this.#toPipelineRequest(call, pipeline);
+      pipeline.requestBytes += SIZE_GAIN * (request.byteCount - pipeline.requestBytes);
     } catch (error) {
       if (error instanceof OipFailure) return Promise.resolve({ kind: 'error', error: error.error });
       throw error;

@@ -36,10 +36,18 @@ function site() {
       },
     },
   } as unknown as Registered;
-  const listings = { registered: [registered], latest: () => registered } as unknown as ModelListings;
+  const pipeline = {
+    ...{ source: { name: 'p', version: '1' }, state: 'READY', defaultSloMs: 5000, requestBytes: 70 },
+    system: { heldRequests: 0 },
+    outlook: () => ({ ...OUTLOOK, instanceCount: 4 / 3, marks: [{ ...OUTLOOK.marks[0]!, roomMs: Infinity }] }),
+  };
+  const listings = {
+    ...{ registered: [registered], served: [registered.served], latest: () => registered },
+    ...{ pipelines: [pipeline], pipeline: () => pipeline },
+  } as unknown as ModelListings;
   const reports = new PodReports({ clock, listings });
   reports.setGrpcPort(8001);
-  return { clock, state, reports };
+  return { clock, state, reports, pipeline };
 }
 
 function reader(fields: Partial<ReportReader> = {}) {
@@ -57,7 +65,7 @@ function reader(fields: Partial<ReportReader> = {}) {
 }
 
 describe('reports', () => {
-  it('tell of each model what its system foretells, to microseconds', () => {
+  it('tell of each model, and of each pipeline, what its system foretells, to microseconds', () => {
     const { reports } = site();
     expect(JSON.parse(reports.now())).toEqual({
       schemaVersion: 1,
@@ -74,6 +82,19 @@ describe('reports', () => {
           requestBytes: 600,
           ...OUTLOOK,
           aloneMs: 12.346,
+          marks: [{ dueInMs: 0, startInMs: 1, doneInMs: 1, roomMs: null }],
+        },
+        {
+          name: 'p',
+          version: '1',
+          isLatest: true,
+          isReady: true,
+          heldRequests: 0,
+          defaultSloMs: 5000,
+          requestBytes: 70,
+          ...OUTLOOK,
+          aloneMs: 12.346,
+          instanceCount: 1.333,
           marks: [{ dueInMs: 0, startInMs: 1, doneInMs: 1, roomMs: null }],
         },
       ],
@@ -109,6 +130,17 @@ describe('reports', () => {
     end();
     clock.advanceTo(5000);
     expect(taken).toHaveLength(14);
+  });
+
+  it('come at the interval while a pipeline holds something that no model has at the moment', () => {
+    const { clock, reports, pipeline } = site();
+    const { own, taken } = reader();
+    reports.follow(own);
+    clock.advanceTo(0);
+    pipeline.system.heldRequests = 1;
+    clock.advanceTo(499);
+    expect(taken).toHaveLength(10);
+    expect(taken.at(-1)!.models.at(-1)).toMatchObject({ name: 'p', heldRequests: 1 });
   });
 
   it('come soon after a batch has begun, ten milliseconds after the last at the soonest', () => {

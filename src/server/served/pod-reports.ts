@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '../../scheduler/clock/clock.js';
 import type { PodDemandReport } from '../../scheduler/domain/demand-report.js';
-import type { ModelReport, PodReport } from '../../scheduler/domain/pod-report.js';
+import type { ModelOutlook, ModelReport, PodReport } from '../../scheduler/domain/pod-report.js';
 import {
   LEAST_REPORT_INTERVAL_MS,
   REPORT_HEARTBEAT_MS,
   type ReportReader,
   type ReportSource,
 } from '../../protocol/reports.js';
-import type { ModelListings, Registered } from '../models/model-listings.js';
+import type { ModelListings } from '../models/model-listings.js';
 
 /*
  * The reports of a server, for those who choose between several. Made when somebody is due one, and only then: nothing is kept up to date
@@ -111,16 +111,17 @@ export class PodReports implements ReportSource {
 
   /** Null while something is held: then every report is news. */
   #standing(): string | null {
-    const served = this.#listings.registered;
-    if (served.some(({ served: { system } }) => system.status().heldRequests > 0)) return null;
-    const names = served.map(({ served: { source, state } }) => `${source.name}/${source.version} ${state}`);
+    const { served, pipelines } = this.#listings;
+    if (served.some(({ system }) => system.status().heldRequests > 0)) return null;
+    if (pipelines.some(({ system }) => system.heldRequests > 0)) return null;
+    const names = [...served, ...pipelines].map(({ source, state }) => `${source.name}/${source.version} ${state}`);
     return `${this.#isDraining} ${names.join(', ')}`;
   }
 
   #report(arrived: readonly number[], isArrivedCut: boolean): PodReport {
     const nowMs = this.#clock.nowMs();
     if (nowMs - this.#models.atMs > SAME_WITHIN_MS || arrived.length > 0) {
-      const reports = this.#listings.registered.flatMap((each) => this.#modelReport(each));
+      const reports = [...this.#ofModels(), ...this.#ofPipelines()].flatMap(reportOf);
       this.#models = { atMs: nowMs, reports };
     }
     return {
@@ -133,23 +134,42 @@ export class PodReports implements ReportSource {
     };
   }
 
-  #modelReport(registered: Registered): readonly ModelReport[] {
-    const { served, requestBytes } = registered;
-    const { name, version } = served.source;
-    const outlook = served.system.outlook(served.likelyClass);
-    if (outlook === null) return [];
-    const report: ModelReport = {
-      name,
-      version,
-      isLatest: this.#listings.latest(name) === registered,
-      isReady: served.state === 'READY',
-      heldRequests: served.system.status().heldRequests,
-      defaultSloMs: served.defaultSloMs,
-      requestBytes,
-      ...outlook,
-    };
-    return [rounded(report)];
+  #ofModels(): readonly Told[] {
+    return this.#listings.registered.map((registered) => {
+      const { served, requestBytes } = registered;
+      const isLatest = this.#listings.latest(served.source.name) === registered;
+      const { heldRequests } = served.system.status();
+      return { of: served, isLatest, heldRequests, requestBytes, outlook: served.system.outlook(served.likelyClass) };
+    });
   }
+
+  /** To those who choose a pipeline is a model: they send it whole requests. */
+  #ofPipelines(): readonly Told[] {
+    return this.#listings.pipelines.map((pipeline) => {
+      const isLatest = this.#listings.pipeline(pipeline.source.name) === pipeline;
+      const { heldRequests } = pipeline.system;
+      return { of: pipeline, isLatest, heldRequests, requestBytes: pipeline.requestBytes, outlook: pipeline.outlook() };
+    });
+  }
+}
+
+/** Of a model or of a pipeline. */
+interface Told extends Pick<ModelReport, 'isLatest' | 'heldRequests' | 'requestBytes'> {
+  readonly of: {
+    readonly source: Pick<ModelReport, 'name' | 'version'>;
+    readonly state: string;
+    readonly defaultSloMs: number;
+  };
+  /** Null where nothing can be said of it. */
+  readonly outlook: ModelOutlook | null;
+}
+
+function reportOf({ of, isLatest, heldRequests, requestBytes, outlook }: Told): readonly ModelReport[] {
+  if (outlook === null) return [];
+  const { source, state, defaultSloMs } = of;
+  const { name, version } = source;
+  const isReady = state === 'READY';
+  return [rounded({ name, version, isLatest, isReady, heldRequests, defaultSloMs, requestBytes, ...outlook })];
 }
 
 interface Reported {
@@ -235,13 +255,14 @@ function rounded(report: ModelReport): ModelReport {
     leastMs: toUs(report.leastMs),
     aloneMs: toUs(report.aloneMs),
     requestMs: toUs(report.requestMs),
+    instanceCount: toUs(report.instanceCount),
     spareCoreSeconds: toUs(report.spareCoreSeconds),
     requestBytes: Math.round(report.requestBytes),
     marks: report.marks.map(({ dueInMs, startInMs, doneInMs, roomMs }) => ({
       dueInMs: toUs(dueInMs),
       startInMs: toUs(startInMs),
       doneInMs: toUs(doneInMs),
-      roomMs: roomMs === null ? null : toUs(roomMs),
+      roomMs: roomMs === null || roomMs === Infinity ? null : toUs(roomMs),
     })),
   };
 }

@@ -9,6 +9,10 @@ import { nodeWorldOf, simulatedNode } from './run-node-seed.js';
 import { EVENTS_A_TURN, runPolicy, worldOf } from './run-seed.js';
 import { setUpNode } from '../scenarios/node-setup.js';
 import { setUp } from '../scenarios/setup.js';
+import { parsePipelinePolicy } from '../pipelines/pipeline-policies.js';
+import { setUpPipeline } from '../pipelines/pipeline-setup.js';
+import { pipelineWorldOf } from '../pipelines/pipeline-world.js';
+import { PipelineRun } from '../pipelines/run-pipeline-seed.js';
 import type { ScenarioFile } from './simulate.js';
 
 /*
@@ -42,7 +46,7 @@ export function writeEventLog(path: string, { file, policy, seed }: RunToRecord)
       writeSync(descriptor, waiting);
       waiting = '';
     };
-    const { head, run } = (file.scenario.models === undefined ? readyModel : readyNode)(file, policy, seed);
+    const { head, run } = readyOf(file.scenario)(file, policy, seed);
     const title = `${file.name}, ${policy}, seed ${seed}`;
     let hasBegun = false;
     run((model, event) => {
@@ -55,6 +59,11 @@ export function writeEventLog(path: string, { file, policy, seed }: RunToRecord)
   } finally {
     closeSync(descriptor);
   }
+}
+
+function readyOf({ models, pipeline }: ScenarioFile['scenario']): typeof readyModel {
+  if (pipeline !== undefined) return readyPipeline;
+  return models === undefined ? readyModel : readyNode;
 }
 
 function headerOf(title: string, startedAtMs: number, head: ReadyRun['head']): RunHeader {
@@ -83,6 +92,27 @@ function readyNode({ scenario, name, folder }: ScenarioFile, policy: string, see
     head: { budgetMillicores: node.budgetMillicores, models },
     run: (onEvent) => {
       const run = startNodeRun(node, onEvent);
+      while (run.advance(EVENTS_A_TURN));
+    },
+  };
+}
+
+/** Its models, where they are a node's, and behind them the pipeline itself: whole requests, which hold no cores of their own. */
+function readyPipeline({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUpPipeline(scenario, name, folder);
+  const { budgetMillicores, models } = setup.node;
+  let tell: Parameters<ReadyRun['run']>[0] = () => undefined;
+  const world = pipelineWorldOf(setup, seed);
+  const run = new PipelineRun(setup, world, parsePipelinePolicy(policy), (model, event) => tell(model, event));
+  const ofModels = run.initialMillicores.map((start, index) => {
+    const { name: model, setup: own } = models[index]!;
+    return runModel(model, policy, start, own.environment.cpu);
+  });
+  const limits = { minMillicores: 0, maxMillicores: budgetMillicores, stepMillicores: budgetMillicores };
+  return {
+    head: { budgetMillicores, models: [...ofModels, runModel(name, policy, [0], { limits, maxBatchSize: 1 })] },
+    run: (onEvent) => {
+      tell = onEvent;
       while (run.advance(EVENTS_A_TURN));
     },
   };

@@ -22,6 +22,10 @@ export interface FixedModelOptions {
   /** Told of each batch at its end. */
   readonly onBatch: (works: readonly PartWork[], tookMs: number) => void;
   readonly earlyDrop?: EarlyDrop;
+  /** Nothing is begun for a request that is over its time: it waits at no further step. */
+  readonly asksBefore: boolean;
+  /** Nobody waits here for longer than the whole may take. */
+  readonly limitsQueue: boolean;
 }
 
 interface Waiting {
@@ -90,8 +94,12 @@ export class FixedModel implements PoolMember {
   }
 
   #submit(step: number, work: PartWork, onOutcome: (outcome: PartOutcome) => void): void {
-    const { clock, pool, earlyDrop } = this.#options;
+    const { clock, pool, earlyDrop, asksBefore } = this.#options;
     const nowMs = clock.nowMs();
+    if (asksBefore && nowMs >= work.request.dueAtMs) {
+      onOutcome(expired(nowMs, work));
+      return;
+    }
     earlyDrop?.arrived(step, nowMs);
     this.#waiting.push({ step, work, onOutcome, sinceMs: nowMs });
     // What comes at once shares a batch.
@@ -116,16 +124,15 @@ export class FixedModel implements PoolMember {
     return order;
   }
 
-  /** Whom nobody can bring to the end in time, by what is believed of the steps behind. */
+  /** Whom nobody can bring to the end in time, by what is believed of the steps behind; and who has waited for too long. */
   #drop(nowMs: number): void {
-    const { earlyDrop } = this.#options;
-    if (earlyDrop === undefined) return;
-    const lost = this.#waiting.filter(({ step, work }) => earlyDrop.isLost(step, nowMs, work));
+    const { earlyDrop, limitsQueue } = this.#options;
+    if (earlyDrop === undefined && !limitsQueue) return;
+    const isLost = ({ step, work, sinceMs }: Waiting): boolean =>
+      earlyDrop?.isLost(step, nowMs, work) ?? nowMs - sinceMs > work.request.dueAtMs - work.request.receivedAtMs;
+    const lost = this.#waiting.filter(isLost);
     for (const each of lost) this.#remove(each.work.id);
-    for (const { work, onOutcome } of lost) {
-      const lateByMs = Math.max(0, nowMs - work.request.dueAtMs);
-      onOutcome({ kind: 'refused', outcome: { kind: 'expired', reason: 'expired', lateByMs } });
-    }
+    for (const { work, onOutcome } of lost) onOutcome(expired(nowMs, work));
   }
 
   #armTimer(): void {
@@ -141,4 +148,9 @@ export class FixedModel implements PoolMember {
       this.#armTimer();
     });
   }
+}
+
+function expired(nowMs: number, { request }: PartWork): PartOutcome {
+  const lateByMs = Math.max(0, nowMs - request.dueAtMs);
+  return { kind: 'refused', outcome: { kind: 'expired', reason: 'expired', lateByMs } };
 }

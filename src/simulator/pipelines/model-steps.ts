@@ -1,4 +1,5 @@
 import type { VirtualClock } from '../../scheduler/clock/virtual-clock.js';
+import type { Event } from '../../scheduler/domain/event.js';
 import type { Tensor } from '../../scheduler/domain/tensor.js';
 import { shapeClass, type InferRequest } from '../../scheduler/domain/request.js';
 import { ModelStep, type StepModel } from '../../scheduler/pipeline/model-step.js';
@@ -40,6 +41,8 @@ export interface ModelRun {
 }
 
 export interface ModelSteps {
+  /** Of each model that tells of what it does: its instances' allocations at first. */
+  readonly initialMillicores: readonly (readonly number[])[];
   portOf(step: number): StepPort;
   end(durationMs: number): ModelsReport;
 }
@@ -50,6 +53,8 @@ export interface ModelStepsOptions {
   readonly clock: VirtualClock;
   readonly work: WorkLedger;
   readonly outputsOf: (step: number, work: PartWork) => ReadonlyMap<string, Tensor | readonly Tensor[]>;
+  /** Told of what models do, where they are a node's. */
+  readonly onEvent: (model: number, event: Event) => void;
 }
 
 export function modelSteps(policy: PipelinePolicy, options: ModelStepsOptions): ModelSteps {
@@ -82,7 +87,7 @@ interface PartRequest extends InferRequest {
 
 function nodeSteps(
   { instances }: Extract<PipelinePolicy, { kind: 'node' }>,
-  { setup, world, clock, work, outputsOf }: ModelStepsOptions,
+  { setup, world, clock, work, outputsOf, onEvent }: ModelStepsOptions,
 ): ModelSteps {
   const { node, modelOf } = setup;
   const simulated = node.models.map((model): SimulatedPolicy => {
@@ -107,7 +112,10 @@ function nodeSteps(
       })),
     },
     clock,
-    (model, event) => batches[model]?.observe(event),
+    (model, event) => {
+      batches[model]?.observe(event);
+      onEvent(model, event);
+    },
   );
   made.models.forEach((model, index) => {
     batches[index] = new BatchWork(work, model.initialMillicores, (sequence) => owners[index]![sequence]!);
@@ -118,6 +126,7 @@ function nodeSteps(
     likelyClass: shapeClass(name, 1),
   }));
   return {
+    initialMillicores: made.models.map(({ initialMillicores }) => initialMillicores),
     portOf: (step) => {
       const model = stepModels[modelOf[step]!]!;
       const sequences = owners[model.index]!;
@@ -164,7 +173,7 @@ function nodeSteps(
 // ---- instances of a fixed size ---------------------------------------------------------------------------------------
 
 function fixedSteps(
-  { cores, batchSize, waitMs, dropMargin }: Extract<PipelinePolicy, { kind: 'fixed' }>,
+  { cores, batchSize, waitMs, dropMargin, notices, limitsQueues }: Extract<PipelinePolicy, { kind: 'fixed' }>,
   { setup, world, clock, work, outputsOf }: ModelStepsOptions,
 ): ModelSteps {
   const { node, modelOf, graph, meanParts } = setup;
@@ -193,6 +202,7 @@ function fixedSteps(
     (_, index) =>
       new FixedModel({
         ...{ clock, pool, cores, waitMs, batchSize: batchOf(index), outputsOf },
+        ...{ asksBefore: notices !== 'never', limitsQueue: limitsQueues },
         latencyMs: (count, nowMs) => typicalMs(index, count) * noises[index]!.draw(nowMs),
         onBatch: (works, tookMs) => {
           usedCoreMs += cores * tookMs;
@@ -202,6 +212,7 @@ function fixedSteps(
       }),
   );
   return {
+    initialMillicores: [],
     portOf: (step) => models[modelOf[step]!]!.portOf(step),
     end: (durationMs) => ({
       allocation: pool.report(durationMs),

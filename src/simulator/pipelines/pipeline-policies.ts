@@ -17,9 +17,14 @@ export type PipelinePolicy =
       readonly waitMs: number;
       /** Null: nothing is dropped. */
       readonly dropMargin: number | null;
-      /** Whether a client that gives up at its deadline is noticed: what waits for it then does not run. */
-      readonly noticesTimeouts: boolean;
+      /** When it is noticed that a client has given up at its deadline: what waits for it then does not run. */
+      readonly notices: NoticesTimeouts;
+      /** Whether who has waited at one step for as long as the client gave the whole is refused there. */
+      readonly limitsQueues: boolean;
     };
+
+/** `between-steps`: nothing new is begun for it, and what waits runs. */
+export type NoticesTimeouts = 'never' | 'between-steps' | 'at-once';
 
 interface PipelinePolicyKind {
   readonly title: string;
@@ -37,6 +42,9 @@ function ours(split: DeadlineSplit): Pick<PipelinePolicyKind, 'parameters' | 'of
 
 const FIXED = { cores: 1, batch: 8, waitMs: 10 };
 
+/** By the number of the parameter `cancel`. */
+const NOTICES: readonly NoticesTimeouts[] = ['never', 'at-once', 'between-steps'];
+
 const KINDS: Readonly<Record<string, PipelinePolicyKind>> = {
   sponge: { title: 'ours: one deadline for the whole, divided anew before each step', ...ours(deadlineOf) },
   'equal-split': { title: 'the same, and an equal share of the deadline for each step', ...ours(equalSplit) },
@@ -44,12 +52,15 @@ const KINDS: Readonly<Record<string, PipelinePolicyKind>> = {
     title: 'the same, and shares in proportion to what steps take, fixed at the door',
     ...ours(proportionalSplit),
   },
+  // What a Triton does (its documentation and sources, late 2025): queues have no limits unless they are set, in size or time; that a client has left
+  // is noticed of gRPC alone, and of an ensemble between its steps, as a step's own request knows nothing of the client's; the time that a client gives
+  // its request can be the limit of each step's queue, from the step's beginning on.
   triton: {
     title:
-      'Triton-like: a queue for each step, FIFO, batches of a fixed size; cancel=0: nobody hears that a client has left',
-    parameters: { ...FIXED, cancel: 1 },
-    of: ({ cores, batch, waitMs, cancel }) => ({
-      ...{ kind: 'fixed', split: noSplit, dropMargin: null, noticesTimeouts: cancel !== 0 },
+      'Triton-like: a queue for each step, FIFO, batches of a fixed size; that a client has left is heard at once, with cancel=0 never, with cancel=2 between steps; timeout=1: who waits at one step for as long as the whole may take is refused',
+    parameters: { ...FIXED, cancel: 1, timeout: 0 },
+    of: ({ cores, batch, waitMs, cancel, timeout }) => ({
+      ...{ kind: 'fixed', split: noSplit, dropMargin: null, notices: NOTICES[cancel!]!, limitsQueues: timeout === 1 },
       ...{ cores: cores!, batchSize: batch!, waitMs: waitMs! },
     }),
   },
@@ -57,7 +68,7 @@ const KINDS: Readonly<Record<string, PipelinePolicyKind>> = {
     title: 'PARD-like: drops early by what is behind, and turns its order round under overload',
     parameters: { ...FIXED, margin: 0.1 },
     of: ({ cores, batch, waitMs, margin }) => ({
-      ...{ kind: 'fixed', split: wholeDeadline, dropMargin: margin!, noticesTimeouts: true },
+      ...{ kind: 'fixed', split: wholeDeadline, dropMargin: margin!, notices: 'at-once', limitsQueues: false },
       ...{ cores: cores!, batchSize: batch!, waitMs: waitMs! },
     }),
   },
@@ -82,12 +93,18 @@ export function parsePipelinePolicy(text: string): PipelinePolicy {
   return kind.of(numbers);
 }
 
-const WHOLE: readonly string[] = ['instances', 'batch'];
+const WHOLE: readonly string[] = ['instances', 'batch', 'cancel', 'timeout'];
+/** Of parameters that choose. */
+const MOST: Readonly<Record<string, number>> = { cancel: NOTICES.length - 1, timeout: 1 };
 
 function numberOf(key: string, text: string): number {
   const value = Number(text);
   const least = key === 'cores' || key === 'batch' ? 0.1 : 0;
-  const isRight = Number.isFinite(value) && value >= least && (!WHOLE.includes(key) || Number.isInteger(value));
-  if (!isRight) throw new Error(`policy parameter ${key}=${text}: give a ${WHOLE.includes(key) ? 'whole ' : ''}number`);
+  const most = MOST[key] ?? Infinity;
+  const isRight =
+    Number.isFinite(value) && value >= least && value <= most && (!WHOLE.includes(key) || Number.isInteger(value));
+  const upTo = most < Infinity ? ` from 0 to ${most}` : '';
+  if (!isRight)
+    throw new Error(`policy parameter ${key}=${text}: give a ${WHOLE.includes(key) ? 'whole ' : ''}number${upTo}`);
   return value;
 }

@@ -37,7 +37,15 @@ describe('a simulated pipeline', () => {
     expect(other!.parts).not.toEqual(first!.parts);
   });
 
-  it.each(['sponge', 'equal-split', 'proportional-split', 'triton(batch=2)', 'triton(cancel=0)', 'pard'])(
+  it.each([
+    'sponge',
+    'equal-split',
+    'proportional-split',
+    'triton(batch=2)',
+    'triton(cancel=0)',
+    'triton(cancel=2,timeout=1)',
+    'pard',
+  ])(
     'is judged by one ledger, above its bound, and repeats: %s',
     (policy) => {
       const setup = setupOf('crops', 'durationSec=2', 'load=0.7');
@@ -53,6 +61,20 @@ describe('a simulated pipeline', () => {
     },
     60_000,
   );
+
+  it('wastes the more of a Triton-like server the later it hears that a client has left', () => {
+    const setup = setupOf('crops', 'durationSec=5', 'load=1.5');
+    const world = pipelineWorldOf(setup, 3);
+    const run = (how: string) => runPipelineSeed(setup, world, `triton(cores=1,batch=4,waitMs=0,${how})`);
+    const [never, between, limited, atOnce] = ['cancel=0', 'cancel=2', 'cancel=2,timeout=1', 'cancel=1'].map(run);
+    // All of these requests are alike for all four, so what is lost is what was done for those who had left.
+    expect(never!.work!.lostCoreSeconds).toBeGreaterThan(between!.work!.lostCoreSeconds);
+    expect(between!.work!.lostCoreSeconds).toBeGreaterThanOrEqual(limited!.work!.lostCoreSeconds);
+    expect(limited!.work!.lostCoreSeconds).toBeGreaterThan(atOnce!.work!.lostCoreSeconds);
+    // Refused are those that are over their time, and nobody else.
+    expect(between!.expired).toBeGreaterThan(0);
+    expect(never!.expired).toBe(0);
+  }, 60_000);
 
   it('wastes nothing where nobody is lost', () => {
     const setup = setupOf('crops', 'durationSec=5', 'load=0.1', 'payloads.0.sloMs=5000');
@@ -76,6 +98,7 @@ describe('a simulated pipeline', () => {
     ['even-split', 'no policy of a pipeline is called even-split'],
     ['sponge(cores=2)', 'policy sponge has no parameter cores; it has instances'],
     ['triton(batch=1.5)', 'policy parameter batch=1.5: give a whole number'],
+    ['triton(cancel=3)', 'policy parameter cancel=3: give a whole number from 0 to 2'],
   ])('knows no policy %s', (policy, message) => {
     expect(() => parsePipelinePolicy(policy)).toThrow(message);
   });

@@ -1,4 +1,5 @@
 import { mayBeLate } from '../../scheduler/dataplane/queue-entry.js';
+import type { Event } from '../../scheduler/domain/event.js';
 import type { Tensor } from '../../scheduler/domain/tensor.js';
 import { shapeClass } from '../../scheduler/domain/request.js';
 import { FunctionQueue } from '../../scheduler/pipeline/function-queue.js';
@@ -59,7 +60,13 @@ export class PipelineRun {
   readonly #models: ModelSteps;
   readonly #digest = new EventDigest();
 
-  constructor(setup: PipelineSetup, world: PipelineWorld, policy: PipelinePolicy) {
+  /** @param onEvent told of what the models do, where they are a node's, and, as of one model more, of the pipeline's requests */
+  constructor(
+    setup: PipelineSetup,
+    world: PipelineWorld,
+    policy: PipelinePolicy,
+    onEvent: (model: number, event: Event) => void = () => undefined,
+  ) {
     this.#setup = setup;
     this.#world = world;
     const { graph, modelOf, clients, maxRequests } = setup;
@@ -70,7 +77,8 @@ export class PipelineRun {
       step: number,
       { request, inputs, part }: PartWork,
     ): ReadonlyMap<string, Tensor | readonly Tensor[]> => world.draws.outputs(request.sequence - 1, step, part, inputs);
-    this.#models = modelSteps(policy, { setup, world, clock: this.#clock, work: this.#work, outputsOf });
+    this.#models = modelSteps(policy, { setup, world, clock: this.#clock, work: this.#work, outputsOf, onEvent });
+    const own = this.#models.initialMillicores.length;
     this.pipeline = new PipelineSystem({
       clock: this.#clock,
       graph,
@@ -81,9 +89,16 @@ export class PipelineRun {
       limits: { maxRequests: policy.kind === 'node' ? maxRequests : Infinity, maxBytes: Infinity },
       maxBytesEach: Infinity,
       split: policy.split,
-      onEvent: (event) => this.#digest.observe(event),
+      onEvent: (event) => {
+        this.#digest.observe(event);
+        onEvent(own, event);
+      },
     });
     this.#feed(policy);
+  }
+
+  get initialMillicores(): ModelSteps['initialMillicores'] {
+    return this.#models.initialMillicores;
   }
 
   get endedFraction(): number {
@@ -154,7 +169,7 @@ export class PipelineRun {
       this.pipeline.submit(request, draws.inputs(), (outcome) => this.#outcomes.finish(index, outcome, clock.nowMs()));
       const leavesAtMs = Math.min(
         workload.leavesAtMs[index]!,
-        policy.kind === 'fixed' && policy.noticesTimeouts && mayBeLate(request) ? request.dueAtMs : Infinity,
+        policy.kind === 'fixed' && policy.notices === 'at-once' && mayBeLate(request) ? request.dueAtMs : Infinity,
       );
       if (leavesAtMs < Infinity)
         clock.scheduleExact(Math.max(clock.nowMs(), leavesAtMs), () => this.pipeline.cancel(request.sequence));
