@@ -24,13 +24,20 @@ steps:
   - { name: second, model: slow, for_each: x, inputs: { x: between }, outputs: { y: y } }
 `;
 
+const CHOICE = `
+variants:
+  - { model: slow, accuracy: 80 }
+  - { model: quick, accuracy: 50 }
+`;
+
 let servers: RunningServer[] = [];
 let picker: PickerProcess;
 let client: PickerClient;
 
 beforeAll(async () => {
-  bench.repository('models', { slow: slow(30) });
+  bench.repository('models', { slow: slow(30), quick: slow(3) });
   bench.file('models/chain/pipeline.yaml', CHAIN);
+  bench.file('models/choice/variants.yaml', CHOICE);
   servers = await Promise.all(
     [0, 1].map((index) =>
       bench.serve(bench.path('models'), [
@@ -53,9 +60,9 @@ afterAll(async () => {
 
 const addressOf = ({ port }: RunningServer): string => `127.0.0.1:${port}`;
 
-async function reportOf(server: RunningServer): Promise<ModelReport> {
+async function reportOf(server: RunningServer, model = 'chain'): Promise<ModelReport> {
   const report = (await (await fetch(`http://${addressOf(server)}/v2/sponge/report`)).json()) as PodReport;
-  return report.models.find(({ name }) => name === 'chain')!;
+  return report.models.find(({ name }) => name === model)!;
 }
 
 function infer(server: string, extra: Readonly<Record<string, string>>): Promise<Response> {
@@ -102,6 +109,15 @@ describe('a pipeline behind the picker', () => {
     const reply = (await answer.json()) as { outputs: { name: string; shape: number[] }[] };
     expect(answer.status).toBe(200);
     expect(reply.outputs.map(({ name, shape }) => [name, shape])).toEqual([['y', [ROWS, SLOW_WIDTH]]]);
+  });
+
+  it('is placed beside a model with variants, which stands as the quickest of them does', async () => {
+    const [choice, slowest] = await Promise.all(['choice', 'slow'].map((model) => reportOf(servers[0]!, model)));
+    expect(choice!.isReady).toBe(true);
+    expect(choice!.leastMs).toBeLessThan(slowest!.leastMs);
+    const before = await placed();
+    expect((await client.pick('/v2/models/choice/infer', budget(60_000))).kind).toBe('sent');
+    expect(await placed()).toBe(before + 1);
   });
 
   it('is refused before it is sent where no server could do all of its steps', async () => {
