@@ -216,6 +216,40 @@ describe('a server of text', () => {
     expectVector(body.data[0]!.embedding as number[], vectorOf(idsOf('abcde')));
   });
 
+  it('refuses tokens that the model has not through the Open Inference Protocol too, and nobody else with them', async () => {
+    const whole = (name: string, datatype: 'INT32' | 'INT64', ids: readonly number[]): Tensor => {
+      const values = datatype === 'INT64' ? BigInt64Array.from(ids, BigInt) : Int32Array.from(ids);
+      return { name, datatype, shape: [1, ids.length], data: new Uint8Array(values.buffer) };
+    };
+    const cases: readonly (readonly [string, readonly Tensor[]])[] = [
+      ['words', [whole('tokens', 'INT32', [2, VOCABULARY_SIZE, 3]), texts('text', '')]],
+      [
+        'words.tensors',
+        [whole('input_ids', 'INT64', [2, VOCABULARY_SIZE, 3]), whole('attention_mask', 'INT64', [1, 1, 1])],
+      ],
+      ['plain', [whole('input_ids', 'INT64', [2, -61, 3]), whole('attention_mask', 'INT64', [1, 1, 1])]],
+    ];
+    const client = new GrpcClient(server);
+    for (const [model, inputs] of cases) {
+      const said = model === 'plain' ? 'there is no -61 (element 1)' : 'there is no 60 (element 1)';
+      const beside = Array.from({ length: 8 }, () => embed(server, 'abc'));
+      const rest = await inferBinary(server, model, inputs, { sloMs: 60_000 });
+      expect([rest.status, rest.json.error]).toEqual([400, expect.stringContaining(said) as string]);
+      const grpc = await client.infer(grpcRequest(model, inputs));
+      expect([grpc.error?.code, grpc.error?.message]).toEqual([3, expect.stringContaining(said) as string]);
+      for (const { data } of await Promise.all(beside))
+        expectVector(data[0]!.embedding as number[], vectorOf(idsOf('abc')));
+    }
+    client.close();
+    // From the end, as the operator has it: the last row.
+    const last = [whole('input_ids', 'INT64', [-1]), whole('attention_mask', 'INT64', [1])];
+    const taken = binaryOutputs(await inferBinary(server, 'plain', last, { sloMs: 60_000 }));
+    expectVector(
+      floatsOf(taken[0]!),
+      rowOf(VOCABULARY_SIZE - 1).map((value) => 2 * value),
+    );
+  });
+
   it('says in OpenAI’s words what is wrong, and why it was refused', async () => {
     const cases: readonly (readonly [path: string, body: unknown, status: number, message: RegExp | string])[] = [
       ['/v1/embeddings', '{', 400, /JSON/],
