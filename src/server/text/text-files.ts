@@ -11,11 +11,20 @@ import { vocabularySizeIn } from './vocabulary.js';
  */
 
 export const TOKENIZER_FILE = 'tokenizer.json';
+const MODEL_CONFIG_FILE = 'config.json';
+const MODULES_FILE = 'modules.json';
 const POOLING_FILE = join('1_Pooling', 'config.json');
+const TRANSFORMER_FILE = 'sentence_bert_config.json';
+const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
+const PROMPTS_FILE = 'config_sentence_transformers.json';
+/** Beside a tokenizer, as far as they are there. */
+export const TEXT_CONFIG_FILES: readonly string[] = [
+  ...[MODEL_CONFIG_FILE, MODULES_FILE, POOLING_FILE, TRANSFORMER_FILE, TOKENIZER_CONFIG_FILE, PROMPTS_FILE],
+];
 
 /** The largest vocabularies take some tens of megabytes. */
-const MOST_TOKENIZER_BYTES = 256 * 1024 ** 2;
-const MOST_CONFIG_BYTES = 16 * 1024 ** 2;
+export const MOST_TOKENIZER_BYTES = 256 * 1024 ** 2;
+export const MOST_CONFIG_BYTES = 16 * 1024 ** 2;
 /** Where nothing is said: of BERT, and of most that came after it. */
 const DEFAULT_MAX_TOKENS = 512;
 /** Some write 10³⁰ for no limit. */
@@ -57,11 +66,11 @@ export async function describeText(
   if (tokenizerBytes > MOST_TOKENIZER_BYTES) throw new Error(`${tokenizerPath} is larger than 256 MiB`);
   const read = <Value>(name: string, schema: z.ZodType<Value>): Promise<Value | null> =>
     readFirst(folders, name, schema);
-  const config = await read('config.json', configFile);
-  const modules = await read('modules.json', modulesFile);
+  const config = await read(MODEL_CONFIG_FILE, configFile);
+  const modules = await read(MODULES_FILE, modulesFile);
   const pooling = await read(POOLING_FILE, poolingFile);
-  const transformer = await read('sentence_bert_config.json', transformerFile);
-  const tokenizerConfig = await read('tokenizer_config.json', tokenizerConfigFile);
+  const transformer = await read(TRANSFORMER_FILE, transformerFile);
+  const tokenizerConfig = await read(TOKENIZER_CONFIG_FILE, tokenizerConfigFile);
   const isCrossEncoder = (config?.architectures ?? []).some((name) => name.endsWith('ForSequenceClassification'));
   const task = stated?.task ?? (isCrossEncoder ? 'rerank' : 'embed');
   const maxTokens =
@@ -71,7 +80,7 @@ export async function describeText(
   assertNoOtherModules(modules ?? [], stated);
   return {
     ...{ task, tokenizerPath, tokenizerBytes, maxTokens },
-    tokenizerConfigPath: await firstFile(folders, 'tokenizer_config.json'),
+    tokenizerConfigPath: await firstFile(folders, TOKENIZER_CONFIG_FILE),
     isLowerCased: transformer?.do_lower_case === true,
     pooling: stated?.pooling ?? poolingIn(pooling),
     // Without a word of it vectors are of length 1, as those who compare them by their products expect.
@@ -120,7 +129,7 @@ function assertNoOtherModules(modules: z.infer<typeof modulesFile>, stated: Stat
   const other = modules.find(({ type }) => !known.test(type));
   if (other === undefined || (stated !== null && stated !== false && stated.output !== undefined)) return;
   throw new Error(
-    `modules.json: a module ${other.type} cannot be had; export the model with it, and name its output in model.yaml (text: output)`,
+    `${MODULES_FILE}: a module ${other.type} cannot be had; export the model with it, and name its output in model.yaml (text: output)`,
   );
 }
 
