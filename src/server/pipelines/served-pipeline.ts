@@ -1,6 +1,6 @@
 import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
-import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
+import type { ModelSignature } from '../../scheduler/domain/tensor.js';
 import { knownParts } from '../../scheduler/pipeline/fan-out.js';
 import { graphOf, type PipelineGraph } from '../../scheduler/pipeline/graph.js';
 import { ModelStep } from '../../scheduler/pipeline/model-step.js';
@@ -8,7 +8,8 @@ import type { VariantsSystem } from '../../scheduler/variants/variants-system.js
 import { variantsSignature, variantsSystem } from '../variants/variants-group.js';
 import { PipelineSystem } from '../../scheduler/pipeline/pipeline-system.js';
 import type { StepPort } from '../../scheduler/pipeline/step-port.js';
-import { invalid, type ModelEntry, type ModelState } from '../../protocol/service.js';
+import { invalid, type InferCall, type ModelEntry, type ModelState } from '../../protocol/service.js';
+import { withPrompt } from '../../protocol/text/prompts.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import type { ModelSource } from '../models/model-repository.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -205,12 +206,15 @@ export class ServedPipeline {
     await this.#trials?.settled();
   }
 
-  /** @throws OipFailure `invalid` where it can be told from the inputs that they are too many, or none */
-  assertTakes(inputs: readonly Tensor[]): void {
+  /**
+   * A call of texts with what goes before each of them.
+   * @throws OipFailure `invalid` where it can be told from the inputs that they are too many, or none
+   */
+  asTaken(call: InferCall): InferCall {
     const { text } = this.#pipeline;
-    if (this.#graph === null || text === undefined) return;
+    if (this.#graph === null || text === undefined) return call;
     const { steps } = this.#graph;
-    knownParts(this.#graph, inputs).forEach((count, index) => {
+    knownParts(this.#graph, call.inputs).forEach((count, index) => {
       const { maxParts } = steps[index]!;
       if (count === null || (count >= 1 && count <= maxParts)) return;
       throw invalid(
@@ -219,6 +223,7 @@ export class ServedPipeline {
           : `it has ${count} texts, and may have ${maxParts}: send fewer at a time`,
       );
     });
+    return withPrompt(call, text);
   }
 
   /** There is nothing to refine. */

@@ -72,7 +72,7 @@ export function textPipeline(
     scheduling: schedulingOf(description, targets),
     text: {
       ...{ task: text.task, maxTokens: text.maxTokens, maxTexts: MOST_TEXTS, dimensions: text.dimensions },
-      vocabularySize: text.vocabularySize,
+      ...{ vocabularySize: text.vocabularySize, prompts: text.prompts },
     },
   };
 }

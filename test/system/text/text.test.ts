@@ -99,6 +99,14 @@ describe('a server of text', () => {
     bench.file('all/pooled/tokenizer.json', tokenizerJson());
     bench.file('all/pooled/1_Pooling/config.json', JSON.stringify({ pooling_mode_lasttoken: true }));
     bench.file('all/pooled/modules.json', JSON.stringify([{ type: 'sentence_transformers.models.Transformer' }]));
+    writeTextModel(bench, 'all/prompted', embedder());
+    const prompts = { query: 'q ', document: '' };
+    bench.file(
+      'all/prompted/config_sentence_transformers.json',
+      JSON.stringify({ prompts, default_prompt_name: 'query' }),
+    );
+    writeTextModel(bench, 'all/projected', embedder(), 'text: { output: last_hidden_state }\n');
+    bench.file('all/projected/modules.json', JSON.stringify([{ type: 'sentence_transformers.models.Dense' }]));
     bench.repository('all', { tensors: identity('FP32') });
     server = await bench.serve(bench.path('all'), ['--no-refine']);
   });
@@ -160,7 +168,15 @@ describe('a server of text', () => {
     expect(names.models).toEqual(expect.arrayContaining(['words', 'words.tensors', 'plain', 'tensors']));
     expect(names.models).not.toContain('plain.tensors');
     const listed = (await (await fetch(`${server.rest}/v1/models`)).json()) as { data: { id: string }[] };
-    expect(listed.data.map(({ id }) => id).sort()).toEqual(['cut', 'leaky', 'likely', 'pooled', 'rank', 'words']);
+    expect(listed.data.map(({ id }) => id).sort()).toEqual([
+      'cut',
+      'leaky',
+      'likely',
+      'pooled',
+      'prompted',
+      'rank',
+      'words',
+    ]);
     expect((await fetch(`${server.rest}/v1/models/words`)).status).toBe(200);
     expect((await fetch(`${server.rest}/v1/models/tensors`)).status).toBe(404);
     expect((await http(`${server.rest}/v2/models/plain`)).json).toMatchObject({ inputs: [{ name: 'input_ids' }, {}] });
@@ -187,6 +203,36 @@ describe('a server of text', () => {
       last.data[0]!.embedding as number[],
       rowOf(idOf('[SEP]')).map((value, axis) => value + ownMean[axis]!),
     );
+  });
+
+  it('puts its prompts before texts, by name or by itself, through every protocol', async () => {
+    const ask = (more: object): Promise<Answer<Embeddings>> =>
+      post<Embeddings>(server, '/v1/embeddings', { model: 'prompted', input: ['abc', 'de'], ...more });
+    for (const [more, before] of [
+      [{}, 'q '],
+      [{ prompt_name: 'query' }, 'q '],
+      [{ prompt_name: 'document' }, ''],
+      [{ prompt_name: '' }, ''],
+    ] as const) {
+      const { data } = (await ask(more)).body;
+      expectVector(data[0]!.embedding as number[], vectorOf(idsOf(`${before}abc`)));
+      expectVector(data[1]!.embedding as number[], vectorOf(idsOf(`${before}de`)));
+      const given = [texts('text', 'abc')];
+      const rest = await inferBinary(server, 'prompted', given, { sloMs: 60_000, parameters: { ...more } });
+      expectVector(floatsOf(binaryOutputs(rest)[0]!), vectorOf(idsOf(`${before}abc`)));
+    }
+    const tokens = await ask({ input: idsOf('abc') });
+    expectVector(tokens.body.data[0]!.embedding as number[], vectorOf(idsOf('abc')));
+    const unknown = await failing(server, '/v1/embeddings', { model: 'prompted', input: 'a', prompt_name: 'passage' });
+    expect([unknown.status, unknown.body.error['message']]).toEqual([
+      400,
+      "prompt_name: model 'prompted' has 'query', 'document', and not 'passage'",
+    ]);
+  });
+
+  it('does not serve a model whose vectors would be without what comes behind the pooling', async () => {
+    const { status, body } = await failing(server, '/v1/embeddings', { model: 'projected', input: 'a' });
+    expect([status, body.error['message']]).toEqual([503, expect.stringContaining('behind the pooling') as string]);
   });
 
   it('ranks documents by their scores, with sigmoid where that is said', async () => {
