@@ -32,9 +32,17 @@ export class GraphFile {
   report(): GraphReport {
     try {
       if (typeof this.#model === 'string') throw new Error(this.#model);
-      return { batching: analyseBatching(this.#model), hints: inputHints(this.#model), tables: tableInputs(this.#model) };
+      return {
+        batching: analyseBatching(this.#model),
+        hints: inputHints(this.#model),
+        tables: tableInputs(this.#model),
+      };
     } catch (error) {
-      return { batching: { kind: 'unknown', node: 'the graph', reason: messageOf(error) }, hints: [], tables: new Map() };
+      return {
+        batching: { kind: 'unknown', node: 'the graph', reason: messageOf(error) },
+        hints: [],
+        tables: new Map(),
+      };
     }
   }
 }

@@ -208,7 +208,14 @@ function readTensor(bytes: Uint8Array): GraphTensor {
       ? null
       : { location, offset: Number(entries.get('offset') ?? 0), byteCount: Number(entries.get('length') ?? 0) };
   const numbers = external === null ? numbersOf(elementType, shape, raw, listed) : null;
-  return { name, elementType, shape, numbers, isInteger: elementType === INT32_TYPE || elementType === INT64_TYPE, external };
+  return {
+    name,
+    elementType,
+    shape,
+    numbers,
+    isInteger: elementType === INT32_TYPE || elementType === INT64_TYPE,
+    external,
+  };
 }
 
 function numbersOf(
