@@ -52,6 +52,18 @@ describe('checkInputs', () => {
     expect(() => checkInputs(MODEL, tensors)).toThrow(message);
   });
 
+  it('refuses an index that is not in the model’s table, by what it is and where', () => {
+    const ids = { name: 'ids', datatype: 'INT32', shape: [-1], table: { least: -8, rows: 8 } } as const;
+    const model = { ...MODEL, maxBatchSize: 0, signature: { inputs: [ids], outputs: [] } };
+    const given = (...values: number[]): Tensor[] => [
+      { ...tensor('ids', 'INT32', [values.length]), data: new Uint8Array(Int32Array.from(values).buffer) },
+    ];
+    checkInputs(model, given(0, 7, -8));
+    expect(() => checkInputs(model, given(0, 8))).toThrow(
+      "input 'ids': there is no 8 (element 1), the model's table has 8 rows, 0 to 7",
+    );
+  });
+
   it('takes more than the largest batch where nobody stated that limit', () => {
     const model = { ...MODEL, takesLargerRequests: true };
     checkInputs(model, [tensor('a', 'FP32', [17, 3]), tensor('b', 'INT8', [17])]);

@@ -1,9 +1,11 @@
 /*
  * A call against the model's declared inputs and outputs. After `checkInputs` the tensors are the model's inputs, each
  * once, with the declared datatype and a shape that the declaration allows; those that the model has values for may be
- * missing. An open axis may have any size, 0 too: what an operator cannot do with it, the model says.
+ * missing, and indices into a table of the model's are of its rows. An open axis may have any size, 0 too: what an
+ * operator cannot do with it, the model says.
  */
 import { fitsDeclared, requiredInputs, shapeText, type Tensor, type TensorSpec } from '../scheduler/domain/tensor.js';
+import { firstOutside } from './table-index.js';
 import { invalid, OipFailure } from './service.js';
 import type { ModelEntry } from './service.js';
 
@@ -69,9 +71,16 @@ function signatureOf(model: ModelEntry): NonNullable<ModelEntry['signature']> {
 }
 
 function checkAgainstSpec(spec: TensorSpec, tensor: Tensor): void {
-  if (spec.datatype === tensor.datatype && fitsDeclared(spec, tensor.shape)) return;
+  if (spec.datatype !== tensor.datatype || !fitsDeclared(spec, tensor.shape))
+    throw invalid(
+      `input '${tensor.name}': expected ${spec.datatype} ${shapeText(spec.shape)}, got ${tensor.datatype} ${shapeText(tensor.shape)}`,
+    );
+  const { table } = spec;
+  const outside = table === undefined ? null : firstOutside(tensor, table);
+  if (table === undefined || outside === null) return;
+  const { value, position } = outside;
   throw invalid(
-    `input '${tensor.name}': expected ${spec.datatype} ${shapeText(spec.shape)}, got ${tensor.datatype} ${shapeText(tensor.shape)}`,
+    `input '${tensor.name}': there is no ${value} (element ${position}), the model's table has ${table.rows} rows, 0 to ${table.rows - 1}`,
   );
 }
 

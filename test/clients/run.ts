@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { oneLine } from '../../src/server/workers/load-failure.js';
 import { TestBench, type RunningServer } from '../system/server/harness.js';
 import { clientModels } from './models.js';
+import { askedByReceiver } from './otlp.js';
 import { grpcurl, nodeWith, perfAnalyzer, pythonWith } from './packages.js';
 
 /*
@@ -31,6 +32,7 @@ const GRPCURL = '1.9.4';
 const SCHEMATHESIS = '4.32.5';
 const OPENAI_PYTHON = '3.57.0';
 const OPENAI_NODE = '7.59.0';
+const OPENTELEMETRY_PROTO = '1.45.2';
 
 const CLIENT_TIMEOUT_MS = 180_000;
 const SCHEMATHESIS_TIMEOUT_MS = 600_000;
@@ -63,6 +65,13 @@ const CLIENTS: readonly StockClient[] = [
     prepare: () => askedByPerfAnalyzer(protocol),
   })),
   { name: `schemathesis ${SCHEMATHESIS}`, prepare: askedBySchemathesis },
+  {
+    name: `otlp, as opentelemetry-proto ${OPENTELEMETRY_PROTO} reads it`,
+    prepare: () => {
+      const python = pythonWith(`otlp-${OPENTELEMETRY_PROTO}`, [`opentelemetry-proto==${OPENTELEMETRY_PROTO}`]);
+      return async () => (await askedByReceiver(python)).map((line) => JSON.parse(line) as Outcome);
+    },
+  },
 ];
 
 function tritonPython(): string {

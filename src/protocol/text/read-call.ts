@@ -22,10 +22,11 @@ export function readTextCall(route: TextRoute, json: unknown): TextCall {
 
 function readEmbeddings(fields: Readonly<Record<string, unknown>>): EmbeddingsCall {
   const model = readModel(fields);
-  const { encoding_format: format = 'float', dimensions = null } = fields;
+  const { encoding_format: format = 'float', dimensions = null, prompt_name: promptName = null } = fields;
   if (format !== 'float' && format !== 'base64') throw invalid("encoding_format: expected 'float' or 'base64'");
   if (dimensions !== null && !isCount(dimensions)) throw invalid('dimensions: expected an integer ≥ 1');
-  return { kind: 'embeddings', model, encoding: format, dimensions, ...readInput(fields['input']) };
+  if (promptName !== null && typeof promptName !== 'string') throw invalid('prompt_name: expected a string');
+  return { kind: 'embeddings', model, encoding: format, dimensions, promptName, ...readInput(fields['input']) };
 }
 
 function readInput(input: unknown): Pick<EmbeddingsCall, 'inputs' | 'textCount' | 'tokens'> {

@@ -19,6 +19,8 @@ export interface EmbeddingsCall {
   readonly encoding: 'float' | 'base64';
   /** Null: as the model gives them. */
   readonly dimensions: number | null;
+  /** Of what goes before each text; null: of the model's own. */
+  readonly promptName: string | null;
 }
 
 export interface RerankCall {

@@ -17,7 +17,15 @@ const json = (bytes: Uint8Array): Record<string, unknown> =>
 describe('calls of text', () => {
   it('are texts, or lists of tokens of any lengths', () => {
     expect(embeddings({ input: ['a', 'bc'] })).toEqual({
-      ...{ kind: 'embeddings', model: 'm', encoding: 'float', dimensions: null, textCount: 2, tokens: null },
+      ...{
+        kind: 'embeddings',
+        model: 'm',
+        encoding: 'float',
+        dimensions: null,
+        promptName: null,
+        textCount: 2,
+        tokens: null,
+      },
       inputs: [{ name: 'text', datatype: 'BYTES', shape: [2], data: encodeStrings(['a', 'bc']) }],
     });
     const lists = embeddings({ input: [[5, 6, 7], [8]], encoding_format: 'base64', user: 'somebody' });

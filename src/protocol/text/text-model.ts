@@ -13,4 +13,12 @@ export interface TextModel {
   readonly dimensions: readonly number[];
   /** Token ids are below it; null where that is not known. */
   readonly vocabularySize: number | null;
+  readonly prompts: Prompts;
+}
+
+/** What goes before a text, as the model was trained with it. */
+export interface Prompts {
+  readonly byName: Readonly<Record<string, string>>;
+  /** Before texts of requests that name none; null: nothing. */
+  readonly defaultName: string | null;
 }

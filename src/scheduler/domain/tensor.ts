@@ -44,6 +44,16 @@ export interface TensorSpec {
   readonly shape: readonly number[] | null;
   /** The model has a value of its own for it: a request may leave it out. */
   readonly isOptional?: boolean;
+  /** INT32 or INT64: its elements are rows of a table, and the model cannot run with others. Absent where that is not known. */
+  readonly table?: TableIndex;
+}
+
+/** An index is from `least` up to, and without, `rows`. */
+export interface TableIndex {
+  /** ≤ 0; below 0 where rows are counted from the end too, or for what stands for none. */
+  readonly least: number;
+  /** ≥ 1 */
+  readonly rows: number;
 }
 
 /** Of memory that is lent: it is used for something else when nobody holds it any more. */

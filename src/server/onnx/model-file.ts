@@ -1,7 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, normalize, resolve } from 'node:path';
+import type { TableIndex } from '../../scheduler/domain/tensor.js';
 import { analyseBatching, type BatchVerdict } from './batch-analysis.js';
 import { inputHints, type InputHints } from './input-hints.js';
+import { tableInputs } from './table-inputs.js';
 import { readModelGraph, type Graph, type GraphTensor, type ModelGraph } from './model-graph.js';
 
 /** A file that is read at once; what is larger keeps its weights elsewhere, or is not followed. */
@@ -12,6 +14,8 @@ export interface GraphReport {
   readonly batching: BatchVerdict;
   /** What it says of its inputs. */
   readonly hints: InputHints;
+  /** Inputs that are indices into a table of it, by name. */
+  readonly tables: ReadonlyMap<string, TableIndex>;
 }
 
 /** What is to be known of a model's file without loading it. One that cannot be read is loaded by somebody else, who says why. */
@@ -28,9 +32,17 @@ export class GraphFile {
   report(): GraphReport {
     try {
       if (typeof this.#model === 'string') throw new Error(this.#model);
-      return { batching: analyseBatching(this.#model), hints: inputHints(this.#model) };
+      return {
+        batching: analyseBatching(this.#model),
+        hints: inputHints(this.#model),
+        tables: tableInputs(this.#model),
+      };
     } catch (error) {
-      return { batching: { kind: 'unknown', node: 'the graph', reason: messageOf(error) }, hints: [] };
+      return {
+        batching: { kind: 'unknown', node: 'the graph', reason: messageOf(error) },
+        hints: [],
+        tables: new Map(),
+      };
     }
   }
 }

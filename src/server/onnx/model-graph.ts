@@ -68,14 +68,15 @@ const MOST_DECODED = 64;
 const DEEPEST_GRAPH = 16;
 
 const FLOAT = 1;
-const INT32 = 6;
-const INT64 = 7;
+/** `TensorProto.DataType` */
+export const INT32_TYPE = 6;
+export const INT64_TYPE = 7;
 const DOUBLE = 11;
 
 const DECODERS: ReadonlyMap<number, { readonly bytes: number; read(view: DataView, at: number): number }> = new Map([
   [FLOAT, { bytes: 4, read: (view: DataView, at: number) => view.getFloat32(at, true) }],
-  [INT32, { bytes: 4, read: (view: DataView, at: number) => view.getInt32(at, true) }],
-  [INT64, { bytes: 8, read: (view: DataView, at: number) => Number(view.getBigInt64(at, true)) }],
+  [INT32_TYPE, { bytes: 4, read: (view: DataView, at: number) => view.getInt32(at, true) }],
+  [INT64_TYPE, { bytes: 8, read: (view: DataView, at: number) => Number(view.getBigInt64(at, true)) }],
   [DOUBLE, { bytes: 8, read: (view: DataView, at: number) => view.getFloat64(at, true) }],
 ]);
 
@@ -207,7 +208,14 @@ function readTensor(bytes: Uint8Array): GraphTensor {
       ? null
       : { location, offset: Number(entries.get('offset') ?? 0), byteCount: Number(entries.get('length') ?? 0) };
   const numbers = external === null ? numbersOf(elementType, shape, raw, listed) : null;
-  return { name, elementType, shape, numbers, isInteger: elementType === INT32 || elementType === INT64, external };
+  return {
+    name,
+    elementType,
+    shape,
+    numbers,
+    isInteger: elementType === INT32_TYPE || elementType === INT64_TYPE,
+    external,
+  };
 }
 
 function numbersOf(

@@ -2,7 +2,7 @@ import type { Clock } from '../../scheduler/clock/clock.js';
 import type { Event } from '../../scheduler/domain/event.js';
 import type { RunStep } from '../../scheduler/domain/event-record.js';
 import type { ModelOutlook } from '../../scheduler/domain/pod-report.js';
-import type { ModelSignature, Tensor } from '../../scheduler/domain/tensor.js';
+import type { ModelSignature } from '../../scheduler/domain/tensor.js';
 import { knownParts } from '../../scheduler/pipeline/fan-out.js';
 import { graphOf, type PipelineGraph } from '../../scheduler/pipeline/graph.js';
 import { ModelStep } from '../../scheduler/pipeline/model-step.js';
@@ -10,7 +10,8 @@ import type { VariantsSystem } from '../../scheduler/variants/variants-system.js
 import { variantsSignature, variantsSystem } from '../variants/variants-group.js';
 import { PipelineSystem } from '../../scheduler/pipeline/pipeline-system.js';
 import type { StepPort } from '../../scheduler/pipeline/step-port.js';
-import { invalid, type ModelEntry, type ModelState } from '../../protocol/service.js';
+import { invalid, type InferCall, type ModelEntry, type ModelState } from '../../protocol/service.js';
+import { withPrompt } from '../../protocol/text/prompts.js';
 import type { ModelListings, Registered } from '../models/model-listings.js';
 import type { ModelSource } from '../models/model-repository.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -216,12 +217,15 @@ export class ServedPipeline {
     await this.#trials?.settled();
   }
 
-  /** @throws OipFailure `invalid` where it can be told from the inputs that they are too many, or none */
-  assertTakes(inputs: readonly Tensor[]): void {
+  /**
+   * A call of texts with what goes before each of them.
+   * @throws OipFailure `invalid` where it can be told from the inputs that they are too many, or none
+   */
+  asTaken(call: InferCall): InferCall {
     const { text } = this.#pipeline;
-    if (this.#graph === null || text === undefined) return;
+    if (this.#graph === null || text === undefined) return call;
     const { steps } = this.#graph;
-    knownParts(this.#graph, inputs).forEach((count, index) => {
+    knownParts(this.#graph, call.inputs).forEach((count, index) => {
       const { maxParts } = steps[index]!;
       if (count === null || (count >= 1 && count <= maxParts)) return;
       throw invalid(
@@ -230,6 +234,7 @@ export class ServedPipeline {
           : `it has ${count} texts, and may have ${maxParts}: send fewer at a time`,
       );
     });
+    return withPrompt(call, text);
   }
 
   /** How much room there is for one more request; null while there is nobody who could say. Of variants as the quickest of them stands. */

@@ -176,10 +176,11 @@ export class Inference implements InferenceService {
 
   // ---- pipelines ---------------------------------------------------------------------------------------------------
 
-  #inferPipeline(pipeline: ServedPipeline, call: InferCall, departure: Departure): Promise<InferReply> {
+  #inferPipeline(pipeline: ServedPipeline, sent: InferCall, departure: Departure): Promise<InferReply> {
     let request: InferRequest;
+    let call: InferCall;
     try {
-      pipeline.assertTakes(call.inputs);
+      call = pipeline.asTaken(sent);
       request = this.#toPipelineRequest(call, pipeline);
       pipeline.requestBytes += SIZE_GAIN * (request.byteCount - pipeline.requestBytes);
     } catch (error) {

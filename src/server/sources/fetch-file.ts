@@ -63,12 +63,14 @@ const MOST_EXTERNAL = 1000;
 /**
  * A model's own file and those that its weights are in, which lie beside it.
  * @param wantedOf for a path below the model's folder: how it is fetched; null where it cannot be there
+ * @param furtherOf what else belongs to it
  */
 export async function fetchModel(
   model: Wanted,
   wantedOf: (path: string) => Promise<Wanted>,
   known: readonly CachedFile[],
   context: FetchContext,
+  furtherOf: () => Promise<readonly Wanted[]> = () => Promise.resolve([]),
 ): Promise<readonly CachedFile[]> {
   const budget = new SizeBudget(context.maxBytes);
   const knownAt = (path: string): CachedFile | null => known.find((file) => file.path === path) ?? null;
@@ -83,6 +85,10 @@ export async function fetchModel(
   for (const path of beside) {
     const place = posix.join(posix.dirname(model.path), path);
     files.push(await fetchFile(await wantedOf(path), knownAt(place), budget, context));
+  }
+  for (const wanted of await furtherOf()) {
+    if (files.some(({ path }) => path === wanted.path)) continue;
+    files.push(await fetchFile(wanted, knownAt(wanted.path), budget, context));
   }
   return files;
 }

@@ -4,12 +4,16 @@ import { fetchModel, type Wanted } from './fetch-file.js';
 import type { HubLocation } from './location.js';
 import { assertAvailable, patiently } from './passing.js';
 import { SourceError } from './source-error.js';
+import { MOST_CONFIG_BYTES, MOST_TOKENIZER_BYTES, TEXT_CONFIG_FILES, TOKENIZER_FILE } from '../text/text-files.js';
 import type { FetchContext, FetchPlace } from './source.js';
 import type { WebResponse } from './web-client.js';
 
 /*
  * A file of a repository at Hugging Face. Its `resolve` address says in the head of its answer which commit the revision is, and which
  * bytes the file has: of a large file their SHA-256, of a small one the name of Git's blob. All files are fetched of that one commit.
+ *
+ * Where there is a tokenizer, what else says how the model takes text comes too, from beside the model's file or from the top of the repository,
+ * where authors keep it when the file is in `onnx/`.
  */
 
 const HUB = 'https://huggingface.co';
@@ -47,8 +51,26 @@ export function fetchHubPlace({ repository, revision, file, root, sha256, title 
       const full = posix.join(posix.dirname(file), path);
       return toWanted(full, at, await look(full, at), path, null);
     };
-    const files = await fetchModel(toWanted(file, revision, head, root, sha256), beside, known?.files ?? [], context);
-    return { files, commit: head.commit };
+    /** The nearest of that name. */
+    const textFile = async (name: string): Promise<Wanted | null> => {
+      for (const folder of new Set([posix.dirname(file), '.'])) {
+        const path = posix.join(folder, name);
+        const found = await headIfThere(resolveUrl(hub, repository, at, path), headersFor, title, context, refuse);
+        if (found === null) continue;
+        const most = name === TOKENIZER_FILE ? MOST_TOKENIZER_BYTES : MOST_CONFIG_BYTES;
+        if ((found.bytes ?? 0) > most)
+          throw new SourceError(`hf://${repository}/${path} is larger than ${most / 1024 ** 2} MiB`);
+        return toWanted(path, at, found, name, null);
+      }
+      return null;
+    };
+    const textFiles = async (): Promise<readonly Wanted[]> => {
+      const tokenizer = await textFile(TOKENIZER_FILE);
+      if (tokenizer === null) return [];
+      return [tokenizer, ...(await Promise.all(TEXT_CONFIG_FILES.map(textFile))).filter((each) => each !== null)];
+    };
+    const model = toWanted(file, revision, head, root, sha256);
+    return { files: await fetchModel(model, beside, known?.files ?? [], context, textFiles), commit: head.commit };
   };
 }
 
@@ -95,6 +117,18 @@ async function headAt(
     assertAvailable(response);
     return response;
   });
+}
+
+/** Null where there is no such file. */
+async function headIfThere(
+  url: URL,
+  headersFor: (url: URL) => Record<string, string>,
+  title: string,
+  context: FetchContext,
+  refuse: (response: WebResponse) => never,
+): Promise<Head | null> {
+  const response = await headAt(url, headersFor, title, context);
+  return response.status === 404 ? null : headOf(response, refuse);
 }
 
 function headOf(response: WebResponse, refuse: (response: WebResponse) => never): Head {

@@ -31,6 +31,14 @@ describe('which input and output is what', () => {
       );
   });
 
+  it('is no output of tokens where more comes behind the pooling: its vectors would be others, and nobody would see', () => {
+    const outputs = [floats('last_hidden_state', [-1, -1, 8]), floats('sentence_embedding', [-1, 4])];
+    const of = (output: string): object =>
+      rolesOf({ inputs: BERT, outputs }, { ...describeAs('embed', output), innerModule: 'models.Dense' }).output;
+    expect(of('sentence_embedding')).toMatchObject({ kind: 'vector' });
+    expect(() => of('last_hidden_state')).toThrow('modules.json has a models.Dense behind the pooling');
+  });
+
   it.each([
     [[tokens('input_ids'), floats('pixels', [-1, 3])], [floats('y', [-1, -1, 8])], 'embed', "input 'pixels'"],
     [[tokens('attention_mask')], [floats('y', [-1, -1, 8])], 'embed', 'no input for token ids'],

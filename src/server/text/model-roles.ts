@@ -21,7 +21,7 @@ const VECTOR_NAMES = ['sentence_embedding', 'sentence_embeddings', 'embedding', 
 const TOKEN_NAMES = ['last_hidden_state', 'token_embeddings', 'hidden_states'];
 
 /** @throws Error of one line where it is no model of text */
-export function rolesOf(signature: ModelSignature, { task, output: stated }: TextDescription): ModelRoles {
+export function rolesOf(signature: ModelSignature, { task, output: stated, innerModule }: TextDescription): ModelRoles {
   const inputs = signature.inputs.flatMap((spec) => {
     const role = roleOf(spec);
     if (role !== null) return [{ spec, role }];
@@ -33,8 +33,13 @@ export function rolesOf(signature: ModelSignature, { task, output: stated }: Tex
   const ids = requiredInputs(signature).find((spec) => roleOf(spec) === 'ids');
   if (ids === undefined) throw new Error('it has no input for token ids, such as input_ids');
   const length = ids.shape?.[1] ?? -1;
-  const spec = outputOf(signature, task === 'rerank', stated);
-  return { inputs, output: kindOf(spec, task === 'rerank'), fixedTokens: length > 0 ? length : null };
+  const output = kindOf(outputOf(signature, task === 'rerank', stated), task === 'rerank');
+  // Pooled here it would be without what comes behind the pooling.
+  if (output.kind === 'tokens' && innerModule != null)
+    throw new Error(
+      `its output '${output.name}' is one of tokens, and modules.json has a ${innerModule} behind the pooling: name an output [text, dimension] that it is in (text: output)`,
+    );
+  return { inputs, output, fixedTokens: length > 0 ? length : null };
 }
 
 function roleOf({ name, datatype, shape }: TensorSpec): InputRole | null {

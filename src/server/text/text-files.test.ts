@@ -75,6 +75,29 @@ describe('what a folder says of its text', () => {
     expect(await of({ ...ranking, sentence_transformers: sigmoid })).toMatchObject({ activation: 'sigmoid' });
   });
 
+  it('has its author’s prompts, or those that are stated; none where their tokens would be left out', async () => {
+    const config = { prompts: { query: 'query: ', document: '' }, default_prompt_name: 'query' };
+    const files = { 'tokenizer.json': {}, 'config_sentence_transformers.json': config };
+    const of = async (more: object, stated: Parameters<typeof describeText>[1] = null): Promise<unknown> =>
+      (await describeText([folderOf({ ...files, ...more })], stated))!.prompts;
+    expect(await of({})).toEqual({ byName: config.prompts, defaultName: 'query' });
+    expect(await of({}, { default_prompt: null })).toEqual({ byName: config.prompts, defaultName: null });
+    expect(await of({}, { prompts: { q: 'Q ' }, default_prompt: 'q' })).toEqual({
+      byName: { q: 'Q ' },
+      defaultName: 'q',
+    });
+    expect(await of({ '1_Pooling/config.json': { include_prompt: false } }, { default_prompt: null })).toEqual({
+      ...{ byName: {}, defaultName: null },
+    });
+  });
+
+  it('says what must be in the file where modules come behind the pooling, and an output is named', async () => {
+    const files = { 'tokenizer.json': {}, 'modules.json': [module('Pooling'), module('Dense'), module('Normalize')] };
+    expect(await describeText([folderOf(files)], { output: 'sentence_embedding' })).toMatchObject({
+      ...{ innerModule: 'sentence_transformers.models.Dense', output: 'sentence_embedding', isNormalized: true },
+    });
+  });
+
   it('takes no limit for none', async () => {
     const files = { 'tokenizer.json': {}, 'tokenizer_config.json': { model_max_length: 1e30 } };
     expect(await describeText([folderOf(files)], null)).toMatchObject({ maxTokens: 512 });
@@ -85,6 +108,20 @@ describe('what a folder says of its text', () => {
     [{ 'config.json': { vocab_size: 'many' } }, 'config.json: vocab_size'],
     [{ '1_Pooling/config.json': { pooling_mode_max_tokens: true } }, 'pooling by max_tokens cannot be had'],
     [{ '1_Pooling/config.json': { pooling_mode_mean_tokens: true, pooling_mode_cls_token: true } }, 'cannot be had'],
+    [{ 'modules.json': [module('Pooling')] }, 'modules.json has a Pooling, and there is no 1_Pooling/config.json'],
+    [
+      { 'modules.json': [{ ...module('Pooling'), path: '3_Pooling' }], '1_Pooling/config.json': {} },
+      'there is no 3_Pooling/config.json',
+    ],
+    [{ 'config_sentence_transformers.json': { prompts: { query: 1 } } }, 'config_sentence_transformers.json: prompts'],
+    [{ 'config_sentence_transformers.json': { default_prompt_name: 'query' } }, "default prompt 'query' is none"],
+    [
+      {
+        '1_Pooling/config.json': { include_prompt: false },
+        'config_sentence_transformers.json': { prompts: { a: 'a: ' }, default_prompt_name: 'a' },
+      },
+      'include_prompt is false',
+    ],
     [{ 'modules.json': [module('Dense')] }, 'a module sentence_transformers.models.Dense cannot be had'],
   ])('says in one line what cannot be: %j', async (files, message) => {
     await expect(describeText([folderOf({ 'tokenizer.json': {}, ...files })], null)).rejects.toThrow(message);

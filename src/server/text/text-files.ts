@@ -2,7 +2,15 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { statedLengths } from './lengths.js';
-import { MOST_TOKENS, type Activation, type Pooling, type StatedText, type TextDescription } from './text-settings.js';
+import type { Prompts } from '../../protocol/text/text-model.js';
+import {
+  MOST_TOKENS,
+  promptsSchema,
+  type Activation,
+  type Pooling,
+  type StatedText,
+  type TextDescription,
+} from './text-settings.js';
 import { vocabularySizeIn } from './vocabulary.js';
 
 /*
@@ -11,11 +19,20 @@ import { vocabularySizeIn } from './vocabulary.js';
  */
 
 export const TOKENIZER_FILE = 'tokenizer.json';
+const MODEL_CONFIG_FILE = 'config.json';
+const MODULES_FILE = 'modules.json';
 const POOLING_FILE = join('1_Pooling', 'config.json');
+const TRANSFORMER_FILE = 'sentence_bert_config.json';
+const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
+const PROMPTS_FILE = 'config_sentence_transformers.json';
+/** Beside a tokenizer, as far as they are there. */
+export const TEXT_CONFIG_FILES: readonly string[] = [
+  ...[MODEL_CONFIG_FILE, MODULES_FILE, POOLING_FILE, TRANSFORMER_FILE, TOKENIZER_CONFIG_FILE, PROMPTS_FILE],
+];
 
 /** The largest vocabularies take some tens of megabytes. */
-const MOST_TOKENIZER_BYTES = 256 * 1024 ** 2;
-const MOST_CONFIG_BYTES = 16 * 1024 ** 2;
+export const MOST_TOKENIZER_BYTES = 256 * 1024 ** 2;
+export const MOST_CONFIG_BYTES = 16 * 1024 ** 2;
 /** Where nothing is said: of BERT, and of most that came after it. */
 const DEFAULT_MAX_TOKENS = 512;
 /** Some write 10³⁰ for no limit. */
@@ -30,7 +47,12 @@ const configFile = z.looseObject({
   sentence_transformers: z.looseObject({ activation_fn: z.string().nullish() }).nullish(),
   sbert_ce_default_activation_function: z.string().nullish(),
 });
-const modulesFile = z.array(z.looseObject({ type: z.string() }));
+const modulesFile = z.array(z.looseObject({ type: z.string(), path: z.string().optional() }));
+const promptsFile = z.looseObject({
+  prompts: promptsSchema.nullish(),
+  default_prompt_name: z.string().nullish(),
+});
+type Modules = z.infer<typeof modulesFile>;
 const poolingFile = z.record(z.string(), z.unknown());
 const transformerFile = z.looseObject({
   max_seq_length: z.number().nullish(),
@@ -57,29 +79,35 @@ export async function describeText(
   if (tokenizerBytes > MOST_TOKENIZER_BYTES) throw new Error(`${tokenizerPath} is larger than 256 MiB`);
   const read = <Value>(name: string, schema: z.ZodType<Value>): Promise<Value | null> =>
     readFirst(folders, name, schema);
-  const config = await read('config.json', configFile);
-  const modules = await read('modules.json', modulesFile);
-  const pooling = await read(POOLING_FILE, poolingFile);
-  const transformer = await read('sentence_bert_config.json', transformerFile);
-  const tokenizerConfig = await read('tokenizer_config.json', tokenizerConfigFile);
+  const config = await read(MODEL_CONFIG_FILE, configFile);
+  const modules = await read(MODULES_FILE, modulesFile);
+  const pooling = await read(poolingFileIn(modules ?? []), poolingFile);
+  const transformer = await read(TRANSFORMER_FILE, transformerFile);
+  const tokenizerConfig = await read(TOKENIZER_CONFIG_FILE, tokenizerConfigFile);
   const isCrossEncoder = (config?.architectures ?? []).some((name) => name.endsWith('ForSequenceClassification'));
   const task = stated?.task ?? (isCrossEncoder ? 'rerank' : 'embed');
   const maxTokens =
     stated?.max_tokens ??
     transformer?.max_seq_length ??
     leastOf(tokenizerConfig?.model_max_length, config?.max_position_embeddings);
-  assertNoOtherModules(modules ?? [], stated);
+  const innerModule = innerModuleOf(modules ?? []);
+  if (innerModule !== null && stated?.output === undefined)
+    throw new Error(
+      `${MODULES_FILE}: a module ${innerModule} cannot be had; export the model with it, and name its output in model.yaml (text: output)`,
+    );
   return {
     ...{ task, tokenizerPath, tokenizerBytes, maxTokens },
-    tokenizerConfigPath: await firstFile(folders, 'tokenizer_config.json'),
+    tokenizerConfigPath: await firstFile(folders, TOKENIZER_CONFIG_FILE),
     isLowerCased: transformer?.do_lower_case === true,
-    pooling: stated?.pooling ?? poolingIn(pooling),
+    pooling: stated?.pooling ?? poolingOf(pooling, modules ?? [], innerModule),
     // Without a word of it vectors are of length 1, as those who compare them by their products expect.
     isNormalized: stated?.normalize ?? (modules === null || modules.some(({ type }) => type.endsWith('.Normalize'))),
     activation: stated?.activation ?? activationIn(config),
     output: stated?.output ?? null,
     lengths: stated?.lengths === undefined ? null : statedLengths(stated.lengths, maxTokens),
     dimensions: stated?.dimensions ?? [],
+    prompts: promptsOf(await read(PROMPTS_FILE, promptsFile), pooling, stated),
+    innerModule,
     padId: Math.max(0, Math.trunc(config?.pad_token_id ?? 0)),
     vocabularySize: config?.vocab_size ?? (await vocabularySizeIn(tokenizerPath)),
     threads: stated?.threads ?? 1,
@@ -114,14 +142,51 @@ const POOLING_MODES: Readonly<Record<string, Pooling>> = {
   ...{ mean: 'mean', cls: 'cls', last: 'last' },
 };
 
-/** What comes behind the transformer and its pooling is not in the ONNX file. */
-function assertNoOtherModules(modules: z.infer<typeof modulesFile>, stated: StatedText | null): void {
+/** What comes behind the transformer and its pooling is not in an ONNX file, unless that was made so. */
+function innerModuleOf(modules: Modules): string | null {
   const known = /\.(Transformer|Pooling|Normalize)$/;
-  const other = modules.find(({ type }) => !known.test(type));
-  if (other === undefined || (stated !== null && stated !== false && stated.output !== undefined)) return;
+  return modules.findLast(({ type }) => !known.test(type))?.type ?? null;
+}
+
+/** Beside the model as the other files, whatever the module's path says. */
+function poolingFileIn(modules: Modules): string {
+  const path = modules.find(({ type }) => type.endsWith('.Pooling'))?.path ?? '';
+  return /^[\w.-]+$/.test(path) && !/^\.+$/.test(path) ? join(path, 'config.json') : POOLING_FILE;
+}
+
+/** A model whose pooling is said somewhere else is not guessed at: its vectors would be others. */
+function poolingOf(
+  config: Readonly<Record<string, unknown>> | null,
+  modules: Modules,
+  innerModule: string | null,
+): Pooling {
+  const isSaid = config !== null || innerModule !== null || !modules.some(({ type }) => type.endsWith('.Pooling'));
+  if (isSaid) return poolingIn(config);
   throw new Error(
-    `modules.json: a module ${other.type} cannot be had; export the model with it, and name its output in model.yaml (text: output)`,
+    `${MODULES_FILE} has a Pooling, and there is no ${poolingFileIn(modules)} that says which: put it there, or say it in model.yaml (text: pooling)`,
   );
+}
+
+/** @throws Error of one line: the default is none of them, or tokens of a prompt would have to be left out of the pooling */
+function promptsOf(
+  file: z.infer<typeof promptsFile> | null,
+  pooling: Readonly<Record<string, unknown>> | null,
+  stated: StatedText | null,
+): Prompts {
+  const { prompts, default_prompt: statedDefault } = stated === null || stated === false ? {} : stated;
+  const byName = prompts ?? file?.prompts ?? {};
+  const defaultName = statedDefault === undefined ? (file?.default_prompt_name ?? null) : statedDefault;
+  if (defaultName !== null && !Object.hasOwn(byName, defaultName)) {
+    const names = Object.keys(byName).join(', ');
+    throw new Error(`the default prompt '${defaultName}' is none of the prompts${names === '' ? '' : ` (${names})`}`);
+  }
+  const isLeftOut = pooling?.['include_prompt'] === false && stated !== false && stated?.pooling === undefined;
+  if (!isLeftOut || Object.values(byName).every((prompt) => prompt === '')) return { byName, defaultName };
+  if (defaultName !== null && byName[defaultName] !== '')
+    throw new Error(
+      `${POOLING_FILE}: include_prompt is false, and tokens of a prompt cannot be left out of the pooling; say default_prompt: null in model.yaml (text) to serve it without`,
+    );
+  return { byName: {}, defaultName: null };
 }
 
 function activationIn(config: z.infer<typeof configFile> | null): Activation {

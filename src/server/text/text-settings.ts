@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Prompts } from '../../protocol/text/text-model.js';
 
 /*
  * What a model's folder says of the text that it takes: the `text` of its `model.yaml`, and what its author's tools have written beside it.
@@ -18,6 +19,14 @@ export type Activation = (typeof ACTIVATIONS)[number];
 /** Of a text, in tokens. */
 export const MOST_TOKENS = 32_768;
 const MOST_LENGTHS = 64;
+/** What goes before a text: a sentence or two. */
+const MOST_PROMPT_CHARACTERS = 4096;
+const MOST_PROMPTS = 64;
+
+/** By name, what goes before a text. */
+export const promptsSchema = z
+  .record(z.string().min(1).max(64), z.string().max(MOST_PROMPT_CHARACTERS))
+  .refine((prompts) => Object.keys(prompts).length <= MOST_PROMPTS, `at most ${MOST_PROMPTS} prompts`);
 
 /** `text` of a `model.yaml`; `false` leaves a model with a tokenizer beside it a model of tensors. */
 export const textSchema = z.union([
@@ -35,6 +44,9 @@ export const textSchema = z.union([
     /** To which vectors may be cut: a model that was trained for that. */
     dimensions: z.array(z.int().min(1)).min(1).max(MOST_LENGTHS).optional(),
     threads: z.int().min(1).max(16).optional(),
+    prompts: promptsSchema.optional(),
+    /** Of one of them: before texts of requests that name none. */
+    default_prompt: z.string().min(1).nullable().optional(),
   }),
 ]);
 
@@ -61,6 +73,9 @@ export interface TextDescription {
   /** Ascending, tokens; the last is `maxTokens`, unless there are none. Null: by the model's latencies. */
   readonly lengths: readonly number[] | null;
   readonly dimensions: readonly number[];
+  readonly prompts: Prompts;
+  /** The last of the modules behind the pooling that the file must have inside, by its name; null where there is none. */
+  readonly innerModule: string | null;
   readonly padId: number;
   /** Token ids are below it; null where nobody says. */
   readonly vocabularySize: number | null;

@@ -56,7 +56,7 @@ export function textPipeline(
   ];
   const inputs: readonly TensorSpec[] = isPair
     ? [textInput('query', [1]), textInput(own, [-1])]
-    : [textInput(own, [-1]), { name: 'tokens', datatype: 'INT32', shape: [-1, -1], isOptional: true }];
+    : [textInput(own, [-1]), tokensInput(text)];
   const description = {
     inputs: inputs.map((input) => input.name),
     outputs: [made, TOKEN_COUNT],
@@ -72,7 +72,7 @@ export function textPipeline(
     scheduling: schedulingOf(description, targets),
     text: {
       ...{ task: text.task, maxTokens: text.maxTokens, maxTexts: MOST_TEXTS, dimensions: text.dimensions },
-      vocabularySize: text.vocabularySize,
+      ...{ vocabularySize: text.vocabularySize, prompts: text.prompts },
     },
   };
 }
@@ -87,6 +87,12 @@ const TOKEN_OUTPUTS: readonly FunctionOutput[] = [
 
 function textInput(name: string, shape: readonly number[]): TensorSpec {
   return { name, datatype: 'BYTES', shape };
+}
+
+/** Of a row with fewer tokens than the longest has the rest is −1. */
+function tokensInput({ vocabularySize }: TextDescription): TensorSpec {
+  const spec = { name: 'tokens', datatype: 'INT32', shape: [-1, -1], isOptional: true } as const;
+  return vocabularySize === null ? spec : { ...spec, table: { least: -1, rows: vocabularySize } };
 }
 
 function tokenizeTarget(text: TextDescription, isPair: boolean): StepTarget {

@@ -38,6 +38,8 @@ export type FromTraceThread =
 /** About 1.5 s of 10,000 spans a second while a collector stands still; 10 MB. */
 const MOST_WAITING_SPANS = 16_384;
 const SPANS_AT_ONCE = 1024;
+/** Of whole traces, so many or somewhat more are kept, sent or dropped together: each piece of memory costs as much as writing a span. */
+const SPANS_TOGETHER = 64;
 /** `ExportResultCode` of `@opentelemetry/core`. */
 const SUCCESS = 0;
 /** One that never ends its answer keeps a connection; two keep all there are. */
@@ -118,8 +120,9 @@ function run({ url, serviceName, serviceVersion, instanceId }: TraceThreadTask):
     const { envelope } = message;
     for (const record of readRecords(envelope)) {
       writeSpans(writer, record, envelope.unixOffsetMs, newSpanId);
-      queue.push(writer.take());
+      if (writer.spanCount >= SPANS_TOGETHER) queue.push(writer.take());
     }
+    if (writer.spanCount > 0) queue.push(writer.take());
     say({ kind: 'taken' });
   });
 }

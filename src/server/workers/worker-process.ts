@@ -12,6 +12,7 @@ import type { RunRequest, RunResult } from '../onnx-runtime/model-sessions.js';
 import { InstanceThreads, type MoveThreads } from './instance-threads.js';
 import type { DescribedModel } from '../onnx-runtime/signature.js';
 import { GraphFile } from '../onnx/model-file.js';
+import { withTables } from '../onnx/table-inputs.js';
 import { describeLoadFailure, oneLine } from './load-failure.js';
 import type {
   ControlToRouter,
@@ -149,13 +150,14 @@ class WorkerProcess {
       this.#threads.load({ ...instruction, modelPath: path }, onTrouble);
     const loaded = withPrivateWeights(modelPath, file.weightsPaths, loadFrom, onTrouble);
     // Meanwhile the first instance's thread makes a session.
-    const { batching, hints } = file.report();
+    const { batching, hints, tables } = file.report();
     let facts: WorkerFacts;
     try {
       const description = await loaded;
       const loadMs = performance.now() - startedAtMs;
       const onnxRuntimeVersion = this.#runtime.api.version;
-      facts = { ...description, batching, hints, files: [], onnxRuntimeVersion, loadMs, residentBytes: 0 };
+      const signature = withTables(description.signature, tables);
+      facts = { ...description, signature, batching, hints, files: [], onnxRuntimeVersion, loadMs, residentBytes: 0 };
     } catch (error) {
       this.#failLoad(describeLoadFailure(modelPath, error));
       return;

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SourceOptions } from '../../../src/server/sources/fetched-models.js';
@@ -74,7 +74,58 @@ describe('a model at Hugging Face', () => {
     expect(hub.take().map(({ method, url }) => `${method} ${url}`)).toEqual([
       'HEAD /org/name/resolve/main/onnx/model.onnx',
       `GET /org/name/resolve/${COMMIT}/onnx/model.onnx`,
+      `HEAD /org/name/resolve/${COMMIT}/onnx/tokenizer.json`,
+      `HEAD /org/name/resolve/${COMMIT}/tokenizer.json`,
     ]);
+  });
+
+  it('comes with its tokenizer, and what is said of its text, the nearest of each name, of the same commit', async () => {
+    const files = commits.get(COMMIT)!;
+    const put = (path: string, text: string): unknown => files.set(path, Buffer.from(text));
+    put('tokenizer.json', `{"model": ${'['.repeat(600)}${']'.repeat(600)}}`);
+    put('config.json', '{"of": "the repository"}');
+    put('onnx/config.json', '{"of": "the model"}');
+    put('modules.json', '[]');
+    put('1_Pooling/config.json', '{"pooling_mode": "cls"}');
+    put('config_sentence_transformers.json', '{}');
+    put('README.md', 'not fetched');
+    const models = await fetching.open('hf://org/name/onnx/model.onnx', options());
+    const there = (name: string): string => readFileSync(join(models.path, '..', name), 'utf8');
+    expect(there('tokenizer.json')).toBe(Buffer.from(files.get('tokenizer.json')!).toString());
+    expect([there('config.json'), there('1_Pooling/config.json')]).toEqual([
+      '{"of": "the model"}',
+      '{"pooling_mode": "cls"}',
+    ]);
+    expect(readdirSync(join(models.path, '..')).sort()).toEqual([
+      ...[
+        '1_Pooling',
+        'config.json',
+        'config_sentence_transformers.json',
+        'model.onnx',
+        'modules.json',
+        'tokenizer.json',
+      ],
+    ]);
+    expect(hub.take().filter(({ method, url }) => method === 'GET' && !url.includes(COMMIT))).toEqual([]);
+    // And anew with another commit.
+    commits.set(NEXT, new Map([...files, ['tokenizer.json', Buffer.from('{}')]]));
+    main = NEXT;
+    await models.refresh([]);
+    expect([there('tokenizer.json'), there('modules.json')]).toEqual(['{}', '[]']);
+    // What is not new is asked for on that condition, as small files are known by no sum.
+    const got = hub.take().filter(({ method }) => method === 'GET');
+    expect(got.filter(({ headers }) => headers['if-none-match'] === undefined).map(({ url }) => url)).toEqual([]);
+  });
+
+  it('is refused with a tokenizer larger than any, before that is fetched', async () => {
+    hub.routes.unshift((request, response) => {
+      if (!request.url!.endsWith('/tokenizer.json')) return false;
+      response.writeHead(200, { 'x-repo-commit': COMMIT, 'content-length': 257 * 1024 ** 2 }).end();
+      return true;
+    });
+    expect(await fetching.failure('hf://org/name/onnx/model.onnx', options())).toMatch(
+      'hf://org/name/onnx/tokenizer.json is larger than 256 MiB',
+    );
   });
 
   it('is not looked at further while the revision is the same commit, and fetched when it is another', async () => {
@@ -82,6 +133,7 @@ describe('a model at Hugging Face', () => {
     const old = models.path;
     hub.take();
     await models.refresh([]);
+    // Of the model alone, whose commit it is.
     expect([models.path, hub.take().length]).toEqual([old, 1]);
     const changed = randomBytes(1000);
     commits.set(NEXT, new Map([['onnx/model.onnx', changed]]));
@@ -104,12 +156,8 @@ describe('a model at Hugging Face', () => {
     files.set('onnx/model_data', MODEL);
     const models = await fetching.open('hf://org/name/onnx/model.onnx', options());
     expect(readFileSync(join(models.path, '../model_data'))).toEqual(MODEL);
-    expect(
-      hub
-        .take()
-        .map(({ url }) => url)
-        .at(-1),
-    ).toBe(`/org/name/resolve/${COMMIT}/onnx/model_data`);
+    const got = hub.take().filter(({ method }) => method === 'GET');
+    expect(got.map(({ url }) => url).at(-1)).toBe(`/org/name/resolve/${COMMIT}/onnx/model_data`);
   });
 
   it('is what the hub says it is: by its SHA-256, and a small one by its Git blob', async () => {

@@ -99,6 +99,14 @@ describe('a server of text', () => {
     bench.file('all/pooled/tokenizer.json', tokenizerJson());
     bench.file('all/pooled/1_Pooling/config.json', JSON.stringify({ pooling_mode_lasttoken: true }));
     bench.file('all/pooled/modules.json', JSON.stringify([{ type: 'sentence_transformers.models.Transformer' }]));
+    writeTextModel(bench, 'all/prompted', embedder());
+    const prompts = { query: 'q ', document: '' };
+    bench.file(
+      'all/prompted/config_sentence_transformers.json',
+      JSON.stringify({ prompts, default_prompt_name: 'query' }),
+    );
+    writeTextModel(bench, 'all/projected', embedder(), 'text: { output: last_hidden_state }\n');
+    bench.file('all/projected/modules.json', JSON.stringify([{ type: 'sentence_transformers.models.Dense' }]));
     bench.repository('all', { tensors: identity('FP32') });
     server = await bench.serve(bench.path('all'), ['--no-refine']);
   });
@@ -160,7 +168,15 @@ describe('a server of text', () => {
     expect(names.models).toEqual(expect.arrayContaining(['words', 'words.tensors', 'plain', 'tensors']));
     expect(names.models).not.toContain('plain.tensors');
     const listed = (await (await fetch(`${server.rest}/v1/models`)).json()) as { data: { id: string }[] };
-    expect(listed.data.map(({ id }) => id).sort()).toEqual(['cut', 'leaky', 'likely', 'pooled', 'rank', 'words']);
+    expect(listed.data.map(({ id }) => id).sort()).toEqual([
+      'cut',
+      'leaky',
+      'likely',
+      'pooled',
+      'prompted',
+      'rank',
+      'words',
+    ]);
     expect((await fetch(`${server.rest}/v1/models/words`)).status).toBe(200);
     expect((await fetch(`${server.rest}/v1/models/tensors`)).status).toBe(404);
     expect((await http(`${server.rest}/v2/models/plain`)).json).toMatchObject({ inputs: [{ name: 'input_ids' }, {}] });
@@ -189,6 +205,36 @@ describe('a server of text', () => {
     );
   });
 
+  it('puts its prompts before texts, by name or by itself, through every protocol', async () => {
+    const ask = (more: object): Promise<Answer<Embeddings>> =>
+      post<Embeddings>(server, '/v1/embeddings', { model: 'prompted', input: ['abc', 'de'], ...more });
+    for (const [more, before] of [
+      [{}, 'q '],
+      [{ prompt_name: 'query' }, 'q '],
+      [{ prompt_name: 'document' }, ''],
+      [{ prompt_name: '' }, ''],
+    ] as const) {
+      const { data } = (await ask(more)).body;
+      expectVector(data[0]!.embedding as number[], vectorOf(idsOf(`${before}abc`)));
+      expectVector(data[1]!.embedding as number[], vectorOf(idsOf(`${before}de`)));
+      const given = [texts('text', 'abc')];
+      const rest = await inferBinary(server, 'prompted', given, { sloMs: 60_000, parameters: { ...more } });
+      expectVector(floatsOf(binaryOutputs(rest)[0]!), vectorOf(idsOf(`${before}abc`)));
+    }
+    const tokens = await ask({ input: idsOf('abc') });
+    expectVector(tokens.body.data[0]!.embedding as number[], vectorOf(idsOf('abc')));
+    const unknown = await failing(server, '/v1/embeddings', { model: 'prompted', input: 'a', prompt_name: 'passage' });
+    expect([unknown.status, unknown.body.error['message']]).toEqual([
+      400,
+      "prompt_name: model 'prompted' has 'query', 'document', and not 'passage'",
+    ]);
+  });
+
+  it('does not serve a model whose vectors would be without what comes behind the pooling', async () => {
+    const { status, body } = await failing(server, '/v1/embeddings', { model: 'projected', input: 'a' });
+    expect([status, body.error['message']]).toEqual([503, expect.stringContaining('behind the pooling') as string]);
+  });
+
   it('ranks documents by their scores, with sigmoid where that is said', async () => {
     const documents = ['abc', { text: 'xyz' }, 'hello', 'world'];
     const pair = (text: string): number[] => [...idsOf('q'), ...idsOf(text).slice(1)];
@@ -214,6 +260,40 @@ describe('a server of text', () => {
     // By its own length: the mean of its rows is that of its own tokens.
     const { body } = await post<Embeddings>(server, '/v1/embeddings', { model: 'leaky', input: 'abcde' });
     expectVector(body.data[0]!.embedding as number[], vectorOf(idsOf('abcde')));
+  });
+
+  it('refuses tokens that the model has not through the Open Inference Protocol too, and nobody else with them', async () => {
+    const whole = (name: string, datatype: 'INT32' | 'INT64', ids: readonly number[]): Tensor => {
+      const values = datatype === 'INT64' ? BigInt64Array.from(ids, BigInt) : Int32Array.from(ids);
+      return { name, datatype, shape: [1, ids.length], data: new Uint8Array(values.buffer) };
+    };
+    const cases: readonly (readonly [string, readonly Tensor[]])[] = [
+      ['words', [whole('tokens', 'INT32', [2, VOCABULARY_SIZE, 3]), texts('text', '')]],
+      [
+        'words.tensors',
+        [whole('input_ids', 'INT64', [2, VOCABULARY_SIZE, 3]), whole('attention_mask', 'INT64', [1, 1, 1])],
+      ],
+      ['plain', [whole('input_ids', 'INT64', [2, -61, 3]), whole('attention_mask', 'INT64', [1, 1, 1])]],
+    ];
+    const client = new GrpcClient(server);
+    for (const [model, inputs] of cases) {
+      const said = model === 'plain' ? 'there is no -61 (element 1)' : 'there is no 60 (element 1)';
+      const beside = Array.from({ length: 8 }, () => embed(server, 'abc'));
+      const rest = await inferBinary(server, model, inputs, { sloMs: 60_000 });
+      expect([rest.status, rest.json.error]).toEqual([400, expect.stringContaining(said) as string]);
+      const grpc = await client.infer(grpcRequest(model, inputs));
+      expect([grpc.error?.code, grpc.error?.message]).toEqual([3, expect.stringContaining(said) as string]);
+      for (const { data } of await Promise.all(beside))
+        expectVector(data[0]!.embedding as number[], vectorOf(idsOf('abc')));
+    }
+    client.close();
+    // From the end, as the operator has it: the last row.
+    const last = [whole('input_ids', 'INT64', [-1]), whole('attention_mask', 'INT64', [1])];
+    const taken = binaryOutputs(await inferBinary(server, 'plain', last, { sloMs: 60_000 }));
+    expectVector(
+      floatsOf(taken[0]!),
+      rowOf(VOCABULARY_SIZE - 1).map((value) => 2 * value),
+    );
   });
 
   it('says in OpenAI’s words what is wrong, and why it was refused', async () => {

@@ -59,6 +59,7 @@ export const TEXT_SCHEMAS: Readonly<Record<string, Schema>> = {
 /** @param models of the task */
 export function embeddingsBody(models: readonly ModelEntry[]): Schema {
   const tokens = tokensOf(models);
+  const prompts = new Set(models.flatMap(({ text: own }) => Object.keys(own?.prompts.byName ?? {})));
   return {
     type: 'object',
     required: ['model', 'input'],
@@ -74,6 +75,7 @@ export function embeddingsBody(models: readonly ModelEntry[]): Schema {
       },
       encoding_format: { enum: ['float', 'base64'] },
       user: text,
+      ...(prompts.size === 0 ? {} : { prompt_name: { enum: [...prompts] } }),
     },
   };
 }

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { releaseAll, type Tensor } from '../../../scheduler/domain/tensor.js';
 import { invalid, OipFailure } from '../../../protocol/service.js';
-import type { InferReply, ModelEntry } from '../../../protocol/service.js';
+import type { InferCall, InferReply, ModelEntry } from '../../../protocol/service.js';
 import { describeError, describeRefusal } from '../../../protocol/status.js';
 import { readTextCall } from '../../../protocol/text/read-call.js';
 import type { TextAnswer, TextCall, TextRoute } from '../../../protocol/text/text-call.js';
@@ -74,7 +74,7 @@ async function answer(
   const id = header(request, 'x-request-id');
   const replying = service.infer(
     {
-      ...callBase(request, received, {}),
+      ...callBase(request, received, parametersOf(call)),
       ...{ modelName: model.name, inputs, outputNames: [] },
       ...(id === undefined ? {} : { id }),
     },
@@ -86,6 +86,10 @@ async function answer(
   else if (result.kind === 'refused')
     sendError(reply, describeRefusal(result.outcome, result.explanation, compat), intake);
   else await send(context, request, reply, asked, result);
+}
+
+function parametersOf(call: TextCall): InferCall['parameters'] {
+  return call.kind === 'rerank' || call.promptName === null ? {} : { prompt_name: call.promptName };
 }
 
 async function decode(
