@@ -19,6 +19,7 @@ describe('a simulated model with variants', () => {
   it.each([
     'sponge',
     'sponge(meanAccuracy=69.758)',
+    'clairvoyant',
     'single(variant=resnet34)',
     'best-single',
     'infaas',
@@ -63,7 +64,7 @@ describe('the experiment', () => {
     const results = await runVariantsExperiment({
       ...{ threads: 1, settings: ['durationSec=1'], scale: 0.01, onProgress: () => undefined },
     });
-    expect(results.cases.map(({ rows }) => rows.length)).toEqual([8, 8, 8]);
-    expect(variantsTargets(results)).toHaveLength(2);
+    expect(results.cases.map(({ rows }) => rows.length)).toEqual([9, 9, 9, 2, 2, 2, 2]);
+    expect(variantsTargets(results)).toHaveLength(5);
   });
 });

@@ -145,7 +145,7 @@ type Ended = {
 function runNode(
   setup: VariantsSetup,
   { workload, infeasible, seed }: VariantsWorld,
-  { objective, assign }: VariantsPolicy,
+  { objective, assign, isClairvoyant }: VariantsPolicy,
   answers: AnswerCounts,
   onProgress: (fraction: number) => void,
 ): Ended {
@@ -158,6 +158,7 @@ function runNode(
   }));
   const front = new VariantsFront({
     ...{ workload, infeasible, budgetMillicores, variants, answers, objective },
+    isClairvoyant: isClairvoyant === true,
     ...(assign === undefined ? {} : { assign }),
     ...{ accuracyWeight: 1, leastAccuracy: 0 },
   });
