@@ -25,13 +25,8 @@ const [TYPE_TENSOR, TENSOR_SHAPE, SHAPE_AXIS, AXIS_SIZE] = [1, 2, 1, 1];
  * @returns the same model at that share of the width. @throws Error of one line where it is no such file
  */
 export function narrower(model: Uint8Array, kept: number, of: number): Uint8Array {
-  let hasGraph = false;
-  const result = rewritten(model, MODEL_GRAPH, (graph) => {
-    hasGraph = true;
-    return narrowerGraph(graph, kept, of);
-  });
-  if (!hasGraph) throw new Error('not an ONNX model: it has no graph');
-  return result;
+  if (fieldsOf(model, MODEL_GRAPH).length === 0) throw new Error('not an ONNX model: it has no graph');
+  return rewritten(model, MODEL_GRAPH, (graph) => narrowerGraph(graph, kept, of));
 }
 
 function narrowerGraph(graph: Uint8Array, kept: number, of: number): Uint8Array {

@@ -125,10 +125,14 @@ export function variantsTargets({ cases }: VariantsResults): readonly Target[] {
     betweenTwo(cases.filter(({ isAtAccuracy }) => isAtAccuracy)),
     share(
       full,
-      'accuracy of all requests beside that of the clairvoyant choice, by the same instances',
+      'accuracy of all requests beside that of the same rule told of what is to come within a second (`clairvoyant`)',
       (each) => accuracyOfAll(summaryOf(each, OURS)) / accuracyOfAll(summaryOf(each, CLAIRVOYANT)),
     ),
-    share(full, 'the same, of the most that fluid work could have', (each) => summaryOf(each, OURS).accuracyToMost!),
+    share(
+      full,
+      'the same, of the most that the clairvoyant choice could have with fluid work',
+      (each) => summaryOf(each, OURS).accuracyToMost!,
+    ),
   ];
 }
 
