@@ -1,5 +1,9 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { variantsTargets, runVariantsExperiment } from '../../research/variants/variants-experiment.js';
+import { writeEventLog } from '../../src/simulator/comparison/recorded-run.js';
 import { runVariantsSeed, variantsWorldOf } from '../../src/simulator/comparison/run-variants-seed.js';
 import { variantsPolicy } from '../../src/simulator/policies/variants-policies.js';
 import { readScenario } from '../../src/simulator/scenarios/scenario-files.js';
@@ -11,6 +15,12 @@ const setupOf = (...settings: readonly string[]) => {
   const { scenario, name, folder } = readScenario('variants-bursts', ['durationSec=4', ...settings]);
   return setUpVariants(scenario, name, folder);
 };
+
+interface LoggedLine {
+  readonly kind: string;
+  readonly model?: number;
+  readonly models?: readonly { readonly name: string }[];
+}
 
 describe('a simulated model with variants', () => {
   const setup = setupOf();
@@ -46,6 +56,27 @@ describe('a simulated model with variants', () => {
     const [small, , large] = accuracy!.answered;
     expect(violationRateFeasible).toBe(0);
     expect(large!.onTime).toBeGreaterThan(small!.onTime);
+  });
+
+  it('writes the events of each variant, with the requests that it was given', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sponge-variants-log-'));
+    const path = join(folder, 'events.jsonl');
+    const file = readScenario('variants-bursts', ['durationSec=2']);
+    writeEventLog(path, { file, policy: 'sponge', seed: 7 });
+    const [head, ...events] = readFileSync(path, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as LoggedLine);
+    expect(() => writeEventLog(path, { file, policy: 'superserve', seed: 7 })).toThrow('has one queue of its own');
+    rmSync(folder, { recursive: true });
+    expect(head!.models!.map(({ name }) => name)).toEqual(['resnet10', 'resnet18', 'resnet34']);
+    const short = setUpVariants(file.scenario, file.name, file.folder);
+    const { accuracy } = runVariantsSeed(short, variantsWorldOf(short, 7), 'sponge');
+    const finished = accuracy!.answered.map(
+      (_, model) => events.filter((each) => each.model === model && each.kind === 'request-finished').length,
+    );
+    accuracy!.answered.forEach(({ onTime }, model) => expect(finished[model]).toBeGreaterThanOrEqual(onTime));
+    expect(Math.max(...finished)).toBeGreaterThan(0);
   });
 
   it('says which policies and which variants there are', () => {

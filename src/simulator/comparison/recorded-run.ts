@@ -9,10 +9,14 @@ import { nodeWorldOf, simulatedNode } from './run-node-seed.js';
 import { EVENTS_A_TURN, runPolicy, worldOf } from './run-seed.js';
 import { setUpNode } from '../scenarios/node-setup.js';
 import { setUp } from '../scenarios/setup.js';
+import { setUpVariants } from '../scenarios/variants-setup.js';
+import { variantsPolicy } from '../policies/variants-policies.js';
+import { AnswerCounts } from '../variants/answer-counts.js';
+import { variantsNode, variantsWorldOf } from './run-variants-seed.js';
 import type { ScenarioFile } from './simulate.js';
 
 /*
- * The event log of a simulated run, of one model or of a node of several, as `sponge serve --event-log` writes it of a live one.
+ * The event log of a simulated run, of one model, of a node of several, or of variants, as `sponge serve --event-log` writes it of a live one.
  * The run is made again for it: it repeats bit for bit, and the threads that judge policies need not carry millions of events
  * across.
  */
@@ -42,7 +46,7 @@ export function writeEventLog(path: string, { file, policy, seed }: RunToRecord)
       writeSync(descriptor, waiting);
       waiting = '';
     };
-    const { head, run } = (file.scenario.models === undefined ? readyModel : readyNode)(file, policy, seed);
+    const { head, run } = readyRun(file, policy, seed);
     const title = `${file.name}, ${policy}, seed ${seed}`;
     let hasBegun = false;
     run((model, event) => {
@@ -55,6 +59,11 @@ export function writeEventLog(path: string, { file, policy, seed }: RunToRecord)
   } finally {
     closeSync(descriptor);
   }
+}
+
+function readyRun(file: ScenarioFile, policy: string, seed: number): ReadyRun {
+  if (file.scenario.variants !== undefined) return readyVariants(file, policy, seed);
+  return (file.scenario.models === undefined ? readyModel : readyNode)(file, policy, seed);
 }
 
 function headerOf(title: string, startedAtMs: number, head: ReadyRun['head']): RunHeader {
@@ -83,6 +92,25 @@ function readyNode({ scenario, name, folder }: ScenarioFile, policy: string, see
     head: { budgetMillicores: node.budgetMillicores, models },
     run: (onEvent) => {
       const run = startNodeRun(node, onEvent);
+      while (run.advance(EVENTS_A_TURN));
+    },
+  };
+}
+
+/** Each variant is a model of the log, and its requests are those that it was given. @throws Error of one line */
+function readyVariants({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUpVariants(scenario, name, folder);
+  const names = setup.variants.map((each) => each.name);
+  const chosen = variantsPolicy(policy, names, seed);
+  if (chosen.isBySlack === true) throw new Error(`policy ${policy} has one queue of its own, and no events of models`);
+  const world = variantsWorldOf(setup, seed);
+  const { node, front } = variantsNode(setup, world, chosen, new AnswerCounts(setup.variants));
+  const start = simulatedStartMillicores(node);
+  const models = node.models.map((model, index) => runModel(model.name, policy, start[index]!, model.environment.cpu));
+  return {
+    head: { budgetMillicores: node.budgetMillicores, models },
+    run: (onEvent) => {
+      const run = startNodeRun(node, onEvent, front);
       while (run.advance(EVENTS_A_TURN));
     },
   };
