@@ -24,8 +24,9 @@ export async function loadLine(path: string): Promise<Float32Array<ArrayBuffer>>
   }
 }
 
-async function prepareLine(path: string): Promise<Float32Array<ArrayBuffer>> {
-  const picture = sharp(path);
+/** The same of a file, or of what is in one. */
+export async function prepareLine(file: string | Buffer): Promise<Float32Array<ArrayBuffer>> {
+  const picture = sharp(file);
   const { width, height } = await picture.metadata();
   const scaledWidth = Math.min(LINE_WIDTH, Math.max(1, Math.round((width * LINE_HEIGHT) / height)));
   const pixels = await picture

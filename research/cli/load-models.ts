@@ -1,5 +1,11 @@
 import { Command } from 'commander';
-import { LOAD_MODELS, TINY_MODELS, writeModelFile } from '../load-models/model-files.js';
+import {
+  LOAD_MODELS,
+  TINY_MODELS,
+  VARIANT_MODELS,
+  writeModelFile,
+  writeVariantsFile,
+} from '../load-models/model-files.js';
 
 /** `npm run research -- load-models <dir>`: makes the project's own models, ready to be served. */
 export function loadModelsCommand(): Command {
@@ -11,10 +17,19 @@ export function loadModelsCommand(): Command {
         LOAD_MODELS.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}\n`).join(''),
     )
     .argument('<dir>', 'folder to write to; made if missing, models of the same names in it are replaced')
+    .option(
+      '--variants',
+      'also write ResNet-10 and 34 shapes, and the model `resnet` that has the three as variants',
+      false,
+    )
     .option('--tiny', 'also write the tiny models for trying clients and failures', false)
     .addHelpText('after', '\nExample:\n  npm run research -- load-models load-models/ && npx sponge serve load-models/')
-    .action(async (folder: string, options: { readonly tiny: boolean }, command: Command) => {
-      const models = options.tiny ? [...LOAD_MODELS, ...TINY_MODELS] : LOAD_MODELS;
+    .action(async (folder: string, options: LoadModelsFlags, command: Command) => {
+      const models = [
+        ...LOAD_MODELS,
+        ...(options.variants ? VARIANT_MODELS : []),
+        ...(options.tiny ? TINY_MODELS : []),
+      ];
       for (const [i, model] of models.entries()) {
         process.stdout.write(`[${i + 1}/${models.length}] ${model.name.padEnd(16)} `);
         const startedAtMs = performance.now();
@@ -30,7 +45,13 @@ export function loadModelsCommand(): Command {
           );
         }
       }
+      if (options.variants) process.stdout.write(`${await writeVariantsFile(folder)}\n`);
     });
+}
+
+interface LoadModelsFlags {
+  readonly tiny: boolean;
+  readonly variants: boolean;
 }
 
 function sizeText(bytes: number): string {

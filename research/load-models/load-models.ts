@@ -11,7 +11,8 @@ import { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
 interface ResidualNetworkSize {
   /** Channels of each stage; every stage after the first halves height and width. */
   readonly stageChannels: readonly number[];
-  readonly blocksPerStage: number;
+  /** The same for all stages, or one number a stage. */
+  readonly blocksPerStage: number | readonly number[];
   /** Height and width of the picture; a multiple of 2^(stages + 1). */
   readonly pictureSize: number;
   readonly classCount: number;
@@ -24,6 +25,12 @@ export const RESNET_18: ResidualNetworkSize = {
   pictureSize: 224,
   classCount: 1000,
 };
+
+/** Half as deep, 5 415 912 parameters; 0.89 · 10⁹ multiplications a picture, of which ResNet-18 takes 1.81 and ResNet-34 3.66. */
+export const RESNET_10: ResidualNetworkSize = { ...RESNET_18, blocksPerStage: 1 };
+
+/** 21 789 160 parameters: 21 797 672 less 8 512. */
+export const RESNET_34: ResidualNetworkSize = { ...RESNET_18, blocksPerStage: [3, 4, 6, 3] };
 
 const RGB = 3;
 
@@ -67,7 +74,8 @@ export function residualNetwork(size: ResidualNetworkSize, seed = 1): OnnxGraph 
     pads: { ints: [1, 1, 1, 1] },
   });
   for (const [stage, to] of stageChannels.entries()) {
-    for (let block = 0; block < blocksPerStage; block++) {
+    const blocks = typeof blocksPerStage === 'number' ? blocksPerStage : blocksPerStage[stage]!;
+    for (let block = 0; block < blocks; block++) {
       const stride = stage > 0 && block === 0 ? 2 : 1;
       features = basicBlock(`stage${stage + 1}.block${block + 1}`, features, channels, to, stride);
       channels = to;

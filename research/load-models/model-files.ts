@@ -2,7 +2,14 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { DATATYPES } from '../../src/scheduler/domain/tensor.js';
-import { multilayerPerceptron, RESNET_18, residualNetwork, WEIGHT_BOUND_MLP } from './load-models.js';
+import {
+  multilayerPerceptron,
+  RESNET_10,
+  RESNET_18,
+  RESNET_34,
+  residualNetwork,
+  WEIGHT_BOUND_MLP,
+} from './load-models.js';
 import type { OnnxGraph } from '../../src/server/onnx/onnx-writer.js';
 import * as tiny from './tiny-graphs.js';
 
@@ -29,6 +36,36 @@ export const LOAD_MODELS: readonly GeneratedModel[] = [
     build: () => multilayerPerceptron(WEIGHT_BOUND_MLP),
   },
 ];
+
+/** Two more of ResNet-18's family: with it, three variants of one model. */
+export const VARIANT_MODELS: readonly GeneratedModel[] = [
+  {
+    name: 'resnet10',
+    summary: 'ResNet-10 shape, seeded weights: half of ResNet-18',
+    build: () => residualNetwork(RESNET_10),
+  },
+  {
+    name: 'resnet34',
+    summary: 'ResNet-34 shape, seeded weights: twice ResNet-18',
+    build: () => residualNetwork(RESNET_34),
+  },
+];
+
+/** What networks of these shapes have on ImageNet when they are trained, top-1 in %; docs/variants.md has the sources. */
+const RESNET_VARIANTS = {
+  variants: [
+    { model: 'resnet34', accuracy: 73.314 },
+    { model: 'resnet18', accuracy: 69.758 },
+    { model: 'resnet10', accuracy: 63.9 },
+  ],
+};
+
+/** Writes `<folder>/resnet/variants.yaml`, which makes one model of the three. @returns its path */
+export async function writeVariantsFile(folder: string): Promise<string> {
+  const path = join(folder, 'resnet', 'variants.yaml');
+  await replaceFile(path, stringify(RESNET_VARIANTS));
+  return path;
+}
 
 /** About 150 ms on one core, see `slow`. */
 const SLOW_STEP_COUNT = 1000;

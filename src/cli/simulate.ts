@@ -115,14 +115,14 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     else if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
+    if (variants !== undefined && flags.report !== undefined)
+      throw new UserError(`${file.name} has variants, and --report is of one model; use --json or --event-log`);
   if (isNode && flags.report !== undefined)
     throw new UserError(`${file.name} is of several models, and --report is of one; use --json or --event-log`);
   if (flags.report !== undefined) {
     checkWritable('--report', flags.report);
     await loadVega();
   }
-  if (variants !== undefined && (flags.report !== undefined || flags.eventLog !== undefined))
-    throw new UserError(`${file.name} has variants, and --report and --event-log are of one model; use --json`);
   if (flags.eventLog !== undefined) {
     assertOneRun({ ...flags, policies: chosen });
     checkWritable('--event-log', flags.eventLog);
@@ -145,7 +145,9 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
   }
   if (flags.eventLog !== undefined) {
     // What hindsight chose can be run by name; shares of several models cannot, and are chosen again.
-    const policy = (isNode ? undefined : results[0]![0]!.chosen) ?? chosen[0]!;
+    const hindsight = isNode ? undefined : results[0]![0]!.chosen;
+    const named = hindsight !== undefined && variants !== undefined ? `single(variant=${hindsight})` : hindsight;
+    const policy = named ?? chosen[0]!;
     writeEventLog(flags.eventLog, { file, policy, seed: flags.seed });
   }
   process.stdout.write(flags.json === true ? `${JSON.stringify(summary, null, 2)}\n` : simulationTable(file, summary));

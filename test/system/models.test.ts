@@ -5,7 +5,9 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import {
   multilayerPerceptron,
+  RESNET_10,
   RESNET_18,
+  RESNET_34,
   residualNetwork,
   WEIGHT_BOUND_MLP,
 } from '../../research/load-models/load-models.js';
@@ -207,6 +209,12 @@ describe('load models', () => {
     expect(relativeError(both, [...one, ...other])).toBeLessThan(1e-4);
     expect(relativeError(other, one)).toBeGreaterThan(0.01);
     expect(both.every(Number.isFinite)).toBe(true);
+  });
+
+  it('ResNet-10 and 34 have the parameters of the published networks', () => {
+    // torchvision's resnet34 has 21 797 672, and its blocks once a stage 5 418 792; folding saves one number a channel that is normalised.
+    expect(residualNetwork(RESNET_34).parameterCount).toBe(21_797_672 - 8_512);
+    expect(residualNetwork(RESNET_10).parameterCount).toBe(5_418_792 - 2_880);
   });
 
   it('the MLP has 3 × 2048² weights and equals plain loops over them, alone and in a batch', async () => {

@@ -44,6 +44,13 @@ export interface ReleaseView {
   readonly busyCoreMs: number;
   readonly ratePerMs: number;
   readonly budgetMs: number;
+  /** What is to come, by ascending deadline, where it is known; absent: by rate and budget. */
+  readonly coming?: readonly Coming[];
+}
+
+export interface Coming {
+  readonly dueInMs: number;
+  readonly count: number;
 }
 
 /** Of the cores, what the choice counts on: batches are not all of the best size, and some take longer. */
@@ -144,9 +151,10 @@ function weigh(view: ReleaseView, queue: readonly QueuedDemand[], expected: read
 
 /** What is to come within a budget, in groups. */
 function expectedOf(view: ReleaseView): readonly Demand[] {
-  const { ratePerMs, budgetMs } = view;
+  const { ratePerMs, budgetMs, coming } = view;
   const count = (ratePerMs * budgetMs) / EXPECTED_GROUPS;
   const levels = levelsFor(view, 0);
+  if (coming !== undefined) return coming.map((each) => ({ ...each, levels, claim: EXPECTED_CLAIM }));
   if (count <= 0 || levels.length === 0) return [];
   return Array.from({ length: EXPECTED_GROUPS }, (_, group) => ({
     dueInMs: ((group + 0.5) / EXPECTED_GROUPS) * budgetMs + EXPECTED_BUDGET_FRACTION * budgetMs,

@@ -9,7 +9,15 @@ import { DRAINING, type Refusal } from '../pipeline/refusals.js';
 import type { PartOutcome, StepPort } from '../pipeline/step-port.js';
 import { ArrivalRate } from './arrival-rate.js';
 import { AccuracyPacer, type VariantsObjective } from './objective.js';
-import { fairLevel, isRoomFor, levelsFor, nextRelease, type ReleaseView, type VariantPrices } from './release.js';
+import {
+  fairLevel,
+  isRoomFor,
+  levelsFor,
+  nextRelease,
+  type Coming,
+  type ReleaseView,
+  type VariantPrices,
+} from './release.js';
 
 /*
  * A model with variants that is being served: requests wait in one queue, and go to one of the variants when it could begin with them, as
@@ -45,6 +53,8 @@ export interface VariantsSystemOptions {
   readonly maxRequests: number;
   /** For baselines: a level when it comes, for good. */
   readonly assign?: (nowMs: number, view: ReleaseView) => number;
+  /** For what a choice is compared with: all that is to come within about a budget. */
+  readonly comingAt?: (nowMs: number) => readonly Coming[];
   /** Told of requests, as of a model's. It must not call into this. */
   readonly onEvent: (event: Event) => void;
 }
@@ -92,8 +102,8 @@ export class VariantsSystem {
 
   constructor(options: VariantsSystemOptions) {
     this.#options = options;
-    this.#pacer = new AccuracyPacer(options.objective);
     this.#accuracies = options.ports.map(({ accuracy }) => accuracy);
+    this.#pacer = new AccuracyPacer(options.objective, this.#accuracies);
   }
 
   get heldRequests(): number {
@@ -207,7 +217,7 @@ export class VariantsSystem {
   // ---- which -------------------------------------------------------------------------------------------------------
 
   #view(nowMs: number): ReleaseView {
-    const { ports, cores } = this.#options;
+    const { ports, cores, comingAt } = this.#options;
     const prices = ports.map((port) => port.prices() ?? unknownPrices(port.accuracy));
     let busyCoreMs = 0;
     for (const { id, level, dueAtMs } of this.#given) {
@@ -216,13 +226,14 @@ export class VariantsSystem {
       if (Number.isFinite(ownCoreMs)) busyCoreMs += left * ownCoreMs;
     }
     return {
-      ...{ prices, busyCoreMs, cores: cores(), mostLevel: this.#pacer.mostLevel(this.#accuracies) },
+      ...{ prices, busyCoreMs, cores: cores(), mostLevel: this.#pacer.mostLevel },
       isOpen: ports.map(({ unavailable }) => unavailable === ''),
       queue: this.#queue
         .toSortedArray()
         .map(({ dueAtMs, leastLevel }) => ({ dueInMs: Math.max(0, dueAtMs - nowMs), leastLevel })),
       ratePerMs: this.#rate.ratePerMs(nowMs),
       budgetMs: this.#rate.budgetMs,
+      ...(comingAt === undefined ? {} : { coming: comingAt(nowMs) }),
     };
   }
 
@@ -293,6 +304,7 @@ export class VariantsSystem {
   #ask(held: Held, level: number): void {
     const { request, inputs } = held;
     if (held.level === null) this.#queue.remove(held);
+    this.#pacer.count(held.level, level);
     held.level = level;
     held.tried.add(level);
     this.#given.add(held);
@@ -307,8 +319,7 @@ export class VariantsSystem {
   #ended(held: Held, level: number, outcome: PartOutcome): void {
     const { clock, ports } = this.#options;
     if (outcome.kind === 'done') {
-      const { name, accuracy } = ports[level]!;
-      this.#pacer.observe(accuracy, this.#accuracies);
+      const { name } = ports[level]!;
       const outputs = [...outcome.outputs.values()].flat();
       const service = { ...outcome.service!, variant: name };
       this.#finish(held, { kind: 'completed', isLate: clock.nowMs() > held.request.dueAtMs, outputs, service });
@@ -369,6 +380,7 @@ export class VariantsSystem {
     this.#held.delete(held.sequence);
     this.#given.delete(held);
     if (held.level === null) this.#queue.remove(held);
+    else if (outcome.kind !== 'completed') this.#pacer.count(held.level, null);
     onEvent({ kind: 'request-finished', atMs: clock.nowMs(), request: held.request, outcome });
     held.onOutcome(outcome);
     if (this.#held.size > 0 || this.#onDrained.length === 0) return;

@@ -10,7 +10,7 @@ import { describeSkipped, modelIn, stampOf, type ModelSource, type Repository } 
 import { reconcile } from './reconcile.js';
 import { SentFolder } from './sent-folder.js';
 import { Sequence } from './sequence.js';
-import { modelsOf } from '../pipelines/pipeline-source.js';
+import { modelsOf, ownModelsOf } from '../pipelines/pipeline-source.js';
 import type { ServedPipeline } from '../pipelines/served-pipeline.js';
 import type { ServedModel } from '../served/served-model.js';
 
@@ -142,9 +142,7 @@ export class ModelControl implements ModelRepository {
       for (const entry of entries) listings.forgetUnserved(entry);
       const pipelines = this.#servedOf(name).flatMap(({ source }) => source.pipeline ?? []);
       for (const served of this.#servedOf(name)) void remove(served);
-      const unneeded = isWithDependents
-        ? pipelines.flatMap(modelsOf)
-        : pipelines.flatMap(({ ownModel }) => ownModel ?? []);
+      const unneeded = pipelines.flatMap(isWithDependents ? modelsOf : ownModelsOf);
       return unneeded.length === 0 ? Promise.resolve() : this.#unloadUnused([...new Set(unneeded)]);
     });
   }
@@ -162,7 +160,7 @@ export class ModelControl implements ModelRepository {
   /** Serves a model that a pipeline needs, unless it is. */
   async #bring(name: string, sources: readonly ModelSource[], pipelines: readonly ModelSource[]): Promise<void> {
     // One that is there for nothing else is loaded anew with it, where its files have changed.
-    const isOwn = pipelines.some(({ pipeline }) => pipeline?.ownModel === name);
+    const isOwn = pipelines.some(({ pipeline }) => pipeline !== undefined && ownModelsOf(pipeline).includes(name));
     if (!isOwn && this.#servedOf(name).length > 0) return;
     const own = sources.filter((source) => source.name === name && source.pipeline === undefined);
     // Loading the pipeline says what is missing.

@@ -19,6 +19,7 @@ import {
 import { samplesIn } from './sample-files.js';
 import type { HeldFolder } from './sent-folder.js';
 import { textSources } from './text-models.js';
+import { variantSources } from './variant-models.js';
 import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from './versions.js';
 
 /*
@@ -31,7 +32,7 @@ import { compareVersions, isVersion, LATEST_ONE, ONLY_VERSION, versionsBy } from
  *   <name>/config.pbtxt              optional; as Triton reads it, which may call the model's file otherwise, or say that it is an ensemble
  *   <name>/pipeline.yaml             a pipeline of other models and of functions
  *   <name>/tokenizer.json            makes a text model of it, as one beside the model's file does; `onnx/model.onnx` is its model where there is no other
- *   <name>/variants.yaml             one model, that other models are variants of
+ *   <name>/variants.yaml             one model of several variants: files and versions of this folder, or other models
  *
  * A model's own folder may be given itself, as KServe mounts it. Links are followed, as Kubernetes makes mounts of them; names that begin
  * with a dot are not looked at. Whatever else is no model is named, with the reason.
@@ -119,7 +120,9 @@ export async function readRepository(
 export async function modelIn(folder: string, name: string, sent: SentConfig | null): Promise<Repository> {
   try {
     const { sources, skipped } = await modelInFolder(folder, name, sent);
-    return { sources: (await Promise.all(sources.map((source) => textSources(source, folder)))).flat(), skipped };
+    const withTexts = (await Promise.all(sources.map((source) => textSources(source, folder)))).flat();
+    const variants = await Promise.all(withTexts.map((source) => variantSources(source, folder, sent)));
+    return { sources: [...variants.flat(), ...withTexts], skipped };
   } catch (error) {
     return faulty(error, { name, modelPath: join(folder, SETTINGS_FILE) });
   }
@@ -258,7 +261,7 @@ async function pipelineInFolder(folder: string, name: string, sent: SentConfig |
     throw new RepositoryError(oneLine(error));
   });
   const variantsPath = join(folder, VARIANTS_FILE);
-  const variants = await readVariants(variantsPath).catch((error: unknown) => {
+  const variants = await readVariants(variantsPath, name).catch((error: unknown) => {
     throw new RepositoryError(oneLine(error));
   });
   if (variants !== null && described !== null)

@@ -38,3 +38,8 @@ export interface PipelineSource {
 export function modelsOf({ targets }: PipelineSource): readonly string[] {
   return [...new Set([...targets.values()].flatMap((target) => (target.kind === 'model' ? [target.model] : [])))];
 }
+
+/** Those of them that are there for nothing else, and come and go with it. */
+export function ownModelsOf({ ownModel, variants }: PipelineSource): readonly string[] {
+  return [...(ownModel === undefined ? [] : [ownModel]), ...(variants?.own ?? []).map(({ model }) => model)];
+}

@@ -13,10 +13,14 @@ import { parsePipelinePolicy } from '../pipelines/pipeline-policies.js';
 import { setUpPipeline } from '../pipelines/pipeline-setup.js';
 import { pipelineWorldOf } from '../pipelines/pipeline-world.js';
 import { PipelineRun } from '../pipelines/run-pipeline-seed.js';
+import { setUpVariants } from '../scenarios/variants-setup.js';
+import { variantsPolicy } from '../policies/variants-policies.js';
+import { AnswerCounts } from '../variants/answer-counts.js';
+import { variantsNode, variantsWorldOf } from './run-variants-seed.js';
 import type { ScenarioFile } from './simulate.js';
 
 /*
- * The event log of a simulated run, of one model or of a node of several, as `sponge serve --event-log` writes it of a live one.
+ * The event log of a simulated run, of one model, of a node of several, or of variants, as `sponge serve --event-log` writes it of a live one.
  * The run is made again for it: it repeats bit for bit, and the threads that judge policies need not carry millions of events
  * across.
  */
@@ -61,8 +65,9 @@ export function writeEventLog(path: string, { file, policy, seed }: RunToRecord)
   }
 }
 
-function readyOf({ models, pipeline }: ScenarioFile['scenario']): typeof readyModel {
+function readyOf({ models, pipeline, variants }: ScenarioFile['scenario']): typeof readyModel {
   if (pipeline !== undefined) return readyPipeline;
+  if (variants !== undefined) return readyVariants;
   return models === undefined ? readyModel : readyNode;
 }
 
@@ -113,6 +118,25 @@ function readyPipeline({ scenario, name, folder }: ScenarioFile, policy: string,
     head: { budgetMillicores, models: [...ofModels, runModel(name, policy, [0], { limits, maxBatchSize: 1 })] },
     run: (onEvent) => {
       tell = onEvent;
+      while (run.advance(EVENTS_A_TURN));
+    },
+  };
+}
+
+/** Each variant is a model of the log, and its requests are those that it was given. @throws Error of one line */
+function readyVariants({ scenario, name, folder }: ScenarioFile, policy: string, seed: number): ReadyRun {
+  const setup = setUpVariants(scenario, name, folder);
+  const names = setup.variants.map((each) => each.name);
+  const chosen = variantsPolicy(policy, names, seed);
+  if (chosen.isBySlack === true) throw new Error(`policy ${policy} has one queue of its own, and no events of models`);
+  const world = variantsWorldOf(setup, seed);
+  const { node, front } = variantsNode(setup, world, chosen, new AnswerCounts(setup.variants));
+  const start = simulatedStartMillicores(node);
+  const models = node.models.map((model, index) => runModel(model.name, policy, start[index]!, model.environment.cpu));
+  return {
+    head: { budgetMillicores: node.budgetMillicores, models },
+    run: (onEvent) => {
+      const run = startNodeRun(node, onEvent, front);
       while (run.advance(EVENTS_A_TURN));
     },
   };

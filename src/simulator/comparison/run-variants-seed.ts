@@ -142,26 +142,36 @@ type Ended = {
   >;
 };
 
-function runNode(
+/** A node of the variants, and whom clients call. @param policy none with a queue of its own */
+export function variantsNode(
   setup: VariantsSetup,
   { workload, infeasible, seed }: VariantsWorld,
-  { objective, assign }: VariantsPolicy,
+  { objective, assign, isClairvoyant }: VariantsPolicy,
   answers: AnswerCounts,
-  onProgress: (fraction: number) => void,
-): Ended {
+): { readonly node: SimulatedNode; readonly front: VariantsFront } {
   const { budgetMillicores, scenario } = setup;
-  const instances = scenario.cpu.instances;
   const variants = setup.variants.map((variant) => ({
     ...{ name: variant.name, accuracy: variant.accuracy, environment: variant.setup.environment },
     ...{ workload: NO_CLIENTS, infeasible: new Uint8Array(0), seed: variantSeed(seed, variant) },
-    simulated: policyFor(`sponge(instances=${instances})`, variant.setup, seed, true),
+    simulated: policyFor(`sponge(instances=${scenario.cpu.instances})`, variant.setup, seed, true),
   }));
   const front = new VariantsFront({
     ...{ workload, infeasible, budgetMillicores, variants, answers, objective },
+    isClairvoyant: isClairvoyant === true,
     ...(assign === undefined ? {} : { assign }),
     ...{ accuracyWeight: 1, leastAccuracy: 0 },
   });
-  const node: SimulatedNode = { budgetMillicores, isShared: true, models: variants, seed };
+  return { node: { budgetMillicores, isShared: true, models: variants, seed }, front };
+}
+
+function runNode(
+  setup: VariantsSetup,
+  world: VariantsWorld,
+  policy: VariantsPolicy,
+  answers: AnswerCounts,
+  onProgress: (fraction: number) => void,
+): Ended {
+  const { node, front } = variantsNode(setup, world, policy, answers);
   const going = startNodeRun(node, undefined, front);
   while (going.advance(EVENTS_A_TURN)) onProgress(going.endedFraction);
   const { models, allocation, durationMs } = going.report();
@@ -175,7 +185,7 @@ function runNode(
       durationSec: durationMs / 1000,
       ...{ coreSeconds: allocation.coreSeconds, grantedCoreSeconds: allocation.grantedCoreSeconds },
       cpuSecondsUsed: sum(({ cpuSecondsUsed }) => cpuSecondsUsed),
-      instances: instances * models.length,
+      instances: setup.scenario.cpu.instances * models.length,
       ...{ resizes: allocation.resizes, heldMs: allocation.heldMs, coresBySecond: allocation.coresBySecond },
       batches: sum(({ batches }) => batches),
       batchedRequests: Math.round(sum(({ batches, meanBatchSize }) => batches * meanBatchSize)),

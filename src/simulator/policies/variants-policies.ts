@@ -21,12 +21,15 @@ export interface VariantsPolicy {
   readonly assign?: Assign;
   /** One queue, and the variant by its first request's slack when a worker is free. */
   readonly isBySlack?: true;
+  /** Told of every request that is to come. */
+  readonly isClairvoyant?: true;
   /** Of all single variants the one that hindsight prefers. */
   readonly isBestSingle?: true;
 }
 
 const TITLES: Readonly<Record<string, string>> = {
   sponge: 'ours; meanAccuracy=… for the least cores at that accuracy',
+  clairvoyant: 'ours, told of every request that is to come within a second',
   single: 'one variant for all requests: variant=…',
   'best-single': 'the variant whose answers in time have the most accuracy in all, chosen in hindsight',
   infaas:
@@ -66,6 +69,8 @@ export function variantsPolicy(text: string, names: readonly string[], seed: num
       if (level === -1) throw new Error(`policy single: give variant= one of ${names.join(', ')}`);
       return { name: text, objective, assign: () => level };
     }
+    case 'clairvoyant':
+      return { name: text, objective, isClairvoyant: true };
     case 'best-single':
       return { name: text, objective, isBestSingle: true };
     case 'infaas':

@@ -3,6 +3,7 @@ import type { Outcome } from '../../scheduler/domain/outcome.js';
 import type { InferRequest } from '../../scheduler/domain/request.js';
 import { ModelStep, type StepModel } from '../../scheduler/pipeline/model-step.js';
 import type { System } from '../../scheduler/system.js';
+import type { Coming } from '../../scheduler/variants/release.js';
 import { WorkPrices } from '../../scheduler/variants/work-prices.js';
 import {
   VariantsSystem,
@@ -29,6 +30,8 @@ interface VariantsFrontOptions extends Pick<
   /** By ascending accuracy. */
   readonly variants: readonly (SimulatedNodeModel & { readonly accuracy: number })[];
   readonly answers: AnswerCounts;
+  /** It is told what is to come. */
+  readonly isClairvoyant: boolean;
 }
 
 export class VariantsFront implements NodeFront {
@@ -44,11 +47,12 @@ export class VariantsFront implements NodeFront {
   }
 
   begin(clock: VirtualClock, systems: readonly System[]): void {
-    const { variants, budgetMillicores, workload, answers, ...rest } = this.#options;
+    const { variants, budgetMillicores, workload, answers, isClairvoyant, ...rest } = this.#options;
     let sequence = 1;
     const ports = variants.map((variant, index) => simulatedPort(clock, variant, systems[index]!, () => sequence++));
     const group = new VariantsSystem({
       ...{ clock, ports, ...rest, maxRequests: Infinity },
+      ...(isClairvoyant ? { comingAt: foresight(workload) } : {}),
       cores: () => budgetMillicores / 1000,
       onEvent: () => undefined,
     });
@@ -60,6 +64,27 @@ export class VariantsFront implements NodeFront {
     const { machine } = variants[0]!.environment;
     feed(clock, { submit, cancel: (each) => group.cancel(each) }, workload, this.model, shapeClassOf(machine));
   }
+}
+
+/** So far ahead: what comes later is due when all that waits now is over. */
+const FORESIGHT_MS = 1000;
+const MOST_GROUPS = 24;
+
+/** All that comes within a second, in groups that count as due with their first. */
+function foresight({ receivedAtMs, dueAtMs, count }: Workload): (nowMs: number) => readonly Coming[] {
+  let next = 0;
+  return (nowMs) => {
+    while (next < count && receivedAtMs[next]! <= nowMs) next += 1;
+    const dueInMs: number[] = [];
+    for (let index = next; index < count && receivedAtMs[index]! < nowMs + FORESIGHT_MS; index++)
+      dueInMs.push(dueAtMs[index]! - nowMs);
+    dueInMs.sort((a, b) => a - b);
+    const size = Math.max(1, Math.ceil(dueInMs.length / MOST_GROUPS));
+    return Array.from({ length: Math.ceil(dueInMs.length / size) }, (_, group) => ({
+      dueInMs: dueInMs[group * size]!,
+      count: Math.min(size, dueInMs.length - group * size),
+    }));
+  };
 }
 
 function simulatedPort(
