@@ -115,8 +115,8 @@ async function run(file: ScenarioFile, flags: SimulateFlags): Promise<void> {
     else if (isNode) parseNodePolicy(policy);
     else checkPolicy(policy);
   }
-    if (variants !== undefined && flags.report !== undefined)
-      throw new UserError(`${file.name} has variants, and --report is of one model; use --json or --event-log`);
+  if (variants !== undefined && flags.report !== undefined)
+    throw new UserError(`${file.name} has variants, and --report is of one model; use --json or --event-log`);
   if (isNode && flags.report !== undefined)
     throw new UserError(`${file.name} is of several models, and --report is of one; use --json or --event-log`);
   if (flags.report !== undefined) {
