@@ -40,6 +40,9 @@ export interface Launch {
   readonly onLog: (line: string) => void;
 }
 
+/** Threads that make threads are few; what is left after so many rounds is a worker that makes them without an end. */
+const MOST_ROUNDS_OF_MOVING = 8;
+
 export class LaunchedWorker {
   owner: WorkerOwner;
   readonly link: WorkerLink;
@@ -119,9 +122,16 @@ export class LaunchedWorker {
   moveTo(joins: readonly JoinInstruction[]): Promise<void> {
     this.#joins = joins;
     return this.#inTurn(async () => {
-      // New threads are born where the inference thread is: after it has moved none is born elsewhere.
+      // New threads are born where the one is that makes them: after it has moved none is born elsewhere. Which one that is, is not known
+      // while it loads, and what another made before it was moved itself was in no list yet.
       await moveThreads(joins[0]!, this.inferenceTids.slice(0, 1));
-      await moveThreads(joins[0]!, this.#threadsOfFirst());
+      const moved = new Set<number>();
+      for (let round = 0; round < MOST_ROUNDS_OF_MOVING; round++) {
+        const unmoved = this.#threadsOfFirst().filter((tid) => !moved.has(tid));
+        if (unmoved.length === 0) break;
+        await moveThreads(joins[0]!, unmoved);
+        for (const tid of unmoved) moved.add(tid);
+      }
     });
   }
 
