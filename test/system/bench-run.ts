@@ -58,7 +58,6 @@ export const EXPECTED_ROWS: Readonly<Record<string, readonly string[]>> = {
   feed: ['nobody looks', 'one subscriber', 'event log'].map((who) => `feeding 200 requests/s, ${who}`),
   neighbour: ['in time beside'],
   several: ['2 instances, OCR', 'two models that share'],
-  // Without an Envoy it says so.
   route: [''],
   soak: ["the router's heap, collected", 'memory, router', 'open descriptors, router', 'threads', 'CPU groups'].map(
     (what) => `soak, growth of ${what}`,
